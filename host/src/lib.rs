@@ -1,0 +1,3 @@
+//! Lossmith: a platform for experimenting with metric-learning losses that live in WebAssembly components.
+
+pub mod random;

@@ -1,0 +1,3 @@
+//! The `lossmith` command.
+
+fn main() {}
