@@ -4,7 +4,7 @@
 //! position do not depend on how many numbers anybody else drew, on threads, or on where a run was resumed.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a stream of random numbers is for. Two purposes never share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,16 @@ pub fn generator(seed: u64, purpose: Purpose, a: u64, b: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
+/// A standard normal number, by the method of Box and Muller; takes 128 bits of the stream.
+pub fn normal(random: &mut impl Rng) -> f64 {
+    // 53 bits in (0, 1]: the logarithm is finite.
+    let mut unit = || ((random.next_u64() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+    (-2.0 * unit().ln()).sqrt() * (std::f64::consts::TAU * unit()).cos()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_chacha::rand_core::Rng;
 
     #[test]
     fn each_argument_changes_the_stream() {
@@ -50,5 +56,16 @@ mod tests {
     fn the_same_arguments_give_the_same_stream() {
         let draw = || generator(7, Purpose::Plugin, 3, 2).next_u64();
         assert_eq!(draw(), draw());
+    }
+
+    #[test]
+    fn normal_numbers_have_mean_0_and_variance_1() {
+        let mut random = generator(1, Purpose::Weights, 0, 0);
+        let draws: Vec<f64> = (0..100_000).map(|_| normal(&mut random)).collect();
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;
+        // Four standard errors of each estimate.
+        assert!(mean.abs() < 4.0 / (draws.len() as f64).sqrt(), "{mean}");
+        assert!((variance - 1.0).abs() < 4.0 * (2.0 / draws.len() as f64).sqrt(), "{variance}");
     }
 }

@@ -1,0 +1,251 @@
+//! From the bytes of a file to a compiled component whose imports are ours and whose strategies are known.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind};
+use wasmparser::{Parser, Payload};
+use wasmtime::Store;
+use wasmtime::component::{Component, InstancePre};
+use wit_component::ComponentEncoder;
+
+use super::bindings::exports::lossmith::plugin::{balance, describe, fusion, loss, miner, schedule, transfer};
+use super::description::{Role, Strategy};
+use super::engine::Runtime;
+use super::error::{Cause, Phase, PluginError};
+use super::host::Host;
+use super::limits::Limits;
+use super::slot;
+use super::Params;
+
+/// Versions of the contract that this host speaks.
+const SPOKEN: &str = "0.1";
+const PACKAGE: &str = "lossmith:plugin/";
+const IMPORTS: [&str; 5] = ["tensor", "context", "state", "random", "report"];
+
+/// A loaded plugin: compiled, linked against the contract, its strategies known.
+pub struct Plugin {
+    /// The file's name without the ending.
+    pub name: String,
+    /// SHA-256 of the file's bytes in hexadecimal.
+    pub hash: String,
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// Version of the contract that it was built for.
+    pub contract: String,
+    /// What it offers.
+    pub strategies: Vec<Strategy>,
+    pub(super) pre: InstancePre<Host>,
+    pub(super) roles: Roles,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Plugin").field("name", &self.name).field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+/// Where the exported roles are.
+#[derive(Default)]
+pub(super) struct Roles {
+    pub(super) loss: Option<loss::GuestIndices>,
+    pub(super) miner: Option<miner::GuestIndices>,
+    pub(super) transfer: Option<transfer::GuestIndices>,
+    pub(super) balance: Option<balance::GuestIndices>,
+    pub(super) schedule: Option<schedule::GuestIndices>,
+    pub(super) fusion: Option<fusion::GuestIndices>,
+}
+
+impl Roles {
+    fn new(pre: &InstancePre<Host>) -> Self {
+        // An interface that is not exported is a role that is not offered.
+        Self {
+            loss: loss::GuestIndices::new(pre).ok(),
+            miner: miner::GuestIndices::new(pre).ok(),
+            transfer: transfer::GuestIndices::new(pre).ok(),
+            balance: balance::GuestIndices::new(pre).ok(),
+            schedule: schedule::GuestIndices::new(pre).ok(),
+            fusion: fusion::GuestIndices::new(pre).ok(),
+        }
+    }
+
+    fn has(&self, role: Role) -> bool {
+        match role {
+            Role::Loss => self.loss.is_some(),
+            Role::Miner => self.miner.is_some(),
+            Role::Transfer => self.transfer.is_some(),
+            Role::Balance => self.balance.is_some(),
+            Role::Schedule => self.schedule.is_some(),
+            Role::Fusion => self.fusion.is_some(),
+        }
+    }
+}
+
+impl Plugin {
+    /// Loads a file: a component, or a core module with an embedded component type.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a plugin of this contract, or does not describe itself.
+    pub fn load(runtime: &Runtime, path: &Path, limits: &Arc<Limits>) -> Result<Arc<Self>, PluginError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        match std::fs::read(path) {
+            Ok(bytes) => Self::from_bytes(runtime, &name, bytes, limits),
+            Err(source) => Err(PluginError {
+                plugin: name,
+                hash: String::new(),
+                phase: Phase::Load,
+                cause: Box::new(Cause::Read { path: path.display().to_string(), source }),
+            }),
+        }
+    }
+
+    /// As [`Plugin::load`], from bytes that were read already.
+    ///
+    /// # Errors
+    /// As [`Plugin::load`].
+    pub fn from_bytes(runtime: &Runtime, name: &str, bytes: Vec<u8>, limits: &Arc<Limits>) -> Result<Arc<Self>, PluginError> {
+        let hash = hex(&Sha256::digest(&bytes));
+        let error = |phase, cause| PluginError { plugin: name.to_owned(), hash: hash.clone(), phase, cause: Box::new(cause) };
+        let component = componentize(&bytes).map_err(|cause| error(Phase::Load, cause))?;
+        let contract = check_names(&component).map_err(|cause| error(Phase::Load, cause))?;
+        let compiled = Component::from_binary(&runtime.engine, &component)
+            .map_err(|fault| error(Phase::Compile, Cause::Invalid(format!("{fault:#}"))))?;
+        let pre = runtime
+            .linker
+            .instantiate_pre(&compiled)
+            .map_err(|fault| error(Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
+        let roles = Roles::new(&pre);
+        let strategies = strategies(runtime, &pre, limits).map_err(|(phase, cause)| error(phase, cause))?;
+        for Strategy { role, name: strategy, .. } in &strategies {
+            if !roles.has(*role) {
+                return Err(error(Phase::Describe, Cause::RoleNotExported { role: *role, strategy: strategy.clone() }));
+            }
+        }
+        Ok(Arc::new(Self { name: name.to_owned(), hash, bytes, contract, strategies, pre, roles }))
+    }
+
+    /// A strategy of a role.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn strategy(&self, role: Role, name: &str) -> Result<&Strategy, PluginError> {
+        self.strategies.iter().find(|strategy| strategy.role == role && strategy.name == name).ok_or_else(|| {
+            let known = self.strategies.iter().filter(|s| s.role == role).map(|s| s.name.clone()).collect();
+            self.error(Phase::Configure, Cause::UnknownStrategy { role, strategy: name.to_owned(), known })
+        })
+    }
+
+    pub(super) fn error(&self, phase: Phase, cause: Cause) -> PluginError {
+        PluginError { plugin: self.name.clone(), hash: self.hash.clone(), phase, cause: Box::new(cause) }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Turns the bytes of a file into those of a component.
+fn componentize(bytes: &[u8]) -> Result<Vec<u8>, Cause> {
+    if Parser::is_component(bytes) {
+        return Ok(bytes.to_vec());
+    }
+    if !Parser::is_core_wasm(bytes) {
+        let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let start = if start.is_empty() { "nothing".into() } else { format!("the bytes {}", start.join(" ")) };
+        return Err(Cause::NotWasm { start });
+    }
+    let invalid = |error: &dyn std::fmt::Display| Cause::Invalid(error.to_string());
+    let mut has_type = false;
+    for payload in Parser::new(0).parse_all(bytes) {
+        if let Payload::CustomSection(section) = payload.map_err(|error| invalid(&error))? {
+            has_type |= section.name().starts_with("component-type");
+        }
+    }
+    if !has_type {
+        return Err(Cause::NoComponentType);
+    }
+    let mut encoder = ComponentEncoder::default().validate(true);
+    let encoded = encoder.module(bytes).and_then(|encoder| encoder.encode());
+    encoded.map_err(|error| Cause::Invalid(format!("{error:#}")))
+}
+
+/// Checks the names of imports and exports before anything is compiled. Returns the contract's version.
+fn check_names(component: &[u8]) -> Result<String, Cause> {
+    let invalid = |error: wasmparser::BinaryReaderError| Cause::Invalid(error.to_string());
+    let mut contract = None;
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(invalid)? {
+            // Nested components and modules have imports of their own, which are the outer one's business.
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    let name = import.map_err(invalid)?.name.name;
+                    let interface = ours(name)?;
+                    if !interface.is_some_and(|interface| IMPORTS.contains(&interface)) {
+                        return Err(Cause::ForeignImport { import: name.to_owned() });
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    let name = export.map_err(invalid)?.name.name;
+                    if ours(name)? == Some("describe") {
+                        contract = name.split_once('@').map(|(_, version)| version.to_owned());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    contract.ok_or(Cause::NoContract)
+}
+
+/// The interface of our package that a name means, if it is one; an error when it is of a version that we do not speak.
+fn ours(name: &str) -> Result<Option<&str>, Cause> {
+    let Some(rest) = name.strip_prefix(PACKAGE) else { return Ok(None) };
+    let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+    let compatible = version.strip_prefix(SPOKEN).is_some_and(|patch| patch.starts_with('.') && !patch.contains('-'));
+    if compatible {
+        return Ok(Some(interface));
+    }
+    let found = if version.is_empty() { "no version" } else { version };
+    Err(Cause::OtherVersion { interface: format!("{PACKAGE}{interface}"), found: found.to_owned(), spoken: SPOKEN })
+}
+
+/// Asks a throw-away instance for its strategies.
+fn strategies(runtime: &Runtime, pre: &InstancePre<Host>, limits: &Arc<Limits>) -> Result<Vec<Strategy>, (Phase, Cause)> {
+    let host = Host::new(Arc::clone(limits), Device::Cpu, Kind::Float, 0, 0, Arc::new(Params::default()));
+    let mut store = Store::new(&runtime.engine, host);
+    slot::arm(&mut store);
+    let indices =
+        describe::GuestIndices::new(pre).map_err(|fault| (Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
+    let instance = pre.instantiate(&mut store).map_err(|fault| (Phase::Instantiate, slot::cause(&mut store, &fault)))?;
+    let described = indices
+        .load(&mut store, &instance)
+        .and_then(|guest| guest.call_strategies(&mut store))
+        .map_err(|fault| (Phase::Describe, slot::cause(&mut store, &fault)))?;
+    Ok(described.into_iter().map(Strategy::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compatible_within_a_minor() {
+        assert!(matches!(ours("lossmith:plugin/loss@0.1.0"), Ok(Some("loss"))));
+        assert!(matches!(ours("lossmith:plugin/loss@0.1.7"), Ok(Some("loss"))));
+        assert!(matches!(ours("wasi:clocks/wall-clock@0.2.0"), Ok(None)));
+        for other in ["0.2.0", "0.10.0", "1.0.0", "0.1.0-rc"] {
+            assert!(matches!(ours(&format!("lossmith:plugin/loss@{other}")), Err(Cause::OtherVersion { .. })), "{other}");
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! The interface `context` of the contract: what a strategy is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tch::{Kind, TchError, Tensor};
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use super::bindings::lossmith::plugin::context as wit;
+use super::host::{Host, HostFault, describe, fault, stale_handle};
+use super::parameters::Value;
+
+/// The parameters of the running strategy.
+pub struct ParamsHandle;
+/// The batch of the running call.
+pub struct BatchHandle;
+/// The progress of the running call.
+pub struct ProgressHandle;
+
+/// What a strategy sees of a batch.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// B x D, in the run's float dtype.
+    pub embeddings: Option<Tensor>,
+    /// B, 64-bit integers from 0 to `class_count` - 1.
+    pub labels: Option<Tensor>,
+    /// Number of training classes.
+    pub class_count: i64,
+    /// Number of equal slices of the embedding.
+    pub slice_count: i64,
+    /// The schedule's thresholds; empty without a schedule.
+    pub thresholds: Vec<f64>,
+    /// The teacher's embeddings, B x D'.
+    pub teacher: Option<Tensor>,
+    /// What the miner found.
+    pub tuples: Option<Tuples>,
+}
+
+impl Input {
+    /// Another handle of the same data.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            embeddings: self.embeddings.as_ref().map(Tensor::shallow_clone),
+            labels: self.labels.as_ref().map(Tensor::shallow_clone),
+            class_count: self.class_count,
+            slice_count: self.slice_count,
+            thresholds: self.thresholds.clone(),
+            teacher: self.teacher.as_ref().map(Tensor::shallow_clone),
+            tuples: self.tuples.as_ref().map(Tuples::shallow_clone),
+        }
+    }
+
+    fn embeddings(&self) -> std::result::Result<&Tensor, HostFault> {
+        self.embeddings.as_ref().ok_or_else(|| untold("batch.embeddings", "there is no batch here"))
+    }
+
+    fn labels(&self) -> std::result::Result<&Tensor, HostFault> {
+        self.labels.as_ref().ok_or_else(|| untold("batch.labels", "labels are not told here"))
+    }
+}
+
+fn untold(operation: &'static str, message: &str) -> HostFault {
+    HostFault::Operation { operation, shapes: "this call".into(), message: message.into() }
+}
+
+/// Where the training is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// From 0.
+    pub epoch: u64,
+    /// Epochs of the run.
+    pub epochs: u64,
+    /// Step of the run, from 0.
+    pub step: u64,
+    /// Steps in an epoch.
+    pub steps_per_epoch: u64,
+    /// Last values of the run's metrics.
+    pub metrics: Arc<BTreeMap<String, f64>>,
+}
+
+/// Tuples of positions in a batch: vectors of 64-bit integers.
+#[derive(Debug)]
+pub enum Tuples {
+    /// Anchors, positives, negatives, of one length.
+    Triplets([Tensor; 3]),
+    /// Anchors and positives of one length; negative anchors and negatives of another.
+    Pairs([Tensor; 4]),
+}
+
+impl Tuples {
+    /// Another handle of the same data.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        match self {
+            Self::Triplets(parts) => Self::Triplets(parts.each_ref().map(Tensor::shallow_clone)),
+            Self::Pairs(parts) => Self::Pairs(parts.each_ref().map(Tensor::shallow_clone)),
+        }
+    }
+
+    /// The index vectors in the order of the contract.
+    #[must_use]
+    pub fn parts(&self) -> &[Tensor] {
+        match self {
+            Self::Triplets(parts) => parts,
+            Self::Pairs(parts) => parts,
+        }
+    }
+}
+
+/// Pair losses of a transfer.
+#[derive(Debug)]
+pub struct PairLosses {
+    /// B x B.
+    pub values: Tensor,
+    /// What their sum is divided by.
+    pub divisor: f64,
+}
+
+impl PairLosses {
+    /// The unbalanced loss: the sum over the divisor.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn total(&self) -> std::result::Result<Tensor, TchError> {
+        self.values.f_sum(None::<Kind>)?.f_div_scalar(self.divisor)
+    }
+}
+
+impl wit::Host for Host {}
+
+impl wit::HostParams for Host {
+    fn drop(&mut self, _: Resource<ParamsHandle>) -> Result<()> {
+        Ok(())
+    }
+
+    fn number(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<f64> {
+        match self.params.get(&name) {
+            Some(Value::Number(number)) => Ok(*number),
+            other => Err(no_parameter("params.number", &name, other)),
+        }
+    }
+
+    fn integer(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<i64> {
+        match self.params.get(&name) {
+            Some(Value::Integer(integer)) => Ok(*integer),
+            other => Err(no_parameter("params.integer", &name, other)),
+        }
+    }
+
+    fn boolean(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<bool> {
+        match self.params.get(&name) {
+            Some(Value::Boolean(boolean)) => Ok(*boolean),
+            other => Err(no_parameter("params.boolean", &name, other)),
+        }
+    }
+
+    fn text(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<String> {
+        match self.params.get(&name) {
+            Some(Value::Text(text)) => Ok(text.clone()),
+            other => Err(no_parameter("params.text", &name, other)),
+        }
+    }
+
+    fn numbers(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<Vec<f64>> {
+        match self.params.get(&name) {
+            Some(Value::Numbers(numbers)) => Ok(numbers.clone()),
+            other => Err(no_parameter("params.numbers", &name, other)),
+        }
+    }
+}
+
+fn no_parameter(operation: &'static str, name: &str, found: Option<&Value>) -> wasmtime::Error {
+    let message = match found {
+        Some(value) => format!("the parameter is {value}, of another type"),
+        None => "the strategy describes no such parameter".to_owned(),
+    };
+    HostFault::Operation { operation, shapes: format!("`{name}`"), message }.into()
+}
+
+impl wit::HostBatch for Host {
+    fn drop(&mut self, _: Resource<BatchHandle>) -> Result<()> {
+        Ok(())
+    }
+
+    fn embeddings(&mut self, _: Resource<BatchHandle>) -> Result<Resource<Tensor>> {
+        let embeddings = self.input.embeddings()?.shallow_clone();
+        self.push("batch.embeddings", embeddings)
+    }
+
+    fn labels(&mut self, _: Resource<BatchHandle>) -> Result<Resource<Tensor>> {
+        let labels = self.input.labels()?.shallow_clone();
+        self.push("batch.labels", labels)
+    }
+
+    fn size(&mut self, _: Resource<BatchHandle>) -> Result<i64> {
+        Ok(self.input.embeddings()?.size().first().copied().unwrap_or_default())
+    }
+
+    fn dimension(&mut self, _: Resource<BatchHandle>) -> Result<i64> {
+        Ok(self.input.embeddings()?.size().get(1).copied().unwrap_or_default())
+    }
+
+    fn class_count(&mut self, _: Resource<BatchHandle>) -> Result<i64> {
+        Ok(self.input.class_count)
+    }
+
+    fn slice_count(&mut self, _: Resource<BatchHandle>) -> Result<i64> {
+        Ok(self.input.slice_count)
+    }
+
+    fn slices(&mut self, _: Resource<BatchHandle>) -> Result<Vec<Resource<Tensor>>> {
+        let embeddings = self.input.embeddings()?;
+        let slices =
+            embeddings.f_chunk(self.input.slice_count, 1).map_err(|error| fault("batch.slices", &[embeddings], &error))?;
+        slices.into_iter().map(|slice| self.push("batch.slices", slice)).collect()
+    }
+
+    fn thresholds(&mut self, _: Resource<BatchHandle>) -> Result<Vec<f64>> {
+        Ok(self.input.thresholds.clone())
+    }
+
+    fn teacher(&mut self, _: Resource<BatchHandle>) -> Result<Option<Resource<Tensor>>> {
+        let teacher = self.input.teacher.as_ref().map(Tensor::shallow_clone);
+        teacher.map(|teacher| self.push("batch.teacher", teacher)).transpose()
+    }
+
+    fn tuples(&mut self, _: Resource<BatchHandle>) -> Result<Option<Resource<Tuples>>> {
+        let tuples = self.input.tuples.as_ref().map(Tuples::shallow_clone);
+        tuples.map(|tuples| self.push_tuples(tuples)).transpose()
+    }
+}
+
+impl wit::HostProgress for Host {
+    fn drop(&mut self, _: Resource<ProgressHandle>) -> Result<()> {
+        Ok(())
+    }
+
+    fn epoch(&mut self, _: Resource<ProgressHandle>) -> Result<u64> {
+        Ok(self.progress.epoch)
+    }
+
+    fn epochs(&mut self, _: Resource<ProgressHandle>) -> Result<u64> {
+        Ok(self.progress.epochs)
+    }
+
+    fn step(&mut self, _: Resource<ProgressHandle>) -> Result<u64> {
+        Ok(self.progress.step)
+    }
+
+    fn steps_per_epoch(&mut self, _: Resource<ProgressHandle>) -> Result<u64> {
+        Ok(self.progress.steps_per_epoch)
+    }
+
+    fn metric(&mut self, _: Resource<ProgressHandle>, name: String) -> Result<Option<f64>> {
+        Ok(self.progress.metrics.get(&name).copied())
+    }
+}
+
+impl wit::HostTuples for Host {
+    fn drop(&mut self, tuples: Resource<Tuples>) -> Result<()> {
+        // A stale handle is already forgotten.
+        drop(self.tuples.take(tuples.rep()));
+        Ok(())
+    }
+
+    fn triplets(
+        &mut self,
+        anchors: Resource<Tensor>,
+        positives: Resource<Tensor>,
+        negatives: Resource<Tensor>,
+    ) -> Result<Resource<Tuples>> {
+        const NAME: &str = "tuples.triplets";
+        let [a, p, n] = self.index_vectors(NAME, [&anchors, &positives, &negatives])?;
+        if a.numel() != p.numel() || a.numel() != n.numel() {
+            return Err(lengths_differ(NAME, &[&a, &p, &n]));
+        }
+        self.push_tuples(Tuples::Triplets([a, p, n]))
+    }
+
+    fn pairs(
+        &mut self,
+        anchors: Resource<Tensor>,
+        positives: Resource<Tensor>,
+        negative_anchors: Resource<Tensor>,
+        negatives: Resource<Tensor>,
+    ) -> Result<Resource<Tuples>> {
+        const NAME: &str = "tuples.pairs";
+        let [a, p, b, n] = self.index_vectors(NAME, [&anchors, &positives, &negative_anchors, &negatives])?;
+        if a.numel() != p.numel() || b.numel() != n.numel() {
+            return Err(lengths_differ(NAME, &[&a, &p, &b, &n]));
+        }
+        self.push_tuples(Tuples::Pairs([a, p, b, n]))
+    }
+
+    fn kind(&mut self, tuples: Resource<Tuples>) -> Result<wit::TupleKind> {
+        Ok(match self.tuples_of("tuples.kind", &tuples)? {
+            Tuples::Triplets(_) => wit::TupleKind::Triplets,
+            Tuples::Pairs(_) => wit::TupleKind::Pairs,
+        })
+    }
+
+    fn anchors(&mut self, tuples: Resource<Tuples>) -> Result<Resource<Tensor>> {
+        self.push_part("tuples.anchors", &tuples, 0, 0)
+    }
+
+    fn positives(&mut self, tuples: Resource<Tuples>) -> Result<Resource<Tensor>> {
+        self.push_part("tuples.positives", &tuples, 1, 1)
+    }
+
+    fn negative_anchors(&mut self, tuples: Resource<Tuples>) -> Result<Resource<Tensor>> {
+        self.push_part("tuples.negative-anchors", &tuples, 0, 2)
+    }
+
+    fn negatives(&mut self, tuples: Resource<Tuples>) -> Result<Resource<Tensor>> {
+        self.push_part("tuples.negatives", &tuples, 2, 3)
+    }
+}
+
+impl wit::HostPairLosses for Host {
+    fn drop(&mut self, pairs: Resource<PairLosses>) -> Result<()> {
+        // A stale handle is already forgotten.
+        drop(self.pair_losses.take(pairs.rep()));
+        Ok(())
+    }
+
+    fn new(&mut self, values: Resource<Tensor>, divisor: f64) -> Result<Resource<PairLosses>> {
+        let values = self.tensor("pair-losses", &values)?;
+        self.push_pair_losses(PairLosses { values, divisor })
+    }
+
+    fn values(&mut self, pairs: Resource<PairLosses>) -> Result<Resource<Tensor>> {
+        let values = self.pair_losses_of("pair-losses.values", &pairs)?.values.shallow_clone();
+        self.push("pair-losses.values", values)
+    }
+
+    fn divisor(&mut self, pairs: Resource<PairLosses>) -> Result<f64> {
+        Ok(self.pair_losses_of("pair-losses.divisor", &pairs)?.divisor)
+    }
+
+    fn same_class(&mut self, _: Resource<PairLosses>) -> Result<Resource<Tensor>> {
+        let labels = self.input.labels()?;
+        let mask = labels.f_unsqueeze(1).and_then(|column| {
+            let same = column.f_eq_tensor(&labels.f_unsqueeze(0)?)?;
+            // The diagonal is a pair of an image with itself.
+            same.f_logical_xor(&Tensor::f_eye(labels.numel() as i64, (Kind::Bool, labels.device()))?)
+        });
+        let mask = mask.map_err(|error| fault("pair-losses.same-class", &[labels], &error))?;
+        self.push("pair-losses.same-class", mask)
+    }
+
+    fn different_class(&mut self, _: Resource<PairLosses>) -> Result<Resource<Tensor>> {
+        let labels = self.input.labels()?;
+        let mask = labels.f_unsqueeze(1).and_then(|column| column.f_ne_tensor(&labels.f_unsqueeze(0)?));
+        let mask = mask.map_err(|error| fault("pair-losses.different-class", &[labels], &error))?;
+        self.push("pair-losses.different-class", mask)
+    }
+}
+
+impl Host {
+    pub(super) fn push_pair_losses(&mut self, pairs: PairLosses) -> Result<Resource<PairLosses>> {
+        Ok(Resource::new_own(self.pair_losses.push(pairs).ok_or_else(numbers_used_up)?))
+    }
+
+    fn push_tuples(&mut self, tuples: Tuples) -> Result<Resource<Tuples>> {
+        Ok(Resource::new_own(self.tuples.push(tuples).ok_or_else(numbers_used_up)?))
+    }
+
+    fn push_part(
+        &mut self,
+        operation: &'static str,
+        tuples: &Resource<Tuples>,
+        of_triplets: usize,
+        of_pairs: usize,
+    ) -> Result<Resource<Tensor>> {
+        let part = match self.tuples_of(operation, tuples)? {
+            Tuples::Triplets(parts) => parts.get(of_triplets),
+            Tuples::Pairs(parts) => parts.get(of_pairs),
+        };
+        let part = part.map(Tensor::shallow_clone).ok_or_else(|| untold(operation, "no such part"))?;
+        self.push(operation, part)
+    }
+
+    fn tuples_of(&self, operation: &'static str, tuples: &Resource<Tuples>) -> std::result::Result<&Tuples, HostFault> {
+        self.tuples.get(tuples.rep()).map_err(|stale| stale_handle(operation, stale))
+    }
+
+    fn pair_losses_of(
+        &self,
+        operation: &'static str,
+        pairs: &Resource<PairLosses>,
+    ) -> std::result::Result<&PairLosses, HostFault> {
+        self.pair_losses.get(pairs.rep()).map_err(|stale| stale_handle(operation, stale))
+    }
+
+    fn index_vectors<const N: usize>(&self, operation: &'static str, handles: [&Resource<Tensor>; N]) -> Result<[Tensor; N]> {
+        let vectors = handles.map(|handle| {
+            let tensor = self.tensor(operation, handle)?;
+            if tensor.dim() == 1 && tensor.kind() == Kind::Int64 {
+                return Ok(tensor);
+            }
+            let message = "not a vector of integers".into();
+            Err(HostFault::Operation { operation, shapes: describe(&[&tensor]), message })
+        });
+        let vectors: Vec<Tensor> = vectors.into_iter().collect::<std::result::Result<_, _>>()?;
+        vectors.try_into().map_err(|_| untold(operation, "an index is missing").into())
+    }
+}
+
+fn lengths_differ(operation: &'static str, parts: &[&Tensor]) -> wasmtime::Error {
+    HostFault::Operation { operation, shapes: describe(parts), message: "lengths differ".into() }.into()
+}
+
+fn numbers_used_up() -> HostFault {
+    HostFault::Limit { limit: "handles", value: u64::from(u32::MAX), wanted: None }
+}

@@ -1,0 +1,213 @@
+//! What a component says about its strategies.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bindings::exports::lossmith::plugin::describe as wit;
+
+/// What a strategy does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Embeddings and labels in, scalar out.
+    Loss,
+    /// Embeddings and labels in, tuples out.
+    Miner,
+    /// Teacher and student in, pair losses out.
+    Transfer,
+    /// Pair losses in, weighted scalar out.
+    Balance,
+    /// Progress in, a threshold per slice out.
+    Schedule,
+    /// Slices in, one embedding out.
+    Fusion,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 6] = [Self::Loss, Self::Miner, Self::Transfer, Self::Balance, Self::Schedule, Self::Fusion];
+
+    /// The name in the contract, the experiment file and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Miner => "miner",
+            Self::Transfer => "transfer",
+            Self::Balance => "balance",
+            Self::Schedule => "schedule",
+            Self::Fusion => "fusion",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl From<wit::Role> for Role {
+    fn from(role: wit::Role) -> Self {
+        match role {
+            wit::Role::Loss => Self::Loss,
+            wit::Role::Miner => Self::Miner,
+            wit::Role::Transfer => Self::Transfer,
+            wit::Role::Balance => Self::Balance,
+            wit::Role::Schedule => Self::Schedule,
+            wit::Role::Fusion => Self::Fusion,
+        }
+    }
+}
+
+/// A strategy as its component describes it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Strategy {
+    /// What it does.
+    pub role: Role,
+    /// Its name, unique within the role and component.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// Its parameters.
+    pub params: Vec<Parameter>,
+}
+
+/// A parameter of a strategy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// Type, default and range.
+    #[serde(flatten)]
+    pub kind: ParameterType,
+}
+
+/// Type, default and range of a parameter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ParameterType {
+    /// A number.
+    Number {
+        /// Used when the experiment says nothing.
+        default: f64,
+        /// Bounds.
+        #[serde(flatten)]
+        range: Range,
+    },
+    /// An integer; bounds are included.
+    Integer {
+        /// Used when the experiment says nothing.
+        default: i64,
+        /// Lower bound.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        minimum: Option<i64>,
+        /// Upper bound.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        maximum: Option<i64>,
+    },
+    /// True or false.
+    Boolean {
+        /// Used when the experiment says nothing.
+        default: bool,
+    },
+    /// A text.
+    Text {
+        /// Used when the experiment says nothing.
+        default: String,
+        /// What is allowed; empty: anything.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        choices: Vec<String>,
+    },
+    /// A list of numbers.
+    Numbers {
+        /// Used when the experiment says nothing.
+        default: Vec<f64>,
+        /// Bounds of each number.
+        #[serde(flatten)]
+        range: Range,
+    },
+}
+
+/// Bounds of a number, each with the word of JSON Schema that says whether it is included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Range {
+    /// Smallest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<f64>,
+    /// Values are above this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusive_minimum: Option<f64>,
+    /// Largest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<f64>,
+    /// Values are below this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusive_maximum: Option<f64>,
+}
+
+impl Range {
+    fn new(low: Option<wit::Bound>, high: Option<wit::Bound>) -> Self {
+        let pick = |bound: Option<wit::Bound>, inclusive| bound.filter(|b| b.inclusive == inclusive).map(|b| b.value);
+        Self {
+            minimum: pick(low, true),
+            exclusive_minimum: pick(low, false),
+            maximum: pick(high, true),
+            exclusive_maximum: pick(high, false),
+        }
+    }
+
+    /// Whether a value is within the bounds. NaN never is.
+    #[must_use]
+    pub fn contains(&self, value: f64) -> bool {
+        !value.is_nan()
+            && self.minimum.is_none_or(|bound| value >= bound)
+            && self.exclusive_minimum.is_none_or(|bound| value > bound)
+            && self.maximum.is_none_or(|bound| value <= bound)
+            && self.exclusive_maximum.is_none_or(|bound| value < bound)
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let low = self.minimum.map(|v| format!("at least {v}")).or(self.exclusive_minimum.map(|v| format!("above {v}")));
+        let high = self.maximum.map(|v| format!("at most {v}")).or(self.exclusive_maximum.map(|v| format!("below {v}")));
+        match (low, high) {
+            (Some(low), Some(high)) => write!(out, "{low} and {high}"),
+            (Some(one), None) | (None, Some(one)) => out.write_str(&one),
+            (None, None) => out.write_str("any number"),
+        }
+    }
+}
+
+impl From<wit::Strategy> for Strategy {
+    fn from(strategy: wit::Strategy) -> Self {
+        let wit::Strategy { role, name, summary, parameters } = strategy;
+        Self { role: role.into(), name, summary, params: parameters.into_iter().map(Parameter::from).collect() }
+    }
+}
+
+impl From<wit::Parameter> for Parameter {
+    fn from(parameter: wit::Parameter) -> Self {
+        let wit::Parameter { name, summary, type_ } = parameter;
+        let kind = match type_ {
+            wit::ParameterType::Number(wit::NumberType { default, minimum, maximum }) => {
+                ParameterType::Number { default, range: Range::new(minimum, maximum) }
+            }
+            wit::ParameterType::Integer(wit::IntegerType { default, minimum, maximum }) => {
+                ParameterType::Integer { default, minimum, maximum }
+            }
+            wit::ParameterType::Boolean(default) => ParameterType::Boolean { default },
+            wit::ParameterType::Text(wit::TextType { default, choices }) => ParameterType::Text { default, choices },
+            wit::ParameterType::Numbers(wit::NumbersType { default, minimum, maximum }) => {
+                ParameterType::Numbers { default, range: Range::new(minimum, maximum) }
+            }
+        };
+        Self { name, summary, kind }
+    }
+}

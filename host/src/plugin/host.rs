@@ -1,0 +1,294 @@
+//! What the host holds for one plugin slot while its store lives, and how a call's work is counted.
+
+use std::sync::Arc;
+
+use tch::{Device, Kind, TchError, Tensor};
+use wasmtime::ResourceLimiter;
+use wasmtime::component::Resource;
+
+use super::context::{Input, Progress};
+use super::handles::{Handles, StaleHandle};
+use super::limits::Limits;
+use super::report::Report;
+use super::state::State;
+use super::{PairLosses, Params, Tuples};
+
+/// A fault that the host raises inside a call. It ends the call as a trap and comes out of it again by its type.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HostFault {
+    #[error("operation `{operation}` failed on {shapes}: {message}")]
+    Operation { operation: &'static str, shapes: String, message: String },
+    #[error("limit {limit} = {value}")]
+    Limit { limit: &'static str, value: u64, wanted: Option<u64> },
+}
+
+/// A tensor of a call, with its size as counted.
+pub(super) struct Held {
+    pub(super) tensor: Tensor,
+    pub(super) elements: u64,
+    bytes: u64,
+}
+
+/// The data of a slot's store.
+pub(super) struct Host {
+    pub(super) limits: Arc<Limits>,
+    pub(super) memory: MemoryLimit,
+    pub(super) device: Device,
+    /// The dtype that the contract calls float.
+    pub(super) float: Kind,
+    pub(super) seed: u64,
+    pub(super) slot: u64,
+    pub(super) tensors: Handles<Held>,
+    pub(super) tuples: Handles<Tuples>,
+    pub(super) pair_losses: Handles<PairLosses>,
+    pub(super) params: Arc<Params>,
+    pub(super) input: Input,
+    pub(super) progress: Progress,
+    pub(super) state: State,
+    pub(super) report: Report,
+    pub(super) panic: Option<(String, String, u32)>,
+    /// Elements read and written by host operations of this call.
+    host_elements: u64,
+    /// Bytes of the live tensors of this call.
+    tensor_bytes: u64,
+    /// Bytes of text taken from the plugin in this call.
+    text_bytes: u64,
+    /// How many random tensors this call has drawn.
+    pub(super) draws: u64,
+}
+
+impl Host {
+    pub(super) fn new(limits: Arc<Limits>, device: Device, float: Kind, seed: u64, slot: u64, params: Arc<Params>) -> Self {
+        Self {
+            memory: MemoryLimit { limit: limits.memory_bytes, refused: None },
+            limits,
+            device,
+            float,
+            seed,
+            slot,
+            tensors: Handles::default(),
+            tuples: Handles::default(),
+            pair_losses: Handles::default(),
+            params,
+            input: Input::default(),
+            progress: Progress::default(),
+            state: State::default(),
+            report: Report::default(),
+            panic: None,
+            host_elements: 0,
+            tensor_bytes: 0,
+            text_bytes: 0,
+            draws: 0,
+        }
+    }
+
+    /// Frees all that the call made. Returns how many handles the plugin kept.
+    pub(super) fn end_call(&mut self) -> usize {
+        self.host_elements = 0;
+        self.tensor_bytes = 0;
+        self.text_bytes = 0;
+        self.draws = 0;
+        self.input = Input::default();
+        self.tensors.end_call() + self.tuples.end_call() + self.pair_losses.end_call()
+    }
+
+    /// Counts work; an error when the call has ordered too much.
+    pub(super) fn charge(&mut self, elements: u64) -> Result<(), HostFault> {
+        self.host_elements = self.host_elements.saturating_add(elements);
+        over("host-elements", self.limits.host_elements, self.host_elements)
+    }
+
+    /// Counts text taken from the plugin.
+    pub(super) fn charge_text(&mut self, bytes: usize) -> Result<(), HostFault> {
+        self.text_bytes = self.text_bytes.saturating_add(bytes as u64);
+        over("log-bytes", self.limits.log_bytes, self.text_bytes)
+    }
+
+    /// An error when a tensor of so many elements would be too large. Asked before operations whose result can be larger
+    /// than their inputs.
+    pub(super) fn room(&self, elements: u64) -> Result<(), HostFault> {
+        over("tensor-elements", self.limits.tensor_elements, elements)?;
+        over("tensor-bytes", self.limits.tensor_bytes, self.tensor_bytes.saturating_add(elements.saturating_mul(4)))?;
+        over("host-elements", self.limits.host_elements, self.host_elements.saturating_add(elements))
+    }
+
+    /// As `room`, for a shape that the plugin gives.
+    pub(super) fn room_for(&self, operation: &'static str, shape: &[i64]) -> Result<u64, HostFault> {
+        over("rank", self.limits.rank.into(), shape.len() as u64)?;
+        let mut elements = 1_u64;
+        for &size in shape {
+            let size = u64::try_from(size).map_err(|_| HostFault::Operation {
+                operation,
+                shapes: format!("shape {shape:?}"),
+                message: "a size is negative".into(),
+            })?;
+            elements = elements.saturating_mul(size);
+        }
+        self.room(elements)?;
+        Ok(elements)
+    }
+
+    /// Gives the plugin a handle of a result.
+    pub(super) fn push(&mut self, operation: &'static str, tensor: Tensor) -> wasmtime::Result<Resource<Tensor>> {
+        let kind = tensor.f_kind().map_err(|error| fault(operation, &[&tensor], &error))?;
+        // An integer tensor and a fraction promote to libtorch's global default; the run's float is what was meant.
+        let (tensor, kind) = if is_float(kind) && kind != self.float {
+            (tensor.f_to_kind(self.float).map_err(|error| fault(operation, &[&tensor], &error))?, self.float)
+        } else {
+            (tensor, kind)
+        };
+        let elements = tensor.numel() as u64;
+        over("tensor-elements", self.limits.tensor_elements, elements)?;
+        over("rank", self.limits.rank.into(), tensor.dim() as u64)?;
+        over("handles", self.limits.handles.into(), self.tensors.made() as u64 + 1)?;
+        self.charge(elements)?;
+        let bytes = elements * kind.elt_size_in_bytes() as u64;
+        self.tensor_bytes += bytes;
+        over("tensor-bytes", self.limits.tensor_bytes, self.tensor_bytes)?;
+        let handle = self.tensors.push(Held { tensor, elements, bytes });
+        Ok(Resource::new_own(handle.ok_or(HostFault::Limit { limit: "handles", value: u64::from(u32::MAX), wanted: None })?))
+    }
+
+    /// A tensor that the plugin names.
+    pub(super) fn held(&self, operation: &'static str, handle: &Resource<Tensor>) -> Result<&Held, HostFault> {
+        self.tensors.get(handle.rep()).map_err(|stale| stale_handle(operation, stale))
+    }
+
+    /// Another handle of a tensor that the plugin names, for uses that outlive the borrow.
+    pub(super) fn tensor(&self, operation: &'static str, handle: &Resource<Tensor>) -> Result<Tensor, HostFault> {
+        Ok(self.held(operation, handle)?.tensor.shallow_clone())
+    }
+
+    /// Forgets a tensor; a stale handle is already forgotten.
+    pub(super) fn release(&mut self, handle: u32) {
+        if let Ok(held) = self.tensors.take(handle) {
+            self.tensor_bytes = self.tensor_bytes.saturating_sub(held.bytes);
+        }
+    }
+
+    /// Runs an operation of one tensor whose result is not larger than it.
+    pub(super) fn unary(
+        &mut self,
+        operation: &'static str,
+        x: &Resource<Tensor>,
+        run: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
+    ) -> wasmtime::Result<Resource<Tensor>> {
+        let x = self.held(operation, x)?;
+        let elements = x.elements;
+        let result = run(&x.tensor).map_err(|error| fault(operation, &[&x.tensor], &error))?;
+        self.charge(elements)?;
+        self.push(operation, result)
+    }
+
+    /// Runs an operation of one tensor with two results.
+    pub(super) fn unary_pair(
+        &mut self,
+        operation: &'static str,
+        x: &Resource<Tensor>,
+        run: impl FnOnce(&Tensor) -> Result<(Tensor, Tensor), TchError>,
+    ) -> wasmtime::Result<(Resource<Tensor>, Resource<Tensor>)> {
+        let x = self.held(operation, x)?;
+        let elements = x.elements;
+        let (first, second) = run(&x.tensor).map_err(|error| fault(operation, &[&x.tensor], &error))?;
+        self.charge(elements)?;
+        Ok((self.push(operation, first)?, self.push(operation, second)?))
+    }
+
+    /// Runs an operation of two tensors whose shapes broadcast.
+    pub(super) fn binary(
+        &mut self,
+        operation: &'static str,
+        a: &Resource<Tensor>,
+        b: &Resource<Tensor>,
+        run: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, TchError>,
+    ) -> wasmtime::Result<Resource<Tensor>> {
+        let (a, b) = (self.held(operation, a)?, self.held(operation, b)?);
+        let bound = a.elements.saturating_mul(b.elements);
+        if bound > a.elements.max(b.elements) && self.room(bound).is_err() {
+            self.room(broadcast_elements(&a.tensor.size(), &b.tensor.size()))?;
+        }
+        let elements = a.elements + b.elements;
+        let result = run(&a.tensor, &b.tensor).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
+        self.charge(elements)?;
+        self.push(operation, result)
+    }
+}
+
+/// Elements of the broadcast of two shapes; of shapes that do not fit, too many rather than too few.
+fn broadcast_elements(a: &[i64], b: &[i64]) -> u64 {
+    let rank = a.len().max(b.len());
+    let size = |shape: &[i64], dim: usize| -> u64 {
+        (dim + shape.len()).checked_sub(rank).and_then(|index| shape.get(index)).map_or(1, |&size| size.unsigned_abs())
+    };
+    (0..rank).map(|dim| size(a, dim).max(size(b, dim))).fold(1, u64::saturating_mul)
+}
+
+fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), HostFault> {
+    if wanted > value { Err(HostFault::Limit { limit, value, wanted: Some(wanted) }) } else { Ok(()) }
+}
+
+pub(super) fn is_float(kind: Kind) -> bool {
+    matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double)
+}
+
+pub(super) fn stale_handle(operation: &'static str, stale: StaleHandle) -> HostFault {
+    HostFault::Operation { operation, shapes: "a stale handle".into(), message: stale.to_string() }
+}
+
+/// The fault of an operation that libtorch refused.
+pub(super) fn fault(operation: &'static str, inputs: &[&Tensor], error: &TchError) -> HostFault {
+    let text = error.to_string();
+    let message = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
+    HostFault::Operation { operation, shapes: describe(inputs), message }
+}
+
+/// Shapes and dtypes, for messages.
+pub(super) fn describe(inputs: &[&Tensor]) -> String {
+    if inputs.is_empty() {
+        return "no tensors".into();
+    }
+    let one = |tensor: &&Tensor| format!("{} {:?}", dtype_name(tensor.kind()), tensor.size());
+    inputs.iter().map(one).collect::<Vec<_>>().join(" and ")
+}
+
+/// The contract's name of a dtype.
+pub(super) fn dtype_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "boolean",
+        kind if is_float(kind) => "float",
+        _ => "integer",
+    }
+}
+
+/// Refuses linear memory above the limit, and remembers that it did: the guest's allocator then aborts without a word.
+pub(super) struct MemoryLimit {
+    limit: u64,
+    pub(super) refused: Option<u64>,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let allowed = desired as u64 <= self.limit;
+        if !allowed {
+            self.refused = Some(desired as u64);
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // Tables hold functions, not data: 100,000 is far above any real plugin (CPython's is about 10,000).
+        Ok(desired <= 100_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::broadcast_elements;
+
+    #[test]
+    fn broadcast_counts_the_larger_size_of_each_dimension() {
+        assert_eq!(broadcast_elements(&[1000, 1], &[1, 2000]), 2_000_000);
+        assert_eq!(broadcast_elements(&[5], &[3, 5]), 15);
+        assert_eq!(broadcast_elements(&[], &[]), 1);
+    }
+}

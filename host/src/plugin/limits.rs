@@ -1,0 +1,57 @@
+//! Every limit that a plugin runs under.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What one call of a plugin may use, and what its instance may hold. TOML: `[limits]`.
+///
+/// Fuel and memory bound what the component does itself. Wasm's fuel does not see a matrix product that the host carries
+/// out for it, so host work has limits of its own: `host-elements`, `tensor-bytes`, `handles`, and the sizes of shapes and lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// Wasm instructions of a call, roughly. Default 1,000,000,000 (one to four seconds).
+    pub fuel: u64,
+    /// Wall-clock time of a call in milliseconds; it ends runaway calls and never influences numbers. Default 30,000.
+    pub deadline_ms: u64,
+    /// Linear memory of an instance in bytes. Default 256 MiB.
+    pub memory_bytes: u64,
+    /// Elements that the host reads and writes for a call; a matrix product counts its multiply-adds divided by 16.
+    /// Default 20,000,000,000.
+    pub host_elements: u64,
+    /// Bytes of the tensors to which a call holds handles at one time. Default 4 GiB.
+    pub tensor_bytes: u64,
+    /// Handles that a call makes. Default 100,000.
+    pub handles: u32,
+    /// Dimensions of a tensor. Default 8.
+    pub rank: u32,
+    /// Elements of one tensor, also of one that is only expanded. Default 1,000,000,000.
+    pub tensor_elements: u64,
+    /// Elements of a list that crosses the border of the sandbox. Default 16,777,216.
+    pub list_elements: u64,
+    /// Bytes of log messages, panic messages, errors and metric names in a call. Default 16,384.
+    pub log_bytes: u64,
+    /// Metrics that a call reports. Default 64.
+    pub metrics: u32,
+    /// Bytes of the parameters and buffers of a slot. Default 1 GiB.
+    pub state_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel: 1_000_000_000,
+            deadline_ms: 30_000,
+            memory_bytes: 256 << 20,
+            host_elements: 20_000_000_000,
+            tensor_bytes: 4 << 30,
+            handles: 100_000,
+            rank: 8,
+            tensor_elements: 1_000_000_000,
+            list_elements: 1 << 24,
+            log_bytes: 16 << 10,
+            metrics: 64,
+            state_bytes: 1 << 30,
+        }
+    }
+}

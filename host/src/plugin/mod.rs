@@ -1,0 +1,30 @@
+//! Plugins: components that are loaded, limited and called.
+//!
+//! This folder knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file here.
+
+mod bindings;
+mod component;
+mod context;
+mod description;
+mod engine;
+mod error;
+mod handles;
+mod host;
+mod limits;
+mod parameters;
+mod random;
+mod report;
+mod slot;
+mod state;
+mod tensor;
+
+pub use component::Plugin;
+pub use context::{Input, PairLosses, Progress, Tuples};
+pub use description::{Parameter, ParameterType, Range, Role, Strategy};
+pub use engine::Runtime;
+pub use error::{Cause, Phase, Place, PluginError, ResultFault};
+pub use limits::Limits;
+pub use parameters::{ParameterError, Params, Value};
+pub use report::{Level, Metric, Report};
+pub use slot::{Setting, Slot};
+pub use state::{Parameter as StateParameter, State};

@@ -1,0 +1,80 @@
+//! The interface `report` of the contract: what a strategy says about its work.
+
+use tch::Tensor;
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use super::bindings::lossmith::plugin::report as wit;
+use super::host::{Host, HostFault, describe, fault};
+
+pub use wit::Level;
+
+/// What the calls of a slot said since it was last asked.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Log lines, oldest first, without control characters.
+    pub lines: Vec<(Level, String)>,
+    /// Metrics of the last call that reported them, in order of their first report.
+    pub metrics: Vec<(String, Metric)>,
+}
+
+/// A metric, still on the device or already a number.
+#[derive(Debug)]
+pub enum Metric {
+    /// One element, without gradient.
+    Tensor(Tensor),
+    /// A number.
+    Number(f64),
+}
+
+impl wit::Host for Host {
+    fn log(&mut self, level: Level, message: String) -> Result<()> {
+        self.charge_text(message.len())?;
+        self.report.lines.push((level, printable(&message)));
+        Ok(())
+    }
+
+    fn metric(&mut self, name: String, value: Resource<Tensor>) -> Result<()> {
+        const NAME: &str = "report.metric";
+        let value = self.tensor(NAME, &value)?;
+        if value.numel() != 1 {
+            let message = format!("the metric `{name}` needs one element");
+            return Err(HostFault::Operation { operation: NAME, shapes: describe(&[&value]), message }.into());
+        }
+        let value = value.f_detach().map_err(|error| fault(NAME, &[&value], &error))?;
+        self.add_metric(name, Metric::Tensor(value))
+    }
+
+    fn metric_value(&mut self, name: String, value: f64) -> Result<()> {
+        self.add_metric(name, Metric::Number(value))
+    }
+
+    fn panic(&mut self, message: String, file: String, line: u32) -> Result<()> {
+        self.charge_text(message.len() + file.len())?;
+        self.panic = Some((printable(&message), printable(&file), line));
+        Ok(())
+    }
+}
+
+impl Host {
+    fn add_metric(&mut self, name: String, metric: Metric) -> Result<()> {
+        self.charge_text(name.len())?;
+        let name = printable(&name);
+        let metrics = &mut self.report.metrics;
+        if let Some((_, value)) = metrics.iter_mut().find(|(known, _)| *known == name) {
+            *value = metric;
+            return Ok(());
+        }
+        let value = self.limits.metrics.into();
+        if metrics.len() as u64 >= value {
+            return Err(HostFault::Limit { limit: "metrics", value, wanted: None }.into());
+        }
+        metrics.push((name, metric));
+        Ok(())
+    }
+}
+
+/// Text of a plugin goes to a terminal: escape sequences must not.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}

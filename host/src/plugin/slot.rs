@@ -1,0 +1,444 @@
+//! A slot: one strategy of one plugin at work, with a store of its own.
+//!
+//! Invariants: after a call no tensor of it is alive but its result; what the slot keeps between calls is its state, its
+//! parameters and its report, never the instance. A trap spends the store, as does a plugin that keeps handles; the next call
+//! makes a new one (about 10 us).
+
+use std::sync::Arc;
+
+use tch::{Device, Kind, Tensor};
+use wasmtime::component::{Instance, Resource};
+use wasmtime::{Store, Trap, WasmBacktrace};
+
+use super::component::Plugin;
+use super::context::{BatchHandle, Input, PairLosses, ParamsHandle, Progress, ProgressHandle, Tuples};
+use super::description::Role;
+use super::engine::{Runtime, TICK};
+use super::error::{Cause, Phase, Place, PluginError, ResultFault};
+use super::handles::StaleHandle;
+use super::host::{Host, HostFault, dtype_name};
+use super::limits::Limits;
+use super::report::{Report, printable};
+use super::state::State;
+use super::Params;
+
+/// Where and how a slot computes.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Device of all tensors.
+    pub device: Device,
+    /// What the contract calls float.
+    pub float: Kind,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the slot in the run, for its random stream.
+    pub slot: u64,
+    /// Limits of each call.
+    pub limits: Arc<Limits>,
+}
+
+/// A strategy at work.
+pub struct Slot {
+    runtime: Arc<Runtime>,
+    plugin: Arc<Plugin>,
+    role: Role,
+    strategy: String,
+    params: Arc<Params>,
+    setting: Setting,
+    live: Option<Live>,
+    /// What survives the store.
+    state: State,
+    report: Report,
+}
+
+struct Live {
+    store: Store<Host>,
+    instance: Instance,
+}
+
+type Outcome<T> = Result<T, Cause>;
+
+impl Slot {
+    /// Binds a strategy to a slot. `params` must come from the strategy's description.
+    ///
+    /// # Errors
+    /// When the plugin has no such strategy.
+    pub fn new(
+        runtime: Arc<Runtime>,
+        plugin: Arc<Plugin>,
+        role: Role,
+        strategy: &str,
+        params: Params,
+        setting: Setting,
+    ) -> Result<Self, PluginError> {
+        plugin.strategy(role, strategy)?;
+        Ok(Self {
+            runtime,
+            plugin,
+            role,
+            strategy: strategy.to_owned(),
+            params: Arc::new(params),
+            setting,
+            live: None,
+            state: State::default(),
+            report: Report::default(),
+        })
+    }
+
+    /// The plugin.
+    #[must_use]
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// What the strategy does.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The strategy's name.
+    #[must_use]
+    pub fn strategy(&self) -> &str {
+        &self.strategy
+    }
+
+    /// The strategy's parameters.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Parameters and buffers.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Parameters and buffers, to set them from a checkpoint.
+    pub fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// What the strategy said since this was last asked.
+    pub fn take_report(&mut self) -> Report {
+        std::mem::take(&mut self.report)
+    }
+
+    /// The loss of a batch: a float scalar with gradient.
+    ///
+    /// # Errors
+    /// A fault of the plugin.
+    pub fn loss(&mut self, input: Input, progress: &Progress) -> Result<Tensor, PluginError> {
+        self.call(input, progress, |store, instance, plugin, strategy| {
+            let guest = load(&plugin.roles.loss, |indices| indices.load(&mut *store, instance))?;
+            let (params, batch, progress) = told();
+            let result = guest.call_compute(&mut *store, strategy, params, batch, progress);
+            scalar(store, result)
+        })
+    }
+
+    /// Tuples of a batch, all positions inside it.
+    ///
+    /// # Errors
+    /// A fault of the plugin.
+    pub fn mine(&mut self, input: Input, progress: &Progress) -> Result<Tuples, PluginError> {
+        let last = input.embeddings.as_ref().map_or(0, |x| x.size().first().copied().unwrap_or_default()) - 1;
+        self.call(input, progress, |store, instance, plugin, strategy| {
+            let guest = load(&plugin.roles.miner, |indices| indices.load(&mut *store, instance))?;
+            let (params, batch, progress) = told();
+            let result = guest.call_mine(&mut *store, strategy, params, batch, progress);
+            let handle = refused(store, result)?;
+            let tuples = store.data_mut().tuples.take(handle.rep()).map_err(stale)?;
+            for part in tuples.parts().iter().filter(|part| part.numel() > 0) {
+                let bound = |end: Result<Tensor, tch::TchError>| end.and_then(|end| end.f_int64_value(&[]));
+                let (low, high) = (bound(part.f_min()), bound(part.f_max()));
+                let (low, high) = low.and_then(|low| Ok((low, high?))).map_err(|error| broken(&error))?;
+                if low < 0 || high > last {
+                    return Err(Cause::Result(ResultFault::OutsideBatch { low, high, last }));
+                }
+            }
+            Ok(tuples)
+        })
+    }
+
+    /// Pair losses of a batch, B x B with gradient.
+    ///
+    /// # Errors
+    /// A fault of the plugin.
+    pub fn transfer(&mut self, input: Input, progress: &Progress) -> Result<PairLosses, PluginError> {
+        let size = input.embeddings.as_ref().map_or(0, |x| x.size().first().copied().unwrap_or_default());
+        self.call(input, progress, |store, instance, plugin, strategy| {
+            let guest = load(&plugin.roles.transfer, |indices| indices.load(&mut *store, instance))?;
+            let (params, batch, progress) = told();
+            let result = guest.call_compute(&mut *store, strategy, params, batch, progress);
+            let handle = refused(store, result)?;
+            let pairs = store.data_mut().pair_losses.take(handle.rep()).map_err(stale)?;
+            let found = pairs.values.size();
+            if found != [size, size] {
+                let fault = ResultFault::Shape { what: "pair losses", found, expected: format!("[{size}, {size}]") };
+                return Err(Cause::Result(fault));
+            }
+            if !(pairs.divisor.is_finite() && pairs.divisor > 0.0) {
+                return Err(Cause::Result(ResultFault::Divisor(pairs.divisor)));
+            }
+            differentiable(store.data(), &pairs.values)?;
+            Ok(pairs)
+        })
+    }
+
+    /// Weighs pair losses into a float scalar with gradient.
+    ///
+    /// # Errors
+    /// A fault of the plugin.
+    pub fn balance(&mut self, pairs: PairLosses, input: Input, progress: &Progress) -> Result<Tensor, PluginError> {
+        self.call(input, progress, |store, instance, plugin, strategy| {
+            let guest = load(&plugin.roles.balance, |indices| indices.load(&mut *store, instance))?;
+            let pairs = store.data_mut().push_pair_losses(pairs).map_err(|fault| cause(store, &fault))?;
+            let lent = Resource::new_borrow(pairs.rep());
+            let (params, batch, progress) = told();
+            let result = guest.call_weigh(&mut *store, strategy, params, lent, batch, progress);
+            let value = scalar(store, result);
+            // The host lent this one; it is not the plugin's to keep.
+            drop(store.data_mut().pair_losses.take(pairs.rep()));
+            value
+        })
+    }
+
+    /// A finite threshold for each slice.
+    ///
+    /// # Errors
+    /// A fault of the plugin.
+    pub fn thresholds(&mut self, input: Input, progress: &Progress) -> Result<Vec<f64>, PluginError> {
+        let expected = input.slice_count;
+        self.call(input, progress, |store, instance, plugin, strategy| {
+            let guest = load(&plugin.roles.schedule, |indices| indices.load(&mut *store, instance))?;
+            let (params, batch, progress) = told();
+            let result = guest.call_thresholds(&mut *store, strategy, params, batch, progress);
+            let thresholds = refused(store, result)?;
+            if thresholds.len() as i64 != expected {
+                return Err(Cause::Result(ResultFault::ThresholdCount { found: thresholds.len(), expected }));
+            }
+            match thresholds.iter().find(|threshold| !threshold.is_finite()) {
+                Some(threshold) => Err(Cause::Result(ResultFault::NotFinite(*threshold))),
+                None => Ok(thresholds),
+            }
+        })
+    }
+
+    /// One embedding per image, B x D'.
+    ///
+    /// # Errors
+    /// A fault of the plugin.
+    pub fn fuse(&mut self, input: Input, progress: &Progress) -> Result<Tensor, PluginError> {
+        let size = input.embeddings.as_ref().map_or(0, |x| x.size().first().copied().unwrap_or_default());
+        self.call(input, progress, |store, instance, plugin, strategy| {
+            let guest = load(&plugin.roles.fusion, |indices| indices.load(&mut *store, instance))?;
+            let (params, batch, progress) = told();
+            let result = guest.call_fuse(&mut *store, strategy, params, batch, progress);
+            let fused = take(store, result)?;
+            let found = fused.size();
+            if found.len() != 2 || found.first() != Some(&size) {
+                let expected = format!("[{size}, any]");
+                return Err(Cause::Result(ResultFault::Shape { what: "a fused embedding", found, expected }));
+            }
+            float(store.data(), &fused)?;
+            Ok(fused)
+        })
+    }
+
+    /// Runs one call: arms the limits, hands over state and input, and takes back what is to be kept.
+    fn call<T>(
+        &mut self,
+        input: Input,
+        progress: &Progress,
+        run: impl FnOnce(&mut Store<Host>, &Instance, &Plugin, &str) -> Outcome<T>,
+    ) -> Result<T, PluginError> {
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => self.instantiate()?,
+        };
+        let host = live.store.data_mut();
+        host.input = input;
+        host.progress.clone_from(progress);
+        host.state = std::mem::take(&mut self.state);
+        host.report = std::mem::take(&mut self.report);
+        arm(&mut live.store);
+        let outcome = run(&mut live.store, &live.instance, &self.plugin, &self.strategy);
+        let host = live.store.data_mut();
+        self.state = std::mem::take(&mut host.state);
+        self.report = std::mem::take(&mut host.report);
+        let kept = host.end_call();
+        let reusable = kept == 0 && !host.tensors.nearly_used_up() && !host.tuples.nearly_used_up();
+        match outcome {
+            Ok(value) => {
+                self.state.commit();
+                if reusable {
+                    self.live = Some(live);
+                }
+                Ok(value)
+            }
+            Err(cause) => {
+                self.state.discard();
+                let refused = matches!(cause, Cause::Refused(_));
+                if refused && reusable {
+                    self.live = Some(live);
+                }
+                Err(self.plugin.error(self.phase(), cause))
+            }
+        }
+    }
+
+    fn instantiate(&self) -> Result<Live, PluginError> {
+        let Setting { device, float, seed, slot, limits } = &self.setting;
+        let host = Host::new(Arc::clone(limits), *device, *float, *seed, *slot, Arc::clone(&self.params));
+        let mut store = Store::new(&self.runtime.engine, host);
+        arm(&mut store);
+        match self.plugin.pre.instantiate(&mut store) {
+            Ok(instance) => Ok(Live { store, instance }),
+            Err(fault) => Err(self.plugin.error(Phase::Instantiate, cause(&mut store, &fault))),
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Call { role: self.role, strategy: self.strategy.clone() }
+    }
+}
+
+/// Gives a call its fuel and deadline.
+pub(super) fn arm(store: &mut Store<Host>) {
+    let (fuel, deadline) = (store.data().limits.fuel, store.data().limits.deadline_ms);
+    store.limiter(|host| &mut host.memory);
+    // Fails only when the engine does not count fuel; ours does.
+    let _ = store.set_fuel(fuel);
+    // One tick more: the first may come at once.
+    store.set_epoch_deadline((deadline / TICK.as_millis() as u64).saturating_add(1).min(u64::MAX / 2));
+    store.data_mut().panic = None;
+    store.data_mut().memory.refused = None;
+}
+
+/// What ended a call, by the types of what came out of it.
+pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
+    let place = fault.downcast_ref::<WasmBacktrace>().and_then(place);
+    match fault.downcast_ref::<HostFault>() {
+        Some(HostFault::Operation { operation, shapes, message }) => {
+            return Cause::Operation { operation, shapes: shapes.clone(), message: message.clone(), place };
+        }
+        Some(HostFault::Limit { limit, value, wanted }) => {
+            return Cause::Limit { limit, value: *value, wanted: *wanted, place };
+        }
+        None => {}
+    }
+    let host = store.data_mut();
+    if let Some((message, file, line)) = host.panic.take() {
+        return Cause::Panic { message, file, line };
+    }
+    let limits = Arc::clone(&host.limits);
+    let limit = |limit, value, wanted| Cause::Limit { limit, value, wanted, place: place.clone() };
+    if let Some(wanted) = host.memory.refused.take() {
+        return limit("memory-bytes", limits.memory_bytes, Some(wanted));
+    }
+    match fault.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => limit("fuel", limits.fuel, None),
+        Some(Trap::Interrupt) => limit("deadline-ms", limits.deadline_ms, None),
+        Some(&trap) => Cause::Trap { trap, place },
+        None => Cause::Abi { message: printable(&fault.root_cause().to_string()), place },
+    }
+}
+
+/// The innermost place that is the plugin author's own code.
+fn place(backtrace: &WasmBacktrace) -> Option<Place> {
+    let foreign = |name: &str, file: &str| {
+        ["core::", "std::", "alloc::", "__", "rust_", "lossmith_sdk::", "wit_bindgen", "<lossmith_sdk", "<core", "<alloc"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+            || ["/rustc/", "/library/", "/.cargo/registry/", "/sdk/src/"].iter().any(|part| file.contains(part))
+    };
+    let mut outermost = None;
+    for frame in backtrace.frames() {
+        for symbol in frame.symbols() {
+            let name = symbol.name().unwrap_or("an unnamed function").to_owned();
+            let source = symbol.file().zip(symbol.line()).map(|(file, line)| (file.to_owned(), line));
+            let own = source.as_ref().is_some_and(|(file, _)| !foreign(&name, file));
+            let place = Place { function: name, source };
+            if own {
+                return Some(place);
+            }
+            outermost = Some(place);
+        }
+        if frame.symbols().is_empty()
+            && let Some(name) = frame.func_name()
+        {
+            let place = Place { function: name.to_owned(), source: None };
+            if !foreign(name, "") {
+                return Some(place);
+            }
+            outermost = Some(place);
+        }
+    }
+    outermost
+}
+
+/// Handles of params, batch and progress; there is one of each in a call.
+fn told() -> (Resource<ParamsHandle>, Resource<BatchHandle>, Resource<ProgressHandle>) {
+    (Resource::new_borrow(0), Resource::new_borrow(0), Resource::new_borrow(0))
+}
+
+fn load<I, G>(indices: &Option<I>, load: impl FnOnce(&I) -> wasmtime::Result<G>) -> Outcome<G> {
+    let missing = || Cause::Invalid("the role is not exported".into());
+    load(indices.as_ref().ok_or_else(missing)?).map_err(|fault| Cause::Invalid(format!("{fault:#}")))
+}
+
+/// A result that the strategy may have refused with a text.
+fn refused<T>(store: &mut Store<Host>, result: wasmtime::Result<Result<T, String>>) -> Outcome<T> {
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(text)) => Err(Cause::Refused(printable(&text))),
+        Err(fault) => Err(cause(store, &fault)),
+    }
+}
+
+fn take(store: &mut Store<Host>, result: wasmtime::Result<Result<Resource<Tensor>, String>>) -> Outcome<Tensor> {
+    let handle = refused(store, result)?;
+    Ok(store.data_mut().tensors.take(handle.rep()).map_err(stale)?.tensor)
+}
+
+/// A float scalar, finite as far as can be told without waiting for a device, with gradient.
+fn scalar(store: &mut Store<Host>, result: wasmtime::Result<Result<Resource<Tensor>, String>>) -> Outcome<Tensor> {
+    let value = take(store, result)?;
+    if value.numel() != 1 {
+        return Err(Cause::Result(ResultFault::NotScalar(value.size())));
+    }
+    differentiable(store.data(), &value)?;
+    let value = value.f_reshape([0_i64; 0]).map_err(|error| broken(&error))?;
+    // On another device this would wait for it; there the trainer looks once per logging interval.
+    if value.device() == Device::Cpu {
+        let number = value.f_double_value(&[]).map_err(|error| broken(&error))?;
+        if !number.is_finite() {
+            return Err(Cause::Result(ResultFault::NotFinite(number)));
+        }
+    }
+    Ok(value)
+}
+
+fn differentiable(host: &Host, value: &Tensor) -> Outcome<()> {
+    float(host, value)?;
+    let wanted = host.input.embeddings.as_ref().is_some_and(Tensor::requires_grad);
+    if wanted && !value.requires_grad() { Err(Cause::Result(ResultFault::NoGradient)) } else { Ok(()) }
+}
+
+fn float(host: &Host, value: &Tensor) -> Outcome<()> {
+    let found = value.kind();
+    if found == host.float {
+        return Ok(());
+    }
+    Err(Cause::Result(ResultFault::Dtype { found: dtype_name(found).to_owned(), expected: "float" }))
+}
+
+fn stale(_: StaleHandle) -> Cause {
+    Cause::Result(ResultFault::Stale)
+}
+
+fn broken(error: &tch::TchError) -> Cause {
+    Cause::Operation { operation: "result", shapes: "the result".into(), message: error.to_string(), place: None }
+}

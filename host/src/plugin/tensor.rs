@@ -1,0 +1,570 @@
+//! The interface `tensor` of the contract: each function is one libtorch operation, or a few.
+
+use tch::{Kind, Reduction, Scalar, Tensor};
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use super::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
+use super::host::{Host, HostFault, describe, dtype_name, fault};
+
+type Handle = Resource<Tensor>;
+
+/// Declares functions of one tensor: `name => |x, arguments..| operation;`.
+macro_rules! unary {
+    ($($function:ident ($($argument:ident: $type:ty),*) $name:literal => |$x:ident| $run:expr;)*) => {
+        $(fn $function(&mut self, x: Handle, $($argument: $type),*) -> Result<Handle> {
+            self.unary($name, &x, |$x| $run)
+        })*
+    };
+}
+
+/// Declares functions of two tensors that broadcast.
+macro_rules! binary {
+    ($($function:ident $name:literal => |$a:ident, $b:ident| $run:expr;)*) => {
+        $(fn $function(&mut self, a: Handle, b: Handle) -> Result<Handle> {
+            self.binary($name, &a, &b, |$a, $b| $run)
+        })*
+    };
+}
+
+impl super::bindings::lossmith::plugin::tensor::Host for Host {}
+
+impl HostTensor for Host {
+    fn drop(&mut self, handle: Handle) -> Result<()> {
+        self.release(handle.rep());
+        Ok(())
+    }
+
+    fn shape(&mut self, x: Handle) -> Result<Vec<i64>> {
+        Ok(self.held("shape", &x)?.tensor.size())
+    }
+
+    fn dtype(&mut self, x: Handle) -> Result<Dtype> {
+        Ok(match dtype_name(self.held("dtype", &x)?.tensor.kind()) {
+            "boolean" => Dtype::Boolean,
+            "float" => Dtype::Float,
+            _ => Dtype::Integer,
+        })
+    }
+
+    fn requires_grad(&mut self, x: Handle) -> Result<bool> {
+        Ok(self.held("requires-grad", &x)?.tensor.requires_grad())
+    }
+
+    fn zeros(&mut self, shape: Vec<i64>, dtype: Dtype) -> Result<Handle> {
+        let options = (self.kind(dtype), self.device);
+        self.create("zeros", &shape, |shape| Tensor::f_zeros(shape, options))
+    }
+
+    fn ones(&mut self, shape: Vec<i64>, dtype: Dtype) -> Result<Handle> {
+        let options = (self.kind(dtype), self.device);
+        self.create("ones", &shape, |shape| Tensor::f_ones(shape, options))
+    }
+
+    fn full(&mut self, shape: Vec<i64>, value: f64) -> Result<Handle> {
+        let options = (self.float, self.device);
+        self.create("full", &shape, |shape| Tensor::f_full(shape, value, options))
+    }
+
+    fn arange(&mut self, start: i64, end: i64) -> Result<Handle> {
+        let options = (Kind::Int64, self.device);
+        self.create("arange", &[end.saturating_sub(start)], |_| Tensor::f_arange_start(start, end, options))
+    }
+
+    fn linspace(&mut self, start: f64, end: f64, count: i64) -> Result<Handle> {
+        let options = (self.float, self.device);
+        self.create("linspace", &[count], |_| Tensor::f_linspace(start, end, count, options))
+    }
+
+    fn eye(&mut self, size: i64) -> Result<Handle> {
+        let options = (self.float, self.device);
+        self.create("eye", &[size, size], |_| Tensor::f_eye(size, options))
+    }
+
+    fn from_floats(&mut self, data: Vec<f32>, shape: Vec<i64>) -> Result<Handle> {
+        self.from_list("from-floats", &data, &shape)
+    }
+
+    fn from_doubles(&mut self, data: Vec<f64>, shape: Vec<i64>) -> Result<Handle> {
+        self.from_list("from-doubles", &data, &shape)
+    }
+
+    fn from_integers(&mut self, data: Vec<i64>, shape: Vec<i64>) -> Result<Handle> {
+        self.from_list("from-integers", &data, &shape)
+    }
+
+    fn to_floats(&mut self, x: Handle) -> Result<Vec<f32>> {
+        self.to_list("to-floats", &x, Kind::Float)
+    }
+
+    fn to_doubles(&mut self, x: Handle) -> Result<Vec<f64>> {
+        self.to_list("to-doubles", &x, Kind::Double)
+    }
+
+    fn to_integers(&mut self, x: Handle) -> Result<Vec<i64>> {
+        self.to_list("to-integers", &x, Kind::Int64)
+    }
+
+    fn item(&mut self, x: Handle) -> Result<f64> {
+        let x = self.held("item", &x)?;
+        if x.elements != 1 {
+            let message = format!("{} elements where one is expected", x.elements);
+            return Err(HostFault::Operation { operation: "item", shapes: describe(&[&x.tensor]), message }.into());
+        }
+        let value = x.tensor.f_reshape([1_i64]).and_then(|x| x.f_double_value(&[0]));
+        Ok(value.map_err(|error| fault("item", &[&x.tensor], &error))?)
+    }
+
+    fn to_dtype(&mut self, x: Handle, dtype: Dtype) -> Result<Handle> {
+        let kind = self.kind(dtype);
+        self.unary("to-dtype", &x, |x| x.f_to_kind(kind))
+    }
+
+    fn gradient(&mut self, of: Handle, with_respect_to: Vec<Handle>) -> Result<Vec<Handle>> {
+        let of = self.tensor("gradient", &of)?;
+        let inputs =
+            with_respect_to.iter().map(|x| self.tensor("gradient", x)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let named: Vec<_> = std::iter::once(&of).chain(&inputs).collect();
+        let gradients = of
+            .f_sum(None::<Kind>)
+            .and_then(|sum| Tensor::f_run_backward(&[sum], &inputs, true, false))
+            .map_err(|error| fault("gradient", &named, &error))?;
+        if gradients.iter().any(|gradient| !gradient.defined()) {
+            let message = "`of` does not depend on one of the inputs".into();
+            return Err(HostFault::Operation { operation: "gradient", shapes: describe(&named), message }.into());
+        }
+        gradients.into_iter().map(|gradient| self.push("gradient", gradient)).collect()
+    }
+
+    fn with_gradients(&mut self, value: Handle, inputs: Vec<Handle>, gradients: Vec<Handle>) -> Result<Handle> {
+        const NAME: &str = "with-gradients";
+        let wrong = |inputs: &[&Tensor], message: &str| HostFault::Operation {
+            operation: NAME,
+            shapes: describe(inputs),
+            message: message.into(),
+        };
+        let value = self.tensor(NAME, &value)?;
+        if value.numel() != 1 {
+            return Err(wrong(&[&value], "the value is not a scalar").into());
+        }
+        if inputs.len() != gradients.len() {
+            return Err(wrong(&[], &format!("{} inputs but {} gradients", inputs.len(), gradients.len())).into());
+        }
+        // v + (<x, g> - stop(<x, g>)): the bracket is exactly 0, its derivative exactly g.
+        let mut total = value.f_detach().map_err(|error| fault(NAME, &[&value], &error))?;
+        for (input, gradient) in inputs.iter().zip(&gradients) {
+            let (x, g) = (self.held(NAME, input)?, self.held(NAME, gradient)?);
+            if x.tensor.size() != g.tensor.size() {
+                return Err(wrong(&[&x.tensor, &g.tensor], "a gradient without its input's shape").into());
+            }
+            let elements = x.elements;
+            total = g
+                .tensor
+                .f_detach()
+                .and_then(|g| x.tensor.f_mul(&g))
+                .and_then(|product| product.f_sum(None::<Kind>))
+                .and_then(|product| product.f_sub(&product.f_detach()?))
+                .and_then(|zero| total.f_add(&zero))
+                .map_err(|error| fault(NAME, &[&x.tensor, &g.tensor], &error))?;
+            self.charge(2 * elements)?;
+        }
+        self.push(NAME, total)
+    }
+
+    binary! {
+        add "add" => |a, b| a.f_add(b);
+        sub "sub" => |a, b| a.f_sub(b);
+        mul "mul" => |a, b| a.f_mul(b);
+        div "div" => |a, b| a.f_div(b);
+        pow "pow" => |a, b| a.f_pow(b);
+        minimum "minimum" => |a, b| a.f_minimum(b);
+        maximum "maximum" => |a, b| a.f_maximum(b);
+        eq "eq" => |a, b| a.f_eq_tensor(b);
+        ne "ne" => |a, b| a.f_ne_tensor(b);
+        lt "lt" => |a, b| a.f_lt_tensor(b);
+        le "le" => |a, b| a.f_le_tensor(b);
+        gt "gt" => |a, b| a.f_gt_tensor(b);
+        ge "ge" => |a, b| a.f_ge_tensor(b);
+        logical_and "logical-and" => |a, b| a.f_logical_and(b);
+        logical_or "logical-or" => |a, b| a.f_logical_or(b);
+        logical_xor "logical-xor" => |a, b| a.f_logical_xor(b);
+    }
+
+    fn smooth_l1(&mut self, a: Handle, b: Handle, beta: f64) -> Result<Handle> {
+        self.binary("smooth-l1", &a, &b, |a, b| a.f_smooth_l1_loss(b, Reduction::None, beta))
+    }
+
+    fn searchsorted(&mut self, sorted: Handle, values: Handle, right: bool) -> Result<Handle> {
+        let side = if right { "right" } else { "left" };
+        let (sorted, values) = (self.tensor("searchsorted", &sorted)?, self.tensor("searchsorted", &values)?);
+        // libtorch warns on strided input and copies it silently; a copy that is needed is made here.
+        let result = sorted
+            .f_contiguous()
+            .and_then(|sorted| values.f_contiguous()?.f_searchsorted(&sorted, false, right, side, None::<&Tensor>))
+            .map_err(|error| fault("searchsorted", &[&sorted, &values], &error))?;
+        self.charge((sorted.numel() + values.numel()) as u64)?;
+        self.push("searchsorted", result)
+    }
+
+    unary! {
+        zeros_like() "zeros-like" => |x| x.f_zeros_like();
+        ones_like() "ones-like" => |x| x.f_ones_like();
+        detach() "detach" => |x| x.f_detach();
+        add_scalar(value: f64) "add-scalar" => |x| x.f_add_scalar(value);
+        sub_scalar(value: f64) "sub-scalar" => |x| x.f_sub_scalar(value);
+        rsub_scalar(value: f64) "rsub-scalar" => |x| x.f_rsub_scalar(value);
+        mul_scalar(value: f64) "mul-scalar" => |x| x.f_mul_scalar(value);
+        div_scalar(value: f64) "div-scalar" => |x| x.f_div_scalar(value);
+        rdiv_scalar(value: f64) "rdiv-scalar" => |x| x.f_reciprocal()?.f_mul_scalar(value);
+        pow_scalar(value: f64) "pow-scalar" => |x| x.f_pow_tensor_scalar(value);
+        neg() "neg" => |x| x.f_neg();
+        abs() "abs" => |x| x.f_abs();
+        sign() "sign" => |x| x.f_sign();
+        exp() "exp" => |x| x.f_exp();
+        expm1() "expm1" => |x| x.f_expm1();
+        log() "log" => |x| x.f_log();
+        log1p() "log1p" => |x| x.f_log1p();
+        sqrt() "sqrt" => |x| x.f_sqrt();
+        safe_sqrt() "safe-sqrt" => |x| safe_sqrt(x, &x.f_gt(0.0)?);
+        rsqrt() "rsqrt" => |x| x.f_rsqrt();
+        square() "square" => |x| x.f_square();
+        reciprocal() "reciprocal" => |x| x.f_reciprocal();
+        sin() "sin" => |x| x.f_sin();
+        cos() "cos" => |x| x.f_cos();
+        tan() "tan" => |x| x.f_tan();
+        asin() "asin" => |x| x.f_asin();
+        acos() "acos" => |x| x.f_acos();
+        atan() "atan" => |x| x.f_atan();
+        tanh() "tanh" => |x| x.f_tanh();
+        sigmoid() "sigmoid" => |x| x.f_sigmoid();
+        log_sigmoid() "log-sigmoid" => |x| x.f_log_sigmoid();
+        relu() "relu" => |x| x.f_relu();
+        softplus(beta: f64) "softplus" => |x| x.f_mul_scalar(beta)?.f_softplus()?.f_div_scalar(beta);
+        erf() "erf" => |x| x.f_erf();
+        floor() "floor" => |x| x.f_floor();
+        ceil() "ceil" => |x| x.f_ceil();
+        round() "round" => |x| x.f_round();
+        eq_scalar(value: f64) "eq-scalar" => |x| x.f_eq(value);
+        ne_scalar(value: f64) "ne-scalar" => |x| x.f_ne(value);
+        lt_scalar(value: f64) "lt-scalar" => |x| x.f_lt(value);
+        le_scalar(value: f64) "le-scalar" => |x| x.f_le(value);
+        gt_scalar(value: f64) "gt-scalar" => |x| x.f_gt(value);
+        ge_scalar(value: f64) "ge-scalar" => |x| x.f_ge(value);
+        logical_not() "logical-not" => |x| x.f_logical_not();
+        is_finite() "is-finite" => |x| x.f_isfinite();
+        sum(dims: Vec<i64>, keep: bool) "sum" => |x| x.f_sum_dim_intlist(dims, keep, None);
+        mean(dims: Vec<i64>, keep: bool) "mean" => |x| x.f_mean_dim(dims, keep, None);
+        variance(dims: Vec<i64>, correction: i64, keep: bool) "variance" => |x| x.f_var_correction(dims, correction, keep);
+        amax(dims: Vec<i64>, keep: bool) "amax" => |x| x.f_amax(dims, keep);
+        amin(dims: Vec<i64>, keep: bool) "amin" => |x| x.f_amin(dims, keep);
+        argmax(dim: i64, keep: bool) "argmax" => |x| x.f_argmax(dim, keep);
+        argmin(dim: i64, keep: bool) "argmin" => |x| x.f_argmin(dim, keep);
+        any(dims: Vec<i64>, keep: bool) "any" => |x| if dims.is_empty() { x.f_any() } else { x.f_any_dims(dims, keep) };
+        all(dims: Vec<i64>, keep: bool) "all" => |x| if dims.is_empty() { x.f_all() } else { x.f_all_dims(dims, keep) };
+        logsumexp(dims: Vec<i64>, keep: bool) "logsumexp" => |x| x.f_logsumexp(all_dims(x, dims), keep);
+        norm(p: f64, dims: Vec<i64>, keep: bool) "norm" => |x| x.f_norm_scalaropt_dim(p, dims, keep);
+        softmax(dim: i64) "softmax" => |x| x.f_softmax(dim, None);
+        log_softmax(dim: i64) "log-softmax" => |x| x.f_log_softmax(dim, None);
+        cumsum(dim: i64) "cumsum" => |x| x.f_cumsum(dim, None);
+        normalize(p: f64, dim: i64) "normalize" => |x| x.f_div(&x.f_norm_scalaropt_dim(p, dim, true)?.f_clamp_min(1e-12)?);
+        flip(dims: Vec<i64>) "flip" => |x| x.f_flip(dims);
+        bincount(size: i64) "bincount" => |x| {
+            let counts = x.f_bincount(None::<&Tensor>, size)?;
+            // A value of `size` or more makes the result longer; narrowing would hide it.
+            counts.f_reshape([size])
+        };
+        transpose(dim0: i64, dim1: i64) "transpose" => |x| x.f_transpose(dim0, dim1);
+        permute(dims: Vec<i64>) "permute" => |x| x.f_permute(dims);
+        diagonal() "diagonal" => |x| x.f_diagonal(0, -2, -1);
+        tril(k: i64) "tril" => |x| x.f_tril(k);
+        triu(k: i64) "triu" => |x| x.f_triu(k);
+        reshape(shape: Vec<i64>) "reshape" => |x| x.f_reshape(shape);
+        squeeze(dim: i64) "squeeze" => |x| x.f_squeeze_dim(dim);
+        unsqueeze(dim: i64) "unsqueeze" => |x| x.f_unsqueeze(dim);
+        nonzero() "nonzero" => |x| x.f_nonzero();
+        narrow(dim: i64, start: i64, length: i64) "narrow" => |x| x.f_narrow(dim, start, length);
+        select(dim: i64, index: i64) "select" => |x| x.f_select(dim, index);
+    }
+
+    fn clamp(&mut self, x: Handle, min: Option<f64>, max: Option<f64>) -> Result<Handle> {
+        self.unary("clamp", &x, |x| match (min, max) {
+            (Some(min), Some(max)) => x.f_clamp(min, max),
+            (Some(min), None) => x.f_clamp_min(min),
+            (None, Some(max)) => x.f_clamp_max(max),
+            (None, None) => Err(tch::TchError::Torch("neither bound is given".into())),
+        })
+    }
+
+    fn where_(&mut self, mask: Handle, a: Handle, b: Handle) -> Result<Handle> {
+        let mask = self.tensor("where", &mask)?;
+        self.room(mask.numel() as u64)?;
+        self.binary("where", &a, &b, |a, b| a.f_where_self(&mask, b))
+    }
+
+    fn masked_fill(&mut self, x: Handle, mask: Handle, value: f64) -> Result<Handle> {
+        self.binary("masked-fill", &x, &mask, |x, mask| x.f_masked_fill(mask, value))
+    }
+
+    fn max(&mut self, x: Handle, dim: i64, keep: bool) -> Result<(Handle, Handle)> {
+        self.unary_pair("max", &x, |x| x.f_max_dim(dim, keep))
+    }
+
+    fn min(&mut self, x: Handle, dim: i64, keep: bool) -> Result<(Handle, Handle)> {
+        self.unary_pair("min", &x, |x| x.f_min_dim(dim, keep))
+    }
+
+    fn sort(&mut self, x: Handle, dim: i64, descending: bool) -> Result<(Handle, Handle)> {
+        self.unary_pair("sort", &x, |x| x.f_sort_stable(true, dim, descending))
+    }
+
+    fn topk(&mut self, x: Handle, k: i64, dim: i64, largest: bool) -> Result<(Handle, Handle)> {
+        self.unary_pair("topk", &x, |x| x.f_topk(k, dim, largest, true))
+    }
+
+    fn unique(&mut self, x: Handle) -> Result<(Handle, Handle)> {
+        self.unary_pair("unique", &x, |x| x.f_internal_unique(true, true))
+    }
+
+    fn matmul(&mut self, a: Handle, b: Handle) -> Result<Handle> {
+        self.product("matmul", &a, &b, |b| b.get(b.len().saturating_sub(1)).copied().unwrap_or(1), |a, b| a.f_matmul(b))
+    }
+
+    fn distance_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
+        self.product("distance-matrix", &a, &b, rows, distance_matrix)
+    }
+
+    fn cosine_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
+        self.product("cosine-matrix", &a, &b, rows, |a, b| {
+            let unit = |x: &Tensor| x.f_div(&x.f_norm_scalaropt_dim(2.0, -1, true)?.f_clamp_min(1e-12)?);
+            unit(a)?.f_matmul(&unit(b)?.f_transpose(-2, -1)?)
+        })
+    }
+
+    fn diag_embed(&mut self, x: Handle) -> Result<Handle> {
+        let held = self.held("diag-embed", &x)?;
+        let last = held.tensor.size().last().copied().unwrap_or(1);
+        self.room(held.elements.saturating_mul(last.unsigned_abs()))?;
+        self.unary("diag-embed", &x, |x| x.f_diag_embed(0, -2, -1))
+    }
+
+    fn expand(&mut self, x: Handle, shape: Vec<i64>) -> Result<Handle> {
+        let sizes: Vec<i64> = shape.iter().map(|&size| size.max(1)).collect();
+        let held = self.held("expand", &x)?.elements;
+        // A size of -1 keeps the input's, so the product with the input's elements bounds the result.
+        if self.room(self.room_for("expand", &sizes)?.saturating_mul(held.max(1))).is_err() {
+            self.room_for("expand", &sizes)?;
+        }
+        self.unary("expand", &x, |x| x.f_expand(&shape, false))
+    }
+
+    fn repeat(&mut self, x: Handle, counts: Vec<i64>) -> Result<Handle> {
+        let times = self.room_for("repeat", &counts)?;
+        self.room(self.held("repeat", &x)?.elements.saturating_mul(times))?;
+        self.unary("repeat", &x, |x| x.f_repeat(&counts))
+    }
+
+    fn cat(&mut self, tensors: Vec<Handle>, dim: i64) -> Result<Handle> {
+        self.join("cat", &tensors, |tensors| Tensor::f_cat(tensors, dim))
+    }
+
+    fn stack(&mut self, tensors: Vec<Handle>, dim: i64) -> Result<Handle> {
+        self.join("stack", &tensors, |tensors| Tensor::f_stack(tensors, dim))
+    }
+
+    fn gather(&mut self, x: Handle, dim: i64, index: Handle) -> Result<Handle> {
+        self.indexed("gather", &x, &index, |x, index| x.f_gather(dim, index, false))
+    }
+
+    fn index_select(&mut self, x: Handle, dim: i64, index: Handle) -> Result<Handle> {
+        let length = self.held("index-select", &index)?.elements;
+        self.room(self.held("index-select", &x)?.elements.saturating_mul(length) / self.size("index-select", &x, dim)?.max(1))?;
+        self.indexed("index-select", &x, &index, |x, index| x.f_index_select(dim, index))
+    }
+
+    fn at(&mut self, x: Handle, rows: Handle, columns: Handle) -> Result<Handle> {
+        let columns = self.tensor("at", &columns)?;
+        self.indexed("at", &x, &rows, |x, rows| x.f_index(&[Some(rows), Some(&columns)]))
+    }
+
+    fn masked_select(&mut self, x: Handle, mask: Handle) -> Result<Handle> {
+        self.binary("masked-select", &x, &mask, |x, mask| x.f_masked_select(mask))
+    }
+
+    fn slices(&mut self, x: Handle, count: i64, dim: i64) -> Result<Vec<Handle>> {
+        let size = self.size("slices", &x, dim)?;
+        let x = self.tensor("slices", &x)?;
+        let count = u64::try_from(count).unwrap_or(0);
+        if count == 0 || !size.is_multiple_of(count) {
+            let message = format!("{size} is not divisible into {count} equal slices");
+            return Err(HostFault::Operation { operation: "slices", shapes: describe(&[&x]), message }.into());
+        }
+        let parts = x.f_chunk(count as i64, dim).map_err(|error| fault("slices", &[&x], &error))?;
+        parts.into_iter().map(|part| self.push("slices", part)).collect()
+    }
+
+    fn scatter_add(&mut self, x: Handle, dim: i64, index: Handle, source: Handle) -> Result<Handle> {
+        let source = self.tensor("scatter-add", &source)?;
+        self.indexed("scatter-add", &x, &index, |x, index| x.f_scatter_add(dim, index, &source))
+    }
+
+    fn index_add(&mut self, x: Handle, dim: i64, index: Handle, source: Handle) -> Result<Handle> {
+        let source = self.tensor("index-add", &source)?;
+        self.indexed("index-add", &x, &index, |x, index| x.f_index_add(dim, index, &source))
+    }
+
+    fn index_copy(&mut self, x: Handle, dim: i64, index: Handle, source: Handle) -> Result<Handle> {
+        let source = self.tensor("index-copy", &source)?;
+        self.indexed("index-copy", &x, &index, |x, index| x.f_index_copy(dim, index, &source))
+    }
+
+    fn one_hot(&mut self, x: Handle, classes: i64) -> Result<Handle> {
+        self.room(self.held("one-hot", &x)?.elements.saturating_mul(classes.unsigned_abs()))?;
+        let float = self.float;
+        self.unary("one-hot", &x, |x| x.f_one_hot(classes)?.f_to_kind(float))
+    }
+}
+
+impl Host {
+    fn kind(&self, dtype: Dtype) -> Kind {
+        match dtype {
+            Dtype::Float => self.float,
+            Dtype::Integer => Kind::Int64,
+            Dtype::Boolean => Kind::Bool,
+        }
+    }
+
+    fn create(
+        &mut self,
+        operation: &'static str,
+        shape: &[i64],
+        run: impl FnOnce(&[i64]) -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Handle> {
+        self.room_for(operation, shape)?;
+        let tensor = run(shape).map_err(|error| HostFault::Operation {
+            operation,
+            shapes: format!("shape {shape:?}"),
+            message: error.to_string().lines().next().unwrap_or_default().to_owned(),
+        })?;
+        self.push(operation, tensor)
+    }
+
+    fn from_list<T: tch::kind::Element + Copy>(&mut self, operation: &'static str, data: &[T], shape: &[i64]) -> Result<Handle> {
+        self.list(data.len() as u64)?;
+        if self.room_for(operation, shape)? != data.len() as u64 {
+            let message = format!("{} values do not fill the shape", data.len());
+            return Err(HostFault::Operation { operation, shapes: format!("shape {shape:?}"), message }.into());
+        }
+        let device = self.device;
+        let kind = if T::KIND == Kind::Int64 { Kind::Int64 } else { self.float };
+        self.create(operation, shape, |shape| Tensor::f_from_slice(data)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device))
+    }
+
+    fn to_list<T: tch::kind::Element + Copy + Default>(&mut self, operation: &'static str, x: &Handle, kind: Kind) -> Result<Vec<T>> {
+        let x = self.held(operation, x)?;
+        self.list(x.elements)?;
+        let elements = x.elements;
+        let mut list = vec![T::default(); x.elements as usize];
+        let copied = x
+            .tensor
+            .f_detach()
+            .and_then(|x| x.f_to_kind(kind)?.f_to_device(tch::Device::Cpu)?.f_contiguous())
+            .and_then(|flat| flat.f_copy_data(&mut list, elements as usize));
+        copied.map_err(|error| fault(operation, &[&x.tensor], &error))?;
+        self.charge(elements)?;
+        Ok(list)
+    }
+
+    pub(super) fn list(&self, elements: u64) -> Result<()> {
+        let limit = self.limits.list_elements;
+        if elements > limit {
+            return Err(HostFault::Limit { limit: "list-elements", value: limit, wanted: Some(elements) }.into());
+        }
+        Ok(())
+    }
+
+    fn size(&self, operation: &'static str, x: &Handle, dim: i64) -> Result<u64> {
+        let x = &self.held(operation, x)?.tensor;
+        let sizes = x.size();
+        let index = if dim < 0 { dim + sizes.len() as i64 } else { dim };
+        let size = usize::try_from(index).ok().and_then(|index| sizes.get(index));
+        let missing = || HostFault::Operation { operation, shapes: describe(&[x]), message: format!("there is no dimension {dim}") };
+        Ok(size.ok_or_else(missing)?.unsigned_abs())
+    }
+
+    /// Runs a product of matrices; `columns` reads the number of result columns from the second shape.
+    fn product(
+        &mut self,
+        operation: &'static str,
+        a: &Handle,
+        b: &Handle,
+        columns: impl FnOnce(&[i64]) -> i64,
+        run: impl FnOnce(&Tensor, &Tensor) -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Handle> {
+        let (a, b) = (self.held(operation, a)?, self.held(operation, b)?);
+        let (left, right) = (a.tensor.size(), b.tensor.size());
+        let inner = left.last().map_or(1, |size| size.unsigned_abs()).max(1);
+        let batches = |shape: &[i64]| shape.iter().rev().skip(2).map(|size| size.unsigned_abs()).product::<u64>().max(1);
+        let repeat = if batches(&right) > batches(&left) { batches(&right) } else { 1 };
+        let result = (a.elements / inner).saturating_mul(columns(&right).unsigned_abs()).saturating_mul(repeat);
+        self.room(result)?;
+        let work = result.saturating_mul(inner) / 16;
+        let result = run(&a.tensor, &b.tensor).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
+        self.charge(work)?;
+        self.push(operation, result)
+    }
+
+    fn join(
+        &mut self,
+        operation: &'static str,
+        tensors: &[Handle],
+        run: impl FnOnce(&[&Tensor]) -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Handle> {
+        let held = tensors.iter().map(|x| self.held(operation, x)).collect::<std::result::Result<Vec<_>, _>>()?;
+        self.room(held.iter().map(|x| x.elements).fold(0, u64::saturating_add))?;
+        let tensors: Vec<_> = held.iter().map(|x| &x.tensor).collect();
+        let result = run(&tensors).map_err(|error| fault(operation, &tensors, &error))?;
+        self.push(operation, result)
+    }
+
+    /// Runs an operation whose second tensor is an index: shapes do not broadcast, the result is as large as one of the two.
+    fn indexed(
+        &mut self,
+        operation: &'static str,
+        x: &Handle,
+        index: &Handle,
+        run: impl FnOnce(&Tensor, &Tensor) -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Handle> {
+        let (x, index) = (self.held(operation, x)?, self.held(operation, index)?);
+        let elements = x.elements + index.elements;
+        let result = run(&x.tensor, &index.tensor).map_err(|error| fault(operation, &[&x.tensor, &index.tensor], &error))?;
+        self.charge(elements)?;
+        self.push(operation, result)
+    }
+}
+
+fn rows(shape: &[i64]) -> i64 {
+    shape.iter().rev().nth(1).copied().unwrap_or(1)
+}
+
+fn all_dims(x: &Tensor, dims: Vec<i64>) -> Vec<i64> {
+    if dims.is_empty() { (0..x.dim() as i64).collect() } else { dims }
+}
+
+/// Square root where `keep`, 0 with gradient 0 elsewhere.
+fn safe_sqrt(x: &Tensor, keep: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
+    // The inner replacement keeps the infinite derivative at 0 from meeting the outer mask as 0 * inf.
+    let masked = keep.f_logical_not()?;
+    x.f_masked_fill(&masked, Scalar::from(1.0))?.f_sqrt()?.f_masked_fill(&masked, Scalar::from(0.0))
+}
+
+/// Euclidean distances between rows: |a|^2 + |b|^2 - 2ab.
+fn distance_matrix(a: &Tensor, b: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
+    let squares = |x: &Tensor| x.f_square()?.f_sum_dim_intlist(-1, true, None);
+    let (a2, b2) = (squares(a)?, squares(b)?.f_transpose(-2, -1)?);
+    let scale = a2.f_add(&b2)?;
+    let squared = scale.f_sub(&a.f_matmul(&b.f_transpose(-2, -1)?)?.f_mul_scalar(2.0)?)?;
+    // What cancellation leaves of a zero is a few units in the last place of the squares.
+    let epsilon = if a.f_kind()? == Kind::Double { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    let keep = squared.f_detach()?.f_gt_tensor(&scale.f_detach()?.f_mul_scalar(4.0 * epsilon)?)?;
+    safe_sqrt(&squared, &keep)
+}
