@@ -1,5 +1,6 @@
 //! Lossmith: a platform for experimenting with metric-learning losses that live in WebAssembly components.
 
+pub mod cli;
 pub mod plugin;
 pub mod random;
 pub mod suggest;

@@ -6,9 +6,9 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     with: {
         "lossmith:plugin/tensor.tensor": tch::Tensor,
-        "lossmith:plugin/context.params": super::context::ParamsHandle,
-        "lossmith:plugin/context.batch": super::context::BatchHandle,
-        "lossmith:plugin/context.progress": super::context::ProgressHandle,
+        "lossmith:plugin/context.params": super::Params,
+        "lossmith:plugin/context.batch": super::Input,
+        "lossmith:plugin/context.progress": super::Progress,
         "lossmith:plugin/context.tuples": super::Tuples,
         "lossmith:plugin/context.pair-losses": super::PairLosses,
     },

@@ -7,16 +7,10 @@ use tch::{Kind, TchError, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
+use super::Params;
 use super::bindings::lossmith::plugin::context as wit;
 use super::host::{Host, HostFault, describe, fault, stale_handle};
 use super::parameters::Value;
-
-/// The parameters of the running strategy.
-pub struct ParamsHandle;
-/// The batch of the running call.
-pub struct BatchHandle;
-/// The progress of the running call.
-pub struct ProgressHandle;
 
 /// What a strategy sees of a batch.
 #[derive(Debug, Default)]
@@ -131,39 +125,39 @@ impl PairLosses {
 impl wit::Host for Host {}
 
 impl wit::HostParams for Host {
-    fn drop(&mut self, _: Resource<ParamsHandle>) -> Result<()> {
+    fn drop(&mut self, _: Resource<Params>) -> Result<()> {
         Ok(())
     }
 
-    fn number(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<f64> {
+    fn number(&mut self, _: Resource<Params>, name: String) -> Result<f64> {
         match self.params.get(&name) {
             Some(Value::Number(number)) => Ok(*number),
             other => Err(no_parameter("params.number", &name, other)),
         }
     }
 
-    fn integer(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<i64> {
+    fn integer(&mut self, _: Resource<Params>, name: String) -> Result<i64> {
         match self.params.get(&name) {
             Some(Value::Integer(integer)) => Ok(*integer),
             other => Err(no_parameter("params.integer", &name, other)),
         }
     }
 
-    fn boolean(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<bool> {
+    fn boolean(&mut self, _: Resource<Params>, name: String) -> Result<bool> {
         match self.params.get(&name) {
             Some(Value::Boolean(boolean)) => Ok(*boolean),
             other => Err(no_parameter("params.boolean", &name, other)),
         }
     }
 
-    fn text(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<String> {
+    fn text(&mut self, _: Resource<Params>, name: String) -> Result<String> {
         match self.params.get(&name) {
             Some(Value::Text(text)) => Ok(text.clone()),
             other => Err(no_parameter("params.text", &name, other)),
         }
     }
 
-    fn numbers(&mut self, _: Resource<ParamsHandle>, name: String) -> Result<Vec<f64>> {
+    fn numbers(&mut self, _: Resource<Params>, name: String) -> Result<Vec<f64>> {
         match self.params.get(&name) {
             Some(Value::Numbers(numbers)) => Ok(numbers.clone()),
             other => Err(no_parameter("params.numbers", &name, other)),
@@ -180,80 +174,80 @@ fn no_parameter(operation: &'static str, name: &str, found: Option<&Value>) -> w
 }
 
 impl wit::HostBatch for Host {
-    fn drop(&mut self, _: Resource<BatchHandle>) -> Result<()> {
+    fn drop(&mut self, _: Resource<Input>) -> Result<()> {
         Ok(())
     }
 
-    fn embeddings(&mut self, _: Resource<BatchHandle>) -> Result<Resource<Tensor>> {
+    fn embeddings(&mut self, _: Resource<Input>) -> Result<Resource<Tensor>> {
         let embeddings = self.input.embeddings()?.shallow_clone();
         self.push("batch.embeddings", embeddings)
     }
 
-    fn labels(&mut self, _: Resource<BatchHandle>) -> Result<Resource<Tensor>> {
+    fn labels(&mut self, _: Resource<Input>) -> Result<Resource<Tensor>> {
         let labels = self.input.labels()?.shallow_clone();
         self.push("batch.labels", labels)
     }
 
-    fn size(&mut self, _: Resource<BatchHandle>) -> Result<i64> {
+    fn size(&mut self, _: Resource<Input>) -> Result<i64> {
         Ok(self.input.embeddings()?.size().first().copied().unwrap_or_default())
     }
 
-    fn dimension(&mut self, _: Resource<BatchHandle>) -> Result<i64> {
+    fn dimension(&mut self, _: Resource<Input>) -> Result<i64> {
         Ok(self.input.embeddings()?.size().get(1).copied().unwrap_or_default())
     }
 
-    fn class_count(&mut self, _: Resource<BatchHandle>) -> Result<i64> {
+    fn class_count(&mut self, _: Resource<Input>) -> Result<i64> {
         Ok(self.input.class_count)
     }
 
-    fn slice_count(&mut self, _: Resource<BatchHandle>) -> Result<i64> {
+    fn slice_count(&mut self, _: Resource<Input>) -> Result<i64> {
         Ok(self.input.slice_count)
     }
 
-    fn slices(&mut self, _: Resource<BatchHandle>) -> Result<Vec<Resource<Tensor>>> {
+    fn slices(&mut self, _: Resource<Input>) -> Result<Vec<Resource<Tensor>>> {
         let embeddings = self.input.embeddings()?;
         let slices =
             embeddings.f_chunk(self.input.slice_count, 1).map_err(|error| fault("batch.slices", &[embeddings], &error))?;
         slices.into_iter().map(|slice| self.push("batch.slices", slice)).collect()
     }
 
-    fn thresholds(&mut self, _: Resource<BatchHandle>) -> Result<Vec<f64>> {
+    fn thresholds(&mut self, _: Resource<Input>) -> Result<Vec<f64>> {
         Ok(self.input.thresholds.clone())
     }
 
-    fn teacher(&mut self, _: Resource<BatchHandle>) -> Result<Option<Resource<Tensor>>> {
+    fn teacher(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tensor>>> {
         let teacher = self.input.teacher.as_ref().map(Tensor::shallow_clone);
         teacher.map(|teacher| self.push("batch.teacher", teacher)).transpose()
     }
 
-    fn tuples(&mut self, _: Resource<BatchHandle>) -> Result<Option<Resource<Tuples>>> {
+    fn tuples(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tuples>>> {
         let tuples = self.input.tuples.as_ref().map(Tuples::shallow_clone);
         tuples.map(|tuples| self.push_tuples(tuples)).transpose()
     }
 }
 
 impl wit::HostProgress for Host {
-    fn drop(&mut self, _: Resource<ProgressHandle>) -> Result<()> {
+    fn drop(&mut self, _: Resource<Progress>) -> Result<()> {
         Ok(())
     }
 
-    fn epoch(&mut self, _: Resource<ProgressHandle>) -> Result<u64> {
+    fn epoch(&mut self, _: Resource<Progress>) -> Result<u64> {
         Ok(self.progress.epoch)
     }
 
-    fn epochs(&mut self, _: Resource<ProgressHandle>) -> Result<u64> {
+    fn epochs(&mut self, _: Resource<Progress>) -> Result<u64> {
         Ok(self.progress.epochs)
     }
 
-    fn step(&mut self, _: Resource<ProgressHandle>) -> Result<u64> {
+    fn step(&mut self, _: Resource<Progress>) -> Result<u64> {
         Ok(self.progress.step)
     }
 
-    fn steps_per_epoch(&mut self, _: Resource<ProgressHandle>) -> Result<u64> {
+    fn steps_per_epoch(&mut self, _: Resource<Progress>) -> Result<u64> {
         Ok(self.progress.steps_per_epoch)
     }
 
-    fn metric(&mut self, _: Resource<ProgressHandle>, name: String) -> Result<Option<f64>> {
+    fn metric(&mut self, _: Resource<Progress>, name: String) -> Result<Option<f64>> {
         Ok(self.progress.metrics.get(&name).copied())
     }
 }

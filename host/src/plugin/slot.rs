@@ -11,7 +11,7 @@ use wasmtime::component::{Instance, Resource};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::component::Plugin;
-use super::context::{BatchHandle, Input, PairLosses, ParamsHandle, Progress, ProgressHandle, Tuples};
+use super::context::{Input, PairLosses, Progress, Tuples};
 use super::description::Role;
 use super::engine::{Runtime, TICK};
 use super::error::{Cause, Phase, Place, PluginError, ResultFault};
@@ -380,7 +380,7 @@ fn place(backtrace: &WasmBacktrace) -> Option<Place> {
 }
 
 /// Handles of params, batch and progress; there is one of each in a call.
-fn told() -> (Resource<ParamsHandle>, Resource<BatchHandle>, Resource<ProgressHandle>) {
+fn told() -> (Resource<Params>, Resource<Input>, Resource<Progress>) {
     (Resource::new_borrow(0), Resource::new_borrow(0), Resource::new_borrow(0))
 }
 

@@ -1,0 +1,67 @@
+//! Errors of commands, and the exit codes that tell a script what kind each is.
+
+use std::path::Path;
+
+use miette::Diagnostic;
+
+use crate::plugin::{ParameterError, PluginError};
+
+/// What ended a command.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum CliError {
+    /// A request that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A file that cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A fault of a plugin.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Plugin(#[from] PluginError),
+    /// A parameter of a strategy, given on the command line.
+    #[error("plugin `{plugin}`: {error}")]
+    #[diagnostic(help("{}", error.help().unwrap_or_else(|| format!("`lossmith plugin inspect {plugin}` lists the parameters"))))]
+    Parameter {
+        /// The plugin.
+        plugin: String,
+        /// What is wrong.
+        error: ParameterError,
+    },
+    /// Something that this machine cannot do.
+    #[error("{0}")]
+    Machine(String),
+}
+
+impl CliError {
+    pub(super) fn file(path: &Path, source: std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), source }
+    }
+
+    pub(super) fn engine(error: wasmtime::Error) -> Self {
+        Self::Machine(format!("the WebAssembly engine does not start: {error:#}"))
+    }
+
+    pub(super) fn input(what: &str, error: &tch::TchError) -> Self {
+        Self::Usage(format!("{what}: {}", error.to_string().lines().next().unwrap_or_default()))
+    }
+
+    pub(super) fn json(error: serde_json::Error) -> Self {
+        Self::Machine(format!("the result cannot be written as JSON: {error}"))
+    }
+
+    /// The exit code: 1 machine or file, 2 usage, 4 plugin. The whole list is in the help of `lossmith`.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::File { .. } | Self::Machine(_) => 1,
+            Self::Usage(_) | Self::Parameter { .. } => 2,
+            Self::Plugin(_) => 4,
+        }
+    }
+}

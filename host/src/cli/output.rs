@@ -1,0 +1,21 @@
+//! Standard output: a reader that goes away ends the command quietly.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::error::CliError;
+
+/// Prints a line. A closed pipe is no error: whoever read has enough.
+pub(super) fn line(text: &str) -> Result<(), CliError> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::file(Path::new("standard output"), error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
+    line(&serde_json::to_string_pretty(value).map_err(CliError::json)?)
+}

@@ -1,0 +1,77 @@
+//! Where components are, and what one of them offers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::error::CliError;
+use super::output;
+use crate::plugin::{Limits, ParameterType, Plugin, Runtime};
+
+/// Where `plugin build` puts components and where names are looked up.
+pub(crate) const PLUGIN_DIRECTORY: &str = "target/plugins";
+
+/// The file that a path or a bare name means: `triplet` is `target/plugins/triplet.wasm` unless a file of that name exists.
+#[must_use]
+pub(crate) fn resolve(plugin: &Path) -> PathBuf {
+    let bare = plugin.components().count() == 1 && plugin.extension().is_none();
+    if bare && !plugin.is_file() {
+        Path::new(PLUGIN_DIRECTORY).join(plugin).with_extension("wasm")
+    } else {
+        plugin.to_owned()
+    }
+}
+
+/// Print what a component offers: its strategies with their parameters.
+#[derive(Args, Debug)]
+pub(super) struct InspectArgs {
+    /// The component: a path, or the name of a plugin in target/plugins.
+    plugin: PathBuf,
+}
+
+pub(super) fn inspect(args: &InspectArgs, json: bool) -> Result<(), CliError> {
+    let runtime = Runtime::new().map_err(CliError::engine)?;
+    let plugin = Plugin::load(&runtime, &resolve(&args.plugin), &Arc::new(Limits::default()))?;
+    if json {
+        return output::json(&serde_json::json!({
+            "name": plugin.name,
+            "hash": plugin.hash,
+            "contract": plugin.contract,
+            "strategies": plugin.strategies,
+        }));
+    }
+    output::line(&format!("{} (sha256 {}), built for lossmith:plugin@{}", plugin.name, plugin.hash, plugin.contract))?;
+    for strategy in &plugin.strategies {
+        output::line(&format!("\n{} `{}`: {}", strategy.role, strategy.name, strategy.summary))?;
+        if strategy.params.is_empty() {
+            continue;
+        }
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(["parameter", "type", "default", "allowed", "meaning"]);
+        for parameter in &strategy.params {
+            let (kind, default, allowed) = columns(&parameter.kind);
+            table.add_row([parameter.name.clone(), kind.to_owned(), default, allowed, parameter.summary.clone()]);
+        }
+        output::line(&table.to_string())?;
+    }
+    Ok(())
+}
+
+fn columns(kind: &ParameterType) -> (&'static str, String, String) {
+    match kind {
+        ParameterType::Number { default, range } => ("number", default.to_string(), range.to_string()),
+        ParameterType::Integer { default, minimum, maximum } => {
+            let bound = |word, bound: &Option<i64>| bound.map(|bound| format!("{word} {bound}"));
+            let parts: Vec<_> = [bound("at least", minimum), bound("at most", maximum)].into_iter().flatten().collect();
+            ("integer", default.to_string(), if parts.is_empty() { "any".into() } else { parts.join(" and ") })
+        }
+        ParameterType::Boolean { default } => ("boolean", default.to_string(), "true, false".into()),
+        ParameterType::Text { default, choices } => {
+            ("text", default.clone(), if choices.is_empty() { "any".into() } else { choices.join(", ") })
+        }
+        ParameterType::Numbers { default, range } => ("numbers", format!("{default:?}"), format!("each {range}")),
+    }
+}
