@@ -1,0 +1,153 @@
+//! The keys of an experiment file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{DataConfig, SamplerConfig};
+use crate::eval::EvaluationConfig;
+use crate::model::ModelConfig;
+use crate::plugin::{Limits, Value};
+use crate::run::RunConfig;
+use crate::train::{LearningRateConfig, OptimizerConfig};
+
+/// An experiment: what is trained, on what, by which losses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Experiment {
+    /// Name of the experiment; the run's folder begins with it.
+    pub name: String,
+    /// Seed of everything random. Default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Where tensors live: `auto` (CUDA when there is a device, else the CPU), `cpu`, `cuda:0`, ... Default `auto`.
+    #[serde(default)]
+    pub device: DeviceChoice,
+    /// Arithmetic of the network. Losses are always computed in 32 bits. Default `f32`.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Threads of one tensor operation on the CPU; results depend on it in the last bits. Default: the machine's cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// The images.
+    pub data: DataConfig,
+    /// How batches are drawn.
+    pub sampler: SamplerConfig,
+    /// The network.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// How weights change.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate changes over the run.
+    #[serde(default)]
+    pub learning_rate: LearningRateConfig,
+    /// What is minimised: the sum of these, each times its weight.
+    pub objective: Vec<ObjectiveConfig>,
+    /// How slices become one embedding at evaluation. Default: the whole embedding as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fusion: Option<StrategyConfig>,
+    /// What is measured, and when.
+    #[serde(default)]
+    pub evaluation: EvaluationConfig,
+    /// Where the run is kept.
+    #[serde(default)]
+    pub run: RunConfig,
+    /// What plugins may use.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// One term of what is minimised. It has either a `loss` or a `transfer`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ObjectiveConfig {
+    /// Factor of this term. Default 1.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// A strategy of the role `loss`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<StrategyConfig>,
+    /// A strategy of the role `transfer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<StrategyConfig>,
+    /// A strategy of the role `balance`, for a transfer. Default: the sum of pair losses over the transfer's divisor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<StrategyConfig>,
+    /// A strategy of the role `miner`. Default: all tuples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub miner: Option<StrategyConfig>,
+    /// A strategy of the role `schedule`: a threshold for each slice. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<StrategyConfig>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// A strategy of a plugin with its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StrategyConfig {
+    /// The component: a path beside the experiment file, or the bare name of a standard plugin, for instance `losses`.
+    pub plugin: PathBuf,
+    /// The strategy's name. `lossmith plugin inspect` lists them.
+    pub strategy: String,
+    /// Parameters of the strategy. What is left out has the default of its description.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Value>,
+}
+
+/// Where tensors live.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum DeviceChoice {
+    /// CUDA when there is a device, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A CUDA device by number.
+    Cuda(usize),
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => return Ok(Self::Auto),
+            "cpu" => return Ok(Self::Cpu),
+            _ => {}
+        }
+        let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+        number.map(Self::Cuda).ok_or_else(|| format!("`{text}` is not a device: expected auto, cpu, or cuda:0"))
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        match choice {
+            DeviceChoice::Auto => "auto".into(),
+            DeviceChoice::Cpu => "cpu".into(),
+            DeviceChoice::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
+/// Arithmetic of the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits (bfloat16) where libtorch's autocast finds that safe, 32 bits elsewhere.
+    Bf16,
+}

@@ -1,0 +1,52 @@
+//! Unknown keys, found by walking the file beside the JSON schema.
+
+use serde_json::Value as Schema;
+use toml::Value;
+
+/// A key that the schema does not know.
+#[derive(Debug, PartialEq)]
+pub(super) struct UnknownKey {
+    /// Where it is: `model.widht`.
+    pub(super) path: String,
+    /// The key itself.
+    pub(super) key: String,
+    /// The keys that are allowed there.
+    pub(super) known: Vec<String>,
+}
+
+/// The first key of `value` that `schema` does not know.
+pub(super) fn unknown(schema: &Schema, value: &Value) -> Option<UnknownKey> {
+    walk(schema, schema, value, "")
+}
+
+fn walk(root: &Schema, schema: &Schema, value: &Value, path: &str) -> Option<UnknownKey> {
+    let schema = resolve(root, schema);
+    let below = |step: &str| if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
+    match value {
+        Value::Table(table) => {
+            let Some(properties) = schema.get("properties").and_then(Schema::as_object) else { return None };
+            table.iter().find_map(|(key, value)| match properties.get(key) {
+                Some(schema) => walk(root, schema, value, &below(key)),
+                None => Some(UnknownKey {
+                    path: below(key),
+                    key: key.clone(),
+                    known: properties.keys().cloned().collect(),
+                }),
+            })
+        }
+        Value::Array(values) => {
+            let items = schema.get("items")?;
+            values.iter().enumerate().find_map(|(index, value)| walk(root, items, value, &below(&index.to_string())))
+        }
+        _ => None,
+    }
+}
+
+/// Follows a reference, and an optional value to what it is when it is there.
+fn resolve<'a>(root: &'a Schema, schema: &'a Schema) -> &'a Schema {
+    if let Some(name) = schema.get("$ref").and_then(Schema::as_str).and_then(|name| name.strip_prefix("#/$defs/")) {
+        return root.get("$defs").and_then(|definitions| definitions.get(name)).unwrap_or(schema);
+    }
+    let choices = schema.get("anyOf").and_then(Schema::as_array);
+    choices.and_then(|choices| choices.iter().find(|choice| choice.get("$ref").is_some())).map_or(schema, |choice| resolve(root, choice))
+}

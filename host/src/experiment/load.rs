@@ -1,0 +1,163 @@
+//! Reading an experiment file, with what `--set` changes in it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use miette::NamedSource;
+use toml_edit::{DocumentMut, Item};
+
+use super::config::Experiment;
+use super::error::ExperimentError;
+use super::keys;
+use super::spans::{self, Part};
+use crate::suggest::nearest;
+
+/// The text of an experiment and where it came from: what errors point into.
+#[derive(Clone, Debug)]
+pub struct Source {
+    name: String,
+    text: String,
+    directory: PathBuf,
+}
+
+/// The JSON schema of an experiment file.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Experiment).to_value()
+}
+
+impl Source {
+    /// Reads a file and applies `--set` arguments (`key.path=value`) in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read or an argument has no place in it.
+    pub fn read(path: &Path, sets: &[String]) -> Result<Self, ExperimentError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
+        let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+        let source = Self { name: shown, text, directory };
+        if sets.is_empty() { Ok(source) } else { source.set(sets) }
+    }
+
+    fn set(self, sets: &[String]) -> Result<Self, ExperimentError> {
+        let mut document: DocumentMut =
+            self.text.parse().map_err(|error: toml_edit::TomlError| self.syntax(error.message(), error.span()))?;
+        for text in sets {
+            let wrong = |message: String| ExperimentError::Set { text: text.clone(), message };
+            let (path, value) =
+                text.split_once('=').ok_or_else(|| wrong("expected key.path=value, for instance model.width=64".into()))?;
+            let value = value.trim();
+            // What is no TOML value is meant as text: --set name=second.
+            let value = value.parse::<toml_edit::Value>().unwrap_or_else(|_| value.into());
+            let place = place(&mut document, path.trim()).map_err(wrong)?;
+            *place = Item::Value(value);
+        }
+        Ok(Self { name: format!("{} with --set", self.name), text: document.to_string(), ..self })
+    }
+
+    /// The experiment.
+    ///
+    /// # Errors
+    /// When the text is not TOML, has an unknown key, or a value of another type.
+    pub fn parse(&self) -> Result<Experiment, ExperimentError> {
+        let value: toml::Table = toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
+        if let Some(unknown) = keys::unknown(&schema(), &toml::Value::Table(value)) {
+            let help = match nearest(&unknown.key, &unknown.known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known here: {}", unknown.known.join(", ")),
+            };
+            return Err(self.at(&unknown.path, Part::Key, format!("unknown key `{}`", unknown.path), "not a key", Some(help)));
+        }
+        let experiment: Experiment =
+            toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
+        self.check(&experiment)?;
+        Ok(experiment)
+    }
+
+    fn check(&self, experiment: &Experiment) -> Result<(), ExperimentError> {
+        let wrong = |path: &str, message: String| Err(self.wrong_value(path, message, None));
+        if experiment.name.is_empty() || !experiment.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            return wrong("name", "the name must be letters, digits, `-`, `_` or `.`: it names a folder".into());
+        }
+        if experiment.epochs == 0 {
+            return wrong("epochs", "at least one epoch".into());
+        }
+        if experiment.threads == Some(0) {
+            return wrong("threads", "at least one thread".into());
+        }
+        if experiment.objective.is_empty() {
+            return wrong("objective", "at least one [[objective]]".into());
+        }
+        for (index, objective) in experiment.objective.iter().enumerate() {
+            let path = format!("objective.{index}");
+            if objective.loss.is_some() == objective.transfer.is_some() {
+                return wrong(&path, "an objective has either a `loss` or a `transfer`".into());
+            }
+            if objective.balance.is_some() && objective.transfer.is_none() {
+                return wrong(&format!("{path}.balance"), "a balance weighs the pair losses of a `transfer`; there is none here".into());
+            }
+            if !objective.weight.is_finite() {
+                return wrong(&format!("{path}.weight"), "the weight must be a finite number".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// An error about the value at `path`.
+    #[must_use]
+    pub fn wrong_value(&self, path: &str, message: String, help: Option<String>) -> ExperimentError {
+        self.at(path, Part::Value, message, "here", help)
+    }
+
+    /// An error about the key at `path`.
+    #[must_use]
+    pub fn wrong_key(&self, path: &str, message: String, help: Option<String>) -> ExperimentError {
+        self.at(path, Part::Key, message, "here", help)
+    }
+
+    /// The folder of the file: relative paths in it start there.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn at(&self, path: &str, part: Part, message: String, label: &str, help: Option<String>) -> ExperimentError {
+        self.error(message, label, help, spans::find(&self.text, path, part))
+    }
+
+    fn syntax(&self, message: &str, span: Option<Range<usize>>) -> ExperimentError {
+        self.error(message.to_owned(), "here", None, span)
+    }
+
+    fn error(&self, message: String, label: &str, help: Option<String>, span: Option<Range<usize>>) -> ExperimentError {
+        ExperimentError::At {
+            message,
+            label: label.to_owned(),
+            help,
+            text: Box::new(NamedSource::new(&self.name, self.text.clone()).with_language("TOML")),
+            span: span.map(Into::into),
+        }
+    }
+}
+
+/// The place in a document that a path names; tables on the way are made.
+fn place<'a>(document: &'a mut DocumentMut, path: &str) -> Result<&'a mut Item, String> {
+    let mut item = document.as_item_mut();
+    for step in path.split('.') {
+        if step.is_empty() {
+            return Err("the key is empty".into());
+        }
+        let indexed = item.is_array_of_tables() || item.is_array();
+        if indexed {
+            let index: usize = step.parse().map_err(|_| format!("`{step}` must be a number: 0 is the first"))?;
+            let count = item.as_array_of_tables().map_or(0, toml_edit::ArrayOfTables::len);
+            item = item.get_mut(index).ok_or_else(|| format!("there is no entry {index}; there are {count}"))?;
+        } else if item.is_table_like() || item.is_none() {
+            // Makes the entry when it is missing.
+            item = &mut item[step];
+        } else {
+            return Err(format!("`{step}` is below a value"));
+        }
+    }
+    Ok(item)
+}

@@ -1,0 +1,11 @@
+//! The experiment file: what it may say, how it is read, and where in it an error is.
+
+mod config;
+mod error;
+mod keys;
+mod load;
+mod spans;
+
+pub use config::{DeviceChoice, Experiment, ObjectiveConfig, Precision, StrategyConfig};
+pub use error::ExperimentError;
+pub use load::{Source, schema};

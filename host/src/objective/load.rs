@@ -1,0 +1,113 @@
+//! From the experiment's names to slots.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tch::{Device, Kind};
+
+use super::error::ObjectiveError;
+use crate::experiment::{Source, StrategyConfig};
+use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot};
+
+/// Loads plugins, each file once, and numbers the slots.
+pub struct Loader<'a> {
+    runtime: Arc<Runtime>,
+    source: &'a Source,
+    standard: &'a Path,
+    device: Device,
+    seed: u64,
+    limits: Arc<Limits>,
+    plugins: BTreeMap<PathBuf, Arc<Plugin>>,
+    bound: Vec<Bound>,
+}
+
+/// A strategy that the experiment bound to a slot.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The slot's place in the experiment: `objective.0.loss`.
+    pub slot: String,
+    /// What it does.
+    pub role: Role,
+    /// The strategy.
+    pub strategy: String,
+    /// The component.
+    pub plugin: Arc<Plugin>,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader for the strategies of one experiment. `standard` is the folder of standard plugins.
+    #[must_use]
+    pub fn new(runtime: Arc<Runtime>, source: &'a Source, standard: &'a Path, device: Device, seed: u64, limits: Limits) -> Self {
+        let (plugins, bound) = (BTreeMap::new(), Vec::new());
+        Self { runtime, source, standard, device, seed, limits: Arc::new(limits), plugins, bound }
+    }
+
+    /// What has been bound so far.
+    #[must_use]
+    pub fn bound(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// Binds a strategy to a slot. `place` is its key in the experiment, which errors point at.
+    ///
+    /// # Errors
+    /// When the plugin cannot be loaded, has no such strategy, or a parameter does not fit.
+    pub fn slot(&mut self, place: &str, role: Role, config: &StrategyConfig) -> Result<Slot, ObjectiveError> {
+        let path = self.path(&config.plugin);
+        let plugin = match self.plugins.get(&path) {
+            Some(plugin) => Arc::clone(plugin),
+            None => {
+                let plugin = Plugin::load(&self.runtime, &path, &self.limits).map_err(|error| self.unreadable(place, &path, error))?;
+                self.plugins.insert(path, Arc::clone(&plugin));
+                plugin
+            }
+        };
+        let strategy = plugin.strategy(role, &config.strategy).map_err(|error| self.pointed(place, error))?;
+        let params = Params::new(strategy, &config.params).map_err(|error| {
+            let path = format!("{place}.params.{}", error.parameter());
+            self.source.wrong_value(&path, error.to_string(), error.help())
+        })?;
+        let setting = Setting {
+            device: self.device,
+            float: Kind::Float,
+            seed: self.seed,
+            slot: self.bound.len() as u64,
+            limits: Arc::clone(&self.limits),
+        };
+        self.bound.push(Bound {
+            slot: place.to_owned(),
+            role,
+            strategy: config.strategy.clone(),
+            plugin: Arc::clone(&plugin),
+        });
+        Ok(Slot::new(Arc::clone(&self.runtime), plugin, role, &config.strategy, params, setting)?)
+    }
+
+    /// A bare name is a standard plugin; anything else is a path beside the experiment file.
+    fn path(&self, plugin: &Path) -> PathBuf {
+        if plugin.components().count() == 1 && plugin.extension().is_none() {
+            self.standard.join(plugin).with_extension("wasm")
+        } else {
+            self.source.directory().join(plugin)
+        }
+    }
+
+    fn unreadable(&self, place: &str, path: &Path, error: PluginError) -> ObjectiveError {
+        if !matches!(*error.cause, Cause::Read { .. }) {
+            return error.into();
+        }
+        let message = format!("there is no plugin at {}", path.display());
+        let help = "`lossmith plugin build DIR` makes a component from a Rust crate; `make plugins` makes the standard ones";
+        self.source.wrong_value(&format!("{place}.plugin"), message, Some(help.into())).into()
+    }
+
+    fn pointed(&self, place: &str, error: PluginError) -> ObjectiveError {
+        use miette::Diagnostic;
+        if error.phase != Phase::Configure {
+            return error.into();
+        }
+        let help = error.help().map(|help| help.to_string());
+        self.source.wrong_value(&format!("{place}.strategy"), error.to_string(), help).into()
+    }
+}

@@ -1,0 +1,9 @@
+//! Objectives: where the training meets the plugins. `train/` knows nothing of wasmtime, `plugin/` nothing of training.
+
+mod error;
+mod load;
+mod objectives;
+
+pub use error::ObjectiveError;
+pub use load::{Bound, Loader};
+pub use objectives::{Batch, Objectives, Outcome};

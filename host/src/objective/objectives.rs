@@ -1,0 +1,223 @@
+//! The sum that is minimised.
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+
+use super::error::ObjectiveError;
+use super::load::Loader;
+use crate::experiment::ObjectiveConfig;
+use crate::plugin::{Input, Level, Metric, Progress, Role, Slot, StateParameter};
+
+/// What the objectives see of a batch.
+pub struct Batch<'a> {
+    /// B x D, 32-bit, with gradient into the network.
+    pub embeddings: &'a Tensor,
+    /// B, from 0 to `class_count` - 1.
+    pub labels: &'a Tensor,
+    /// Number of training classes.
+    pub class_count: i64,
+    /// Number of equal slices.
+    pub slice_count: i64,
+}
+
+/// The loss of a batch and what the strategies reported.
+pub struct Outcome {
+    /// The weighted sum, a scalar with gradient.
+    pub total: Tensor,
+    /// Named values of this step: each objective's unweighted value (`objective.0`) and each slot's metrics
+    /// (`objective.0.loss/active`). Tensors stay on the device.
+    pub metrics: Vec<(String, Metric)>,
+    /// Log lines of the strategies, each with its slot.
+    pub lines: Vec<(String, Level, String)>,
+}
+
+struct Objective {
+    place: String,
+    weight: f64,
+    schedule: Option<Placed>,
+    miner: Option<Placed>,
+    term: Term,
+}
+
+enum Term {
+    Loss(Placed),
+    Transfer { transfer: Placed, balance: Option<Placed> },
+}
+
+/// A slot with its place in the experiment: `objective.0.loss`.
+struct Placed {
+    place: String,
+    slot: Slot,
+}
+
+/// All objectives of an experiment.
+pub struct Objectives(Vec<Objective>);
+
+impl Objectives {
+    /// Binds every strategy of the objectives.
+    ///
+    /// # Errors
+    /// See [`Loader::slot`].
+    pub fn load(configs: &[ObjectiveConfig], loader: &mut Loader<'_>) -> Result<Self, ObjectiveError> {
+        let objectives = configs.iter().enumerate().map(|(index, config)| {
+            let place = format!("objective.{index}");
+            let mut bind = |role: Role, strategy: &Option<_>| {
+                let Some(strategy) = strategy else { return Ok(None) };
+                let place = format!("{place}.{role}");
+                let slot = loader.slot(&place, role, strategy)?;
+                Ok::<_, ObjectiveError>(Some(Placed { place, slot }))
+            };
+            let schedule = bind(Role::Schedule, &config.schedule)?;
+            let miner = bind(Role::Miner, &config.miner)?;
+            let term = match (bind(Role::Loss, &config.loss)?, bind(Role::Transfer, &config.transfer)?) {
+                (Some(loss), None) => Term::Loss(loss),
+                (None, Some(transfer)) => Term::Transfer { transfer, balance: bind(Role::Balance, &config.balance)? },
+                _ => return Err(ObjectiveError::State(format!("{place} needs a loss or a transfer"))),
+            };
+            Ok(Objective { place, weight: config.weight, schedule, miner, term })
+        });
+        Ok(Self(objectives.collect::<Result<_, _>>()?))
+    }
+
+    /// Computes every objective of a batch and adds them up.
+    ///
+    /// # Errors
+    /// A fault of a plugin.
+    pub fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Outcome, ObjectiveError> {
+        let mut total: Option<Tensor> = None;
+        let mut metrics = Vec::new();
+        for objective in &mut self.0 {
+            let value = objective.compute(batch, progress)?;
+            metrics.push((objective.place.clone(), Metric::Tensor(value.f_detach()?)));
+            let weighted = value.f_mul_scalar(objective.weight)?;
+            total = Some(match total {
+                Some(total) => total.f_add(&weighted)?,
+                None => weighted,
+            });
+        }
+        let mut lines = Vec::new();
+        for Placed { place, slot } in self.slots_mut() {
+            let report = slot.take_report();
+            metrics.extend(report.metrics.into_iter().map(|(name, value)| (format!("{place}/{name}"), value)));
+            lines.extend(report.lines.into_iter().map(|(level, line)| (place.clone(), level, line)));
+        }
+        let total = total.ok_or_else(|| ObjectiveError::State("there are no objectives".into()))?;
+        Ok(Outcome { total, metrics, lines })
+    }
+
+    /// Trainable parameters of all slots, with stable names: (`objective.0.loss/proxies`, tensor, learning-rate multiplier).
+    pub fn parameters(&self) -> Vec<(String, Tensor, f64)> {
+        let mut parameters = Vec::new();
+        for Placed { place, slot } in self.slots() {
+            for (name, StateParameter { tensor, learning_rate_multiplier }) in &slot.state().parameters {
+                parameters.push((format!("{place}/{name}"), tensor.shallow_clone(), *learning_rate_multiplier));
+            }
+        }
+        parameters
+    }
+
+    /// Everything that the slots keep, for a checkpoint. A parameter's learning-rate multiplier is kept beside it.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn state(&self) -> Result<BTreeMap<String, Tensor>, ObjectiveError> {
+        let mut state = BTreeMap::new();
+        for Placed { place, slot } in self.slots() {
+            for (name, StateParameter { tensor, learning_rate_multiplier }) in &slot.state().parameters {
+                state.insert(format!("{place}/parameter/{name}"), tensor.f_detach()?);
+                let multiplier = Tensor::f_from_slice(&[*learning_rate_multiplier])?;
+                state.insert(format!("{place}/multiplier/{name}"), multiplier);
+            }
+            for (name, tensor) in &slot.state().buffers {
+                state.insert(format!("{place}/buffer/{name}"), tensor.shallow_clone());
+            }
+        }
+        Ok(state)
+    }
+
+    /// Sets everything that the slots keep.
+    ///
+    /// # Errors
+    /// A name of no slot.
+    pub fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), ObjectiveError> {
+        let mut slots: BTreeMap<&str, &mut Slot> =
+            self.slots_mut().map(|Placed { place, slot }| (place.as_str(), slot)).collect();
+        for (key, tensor) in state {
+            let unknown = || ObjectiveError::State(format!("`{key}` belongs to no slot of this experiment"));
+            let mut parts = key.splitn(3, '/');
+            let (Some(place), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+                return Err(unknown());
+            };
+            let slot = slots.get_mut(place).ok_or_else(unknown)?;
+            let state_of = slot.state_mut();
+            match kind {
+                "parameter" => {
+                    let multiplier = state
+                        .get(&format!("{place}/multiplier/{name}"))
+                        .ok_or_else(|| ObjectiveError::State(format!("`{key}` has no learning-rate multiplier")))?;
+                    let parameter = StateParameter {
+                        tensor: tensor.f_detach()?.f_requires_grad_(true)?,
+                        learning_rate_multiplier: multiplier.f_double_value(&[0])?,
+                    };
+                    state_of.parameters.insert(name.to_owned(), parameter);
+                }
+                "multiplier" => {}
+                "buffer" => {
+                    state_of.buffers.insert(name.to_owned(), tensor.shallow_clone());
+                }
+                _ => return Err(unknown()),
+            }
+        }
+        Ok(())
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Placed> {
+        self.0.iter().flat_map(|Objective { schedule, miner, term, .. }| {
+            let (first, second) = match term {
+                Term::Loss(loss) => (loss, None),
+                Term::Transfer { transfer, balance } => (transfer, balance.as_ref()),
+            };
+            [schedule.as_ref(), miner.as_ref(), Some(first), second].into_iter().flatten()
+        })
+    }
+
+    fn slots_mut(&mut self) -> impl Iterator<Item = &mut Placed> {
+        self.0.iter_mut().flat_map(|Objective { schedule, miner, term, .. }| {
+            let (first, second) = match term {
+                Term::Loss(loss) => (loss, None),
+                Term::Transfer { transfer, balance } => (transfer, balance.as_mut()),
+            };
+            [schedule.as_mut(), miner.as_mut(), Some(first), second].into_iter().flatten()
+        })
+    }
+}
+
+impl Objective {
+    fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Tensor, ObjectiveError> {
+        let mut input = Input {
+            embeddings: Some(batch.embeddings.shallow_clone()),
+            labels: Some(batch.labels.shallow_clone()),
+            class_count: batch.class_count,
+            slice_count: batch.slice_count,
+            ..Input::default()
+        };
+        // Thresholds and tuples are chosen, not learned through: they see the embeddings without gradient.
+        let detached = batch.embeddings.f_detach()?;
+        let chooser = |input: &Input| Input { embeddings: Some(detached.shallow_clone()), ..input.shallow_clone() };
+        if let Some(schedule) = &mut self.schedule {
+            input.thresholds = schedule.slot.thresholds(chooser(&input), progress)?;
+        }
+        if let Some(miner) = &mut self.miner {
+            input.tuples = Some(miner.slot.mine(chooser(&input), progress)?);
+        }
+        Ok(match &mut self.term {
+            Term::Loss(loss) => loss.slot.loss(input, progress)?,
+            Term::Transfer { transfer, balance: None } => transfer.slot.transfer(input, progress)?.total()?,
+            Term::Transfer { transfer, balance: Some(balance) } => {
+                let pairs = transfer.slot.transfer(input.shallow_clone(), progress)?;
+                balance.slot.balance(pairs, input, progress)?
+            }
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! What a training tells whoever watches it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::data::Summary;
+use crate::objective::Bound;
+use crate::plugin::Level;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Everything is loaded.
+    Ready {
+        /// The run's folder.
+        run: PathBuf,
+        /// The images.
+        data: Summary,
+        /// The device, as `cpu` or `cuda:0`.
+        device: String,
+        /// Trainable numbers of the network.
+        parameters: usize,
+        /// The strategies.
+        bound: &'a [Bound],
+        /// Epochs of the run.
+        epochs: u64,
+        /// Steps in an epoch.
+        steps: u64,
+        /// Where the training continues; 0 at the start of a run.
+        from_step: u64,
+    },
+    /// A step is complete.
+    Step {
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Steps of this epoch that are complete.
+        step: u64,
+        /// Images of a step.
+        images: usize,
+        /// The loss over the last logging interval, at the end of one.
+        loss: Option<f64>,
+    },
+    /// A strategy logged a line.
+    Line {
+        /// Its place in the experiment.
+        slot: String,
+        /// How important it is.
+        level: Level,
+        /// The text.
+        text: String,
+    },
+    /// An epoch is complete and measured.
+    Epoch {
+        /// Epochs that are complete.
+        epoch: u64,
+        /// Mean loss of its steps.
+        loss: f64,
+        /// Seconds since the epoch began, the evaluation included.
+        seconds: f64,
+        /// What the evaluation measured, by name; empty when it was not due.
+        values: &'a BTreeMap<String, f64>,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// The test part was measured, once, with the best checkpoint.
+    Tested {
+        /// Epochs of the checkpoint.
+        epoch: u64,
+        /// What was measured, by name.
+        values: &'a BTreeMap<String, f64>,
+    },
+    /// The run is complete or was stopped.
+    Ended(End),
+}
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All epochs are complete.
+    Finished,
+    /// Somebody stopped it; its state is saved.
+    Interrupted,
+}
