@@ -1,0 +1,27 @@
+//! `sum [d_ap - positive_margin]_+ + sum [negative_margin - d_an]_+`, each sum reduced over its pairs.
+
+use lossmith_sdk::prelude::*;
+
+strategy! {
+    /// Contrastive loss, Hadsell, Chopra and LeCun 2006, eq. 4, with hinges that are not squared.
+    pub struct Contrastive as "contrastive" {
+        /// Distance below which a positive pair costs nothing; with cosines, the cosine above which it does.
+        positive_margin: f64 = 0.0, range -1.0..=2.0;
+        /// Distance above which a negative pair costs nothing; with cosines, the cosine below which it does.
+        negative_margin: f64 = 1.0, range -1.0..=2.0;
+        /// How embeddings are compared. Cosines want other margins, for instance 1 and 0.
+        distance: Distance = Distance::Euclidean;
+        /// How the losses of the positive pairs and of the negative pairs become one number each.
+        reducer: Reducer = Reducer::AverageNonZero;
+    }
+}
+
+impl Loss for Contrastive {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let matrix = self.distance.matrix(&batch.embeddings());
+        let pairs = PairWeights::of(batch);
+        let pull = self.distance.beyond(&matrix, self.positive_margin).relu();
+        let push = self.distance.within(&matrix, self.negative_margin).relu();
+        Ok(self.reducer.reduce_weighted(&pull, &pairs.positive) + self.reducer.reduce_weighted(&push, &pairs.negative))
+    }
+}

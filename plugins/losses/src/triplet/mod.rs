@@ -1,0 +1,65 @@
+//! `[d_ap - d_an + margin]_+` over triplets, reduced.
+//!
+//! All triplets of a batch are met without ever listing them: [`counted`] sorts, [`by_rank`] loops over positives.
+
+mod by_rank;
+mod counted;
+
+use lossmith_sdk::prelude::*;
+use lossmith_sdk::{Triplets, different_class, same_class};
+
+strategy! {
+    /// Triplet loss, Weinberger and Saul 2009 and Schroff, Kalenichenko and Philbin 2015, eq. 3, over all triplets.
+    pub struct Triplet as "triplet" {
+        /// How much nearer than a negative a positive has to be.
+        margin: f64 = 0.05, range 0.0..=4.0;
+        /// How embeddings are compared; with cosines the hinge is on their difference.
+        distance: Distance = Distance::Euclidean;
+        /// How the losses of the triplets become one number.
+        reducer: Reducer = Reducer::AverageNonZero;
+        /// Takes the nearer of anchor and positive to the negative (Balntas et al. 2016, section 3.2).
+        swap: bool = false;
+        /// A softplus instead of the hinge.
+        smooth: bool = false;
+    }
+}
+
+/// The losses of all triplets, added.
+struct Sum {
+    /// Sum of the losses; differentiable.
+    loss: Tensor,
+    /// Number of losses above 0.
+    active: Tensor,
+}
+
+impl Loss for Triplet {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let farness = self.distance.farness(&batch.embeddings());
+        if let Some(tuples) = batch.tuples() {
+            return Ok(self.reducer.reduce(&self.losses(&farness, &Triplets::mined(&tuples, batch.size()))));
+        }
+        let labels = batch.labels();
+        let (same, different) = (same_class(&labels), different_class(&labels));
+        let sum = if self.swap || self.smooth {
+            by_rank::sum(self, &farness, &same, &different)
+        } else {
+            counted::sum(self.margin, &farness, &same, &different)
+        };
+        let count = match self.reducer {
+            Reducer::Mean => (same.sum(1) * different.sum(1)).sum(ALL).to_float(),
+            Reducer::AverageNonZero => sum.active,
+        };
+        Ok(sum.loss / count.at_least(1.0))
+    }
+}
+
+impl Triplet {
+    /// The loss of each of the listed triplets.
+    fn losses(&self, farness: &Tensor, triplets: &Triplets) -> Tensor {
+        let Triplets { anchors, positives, negatives } = triplets;
+        let to_negative = farness.at(anchors, negatives);
+        let to_negative = if self.swap { to_negative.minimum(&farness.at(positives, negatives)) } else { to_negative };
+        let violation = farness.at(anchors, positives) - to_negative + self.margin;
+        if self.smooth { violation.softplus(1.0) } else { violation.relu() }
+    }
+}

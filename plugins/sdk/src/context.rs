@@ -1,0 +1,158 @@
+//! What a strategy is told.
+
+use crate::Tensor;
+use crate::bindings::lossmith::plugin::context as host;
+
+/// One batch of B images with embeddings of dimension D.
+#[derive(Debug)]
+pub struct Batch<'a>(pub(crate) &'a host::Batch);
+
+impl Batch<'_> {
+    /// Embeddings, B x D, as the network gives them (not normalised). The gradient flows into the network.
+    pub fn embeddings(&self) -> Tensor {
+        Tensor::from(self.0.embeddings())
+    }
+
+    /// Class of each image, B, integers from 0 to [`class_count`](Self::class_count) - 1. A fault in a fusion.
+    pub fn labels(&self) -> Tensor {
+        Tensor::from(self.0.labels())
+    }
+
+    /// B.
+    pub fn size(&self) -> i64 {
+        self.0.size()
+    }
+
+    /// D.
+    pub fn dimension(&self) -> i64 {
+        self.0.dimension()
+    }
+
+    /// Number of training classes.
+    pub fn class_count(&self) -> i64 {
+        self.0.class_count()
+    }
+
+    /// K, the number of equal slices of the embedding; 1 for a plain head.
+    pub fn slice_count(&self) -> i64 {
+        self.0.slice_count()
+    }
+
+    /// The K slices, each B x D/K.
+    pub fn slices(&self) -> Vec<Tensor> {
+        self.0.slices().into_iter().map(Tensor::from).collect()
+    }
+
+    /// The schedule's threshold for each slice; empty when the objective has no schedule.
+    pub fn thresholds(&self) -> Vec<f64> {
+        self.0.thresholds()
+    }
+
+    /// The teacher's embeddings, B x D', without gradient; none without a teacher.
+    pub fn teacher(&self) -> Option<Tensor> {
+        self.0.teacher().map(Tensor::from)
+    }
+
+    /// What the objective's miner found; none without a miner.
+    pub fn tuples(&self) -> Option<Tuples> {
+        self.0.tuples().map(Tuples)
+    }
+}
+
+/// Where the training is.
+#[derive(Debug)]
+pub struct Progress<'a>(pub(crate) &'a host::Progress);
+
+impl Progress<'_> {
+    /// Epoch, from 0.
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    /// Epochs that the run is set to take.
+    pub fn epochs(&self) -> u64 {
+        self.0.epochs()
+    }
+
+    /// Step of the whole run, from 0.
+    pub fn step(&self) -> u64 {
+        self.0.step()
+    }
+
+    /// Steps in an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.0.steps_per_epoch()
+    }
+
+    /// Last value of a metric of this run, for instance `validation/map-at-r`; none if there is none yet.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.0.metric(name)
+    }
+}
+
+/// Tuples of positions in the batch: vectors of integers from 0 to B - 1.
+#[derive(Debug)]
+pub struct Tuples(pub(crate) host::Tuples);
+
+impl Tuples {
+    /// Triplets: `anchors[i]`, `positives[i]` and `negatives[i]` belong together.
+    pub fn triplets(anchors: &Tensor, positives: &Tensor, negatives: &Tensor) -> Self {
+        Self(host::Tuples::triplets(anchors.handle(), positives.handle(), negatives.handle()))
+    }
+
+    /// Positive pairs (`anchors[i]`, `positives[i]`) and negative pairs (`negative_anchors[j]`, `negatives[j]`).
+    pub fn pairs(anchors: &Tensor, positives: &Tensor, negative_anchors: &Tensor, negatives: &Tensor) -> Self {
+        Self(host::Tuples::pairs(anchors.handle(), positives.handle(), negative_anchors.handle(), negatives.handle()))
+    }
+
+    /// Whether these are triplets; else positive and negative pairs.
+    pub fn are_triplets(&self) -> bool {
+        self.0.kind() == host::TupleKind::Triplets
+    }
+
+    /// First image of each triplet or positive pair.
+    pub fn anchors(&self) -> Tensor {
+        Tensor::from(self.0.anchors())
+    }
+
+    /// The image of the same class.
+    pub fn positives(&self) -> Tensor {
+        Tensor::from(self.0.positives())
+    }
+
+    /// First image of each triplet or negative pair.
+    pub fn negative_anchors(&self) -> Tensor {
+        Tensor::from(self.0.negative_anchors())
+    }
+
+    /// The image of another class.
+    pub fn negatives(&self) -> Tensor {
+        Tensor::from(self.0.negatives())
+    }
+}
+
+/// What a transfer made, as a balance sees it.
+#[derive(Debug)]
+pub struct PairLosses<'a>(pub(crate) &'a host::PairLosses);
+
+impl PairLosses<'_> {
+    /// The loss of each ordered pair, B x B. Differentiable.
+    pub fn values(&self) -> Tensor {
+        Tensor::from(self.0.values())
+    }
+
+    /// The unbalanced loss is the sum of the values divided by this.
+    pub fn divisor(&self) -> f64 {
+        self.0.divisor()
+    }
+
+    /// B x B mask of pairs of one class, without the diagonal.
+    pub fn same_class(&self) -> Tensor {
+        Tensor::from(self.0.same_class())
+    }
+
+    /// B x B mask of pairs of two classes.
+    pub fn different_class(&self) -> Tensor {
+        Tensor::from(self.0.different_class())
+    }
+}

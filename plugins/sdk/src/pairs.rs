@@ -1,0 +1,54 @@
+//! Pairs of a batch as matrices.
+
+use crate::{Batch, Tensor, Tuples};
+
+/// B x B mask of the pairs of one class, without the diagonal.
+pub fn same_class(labels: &Tensor) -> Tensor {
+    let positions = Tensor::arange(0, labels.size(0));
+    let equal = labels.unsqueeze(1).eq(&labels.unsqueeze(0));
+    equal.logical_and(&positions.unsqueeze(1).ne(&positions.unsqueeze(0)))
+}
+
+/// B x B mask of the pairs of two classes.
+pub fn different_class(labels: &Tensor) -> Tensor {
+    labels.unsqueeze(1).ne(&labels.unsqueeze(0))
+}
+
+/// How often each ordered pair of images counts: two float matrices, B x B, anchors in rows.
+#[derive(Debug)]
+pub struct PairWeights {
+    /// Pairs of one class.
+    pub positive: Tensor,
+    /// Pairs of two classes.
+    pub negative: Tensor,
+}
+
+impl PairWeights {
+    /// The pairs that the objective's miner found, each as often as it found it; without a miner all pairs, once.
+    ///
+    /// A triplet counts as a positive pair and a negative pair.
+    pub fn of(batch: &Batch) -> Self {
+        match batch.tuples() {
+            Some(tuples) => Self::mined(&tuples, batch.size()),
+            None => Self::all(&batch.labels()),
+        }
+    }
+
+    /// All pairs of images with these classes, once.
+    pub fn all(labels: &Tensor) -> Self {
+        Self { positive: same_class(labels).to_float(), negative: different_class(labels).to_float() }
+    }
+
+    /// The pairs of `tuples` in a batch of `size` images.
+    pub fn mined(tuples: &Tuples, size: i64) -> Self {
+        let row_length = Tensor::from_integers(&[size], &[1]);
+        let count = |rows: &Tensor, columns: &Tensor| {
+            let cells = rows * &row_length + columns;
+            cells.bincount(size * size).to_float().reshape(&[size, size])
+        };
+        Self {
+            positive: count(&tuples.anchors(), &tuples.positives()),
+            negative: count(&tuples.negative_anchors(), &tuples.negatives()),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The role `transfer`.
+
+use super::{describe, find};
+use crate::bindings::exports::lossmith::plugin::transfer as host;
+use crate::bindings::lossmith::plugin::context;
+use crate::panic;
+use crate::{Batch, Params, Progress, Result, Strategy, Tensor};
+
+/// Teacher and student in, pair losses out.
+pub trait Transfer: Strategy {
+    /// The loss of each ordered pair of images, B x B, for the student `batch.embeddings()` that learns from
+    /// `batch.teacher()`; and what the sum of these is divided by, above 0.
+    fn pair_losses(&self, batch: &Batch, progress: &Progress) -> Result<(Tensor, f64)>;
+}
+
+/// A transfer of a component.
+pub type Entry = super::Entry<fn(&Params, &Batch, &Progress) -> Result<(Tensor, f64)>>;
+
+/// The entry of `S`.
+pub const fn entry<S: Transfer>() -> Entry {
+    Entry {
+        name: S::NAME,
+        describe: || describe::<S>(super::Role::Transfer),
+        run: |params, batch, progress| S::read(params)?.pair_losses(batch, progress),
+    }
+}
+
+impl<P: super::Plugin> host::Guest for P {
+    fn compute(
+        strategy: String,
+        params: &context::Params,
+        batch: &context::Batch,
+        progress: &context::Progress,
+    ) -> std::result::Result<context::PairLosses, String> {
+        panic::install();
+        let run = find("transfer", P::transfers(), &strategy)?.run;
+        run(&Params(params), &Batch(batch), &Progress(progress))
+            .map(|(values, divisor)| context::PairLosses::new(values.handle(), divisor))
+            .map_err(|error| error.0)
+    }
+}

@@ -1,0 +1,75 @@
+//! Triplets of a batch as positions, without a B x B x B tensor.
+
+use crate::{ALL, Tensor, Tuples};
+
+/// Triplets: `anchors[i]`, `positives[i]` and `negatives[i]` belong together.
+#[derive(Debug)]
+pub struct Triplets {
+    /// Positions of the anchors, T.
+    pub anchors: Tensor,
+    /// Positions of images of the same class, T.
+    pub positives: Tensor,
+    /// Positions of images of another class, T.
+    pub negatives: Tensor,
+}
+
+impl Triplets {
+    /// What a miner found in a batch of `size` images. Of pairs, each positive pair is joined with each negative pair
+    /// of the same anchor; that waits for the device.
+    pub fn mined(tuples: &Tuples, size: i64) -> Self {
+        let (anchors, positives, negatives) = (tuples.anchors(), tuples.positives(), tuples.negatives());
+        if tuples.are_triplets() {
+            return Self { anchors, positives, negatives };
+        }
+        // Negatives in the order of their anchors: those of one anchor are a range.
+        let (_, order) = tuples.negative_anchors().sort(0, false);
+        let negatives = negatives.index_select(0, &order);
+        let range_length = tuples.negative_anchors().bincount(size);
+        let range_start = range_length.cumsum(0) - &range_length;
+        // Each positive pair takes as many triplets as its anchor has negatives.
+        let length = range_length.index_select(0, &anchors);
+        let end = length.cumsum(0);
+        let count = length.sum(ALL).item() as i64;
+        if count == 0 {
+            let none = || Tensor::arange(0, 0);
+            return Self { anchors: none(), positives: none(), negatives: none() };
+        }
+        let triplet = Tensor::arange(0, count);
+        let pair = end.searchsorted(&triplet, true);
+        let place = triplet - (end - length).index_select(0, &pair);
+        let anchors = anchors.index_select(0, &pair);
+        let negative = range_start.index_select(0, &anchors) + place;
+        Self { positives: positives.index_select(0, &pair), negatives: negatives.index_select(0, &negative), anchors }
+    }
+}
+
+/// The positives of each anchor, by rank: the first one in the batch, the second one, and so on. A loop over ranks meets
+/// every triplet with B x B memory.
+#[derive(Debug)]
+pub struct PositiveTable {
+    positions: Tensor,
+    exists: Tensor,
+    width: i64,
+}
+
+impl PositiveTable {
+    /// Of a B x B mask of positive pairs, anchors in rows. Waits for the device.
+    pub fn of(same_class: &Tensor) -> Self {
+        let size = same_class.size(0);
+        let width = same_class.sum(1).amax(ALL).item() as i64;
+        // Different keys for the positives of a row, larger for those that come first: the order is always the same.
+        let keys = same_class * (size as f64 - Tensor::arange(0, size));
+        let (keys, positions) = keys.topk(width, 1, true);
+        Self { exists: keys.gt(0.0), positions, width }
+    }
+
+    /// Positives of the anchor that has most of them.
+    pub fn width(&self) -> i64 {
+        self.width
+    }
+
+    /// For each anchor the position of its positive number `rank` (from 0), and whether it has one. Both B.
+    pub fn rank(&self, rank: i64) -> (Tensor, Tensor) {
+        (self.positions.select(1, rank), self.exists.select(1, rank))
+    }
+}

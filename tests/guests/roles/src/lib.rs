@@ -1,0 +1,134 @@
+//! A plugin as a third party would write it, with one small strategy for each role. The tests of the host use it.
+
+use lossmith_sdk::prelude::*;
+
+export! {
+    losses: [RunningMean, Noise],
+    miners: [Neighbours],
+    transfers: [CosineDifference],
+    balances: [WeightedSum],
+    schedules: [Uniform],
+    fusions: [Concatenation],
+}
+
+strategy! {
+    /// Squared distance to the running mean of all embeddings, which is a buffer.
+    pub struct RunningMean as "running-mean" {
+        /// How much of the old mean stays at each step.
+        momentum: f64 = 0.9, range 0.0..=1.0;
+    }
+}
+
+impl Loss for RunningMean {
+    fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
+        let embeddings = batch.embeddings();
+        let now = embeddings.detach().mean(0);
+        let mean = match state::buffer("mean") {
+            Some(before) => before * self.momentum + now * (1.0 - self.momentum),
+            None => now,
+        };
+        state::set_buffer("mean", &mean);
+        report::metric("mean-norm", &mean.norm(2.0, ALL));
+        report::metric("step", progress.step() as f64);
+        Ok((embeddings - mean).square().mean(ALL))
+    }
+}
+
+strategy! {
+    /// Mean square of embeddings with normal noise added.
+    pub struct Noise as "noise" {
+        /// Standard deviation of the noise.
+        deviation: f64 = 0.1, range 0.0..;
+    }
+}
+
+impl Loss for Noise {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let noise = random::normal(&[batch.size(), batch.dimension()]) * self.deviation;
+        report::info("noise added");
+        Ok((batch.embeddings() + noise).square().mean(ALL))
+    }
+}
+
+strategy! {
+    /// Pairs with the next image in the batch, by class.
+    pub struct Neighbours as "neighbours" {}
+}
+
+impl Miner for Neighbours {
+    fn mine(&self, batch: &Batch, _: &Progress) -> Result<Tuples> {
+        let (anchors, next) = (Tensor::arange(0, batch.size() - 1), Tensor::arange(1, batch.size()));
+        let labels = batch.labels();
+        let same = labels.index_select(0, &anchors).eq(&labels.index_select(0, &next));
+        let different = same.logical_not();
+        Ok(Tuples::pairs(
+            &anchors.masked_select(&same),
+            &next.masked_select(&same),
+            &anchors.masked_select(&different),
+            &next.masked_select(&different),
+        ))
+    }
+}
+
+strategy! {
+    /// Absolute difference of the cosines of teacher and student.
+    pub struct CosineDifference as "cosine-difference" {}
+}
+
+impl Transfer for CosineDifference {
+    fn pair_losses(&self, batch: &Batch, _: &Progress) -> Result<(Tensor, f64)> {
+        let teacher = batch.teacher().ok_or("this transfer needs a teacher")?;
+        let student = batch.embeddings();
+        let difference = (student.cosine_matrix(&student) - teacher.cosine_matrix(&teacher)).abs();
+        let size = batch.size();
+        let off_diagonal = 1.0 - Tensor::eye(size);
+        Ok((difference * off_diagonal, (size * size) as f64))
+    }
+}
+
+strategy! {
+    /// The pairs of one class weighted, the others not. A weight of 1 is the unbalanced loss.
+    pub struct WeightedSum as "sum" {
+        /// Weight of the pairs of one class.
+        alpha: f64 = 1.0, range 0.0..;
+    }
+}
+
+impl Balance for WeightedSum {
+    fn weigh(&self, pairs: &PairLosses, _: &Batch, _: &Progress) -> Result<Tensor> {
+        let values = pairs.values();
+        let intra = (&values * pairs.same_class()).sum(ALL);
+        let inter = (values * pairs.different_class()).sum(ALL);
+        Ok((intra * self.alpha + inter) / pairs.divisor())
+    }
+}
+
+strategy! {
+    /// Thresholds at equal steps from the lowest to the highest.
+    pub struct Uniform as "uniform" {
+        /// Threshold of the first slice.
+        minimum: f64 = 0.1;
+        /// Threshold of the last slice.
+        maximum: f64 = 1.5;
+    }
+}
+
+impl Schedule for Uniform {
+    fn thresholds(&self, batch: &Batch, _: &Progress) -> Result<Vec<f64>> {
+        let slices = batch.slice_count();
+        let step = (self.maximum - self.minimum) / (slices - 1).max(1) as f64;
+        Ok((0..slices).map(|slice| self.minimum + slice as f64 * step).collect())
+    }
+}
+
+strategy! {
+    /// Normalises each slice and joins them.
+    pub struct Concatenation as "concatenation" {}
+}
+
+impl Fusion for Concatenation {
+    fn fuse(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let slices: Vec<_> = batch.slices().iter().map(|slice| slice.normalize(2.0, 1)).collect();
+        Ok(Tensor::cat(&slices.iter().collect::<Vec<_>>(), 1))
+    }
+}
