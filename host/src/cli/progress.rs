@@ -1,0 +1,154 @@
+//! How a training shows itself: bars on a terminal, plain lines elsewhere, JSON on request.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::error::CliError;
+use super::output;
+use crate::plugin::Level;
+use crate::train::{End, Event};
+
+/// Without a terminal, a line at most this often: a log of an hour has 60 of them.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Shows the events of a training.
+pub(super) struct Progress {
+    json: bool,
+    terminal: bool,
+    bar: ProgressBar,
+    epochs: u64,
+    steps: u64,
+    loss: f64,
+    images: u64,
+    epoch_begun: Instant,
+    last_line: Instant,
+}
+
+impl Progress {
+    pub(super) fn new(json: bool) -> Self {
+        let terminal = !json && std::io::stderr().is_terminal();
+        let now = Instant::now();
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Self { json, terminal, bar, epochs: 0, steps: 0, loss: f64::NAN, images: 0, epoch_begun: now, last_line: now }
+    }
+
+    pub(super) fn show(&mut self, event: &Event<'_>) {
+        if self.json {
+            self.print(&as_json(event));
+            return;
+        }
+        match event {
+            Event::Ready { run, data, device, parameters, bound, epochs, steps, from_step } => {
+                (self.epochs, self.steps) = (*epochs, *steps);
+                self.print(&data.to_string());
+                self.print(&format!("network of {parameters} numbers on {device}"));
+                for bound in *bound {
+                    let (plugin, hash) = (&bound.plugin.name, bound.plugin.hash.get(..12).unwrap_or_default());
+                    self.print(&format!("{:<18} {} (plugin {plugin}, {hash})", bound.slot, bound.strategy));
+                }
+                self.print(&format!("run: {}", run.display()));
+                if *from_step > 0 {
+                    self.print(&format!("going on after step {from_step}"));
+                }
+                self.begin_epoch();
+            }
+            Event::Step { epoch, step, images, loss } => self.step(*epoch, *step, *images, *loss),
+            Event::Line { slot, level, text } => {
+                let level = match level {
+                    Level::Debug => return,
+                    Level::Info => "info",
+                    Level::Warn => "warning",
+                };
+                self.print(&format!("{slot} {level}: {text}"));
+            }
+            Event::Epoch { epoch, loss, seconds, values, best } => {
+                let digits = self.epochs.to_string().len();
+                let mut line = format!("epoch {epoch:>digits$}/{}  loss {loss:.4}", self.epochs);
+                for (name, value) in values.iter().filter(|(name, _)| SHOWN.iter().any(|shown| name.ends_with(&format!("/{shown}")))) {
+                    line += &format!("  {} {value:.4}", name.strip_prefix("validation/").unwrap_or(name));
+                }
+                line += &format!("  {seconds:.1} s");
+                line += if *best { "  best so far" } else { "" };
+                self.print(&line);
+                self.begin_epoch();
+            }
+            Event::Tested { epoch, values } => {
+                self.bar.finish_and_clear();
+                self.print(&format!("test part, with the weights of epoch {epoch}:"));
+                for (name, value) in *values {
+                    self.print(&format!("  {:<24} {value:.4}", name.strip_prefix("test/").unwrap_or(name)));
+                }
+            }
+            Event::Ended(End::Finished) => {}
+            Event::Ended(End::Interrupted) => self.print("stopped; the state is saved"),
+        }
+    }
+
+    /// A line after the end.
+    pub(super) fn note(&self, text: &str) -> Result<(), CliError> {
+        if self.json { Ok(()) } else { output::line(text) }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn begin_epoch(&mut self) {
+        self.images = 0;
+        self.epoch_begun = Instant::now();
+        self.bar.finish_and_clear();
+        if self.terminal {
+            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}  {msg}  {eta} left");
+            self.bar = ProgressBar::new(self.steps);
+            // The template is a constant that indicatif accepts; without it its own style would do.
+            self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+    }
+
+    fn step(&mut self, epoch: u64, step: u64, images: usize, loss: Option<f64>) {
+        self.images += images as u64;
+        self.loss = loss.unwrap_or(self.loss);
+        let rate = self.images as f64 / self.epoch_begun.elapsed().as_secs_f64().max(1e-9);
+        let loss = if self.loss.is_nan() { String::new() } else { format!("loss {:.4}  ", self.loss) };
+        if self.terminal {
+            self.bar.set_prefix(format!("epoch {}/{}", epoch + 1, self.epochs));
+            self.bar.set_message(format!("{loss}{rate:.0} images/s"));
+            self.bar.set_position(step);
+        } else if self.last_line.elapsed() >= QUIET {
+            self.last_line = Instant::now();
+            let left = (self.steps - step) as f64 / step.max(1) as f64 * self.epoch_begun.elapsed().as_secs_f64();
+            let of = (epoch + 1, self.epochs, step, self.steps);
+            self.print(&format!("epoch {}/{}  step {}/{}  {loss}{rate:.0} images/s  {left:.0} s left", of.0, of.1, of.2, of.3));
+        }
+    }
+
+    fn print(&self, text: &str) {
+        self.bar.suspend(|| {
+            // A training goes on when nobody reads its lines.
+            let _ = output::line(text);
+        });
+    }
+}
+
+/// What an epoch's line shows; the record has everything.
+const SHOWN: [&str; 3] = ["precision-at-1", "r-precision", "map-at-r"];
+
+fn as_json(event: &Event<'_>) -> String {
+    let value = match event {
+        Event::Ready { run, data, device, parameters, epochs, steps, from_step, .. } => json!({
+            "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters,
+            "epochs": epochs, "steps": steps, "from-step": from_step,
+        }),
+        Event::Step { epoch, step, loss, .. } => json!({ "event": "step", "epoch": epoch, "step": step, "loss": loss }),
+        Event::Line { slot, text, .. } => json!({ "event": "line", "slot": slot, "text": text }),
+        Event::Epoch { epoch, loss, seconds, values, best } => json!({
+            "event": "epoch", "epoch": epoch, "loss": loss, "seconds": seconds, "values": values, "best": best,
+        }),
+        Event::Tested { epoch, values } => json!({ "event": "tested", "epoch": epoch, "values": values }),
+        Event::Ended(end) => json!({ "event": if *end == End::Finished { "finished" } else { "interrupted" } }),
+    };
+    value.to_string()
+}

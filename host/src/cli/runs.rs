@@ -1,0 +1,178 @@
+//! `lossmith runs`, `lossmith eval`, `lossmith embed`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use super::error::CliError;
+use super::output;
+use crate::plugin::Runtime;
+use crate::run::{self, RowKind, Run};
+use crate::train::Trained;
+
+/// Look at runs.
+#[derive(Subcommand, Debug)]
+pub(super) enum RunsCommand {
+    /// List the runs of a folder.
+    List {
+        /// The folder.
+        #[arg(default_value = "runs")]
+        directory: PathBuf,
+    },
+    /// Show what a run is and what it measured.
+    Show {
+        /// The run's folder.
+        run: PathBuf,
+    },
+}
+
+/// Measure a run's network on a part of its data.
+#[derive(Args, Debug)]
+pub(super) struct EvalArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Write the embeddings of a part of a run's data.
+#[derive(Args, Debug)]
+pub(super) struct EmbedArgs {
+    #[command(flatten)]
+    which: Which,
+    /// The file to write: `embeddings` (N x D, 32-bit), `labels` (N, 64-bit integers).
+    #[arg(long)]
+    output: PathBuf,
+}
+
+/// A run, a checkpoint of it, and a part of its data.
+#[derive(Args, Debug)]
+struct Which {
+    /// The run's folder.
+    run: PathBuf,
+    /// The part of the data.
+    #[arg(long, value_enum, default_value_t = PartName::Test)]
+    part: PartName,
+    /// The checkpoint: `best`, `last`, or an epoch.
+    #[arg(long, default_value = "best")]
+    checkpoint: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PartName {
+    Train,
+    Validation,
+    Test,
+}
+
+impl PartName {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+pub(super) fn runs(command: &RunsCommand, json: bool) -> Result<(), CliError> {
+    match command {
+        RunsCommand::List { directory } => list(directory, json),
+        RunsCommand::Show { run } => show(run, json),
+    }
+}
+
+fn list(directory: &Path, json: bool) -> Result<(), CliError> {
+    let summaries = run::list(directory)?;
+    if json {
+        return output::json(&summaries);
+    }
+    if summaries.is_empty() {
+        return output::line(&format!("no runs in {}; `lossmith train EXPERIMENT` makes one", directory.display()));
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["run", "status", "epoch", "P@1", "R-precision", "MAP@R", "part"]);
+    for summary in &summaries {
+        let part = if summary.values.keys().any(|name| name.starts_with("test/")) { "test" } else { "validation" };
+        let value = |name: &str| summary.values.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"));
+        table.add_row([
+            summary.name.clone(),
+            summary.status.to_string(),
+            summary.epoch.to_string(),
+            value("precision-at-1"),
+            value("r-precision"),
+            value("map-at-r"),
+            if summary.values.is_empty() { "-" } else { part }.to_owned(),
+        ]);
+    }
+    output::line(&table.to_string())
+}
+
+fn show(path: &Path, json: bool) -> Result<(), CliError> {
+    let run = Run::open(path)?;
+    let (manifest, status, metrics) = (run.manifest()?, run.status()?, run.metrics()?.rows);
+    let evaluations: Vec<_> = metrics.iter().filter(|row| row.kind == RowKind::Evaluation).collect();
+    if json {
+        return output::json(&json!({ "manifest": manifest, "status": status.to_string(), "metrics": metrics }));
+    }
+    output::line(&format!("{}: {status}", run.name()))?;
+    output::line(&format!("started   {}", manifest.started))?;
+    output::line(&format!("command   {}", manifest.command.join(" ")))?;
+    output::line(&format!("seed      {} on {} with {} threads", manifest.seed, manifest.device, manifest.threads))?;
+    output::line(&format!("commit    {}", manifest.commit.as_deref().unwrap_or("none")))?;
+    for plugin in &manifest.plugins {
+        output::line(&format!("{:<18} {} ({})", plugin.slot, plugin.strategy, plugin.hash.get(..12).unwrap_or_default()))?;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["epoch", "part", "P@1", "R-precision", "MAP@R", "NMI"]);
+    for row in evaluations {
+        for part in ["validation", "test"] {
+            let value = |name: &str| row.values.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"));
+            if value("precision-at-1") != "-" {
+                let cells = [value("precision-at-1"), value("r-precision"), value("map-at-r"), value("nmi")];
+                table.add_row([row.epoch.to_string(), part.to_owned()].into_iter().chain(cells));
+            }
+        }
+    }
+    output::line(&table.to_string())
+}
+
+pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
+    let (mut trained, part) = open(&args.which)?;
+    let evaluation = trained.evaluate(part)?;
+    if json {
+        return output::json(&json!({ "epoch": trained.epoch(), "part": part, "evaluation": evaluation }));
+    }
+    output::line(&format!("{part} part, with the weights of epoch {}:", trained.epoch()))?;
+    for (name, value) in evaluation.values() {
+        output::line(&format!("  {name:<24} {value:.4}"))?;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["class", "images", "P@1", "R-precision", "MAP@R"]);
+    for (class, scores) in &evaluation.retrieval.per_class {
+        let name = usize::try_from(*class).ok().and_then(|class| trained.class_names().get(class)).cloned();
+        let numbers = [scores.precision_at_1, scores.r_precision, scores.map_at_r].map(|value| format!("{value:.4}"));
+        let [p, r, map] = numbers;
+        table.add_row([name.unwrap_or_else(|| class.to_string()), scores.queries.to_string(), p, r, map]);
+    }
+    output::line(&table.to_string())
+}
+
+pub(super) fn embed(args: &EmbedArgs, json: bool) -> Result<(), CliError> {
+    let (mut trained, part) = open(&args.which)?;
+    let (embeddings, labels) = trained.embed(part)?;
+    let shape = embeddings.size();
+    let tensors = BTreeMap::from([("embeddings".to_owned(), embeddings), ("labels".to_owned(), labels)]);
+    run::write_tensors(&args.output, &tensors)?;
+    if json {
+        return output::json(&json!({ "output": args.output, "part": part, "shape": shape }));
+    }
+    output::line(&format!("{} embeddings of the {part} part ({shape:?}) are in {}", shape.first().unwrap_or(&0), args.output.display()))
+}
+
+fn open(which: &Which) -> Result<(Trained, &'static str), CliError> {
+    let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
+    Ok((Trained::open(&which.run, &which.checkpoint, runtime)?, which.part.name()))
+}
