@@ -56,26 +56,33 @@ struct Work {
 /// How images are prepared.
 #[derive(Clone, Copy)]
 enum Mode {
-    Train { seed: u64, epoch: u64 },
+    Train { seed: u64, epoch: u64, first: u64 },
     Evaluation,
 }
 
 impl Loader {
     /// Training batches, as [`super::Sampler::epoch`] draws them: augmented, with labels from 0 to the number of training
-    /// classes. What happens to an image depends on the seed, the epoch and its position in the epoch only.
+    /// classes. `first` is the number in the epoch of the first of `batches`, above 0 where an epoch goes on that was
+    /// stopped. What happens to an image depends only on the seed, the epoch, the number of its batch and its place in it.
     ///
     /// # Errors
-    /// [`DataError::Thread`] if a thread cannot be started. A file that cannot be read or decoded, or an image that is not in
-    /// the training part, is an error in place of its batch.
-    pub fn train(dataset: &Arc<Dataset>, batches: Vec<Vec<usize>>, seed: u64, epoch: u64) -> Result<Self, DataError> {
-        Self::start(dataset, batches, Mode::Train { seed, epoch })
+    /// [`DataError::Thread`] if a thread cannot be started. A file that cannot be read or decoded, or an image of a class
+    /// that is not trained on, is an error in place of its batch.
+    pub fn train_from(
+        dataset: &Arc<Dataset>,
+        batches: Vec<Vec<usize>>,
+        seed: u64,
+        epoch: u64,
+        first: u64,
+    ) -> Result<Self, DataError> {
+        Self::start(dataset, batches, Mode::Train { seed, epoch, first })
     }
 
     /// The given images in the given order, `batch_size` (at least 1) in a batch, the last batch maybe smaller: the largest
     /// square in the middle of each, resized and normalised.
     ///
     /// # Errors
-    /// As for [`Loader::train`].
+    /// As for [`Loader::train_from`].
     pub fn evaluation(dataset: &Arc<Dataset>, indices: &[usize], batch_size: usize) -> Result<Self, DataError> {
         let batches = indices.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect();
         Self::start(dataset, batches, Mode::Evaluation)
@@ -131,26 +138,21 @@ impl Work {
     fn run(&self, first: usize, threads: usize, sender: &SyncSender<Result<Batch, DataError>>) {
         let mut scratch = Scratch::default();
         let mut pixels = Vec::new();
-        let mut position: u64 = self.batches.iter().take(first).map(|batch| batch.len() as u64).sum();
-        for (number, indices) in self.batches.iter().enumerate().skip(first) {
-            if (number - first).is_multiple_of(threads) {
-                let Some(batch) = self.prepare(indices, position, &mut scratch, &mut pixels).transpose() else {
-                    return;
-                };
-                let failed = batch.is_err();
-                if sender.send(batch).is_err() || failed {
-                    return;
-                }
+        for (number, indices) in self.batches.iter().enumerate().skip(first).step_by(threads) {
+            let prepared = self.prepare(indices, number as u64, &mut scratch, &mut pixels);
+            let Some(batch) = prepared.transpose() else { return };
+            let failed = batch.is_err();
+            if sender.send(batch).is_err() || failed {
+                return;
             }
-            position += indices.len() as u64;
         }
     }
 
-    /// One batch, or `None` if the loader was dropped meanwhile. `position` is that of the batch's first image in the epoch.
+    /// One batch, or `None` if the loader was dropped meanwhile.
     fn prepare(
         &self,
         indices: &[usize],
-        position: u64,
+        number: u64,
         scratch: &mut Scratch,
         pixels: &mut Vec<f32>,
     ) -> Result<Option<Batch>, DataError> {
@@ -158,8 +160,8 @@ impl Work {
         let resampler = dataset.resampler();
         pixels.resize(indices.len() * resampler.len(), 0.0);
         let mut labels = Vec::with_capacity(indices.len());
-        for ((index, output), position) in indices.iter().zip(pixels.chunks_exact_mut(resampler.len())).zip(position..)
-        {
+        let outputs = pixels.chunks_exact_mut(resampler.len());
+        for (place, (index, output)) in indices.iter().zip(outputs).enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -167,7 +169,9 @@ impl Work {
             let picture = dataset.source().picture(*index).ok_or_else(|| self.no_such_image(*index))??;
             let augmentation = dataset.augmentation();
             let crop = match self.mode {
-                Mode::Train { seed, epoch } if augmentation.enabled => {
+                Mode::Train { seed, epoch, first } if augmentation.enabled => {
+                    // No batch has 2^32 images.
+                    let position = ((first + number) << 32) + place as u64;
                     let mut random = generator(seed, Purpose::Augmentation, epoch, position);
                     Crop::random(picture.width, picture.height, augmentation, &mut random)
                 }
@@ -247,7 +251,7 @@ mod tests {
 
     fn epoch(dataset: &Arc<Dataset>, seed: u64, epoch: u64) -> Loader {
         let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3 }, dataset, 7).unwrap();
-        Loader::train(dataset, sampler.epoch(0), seed, epoch).unwrap()
+        Loader::train_from(dataset, sampler.epoch(0), seed, epoch, 0).unwrap()
     }
 
     #[test]
@@ -262,7 +266,7 @@ mod tests {
     fn batches_arrive_in_the_order_of_the_sampler() {
         let dataset = fashion_mnist(|c| c.workers = 3);
         let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3 }, &dataset, 7).unwrap();
-        let batches = bits(Loader::train(&dataset, sampler.epoch(0), 1, 0).unwrap());
+        let batches = bits(Loader::train_from(&dataset, sampler.epoch(0), 1, 0, 0).unwrap());
         let indices: Vec<Vec<usize>> = batches.iter().map(|(.., indices)| indices.clone()).collect();
         assert_eq!(indices, sampler.epoch(0));
         for (_, labels, indices) in batches {
@@ -276,16 +280,25 @@ mod tests {
         let pixels = |seed, number| bits(epoch(&dataset, seed, number));
         assert_ne!(pixels(1, 0), pixels(2, 0));
         assert_ne!(pixels(1, 0), pixels(1, 1));
-        let twice = bits(Loader::train(&dataset, vec![vec![0, 0], vec![0]], 1, 0).unwrap());
+        let twice = bits(Loader::train_from(&dataset, vec![vec![0, 0], vec![0]], 1, 0, 0).unwrap());
         let (first, second) = twice[0].0.split_at(28 * 28);
         assert!(first != second && first != twice[1].0 && second != twice[1].0);
+    }
+
+    #[test]
+    fn an_epoch_that_goes_on_is_the_same_epoch() {
+        let dataset = fashion_mnist(|_| ());
+        let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3 }, &dataset, 7).unwrap();
+        let rest = Loader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6).unwrap();
+        assert!(bits(rest) == bits(epoch(&dataset, 1, 0)).split_off(6));
     }
 
     #[test]
     fn without_augmentation_training_images_are_as_for_evaluation() {
         let dataset = fashion_mnist(|c| c.augmentation.enabled = false);
         let images = dataset.train().indices();
-        let trained = Loader::train(&dataset, images.chunks(32).map(<[usize]>::to_vec).collect(), 1, 0).unwrap();
+        let trained =
+            Loader::train_from(&dataset, images.chunks(32).map(<[usize]>::to_vec).collect(), 1, 0, 0).unwrap();
         assert!(bits(trained) == bits(Loader::evaluation(&dataset, images, 32).unwrap()));
     }
 
@@ -317,7 +330,7 @@ mod tests {
             }
         }
         let tested = dataset.test().indices()[0];
-        let error = Loader::train(&dataset, vec![vec![tested]], 1, 0).unwrap().next().unwrap().unwrap_err();
+        let error = Loader::train_from(&dataset, vec![vec![tested]], 1, 0, 0).unwrap().next().unwrap().unwrap_err();
         assert!(matches!(error, DataError::NotTrained { index, .. } if index == tested), "{error}");
         let error = Loader::evaluation(&dataset, &[250], 1).unwrap().next().unwrap().unwrap_err();
         assert!(error.to_string().contains("no image 250; the data set has 250 images"), "{error}");
