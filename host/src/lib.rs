@@ -1,6 +1,8 @@
 //! Lossmith: a platform for experimenting with metric-learning losses that live in WebAssembly components.
 
 pub mod cli;
+pub mod data;
+pub mod eval;
 pub mod plugin;
 pub mod random;
 pub mod suggest;

@@ -1,0 +1,285 @@
+//! The `[data]` and `[sampler]` tables of an experiment.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::DataError;
+
+/// Where the images come from, how they are split and how they are prepared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataConfig {
+    /// What the data is: `fashion-mnist` or `folder`.
+    pub kind: DataKind,
+    /// The folder of the data; a relative path starts at the working directory. A `folder` must give it. The default for
+    /// `fashion-mnist` is the first existing of `$LOSSMITH_DATA/fashion-mnist`, `.data/fashion-mnist` and
+    /// `/usr/share/datasets/fashion-mnist`.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 64 for `folder`.
+    #[serde(default)]
+    pub size: Option<usize>,
+    /// Which images are for training and which for testing.
+    #[serde(default)]
+    pub split: SplitKind,
+    /// Share of the training part that becomes the validation part, at least 0 and below 1. `closed-set` takes this share of
+    /// the training images, spread evenly over the classes, and never the last image of a class. `class-disjoint` takes this
+    /// share of the training classes, rounded to the nearest whole number but at least one class. With 0 there is no
+    /// validation part.
+    #[serde(default = "default_validation")]
+    pub validation: f64,
+    /// Share of the images that becomes the test part, at least 0 and below 1, spread evenly over the classes. Only for the
+    /// `closed-set` split of a folder that has no `train` and `test` folders; everything else has a test part of its own.
+    #[serde(default = "default_test")]
+    pub test: f64,
+    /// Share of the classes that becomes the test part of the `class-disjoint` split, above 0 and below 1, rounded to the
+    /// nearest whole number but at least one class.
+    #[serde(default = "default_test_classes")]
+    pub test_classes: f64,
+    /// Most images of each part, for quick tries, at least 1. Classes give the same number of images as far as they have
+    /// them; the seed says which. Default: all images.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// Mean of each channel on the scale of 0 (black) to 1 (white), one number a channel. Default: 0.2860 for
+    /// `fashion-mnist`, ImageNet's 0.485, 0.456, 0.406 for `folder`.
+    #[serde(default)]
+    pub mean: Option<Vec<f64>>,
+    /// Standard deviation of each channel on the same scale, above 0, one number a channel. Default: 0.3530 for
+    /// `fashion-mnist`, ImageNet's 0.229, 0.224, 0.225 for `folder`.
+    #[serde(default)]
+    pub std: Option<Vec<f64>>,
+    /// Random changes of the training images.
+    #[serde(default)]
+    pub augmentation: AugmentationConfig,
+    /// Threads that prepare batches ahead of the step, 1 to 256. The batches do not depend on it.
+    #[serde(default = "default_workers")]
+    pub workers: usize,
+}
+
+/// What the data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataKind {
+    /// The four IDX files of Fashion-MNIST, plain or gzipped: 28 x 28 pixels, one channel, ten classes.
+    FashionMnist,
+    /// A folder with one sub-folder per class that holds JPEG and PNG files, or with the folders `train` and `test` that hold
+    /// such class folders. Images are read as RGB, three channels.
+    Folder,
+}
+
+/// Which images are for training and which for testing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitKind {
+    /// Every class is in all parts. The data's own test images are the test part; a folder without them gives `test` of its
+    /// images.
+    #[default]
+    ClosedSet,
+    /// No class is in two parts. All images are put together, and the seed draws the classes of each part.
+    ClassDisjoint,
+}
+
+/// Random changes of the training images: a random crop that is resized to the network's input, then a horizontal flip.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AugmentationConfig {
+    /// Whether training images are changed at all. Without it they are prepared as for evaluation: the largest square in the
+    /// middle, resized.
+    pub enabled: bool,
+    /// Smallest and largest share of the image's area that a crop keeps, above 0 and at most 1.
+    pub crop_scale: [f64; 2],
+    /// Smallest and largest width of a crop divided by its height, above 0.
+    pub crop_ratio: [f64; 2],
+    /// Probability of a horizontal flip, 0 to 1.
+    pub flip: f64,
+}
+
+/// How a training batch is drawn: some classes, and the same number of images of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SamplerConfig {
+    /// Different classes in a batch (P), at least 1 and at most the number of training classes.
+    pub classes: usize,
+    /// Different images of each class in a batch (K), at least 1 and at most the images of the smallest training class. With
+    /// 1 a batch has no positive pair, which only losses with proxies can use.
+    pub samples: usize,
+}
+
+fn default_validation() -> f64 {
+    0.1
+}
+
+fn default_test() -> f64 {
+    0.2
+}
+
+fn default_test_classes() -> f64 {
+    0.5
+}
+
+fn default_workers() -> usize {
+    2
+}
+
+impl Default for AugmentationConfig {
+    fn default() -> Self {
+        Self { enabled: true, crop_scale: [0.16, 1.0], crop_ratio: [0.75, 4.0 / 3.0], flip: 0.5 }
+    }
+}
+
+impl Default for SamplerConfig {
+    fn default() -> Self {
+        Self { classes: 10, samples: 12 }
+    }
+}
+
+impl DataKind {
+    /// Channels of an image: 1 or 3.
+    #[must_use]
+    pub fn channels(self) -> usize {
+        match self {
+            Self::FashionMnist => 1,
+            Self::Folder => 3,
+        }
+    }
+}
+
+impl DataConfig {
+    /// The defaults for one kind of data.
+    #[must_use]
+    pub fn new(kind: DataKind) -> Self {
+        Self {
+            kind,
+            path: None,
+            size: None,
+            split: SplitKind::default(),
+            validation: default_validation(),
+            test: default_test(),
+            test_classes: default_test_classes(),
+            limit: None,
+            mean: None,
+            std: None,
+            augmentation: AugmentationConfig::default(),
+            workers: default_workers(),
+        }
+    }
+
+    /// Height and width of the network's input in pixels: the configured ones or the default of the kind.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size.unwrap_or(match self.kind {
+            DataKind::FashionMnist => 28,
+            DataKind::Folder => 64,
+        })
+    }
+
+    /// Mean of each channel: the configured one or the default of the kind.
+    pub(super) fn mean(&self) -> Vec<f64> {
+        self.mean.clone().unwrap_or_else(|| match self.kind {
+            DataKind::FashionMnist => vec![0.2860],
+            DataKind::Folder => vec![0.485, 0.456, 0.406],
+        })
+    }
+
+    /// Standard deviation of each channel: the configured one or the default of the kind.
+    pub(super) fn std(&self) -> Vec<f64> {
+        self.std.clone().unwrap_or_else(|| match self.kind {
+            DataKind::FashionMnist => vec![0.3530],
+            DataKind::Folder => vec![0.229, 0.224, 0.225],
+        })
+    }
+
+    /// Checks that every number is in its range.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] names the first key that is not.
+    pub fn check(&self) -> Result<(), DataError> {
+        let channels = self.kind.channels();
+        let share = |key, value: f64| check(key, &value, (0.0..1.0).contains(&value), "at least 0 and below 1");
+        check("data.size", &self.size(), (1..=4096).contains(&self.size()), "1 to 4096 pixels")?;
+        share("data.validation", self.validation)?;
+        share("data.test", self.test)?;
+        let test_classes = self.test_classes > 0.0 && self.test_classes < 1.0;
+        check("data.test-classes", &self.test_classes, test_classes, "above 0 and below 1")?;
+        check("data.limit", &self.limit, self.limit != Some(0), "at least 1")?;
+        check("data.workers", &self.workers, (1..=256).contains(&self.workers), "1 to 256")?;
+        let one_a_channel = if channels == 1 { "one number" } else { "three numbers, one a channel" };
+        let (mean, std) = (self.mean(), self.std());
+        check("data.mean", &mean, mean.len() == channels && mean.iter().all(|m| m.is_finite()), one_a_channel)?;
+        check("data.std", &std, std.len() == channels, one_a_channel)?;
+        check("data.std", &std, std.iter().all(|s| s.is_finite() && *s > 0.0), "above 0")?;
+        let AugmentationConfig { crop_scale: scale, crop_ratio: ratio, flip, .. } = &self.augmentation;
+        let rising = |[low, high]: [f64; 2], top: f64| low > 0.0 && low <= high && high <= top;
+        check(
+            "data.augmentation.crop-scale",
+            scale,
+            rising(*scale, 1.0),
+            "[smallest, largest], above 0 and at most 1",
+        )?;
+        check("data.augmentation.crop-ratio", ratio, rising(*ratio, f64::MAX), "[smallest, largest], above 0")?;
+        check("data.augmentation.flip", flip, (0.0..=1.0).contains(flip), "0 to 1")
+    }
+}
+
+/// An error that names `key` unless `holds`.
+pub(super) fn check(key: &'static str, found: &dyn Debug, holds: bool, expected: &str) -> Result<(), DataError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(DataError::Setting { key, found: format!("{found:?}"), expected: expected.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_range_and_survive_toml() {
+        for kind in [DataKind::FashionMnist, DataKind::Folder] {
+            let config = DataConfig::new(kind);
+            config.check().unwrap();
+            assert_eq!(toml::from_str::<DataConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
+        }
+        assert_eq!(toml::from_str::<DataConfig>("kind = 'folder'").unwrap(), DataConfig::new(DataKind::Folder));
+        assert_eq!(toml::from_str::<SamplerConfig>("").unwrap(), SamplerConfig::default());
+    }
+
+    #[test]
+    fn keys_are_written_with_hyphens_and_unknown_ones_are_refused() {
+        let text = "kind = 'fashion-mnist'\nsplit = 'class-disjoint'\ntest-classes = 0.3\n[augmentation]\ncrop-scale = [0.5, 1]";
+        let config: DataConfig = toml::from_str(text).unwrap();
+        assert_eq!((config.split, config.test_classes), (SplitKind::ClassDisjoint, 0.3));
+        assert_eq!(config.augmentation.crop_scale, [0.5, 1.0]);
+        let error = toml::from_str::<DataConfig>("kind = 'folder'\nvalidaton = 0.2").unwrap_err();
+        assert!(error.message().contains("validaton"), "{error}");
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_named() {
+        for (key, text) in [
+            ("data.size", "size = 0"),
+            ("data.validation", "validation = 1.0"),
+            ("data.validation", "validation = nan"),
+            ("data.test", "test = -0.1"),
+            ("data.test-classes", "test-classes = 0.0"),
+            ("data.limit", "limit = 0"),
+            ("data.workers", "workers = 0"),
+            ("data.mean", "mean = [0.5]"),
+            ("data.std", "std = [0.5, 0.5]"),
+            ("data.std", "std = [0.5, 0.0, 0.5]"),
+            ("data.augmentation.crop-scale", "augmentation.crop-scale = [0.5, 0.4]"),
+            ("data.augmentation.crop-scale", "augmentation.crop-scale = [0.5, 1.1]"),
+            ("data.augmentation.crop-ratio", "augmentation.crop-ratio = [0.0, 1.0]"),
+            ("data.augmentation.flip", "augmentation.flip = 1.5"),
+        ] {
+            let config: DataConfig = toml::from_str(&format!("kind = 'folder'\n{text}")).unwrap();
+            let error = config.check().unwrap_err();
+            assert!(matches!(error, DataError::Setting { key: k, .. } if k == key), "{text}: {error}");
+        }
+    }
+}

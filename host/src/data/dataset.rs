@@ -1,0 +1,282 @@
+//! The opened data: all images, their classes and their parts.
+
+use std::path::PathBuf;
+
+use super::resample::Resampler;
+use super::source::Source;
+use super::split::{Split, split};
+use super::{AugmentationConfig, DataConfig, DataError, DataKind, Summary, folder, idx};
+
+/// Images that belong together: those for training, for validation or for testing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    indices: Vec<usize>,
+    labels: Vec<i64>,
+}
+
+impl Part {
+    fn new(indices: Vec<usize>, labels: &[i64]) -> Self {
+        let labels = indices.iter().filter_map(|index| labels.get(*index)).copied().collect();
+        Self { indices, labels }
+    }
+
+    /// The images' numbers in the data set, ascending.
+    #[must_use]
+    pub fn indices(&self) -> &[usize] {
+        &self.indices
+    }
+
+    /// The class of each image of [`Part::indices`], an index into [`Dataset::class_names`].
+    #[must_use]
+    pub fn labels(&self) -> &[i64] {
+        &self.labels
+    }
+
+    /// The number of images.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether there are no images.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
+    /// The classes that have an image here, ascending.
+    pub(super) fn classes(&self) -> Vec<i64> {
+        let mut classes = self.labels.clone();
+        classes.sort_unstable();
+        classes.dedup();
+        classes
+    }
+}
+
+/// An opened data set. It never changes, so threads can share it.
+pub struct Dataset {
+    kind: DataKind,
+    path: PathBuf,
+    source: Source,
+    labels: Vec<i64>,
+    class_names: Vec<String>,
+    train_classes: Vec<i64>,
+    train: Part,
+    validation: Part,
+    test: Part,
+    size: usize,
+    resampler: Resampler,
+    augmentation: AugmentationConfig,
+    workers: usize,
+    skipped: usize,
+    digest: String,
+}
+
+impl Dataset {
+    /// Finds the data, checks it and splits it. Pixels of Fashion-MNIST are read now (55 MB); the files of an image folder are
+    /// only listed, so a damaged one is an error of the [`super::Loader`].
+    ///
+    /// # Errors
+    /// A setting out of range, data that is not there or damaged, a class without images, too few classes for the split.
+    pub fn open(config: &DataConfig, seed: u64) -> Result<Self, DataError> {
+        config.check()?;
+        let (path, scan) = match config.kind {
+            DataKind::FashionMnist => {
+                let path = config.path.clone().map_or_else(super::find_fashion_mnist, Ok)?;
+                let scan = idx::scan(&path)?;
+                (path, scan)
+            }
+            DataKind::Folder => {
+                let path = config.path.clone().ok_or(DataError::NoPath)?;
+                let scan = folder::scan(&path, config.split)?;
+                (path, scan)
+            }
+        };
+        let Split { train, validation, test } = split(config, &scan, seed)?;
+        let part = |indices| Part::new(indices, &scan.labels);
+        let (train, validation, test) = (part(train), part(validation), part(test));
+        Ok(Self {
+            kind: config.kind,
+            path,
+            train_classes: train.classes(),
+            train,
+            validation,
+            test,
+            size: config.size(),
+            resampler: Resampler::new(config.size(), &config.mean(), &config.std()),
+            augmentation: config.augmentation.clone(),
+            workers: config.workers,
+            source: scan.source,
+            labels: scan.labels,
+            class_names: scan.class_names,
+            skipped: scan.skipped,
+            digest: scan.digest,
+        })
+    }
+
+    /// The images to train on.
+    #[must_use]
+    pub fn train(&self) -> &Part {
+        &self.train
+    }
+
+    /// The images to choose settings with; may be empty.
+    #[must_use]
+    pub fn validation(&self) -> &Part {
+        &self.validation
+    }
+
+    /// The images for the final measurement; may be empty.
+    #[must_use]
+    pub fn test(&self) -> &Part {
+        &self.test
+    }
+
+    /// The classes of the training part, ascending. The place of a class in this list is its label in a training batch, so
+    /// these labels are 0 to `train_classes().len() - 1`.
+    #[must_use]
+    pub fn train_classes(&self) -> &[i64] {
+        &self.train_classes
+    }
+
+    /// The names of all classes, of every part.
+    #[must_use]
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// Channels of an image: 1 or 3.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.kind.channels()
+    }
+
+    /// Height and width of the network's input in pixels.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// SHA-256 of the content in hexadecimal: of the uncompressed bytes of IDX files; of the names, sizes and labels of the
+    /// files of a folder. It does not depend on where the data lies or how it is split.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What was opened, for a person or a program to read.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let count = |part: &Part| (part.len(), part.classes().len());
+        Summary {
+            kind: self.kind,
+            path: self.path.clone(),
+            train: count(&self.train).into(),
+            validation: count(&self.validation).into(),
+            test: count(&self.test).into(),
+            skipped_files: self.skipped,
+            digest: self.digest.clone(),
+        }
+    }
+
+    /// The name of a class; empty if there is no such class.
+    pub(super) fn class_name(&self, label: i64) -> &str {
+        usize::try_from(label).ok().and_then(|label| self.class_names.get(label)).map_or("", String::as_str)
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The class of every image.
+    pub(super) fn labels(&self) -> &[i64] {
+        &self.labels
+    }
+
+    /// Resamples to this data set's size and normalisation.
+    pub(super) fn resampler(&self) -> &Resampler {
+        &self.resampler
+    }
+
+    pub(super) fn augmentation(&self) -> &AugmentationConfig {
+        &self.augmentation
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.workers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::super::SplitKind;
+    use super::super::fixtures::{write_class, write_fashion_mnist};
+    use super::*;
+
+    fn folder(path: &Path) -> DataConfig {
+        DataConfig { path: Some(path.to_owned()), ..DataConfig::new(DataKind::Folder) }
+    }
+
+    #[test]
+    fn the_installed_fashion_mnist_opens() {
+        let config = DataConfig::new(DataKind::FashionMnist);
+        let dataset = Dataset::open(&config, 1).unwrap();
+        assert_eq!([dataset.train(), dataset.validation(), dataset.test()].map(Part::len), [54_000, 6_000, 10_000]);
+        for part in [dataset.train(), dataset.validation(), dataset.test()] {
+            let count = |class| part.labels().iter().filter(|label| **label == class).count();
+            assert!((0..10).all(|class| count(class) * 10 == part.len()));
+        }
+        assert_eq!((dataset.channels(), dataset.size(), dataset.class_names().len()), (1, 28, 10));
+        let all = Dataset::open(&DataConfig { validation: 0.0, ..config.clone() }, 1).unwrap();
+        assert_eq!((all.train().len(), all.test().len()), (60_000, 10_000));
+        assert_eq!(all.digest(), dataset.digest());
+
+        let config = DataConfig { split: SplitKind::ClassDisjoint, limit: Some(1000), ..config };
+        let disjoint = Dataset::open(&config, 1).unwrap();
+        let parts = [disjoint.train(), disjoint.validation(), disjoint.test()];
+        assert_eq!(parts.map(|part| (part.len(), part.classes().len())), [(1000, 4), (1000, 1), (1000, 5)]);
+        assert_eq!(parts.into_iter().flat_map(Part::classes).collect::<BTreeSet<_>>().len(), 10);
+        assert_eq!(disjoint.digest(), dataset.digest());
+    }
+
+    #[test]
+    fn labels_belong_to_their_images() {
+        let root = tempfile::tempdir().unwrap();
+        write_fashion_mnist(root.path(), 100, 20);
+        let config = DataConfig { path: Some(root.path().to_owned()), ..DataConfig::new(DataKind::FashionMnist) };
+        let dataset = Dataset::open(&config, 3).unwrap();
+        for part in [dataset.train(), dataset.validation(), dataset.test()] {
+            assert!(part.indices().iter().zip(part.labels()).all(|(index, label)| (*index % 10) as i64 == *label));
+        }
+    }
+
+    #[test]
+    fn a_folder_is_summarised() {
+        let root = tempfile::tempdir().unwrap();
+        write_class(&root.path().join("apple"), 10);
+        write_class(&root.path().join("plum"), 10);
+        std::fs::write(root.path().join("plum/notes.txt"), "").unwrap();
+        let dataset = Dataset::open(&folder(root.path()), 1).unwrap();
+        let summary = dataset.summary();
+        let parts = [summary.train, summary.validation, summary.test].map(|part| (part.images, part.classes));
+        assert_eq!(parts, [(14, 2), (2, 2), (4, 2)]);
+        let text = summary.to_string();
+        for expected in ["train           14 images of 2 classes", "skipped          1 files"] {
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_and_paths_are_checked() {
+        let no_path = Dataset::open(&DataConfig::new(DataKind::Folder), 1).err().unwrap();
+        assert!(matches!(no_path, DataError::NoPath));
+        let limit = DataConfig { limit: Some(0), ..DataConfig::new(DataKind::FashionMnist) };
+        assert!(matches!(Dataset::open(&limit, 1).err().unwrap(), DataError::Setting { key: "data.limit", .. }));
+        let nowhere = Dataset::open(&folder(Path::new("no/such/folder")), 1).err().unwrap();
+        assert!(nowhere.to_string().contains("no/such/folder"), "{nowhere}");
+    }
+}

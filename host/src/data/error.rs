@@ -1,0 +1,174 @@
+//! What can be wrong with data.
+
+use std::io;
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// What is wrong with the data, its settings or its delivery.
+#[derive(Debug, Error, Diagnostic)]
+pub enum DataError {
+    /// A setting is out of its range.
+    #[error("`{key}` is {found}, expected {expected}")]
+    Setting {
+        /// The key with its table.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What is allowed.
+        expected: String,
+    },
+    /// A folder of images has no path.
+    #[error("`data.path` is missing")]
+    #[diagnostic(help("data of kind `folder` needs the path of a folder with one sub-folder per class"))]
+    NoPath,
+    /// Fashion-MNIST is in none of the places where it is looked for.
+    #[error("Fashion-MNIST is not installed; looked in {}", list(places))]
+    #[diagnostic(help(
+        "install the Debian package `dataset-fashion-mnist`, or put the four IDX files into one of these folders or into the one that `data.path` names"
+    ))]
+    NotInstalled {
+        /// The folders that were tried.
+        places: Vec<PathBuf>,
+    },
+    /// A file or folder cannot be read; a truncated gzip file ends up here as well.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system or the decompressor says.
+        source: io::Error,
+    },
+    /// An IDX file is not what it should be.
+    #[error("{}: {item} is {found}, expected {expected}", path.display())]
+    #[diagnostic(help("the file is damaged or not the one of Fashion-MNIST; fetch it again"))]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        item: &'static str,
+        /// What it says.
+        found: String,
+        /// What it should say.
+        expected: String,
+    },
+    /// An image file cannot be decoded.
+    #[error("cannot decode {}: {source}", path.display())]
+    #[diagnostic(help("only JPEG and PNG are read; replace the file or move it out of the folder"))]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        source: image::ImageError,
+    },
+    /// A folder has no class folders.
+    #[error("{} has no sub-folder", path.display())]
+    #[diagnostic(help("each class needs a sub-folder with its JPEG and PNG files"))]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A class folder has no images.
+    #[error("{} has no JPEG or PNG file", path.display())]
+    #[diagnostic(help("remove the folder, or put the images of the class directly into it"))]
+    EmptyClass {
+        /// The folder of the class.
+        path: PathBuf,
+    },
+    /// The name of a class or an image is not Unicode.
+    #[error("the name of {} is not valid UTF-8", path.display())]
+    Name {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A closed-set test part has a class that the training part lacks.
+    #[error("class `{class}` is in `test` but not in `train`")]
+    #[diagnostic(help(
+        "a closed-set split trains on every class that it tests; use `split = \"class-disjoint\"` or add the class"
+    ))]
+    UntrainedClass {
+        /// The class.
+        class: String,
+    },
+    /// A class-disjoint split leaves less than two classes for training.
+    #[error(
+        "of {classes} classes, {test} are for testing and {validation} for validation, which leaves {left} for training; at least 2 are needed"
+    )]
+    #[diagnostic(help("lower `data.test-classes` or `data.validation`"))]
+    FewClasses {
+        /// Classes of the data.
+        classes: usize,
+        /// Classes of the test part.
+        test: usize,
+        /// Classes of the validation part.
+        validation: usize,
+        /// Classes of the training part.
+        left: usize,
+    },
+    /// A batch is to have more classes than there are.
+    #[error("`sampler.classes` is {asked}, but the training part has {found} classes: {}", shorten(names))]
+    #[diagnostic(help("lower `sampler.classes`"))]
+    FewSamplerClasses {
+        /// The classes of a batch.
+        asked: usize,
+        /// The classes of the training part.
+        found: usize,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A batch is to have more images of a class than there are.
+    #[error("`sampler.samples` is {asked}, but class `{class}` has only {} for training", images(*found))]
+    #[diagnostic(help(
+        "lower `sampler.samples`, or add images to the class; a class needs at least 2 training images to have a positive pair"
+    ))]
+    FewSamples {
+        /// The images of a class in a batch.
+        asked: usize,
+        /// The smallest class.
+        class: String,
+        /// Its training images.
+        found: usize,
+    },
+    /// A batch asks for an image that the data does not have.
+    #[error("there is no image {index}; the data set has {}", images(*found))]
+    NoSuchImage {
+        /// The number of the image.
+        index: usize,
+        /// The number of images.
+        found: usize,
+    },
+    /// A training batch asks for an image of a class that is not trained on.
+    #[error("image {index} is of class `{class}`, which is not in the training part")]
+    NotTrained {
+        /// The number of the image.
+        index: usize,
+        /// Its class.
+        class: String,
+    },
+    /// A batch could not become a tensor.
+    #[error("cannot make the tensors of a batch: {0}")]
+    Tensor(#[from] tch::TchError),
+    /// A worker thread could not be started.
+    #[error("cannot start a thread that loads images: {0}")]
+    #[diagnostic(help("lower `data.workers`"))]
+    Thread(io::Error),
+    /// A worker thread ended before its work was done.
+    #[error("a thread that loads images ended unexpectedly")]
+    #[diagnostic(help("this is a bug; its message is above"))]
+    Worker,
+}
+
+fn list(places: &[PathBuf]) -> String {
+    places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn images(count: usize) -> String {
+    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
+}
+
+fn shorten(names: &[String]) -> String {
+    let shown = 10;
+    let more = if names.len() > shown { ", ..." } else { "" };
+    names.iter().take(shown).cloned().collect::<Vec<_>>().join(", ") + more
+}

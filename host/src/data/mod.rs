@@ -1,0 +1,27 @@
+//! Images and labels: where they come from, how they are split, in which order and how prepared they reach the network.
+//!
+//! [`Dataset::open`] reads a [`DataConfig`] and splits the images into a training, a validation and a test [`Part`].
+//! A [`Sampler`] draws the batches of an epoch, and a [`Loader`] decodes, augments and delivers them ahead of the step.
+
+mod config;
+mod crop;
+mod dataset;
+mod error;
+#[cfg(test)]
+mod fixtures;
+mod folder;
+mod idx;
+mod loader;
+mod resample;
+mod sampler;
+mod source;
+mod split;
+mod summary;
+
+pub use config::{AugmentationConfig, DataConfig, DataKind, SamplerConfig, SplitKind};
+pub use dataset::{Dataset, Part};
+pub use error::DataError;
+pub use idx::find_fashion_mnist;
+pub use loader::{Batch, Loader};
+pub use sampler::Sampler;
+pub use summary::{PartSummary, Summary};

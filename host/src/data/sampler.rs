@@ -1,0 +1,223 @@
+//! Drawing training batches: P classes, K images of each.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use super::config::check;
+use super::{DataError, Dataset, SamplerConfig};
+use crate::random::{Purpose, generator};
+
+/// Draws the batches of an epoch.
+///
+/// - A batch has `classes` different classes and `samples` different images of each, class by class.
+/// - An epoch has as many batches as it takes to see as many images as the training part has, rounded up. As every class has
+///   at least `samples` images, that is enough for every class to appear.
+/// - Every class appears before any appears again; every image of a class does so before any of that class does again. So in
+///   classes of one size every image is seen once per epoch, up to the rounding. An image of a small class is seen more
+///   often than one of a large class: classes are balanced, not images.
+/// - An epoch depends on the seed and its number only.
+pub struct Sampler {
+    seed: u64,
+    classes: usize,
+    samples: usize,
+    batches: usize,
+    /// The training images of each class.
+    images: Vec<Vec<usize>>,
+}
+
+impl Sampler {
+    /// A sampler of the training part.
+    ///
+    /// # Errors
+    /// More classes in a batch than there are, or more images of a class than its training part has.
+    pub fn new(config: &SamplerConfig, dataset: &Dataset, seed: u64) -> Result<Self, DataError> {
+        let SamplerConfig { classes, samples } = *config;
+        check("sampler.classes", &classes, classes > 0, "at least 1")?;
+        check("sampler.samples", &samples, samples > 0, "at least 1")?;
+        let part = dataset.train();
+        let mut images: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        for (index, label) in part.indices().iter().zip(part.labels()) {
+            images.entry(*label).or_default().push(*index);
+        }
+        let name = |label: &i64| dataset.class_name(*label).to_owned();
+        if classes > images.len() {
+            let names = images.keys().map(name).collect();
+            return Err(DataError::FewSamplerClasses { asked: classes, found: images.len(), names });
+        }
+        if let Some((label, smallest)) = images.iter().min_by_key(|(_, images)| images.len())
+            && samples > smallest.len()
+        {
+            let class = name(label);
+            return Err(DataError::FewSamples { asked: samples, class, found: smallest.len() });
+        }
+        let batches = part.len().div_ceil(classes.saturating_mul(samples));
+        Ok(Self { seed, classes, samples, batches, images: images.into_values().collect() })
+    }
+
+    /// The number of batches of every epoch.
+    #[must_use]
+    pub fn batches_per_epoch(&self) -> usize {
+        self.batches
+    }
+
+    /// The number of images of every batch.
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
+        self.classes * self.samples
+    }
+
+    /// The batches of one epoch, each a list of image numbers in the data set.
+    #[must_use]
+    pub fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let mut random = generator(self.seed, Purpose::Sampler, epoch, 0);
+        let mut classes = Deck::new((0..self.images.len()).collect());
+        let mut images: Vec<Deck> = self.images.iter().cloned().map(Deck::new).collect();
+        let mut batch = || {
+            let mut batch = Vec::with_capacity(self.batch_size());
+            for class in classes.deal(self.classes, &mut random) {
+                if let Some(deck) = images.get_mut(class) {
+                    batch.append(&mut deck.deal(self.samples, &mut random));
+                }
+            }
+            batch
+        };
+        (0..self.batches).map(|_| batch()).collect()
+    }
+}
+
+/// Cards that are dealt in random order, each before any is dealt again.
+struct Deck {
+    cards: Vec<usize>,
+    left: Vec<usize>,
+}
+
+impl Deck {
+    fn new(cards: Vec<usize>) -> Self {
+        Self { cards, left: Vec::new() }
+    }
+
+    /// `count` different cards, at most as many as the deck has. If the deck runs out on the way, the cards of this hand stay
+    /// in the new round for the next hands.
+    fn deal(&mut self, count: usize, random: &mut impl Rng) -> Vec<usize> {
+        let mut hand = Vec::with_capacity(count);
+        while hand.len() < count {
+            if self.left.is_empty() {
+                self.left.clone_from(&self.cards);
+                self.left.shuffle(random);
+            }
+            let Some(place) = self.left.iter().rposition(|card| !hand.contains(card)) else { break };
+            hand.push(self.left.remove(place));
+        }
+        hand
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use std::collections::BTreeSet;
+
+    use super::super::fixtures::folder_dataset;
+    use super::*;
+
+    fn sampler(counts: &[(&str, usize)], classes: usize, samples: usize, seed: u64) -> Result<Sampler, DataError> {
+        Sampler::new(&SamplerConfig { classes, samples }, &folder_dataset(counts), seed)
+    }
+
+    /// The class of an image, when class `c` has `counts[c]` images, one class after the other.
+    fn class(counts: &[(&str, usize)], image: usize) -> usize {
+        let mut end = 0;
+        counts
+            .iter()
+            .position(|(_, count)| {
+                end += count;
+                image < end
+            })
+            .unwrap()
+    }
+
+    fn often(epoch: &[Vec<usize>], image: usize) -> usize {
+        epoch.iter().flatten().filter(|seen| **seen == image).count()
+    }
+
+    #[test]
+    fn a_batch_has_p_classes_with_k_different_images() {
+        let counts = [("a", 7), ("b", 4), ("c", 5), ("d", 9), ("e", 4)];
+        let sampler = sampler(&counts, 3, 4, 1).unwrap();
+        assert_eq!((sampler.batches_per_epoch(), sampler.batch_size()), (29_usize.div_ceil(12), 12));
+        for batch in (0..20).flat_map(|epoch| sampler.epoch(epoch)) {
+            assert_eq!(batch.iter().collect::<BTreeSet<_>>().len(), 12);
+            let classes: Vec<usize> = batch.iter().map(|image| class(&counts, *image)).collect();
+            assert!(classes.chunks(4).all(|four| four.iter().all(|class| *class == four[0])), "{classes:?}");
+            assert_eq!(classes.iter().collect::<BTreeSet<_>>().len(), 3);
+        }
+    }
+
+    #[test]
+    fn every_class_appears_before_any_appears_again() {
+        let counts = [("a", 40), ("b", 2), ("c", 3), ("d", 2), ("e", 2), ("f", 2), ("g", 2)];
+        let sampler = sampler(&counts, 3, 2, 1).unwrap();
+        for epoch in 0..20 {
+            let batches = sampler.epoch(epoch);
+            assert_eq!(batches.len(), 9);
+            let order: Vec<usize> = batches.iter().flatten().step_by(2).map(|image| class(&counts, *image)).collect();
+            // Rounds of seven; a class may only be ahead of its round inside one batch.
+            for class in 0..7 {
+                for end in (3..=order.len()).step_by(3) {
+                    let seen = order[..end].iter().filter(|other| **other == class).count();
+                    assert!(seen == end / 7 || seen == end.div_ceil(7), "class {class}, {seen} times in {end}");
+                }
+            }
+            assert!((0..7).all(|class| order[..9].contains(&class)), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn every_image_of_equal_classes_is_seen_once() {
+        let sampler = sampler(&[("a", 6), ("b", 6), ("c", 6), ("d", 6)], 2, 3, 1).unwrap();
+        let epoch = sampler.epoch(0);
+        assert!((0..24).all(|image| often(&epoch, image) == 1), "{epoch:?}");
+    }
+
+    #[test]
+    fn images_of_a_class_are_seen_as_often_as_each_other() {
+        let sampler = sampler(&[("a", 5), ("b", 30)], 2, 2, 1).unwrap();
+        let epoch = sampler.epoch(3);
+        for class in [0..5, 5..35] {
+            let counts: Vec<usize> = class.map(|image| often(&epoch, image)).collect();
+            assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn seed_and_epoch_decide() {
+        let counts = [("a", 9), ("b", 9), ("c", 9)];
+        let draw = |seed, epoch| sampler(&counts, 2, 3, seed).unwrap().epoch(epoch);
+        assert_eq!(draw(1, 4), draw(1, 4));
+        assert_ne!(draw(1, 4), draw(2, 4));
+        assert_ne!(draw(1, 4), draw(1, 5));
+    }
+
+    #[test]
+    fn a_class_with_too_few_images_is_named() {
+        let error = sampler(&[("apple", 5), ("plum", 3), ("pear", 4)], 2, 4, 1).err().unwrap().to_string();
+        assert!(error.contains("`sampler.samples` is 4, but class `plum` has only 3 images"), "{error}");
+    }
+
+    #[test]
+    fn one_image_per_class_has_no_positive_pair() {
+        let error = sampler(&[("apple", 1), ("plum", 1)], 2, 2, 1).err().unwrap();
+        assert!(error.to_string().contains("class `apple` has only 1 image"), "{error}");
+        let help = miette::Diagnostic::help(&error).unwrap().to_string();
+        assert!(help.contains("positive pair"), "{help}");
+    }
+
+    #[test]
+    fn more_classes_than_there_are_is_an_error() {
+        let error = sampler(&[("apple", 5), ("plum", 5)], 3, 2, 1).err().unwrap().to_string();
+        assert!(error.contains("`sampler.classes` is 3, but the training part has 2 classes: apple, plum"), "{error}");
+        assert!(sampler(&[("apple", 5)], 0, 2, 1).is_err() && sampler(&[("apple", 5)], 1, 0, 1).is_err());
+    }
+}
