@@ -1,3 +1,4 @@
 //! Lossmith: a platform for experimenting with metric-learning losses that live in WebAssembly components.
 
+pub mod eval;
 pub mod random;
