@@ -1,0 +1,88 @@
+//! Embeddings made ready for distances.
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::{Distance, EvalError};
+
+/// Squared distances are this much too small, in units of the two squared lengths, and then cut off at zero. It is far above
+/// the rounding errors of a scalar product in double precision and far below what single precision can tell apart, so equal
+/// embeddings are at distance 0 and not at 1e-17.
+const SLACK: f64 = 1e-12;
+
+/// A set of points: embeddings in double precision, scaled to length 1 if the distance is the cosine distance.
+pub(super) struct Points {
+    /// N x D.
+    pub(super) rows: Tensor,
+    /// The squared length of each row (N), less [`SLACK`].
+    squared: Tensor,
+}
+
+impl Points {
+    /// Takes `embeddings` (N x D, finite).
+    pub(super) fn new(embeddings: &Tensor, distance: Distance) -> Result<Self, EvalError> {
+        let kind = embeddings.f_kind()?;
+        let shape = embeddings.size();
+        let (&[total, _], true) =
+            (shape.as_slice(), matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16))
+        else {
+            return Err(EvalError::NotAMatrix { shape, kind });
+        };
+        let embeddings = embeddings.f_detach()?;
+        let finite = embeddings.f_isfinite()?.f_all_dim(1, false)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+        if finite < total {
+            return Err(EvalError::NotFinite { rows: total - finite, total });
+        }
+        let mut rows = embeddings.f_to_kind(Kind::Double)?;
+        if distance == Distance::Cosine {
+            let lengths = rows.f_square()?.f_sum_dim_intlist(1, true, Kind::Double)?.f_sqrt()?;
+            rows = rows.f_div(&lengths.f_clamp_min(f64::MIN_POSITIVE)?)?;
+        }
+        Ok(Self::from_rows(rows)?)
+    }
+
+    /// Takes rows (N x D, double) as they are.
+    pub(super) fn from_rows(rows: Tensor) -> Result<Self, TchError> {
+        let squared = rows.f_square()?.f_sum_dim_intlist(1, false, Kind::Double)?.f_mul_scalar(1.0 - SLACK)?;
+        Ok(Self { rows, squared })
+    }
+
+    /// How many points.
+    pub(super) fn len(&self) -> i64 {
+        self.rows.size().first().copied().unwrap_or(0)
+    }
+
+    /// Dimensions of a point.
+    pub(super) fn dimensions(&self) -> i64 {
+        self.rows.size().get(1).copied().unwrap_or(0)
+    }
+
+    /// Where they are.
+    pub(super) fn device(&self) -> Device {
+        self.rows.device()
+    }
+
+    /// `count` rows from row `start` on (count x D), sharing memory.
+    pub(super) fn block(&self, start: i64, count: i64) -> Result<Tensor, TchError> {
+        self.rows.f_narrow(0, start, count)
+    }
+
+    /// Squared distances (count x M, double) of `count` points from `start` on to all `others`.
+    pub(super) fn squared_distances(&self, start: i64, count: i64, others: &Self) -> Result<Tensor, TchError> {
+        let squared = self.squared.f_narrow(0, start, count)?.f_unsqueeze(1)?;
+        let mut products = self.block(start, count)?.f_matmul(&others.rows.f_tr()?)?;
+        products.f_mul_scalar_(-2.0)?.f_add_(&others.squared)?.f_add_(&squared)?.f_clamp_min_(0.0)
+    }
+}
+
+/// The starts and lengths of the blocks that `total` rows are cut into.
+pub(super) fn blocks(total: i64, block: i64) -> impl Iterator<Item = (i64, i64)> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let count = block.min(total - start);
+        (count > 0).then(|| {
+            let this = (start, count);
+            start += count;
+            this
+        })
+    })
+}
