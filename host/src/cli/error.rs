@@ -4,7 +4,11 @@ use std::path::Path;
 
 use miette::Diagnostic;
 
+use crate::experiment::ExperimentError;
+use crate::objective::ObjectiveError;
 use crate::plugin::{ParameterError, PluginError};
+use crate::run::RunError;
+use crate::train::TrainingError;
 
 /// What ended a command.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -33,6 +37,25 @@ pub enum CliError {
         /// What is wrong.
         error: ParameterError,
     },
+    /// The experiment file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Experiment(#[from] ExperimentError),
+    /// A training or an evaluation.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Training(#[from] TrainingError),
+    /// A run's folder.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] RunError),
+    /// Somebody stopped the training; its state is saved.
+    #[error("the training was stopped; its state is saved in {run}")]
+    #[diagnostic(help("go on with `lossmith train --resume {run}`"))]
+    Interrupted {
+        /// The run's folder.
+        run: String,
+    },
     /// Something that this machine cannot do.
     #[error("{0}")]
     Machine(String),
@@ -55,13 +78,25 @@ impl CliError {
         Self::Machine(format!("the result cannot be written as JSON: {error}"))
     }
 
-    /// The exit code: 1 machine or file, 2 usage, 4 plugin. The whole list is in the help of `lossmith`.
+    /// The exit code; the list is in the help of `lossmith`.
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
-            Self::File { .. } | Self::Machine(_) => 1,
+            Self::File { .. } | Self::Machine(_) | Self::Run(_) => 1,
             Self::Usage(_) | Self::Parameter { .. } => 2,
+            Self::Experiment(_) => 3,
             Self::Plugin(_) => 4,
+            Self::Interrupted { .. } => 130,
+            Self::Training(error) => match error {
+                TrainingError::Experiment(_)
+                | TrainingError::Objective(ObjectiveError::Experiment(_))
+                | TrainingError::Model(_)
+                | TrainingError::Optimizer(_)
+                | TrainingError::Device(_) => 3,
+                TrainingError::Objective(_) | TrainingError::NotFinite { .. } => 4,
+                TrainingError::Data(_) | TrainingError::EmptyPart => 5,
+                _ => 1,
+            },
         }
     }
 }

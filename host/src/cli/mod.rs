@@ -4,8 +4,12 @@ mod error;
 mod output;
 mod plugin_eval;
 mod plugins;
+mod progress;
+mod runs;
+mod train;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub use error::CliError;
 
@@ -32,9 +36,23 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Train(train::TrainArgs),
+    Eval(runs::EvalArgs),
+    Embed(runs::EmbedArgs),
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
     /// Build, look into, and try plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Print what this machine has, and the remedy for what is missing.
+    Doctor,
+    /// Print the JSON schema of experiment files.
+    Schema,
+    /// Print a script that completes commands in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +67,16 @@ enum PluginCommand {
 /// What ended it; [`CliError::code`] is its exit code.
 pub fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.command {
+        Command::Train(args) => train::train(args, cli.json),
+        Command::Eval(args) => runs::eval(args, cli.json),
+        Command::Embed(args) => runs::embed(args, cli.json),
+        Command::Runs(command) => runs::runs(command, cli.json),
+        Command::Doctor => doctor::doctor(cli.json),
+        Command::Schema => output::json(&crate::experiment::schema()),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "lossmith", &mut std::io::stdout());
+            Ok(())
+        }
         Command::Plugin(PluginCommand::Inspect(args)) => plugins::inspect(args, cli.json),
         Command::Plugin(PluginCommand::Eval(args)) => plugin_eval::run(args),
     }

@@ -8,17 +8,19 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::error::CliError;
 use super::output;
+use crate::experiment::is_bare;
 use crate::plugin::{Limits, ParameterType, Plugin, Runtime};
 
-/// Where `plugin build` puts components and where names are looked up.
-pub(crate) const PLUGIN_DIRECTORY: &str = "target/plugins";
+/// The folder of standard plugins: `LOSSMITH_PLUGINS`, else `target/plugins`, where `plugin build` puts them.
+pub(super) fn directory() -> PathBuf {
+    std::env::var_os("LOSSMITH_PLUGINS").map_or_else(|| PathBuf::from("target/plugins"), PathBuf::from)
+}
 
 /// The file that a path or a bare name means: `triplet` is `target/plugins/triplet.wasm` unless a file of that name exists.
 #[must_use]
-pub(crate) fn resolve(plugin: &Path) -> PathBuf {
-    let bare = plugin.components().count() == 1 && plugin.extension().is_none();
-    if bare && !plugin.is_file() {
-        Path::new(PLUGIN_DIRECTORY).join(plugin).with_extension("wasm")
+pub(super) fn resolve(plugin: &Path) -> PathBuf {
+    if is_bare(plugin) && !plugin.is_file() {
+        directory().join(plugin).with_extension("wasm")
     } else {
         plugin.to_owned()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::output;
 use crate::plugin::Runtime;
 use crate::run::{self, RowKind, Run};
-use crate::train::Trained;
+use crate::train::{PartName, Trained};
 
 /// Look at runs.
 #[derive(Subcommand, Debug)]
@@ -58,23 +58,6 @@ struct Which {
     /// The checkpoint: `best`, `last`, or an epoch.
     #[arg(long, default_value = "best")]
     checkpoint: String,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PartName {
-    Train,
-    Validation,
-    Test,
-}
-
-impl PartName {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
 }
 
 pub(super) fn runs(command: &RunsCommand, json: bool) -> Result<(), CliError> {
@@ -172,7 +155,7 @@ pub(super) fn embed(args: &EmbedArgs, json: bool) -> Result<(), CliError> {
     output::line(&format!("{} embeddings of the {part} part ({shape:?}) are in {}", shape.first().unwrap_or(&0), args.output.display()))
 }
 
-fn open(which: &Which) -> Result<(Trained, &'static str), CliError> {
+fn open(which: &Which) -> Result<(Trained, PartName), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    Ok((Trained::open(&which.run, &which.checkpoint, runtime)?, which.part.name()))
+    Ok((Trained::open(&which.run, &which.checkpoint, runtime)?, which.part))
 }

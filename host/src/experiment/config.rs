@@ -86,6 +86,16 @@ pub struct ObjectiveConfig {
     pub schedule: Option<StrategyConfig>,
 }
 
+impl Experiment {
+    /// The experiment as TOML, every default written out.
+    ///
+    /// # Errors
+    /// A value that TOML cannot say, such as an integer above 2^63.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}
+
 fn one() -> f64 {
     1.0
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use miette::NamedSource;
 use toml_edit::{DocumentMut, Item};
 
-use super::config::Experiment;
+use super::config::{Experiment, ObjectiveConfig};
 use super::error::ExperimentError;
 use super::keys;
 use super::spans::{self, Part};
@@ -18,6 +18,12 @@ pub struct Source {
     name: String,
     text: String,
     directory: PathBuf,
+}
+
+/// Whether a plugin is given by the bare name of a standard one, not by a path.
+#[must_use]
+pub fn is_bare(plugin: &Path) -> bool {
+    plugin.components().count() == 1 && plugin.extension().is_none()
 }
 
 /// The JSON schema of an experiment file.
@@ -68,10 +74,26 @@ impl Source {
             };
             return Err(self.at(&unknown.path, Part::Key, format!("unknown key `{}`", unknown.path), "not a key", Some(help)));
         }
-        let experiment: Experiment =
+        let mut experiment: Experiment =
             toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
         self.check(&experiment)?;
+        self.anchor(&mut experiment);
         Ok(experiment)
+    }
+
+    /// Makes paths independent of the current folder: relative ones start at the file's folder.
+    fn anchor(&self, experiment: &mut Experiment) {
+        let anchor = |path: &mut PathBuf| {
+            let joined = self.directory.join(&*path);
+            *path = std::path::absolute(&joined).unwrap_or(joined);
+        };
+        let Experiment { data, model, objective, fusion, .. } = experiment;
+        [&mut data.path, &mut model.weights, &mut model.path].into_iter().flatten().for_each(anchor);
+        let objectives = objective.iter_mut().flat_map(|objective| {
+            let ObjectiveConfig { weight: _, loss, transfer, balance, miner, schedule } = objective;
+            [loss, transfer, balance, miner, schedule].into_iter().flatten()
+        });
+        objectives.chain(fusion).map(|strategy| &mut strategy.plugin).filter(|plugin| !is_bare(plugin)).for_each(anchor);
     }
 
     fn check(&self, experiment: &Experiment) -> Result<(), ExperimentError> {
@@ -113,12 +135,6 @@ impl Source {
     #[must_use]
     pub fn wrong_key(&self, path: &str, message: String, help: Option<String>) -> ExperimentError {
         self.at(path, Part::Key, message, "here", help)
-    }
-
-    /// The folder of the file: relative paths in it start there.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
     }
 
     fn at(&self, path: &str, part: Part, message: String, label: &str, help: Option<String>) -> ExperimentError {

@@ -8,4 +8,4 @@ mod spans;
 
 pub use config::{DeviceChoice, Experiment, ObjectiveConfig, Precision, StrategyConfig};
 pub use error::ExperimentError;
-pub use load::{Source, schema};
+pub use load::{Source, is_bare, schema};

@@ -7,19 +7,28 @@ use std::sync::Arc;
 use tch::{Device, Kind};
 
 use super::error::ObjectiveError;
-use crate::experiment::{Source, StrategyConfig};
-use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot};
+use crate::experiment::{Source, StrategyConfig, is_bare};
+use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
 
 /// Loads plugins, each file once, and numbers the slots.
 pub struct Loader<'a> {
     runtime: Arc<Runtime>,
     source: &'a Source,
-    standard: &'a Path,
+    place: Places<'a>,
     device: Device,
     seed: u64,
     limits: Arc<Limits>,
     plugins: BTreeMap<PathBuf, Arc<Plugin>>,
     bound: Vec<Bound>,
+}
+
+/// Where components are.
+#[derive(Clone, Copy)]
+pub enum Places<'a> {
+    /// Where the experiment says; bare names are standard plugins in this folder.
+    Standard(&'a Path),
+    /// A run kept them, by slot.
+    Run(&'a BTreeMap<String, PathBuf>),
 }
 
 /// A strategy that the experiment bound to a slot.
@@ -36,11 +45,11 @@ pub struct Bound {
 }
 
 impl<'a> Loader<'a> {
-    /// A loader for the strategies of one experiment. `standard` is the folder of standard plugins.
+    /// A loader for the strategies of one experiment.
     #[must_use]
-    pub fn new(runtime: Arc<Runtime>, source: &'a Source, standard: &'a Path, device: Device, seed: u64, limits: Limits) -> Self {
+    pub fn new(runtime: Arc<Runtime>, source: &'a Source, place: Places<'a>, device: Device, seed: u64, limits: Limits) -> Self {
         let (plugins, bound) = (BTreeMap::new(), Vec::new());
-        Self { runtime, source, standard, device, seed, limits: Arc::new(limits), plugins, bound }
+        Self { runtime, source, place, device, seed, limits: Arc::new(limits), plugins, bound }
     }
 
     /// What has been bound so far.
@@ -54,11 +63,12 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// When the plugin cannot be loaded, has no such strategy, or a parameter does not fit.
     pub fn slot(&mut self, place: &str, role: Role, config: &StrategyConfig) -> Result<Slot, ObjectiveError> {
-        let path = self.path(&config.plugin);
+        let path = self.path(place, &config.plugin);
         let plugin = match self.plugins.get(&path) {
             Some(plugin) => Arc::clone(plugin),
             None => {
-                let plugin = Plugin::load(&self.runtime, &path, &self.limits).map_err(|error| self.unreadable(place, &path, error))?;
+                let plugin = Plugin::load_as(&self.runtime, &stem(&config.plugin), &path, &self.limits)
+                    .map_err(|error| self.unreadable(place, &path, error))?;
                 self.plugins.insert(path, Arc::clone(&plugin));
                 plugin
             }
@@ -84,12 +94,11 @@ impl<'a> Loader<'a> {
         Ok(Slot::new(Arc::clone(&self.runtime), plugin, role, &config.strategy, params, setting)?)
     }
 
-    /// A bare name is a standard plugin; anything else is a path beside the experiment file.
-    fn path(&self, plugin: &Path) -> PathBuf {
-        if plugin.components().count() == 1 && plugin.extension().is_none() {
-            self.standard.join(plugin).with_extension("wasm")
-        } else {
-            self.source.directory().join(plugin)
+    fn path(&self, slot: &str, plugin: &Path) -> PathBuf {
+        match self.place {
+            Places::Run(kept) => kept.get(slot).cloned().unwrap_or_else(|| plugin.to_owned()),
+            Places::Standard(directory) if is_bare(plugin) => directory.join(plugin).with_extension("wasm"),
+            Places::Standard(_) => plugin.to_owned(),
         }
     }
 

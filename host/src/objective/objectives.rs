@@ -106,7 +106,14 @@ impl Objectives {
         Ok(Outcome { total, metrics, lines })
     }
 
+    /// How many trainable parameters the slots have.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        self.slots().map(|Placed { slot, .. }| slot.state().parameters.len()).sum()
+    }
+
     /// Trainable parameters of all slots, with stable names: (`objective.0.loss/proxies`, tensor, learning-rate multiplier).
+    #[must_use]
     pub fn parameters(&self) -> Vec<(String, Tensor, f64)> {
         let mut parameters = Vec::new();
         for Placed { place, slot } in self.slots() {

@@ -88,11 +88,18 @@ impl Plugin {
     /// # Errors
     /// When the file cannot be read, is not a plugin of this contract, or does not describe itself.
     pub fn load(runtime: &Runtime, path: &Path, limits: &Arc<Limits>) -> Result<Arc<Self>, PluginError> {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self::load_as(runtime, &stem(path), path, limits)
+    }
+
+    /// As [`Plugin::load`], under a name that is not the file's.
+    ///
+    /// # Errors
+    /// As [`Plugin::load`].
+    pub fn load_as(runtime: &Runtime, name: &str, path: &Path, limits: &Arc<Limits>) -> Result<Arc<Self>, PluginError> {
         match std::fs::read(path) {
-            Ok(bytes) => Self::from_bytes(runtime, &name, bytes, limits),
+            Ok(bytes) => Self::from_bytes(runtime, name, bytes, limits),
             Err(source) => Err(PluginError {
-                plugin: name,
+                plugin: name.to_owned(),
                 hash: String::new(),
                 phase: Phase::Load,
                 cause: Box::new(Cause::Read { path: path.display().to_string(), source }),
@@ -139,6 +146,11 @@ impl Plugin {
     pub(super) fn error(&self, phase: Phase, cause: Cause) -> PluginError {
         PluginError { plugin: self.name.clone(), hash: self.hash.clone(), phase, cause: Box::new(cause) }
     }
+}
+
+/// The name of a plugin whose file is at `path`.
+pub(crate) fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn hex(bytes: &[u8]) -> String {

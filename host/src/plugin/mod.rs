@@ -19,6 +19,7 @@ mod state;
 mod tensor;
 
 pub use component::Plugin;
+pub(crate) use component::stem;
 pub use context::{Input, PairLosses, Progress, Tuples};
 pub use description::{Parameter, ParameterType, Range, Role, Strategy};
 pub use engine::Runtime;

@@ -1,0 +1,76 @@
+//! A run's network, to measure and to use.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tch::Tensor;
+
+use super::PartName;
+use super::assembly::{Assembly, below};
+use super::training::kept;
+use super::training_error::TrainingError;
+use crate::eval::Evaluation;
+use crate::plugin::{Progress, Runtime};
+use crate::run::{self, Run};
+
+/// The network of a run as of a checkpoint, with the run's data.
+pub struct Trained {
+    assembly: Assembly,
+    progress: Progress,
+}
+
+impl Trained {
+    /// Opens a run at a checkpoint: `best` (the last where there is none), `last`, or the number of an epoch.
+    ///
+    /// # Errors
+    /// When the folder is no run, the checkpoint is not there, or what the run kept is damaged.
+    pub fn open(path: &Path, checkpoint: &str, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
+        let run = Run::open(path)?;
+        let mut checkpoints = run.checkpoints()?;
+        let epochs: Vec<String> = checkpoints.keys().map(u64::to_string).collect();
+        let best = run.best_checkpoint();
+        let file = match checkpoint {
+            "best" if best.is_file() => Some(best),
+            "best" | "last" => checkpoints.pop_last().map(|(_, file)| file),
+            epoch => epoch.parse().ok().and_then(|epoch| checkpoints.remove(&epoch)),
+        };
+        let file = file.ok_or_else(|| TrainingError::MissingCheckpoint {
+            wanted: checkpoint.to_owned(),
+            there: if epochs.is_empty() { "none".into() } else { format!("best, last, {}", epochs.join(", ")) },
+        })?;
+        let checkpoint = run::load_checkpoint(&file)?;
+        let assembly = kept(&run, runtime)?;
+        assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
+        let epochs = assembly.experiment.epochs;
+        let progress = Progress { epoch: checkpoint.epoch, epochs, step: checkpoint.step, ..Progress::default() };
+        Ok(Self { assembly, progress })
+    }
+
+    /// Epochs of the checkpoint.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.progress.epoch
+    }
+
+    /// Names of the classes that labels stand for.
+    #[must_use]
+    pub fn class_names(&self) -> &[String] {
+        self.assembly.dataset.class_names()
+    }
+
+    /// Measures a part of the data.
+    ///
+    /// # Errors
+    /// When the part is empty, or an image, a strategy or the measurement fails.
+    pub fn evaluate(&mut self, part: PartName) -> Result<Evaluation, TrainingError> {
+        self.assembly.evaluate(part, &self.progress)?.ok_or(TrainingError::EmptyPart)
+    }
+
+    /// Embeddings (N x D) and labels (N) of a part of the data.
+    ///
+    /// # Errors
+    /// When the part is empty, or an image or a strategy fails.
+    pub fn embed(&mut self, part: PartName) -> Result<(Tensor, Tensor), TrainingError> {
+        self.assembly.embed(part, &self.progress)
+    }
+}

@@ -1,0 +1,88 @@
+//! Errors of a training.
+
+use miette::Diagnostic;
+
+use super::TrainError;
+use crate::data::DataError;
+use crate::eval::EvalError;
+use crate::experiment::ExperimentError;
+use crate::model::ModelError;
+use crate::objective::ObjectiveError;
+use crate::plugin::PluginError;
+use crate::run::RunError;
+
+/// What ended a training.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum TrainingError {
+    /// The experiment file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Experiment(#[from] ExperimentError),
+    /// The data.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
+    /// The network.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Model(#[from] ModelError),
+    /// The optimizer.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Optimizer(#[from] TrainError),
+    /// A loss, a miner, or another strategy.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Objective(#[from] ObjectiveError),
+    /// The evaluation.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Evaluation(#[from] EvalError),
+    /// The run's folder.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] RunError),
+    /// A loss or gradient that is not finite.
+    #[error("{what} is {value} at step {step}; the weights are as before that step")]
+    #[diagnostic(help(
+        "lower the learning rate, set `optimizer.clip-norm`, or look for a division by zero or a square root at zero in the loss"
+    ))]
+    NotFinite {
+        /// What is not finite.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The step of the run, from 0.
+        step: u64,
+    },
+    /// The experiment cannot be written as TOML.
+    #[error("the experiment cannot be written down: {0}")]
+    Toml(#[from] toml::ser::Error),
+    /// A run without a checkpoint.
+    #[error("this run has no checkpoint to go on from")]
+    NoCheckpoint,
+    /// A checkpoint that is not there.
+    #[error("there is no checkpoint `{wanted}`; there are {there}")]
+    MissingCheckpoint {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        there: String,
+    },
+    /// A part of the data without images.
+    #[error("this part of the data has no images")]
+    EmptyPart,
+    /// There is no such device.
+    #[error("there is no device {0}")]
+    #[diagnostic(help("`lossmith doctor` lists the devices; `device = \"auto\"` takes what there is"))]
+    Device(String),
+    /// A tensor operation of the host.
+    #[error("libtorch: {0}")]
+    Tensor(#[from] tch::TchError),
+}
+
+impl From<PluginError> for TrainingError {
+    fn from(error: PluginError) -> Self {
+        Self::Objective(error.into())
+    }
+}
