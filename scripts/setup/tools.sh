@@ -3,8 +3,7 @@
 
 setup_tools() {
     require_rust
-    has "${CXX:-c++}" || install_packages "a C++ compiler" g++
-    say "C++ compiler: $("${CXX:-c++}" --version | head -n 1)"
+    require_compiler
     has python3 || install_packages "Python 3" python3
     say "$(python3 --version)"
     has git || install_packages "git" git
@@ -23,6 +22,17 @@ require_rust() {
     at_least "$version" "$RUST_VERSION" ||
         fail "Rust $version is too old, $RUST_VERSION or later is needed" "rustup update stable"
     say "Rust $version"
+}
+
+require_compiler() {
+    # CXX may have arguments, as in "ccache c++".
+    local compiler=${CXX:-c++}
+    compiler=${compiler%% *}
+    if [ -n "${CXX:-}" ] && ! has "$compiler"; then
+        fail "CXX=$CXX is not there" "unset CXX"
+    fi
+    has "$compiler" || install_packages "a C++ compiler" g++
+    say "C++ compiler: $("$compiler" --version | head -n 1)"
 }
 
 # Only a download of libtorch needs pip.
