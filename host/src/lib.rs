@@ -2,7 +2,9 @@
 
 pub mod cli;
 pub mod data;
+pub mod doctor;
 pub mod eval;
 pub mod plugin;
 pub mod random;
 pub mod suggest;
+pub mod toolchain;

@@ -1,0 +1,38 @@
+# `make` lists the targets. Everything runs in one cargo profile, `dev`: see Cargo.toml.
+
+LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
+# The crates that are plugins: those built as a cdylib.
+PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build plugins demo test lint bench doctor
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Set up libtorch, the Wasm toolchain and the data set; keep what is there.
+	@scripts/setup.sh
+
+build: setup ## Build the lossmith command.
+	cargo build -p lossmith
+
+plugins: build ## Build the standard plugins into target/plugins.
+	@set -e; for crate in $(PLUGINS); do $(LOSSMITH) plugin build $$crate; done
+
+demo: plugins ## Train on Fashion-MNIST with a loss and a miner that are Wasm components.
+	$(LOSSMITH) train examples/fashion-mnist/experiment.toml
+	@echo "The report: $$(ls -t runs/*/report.html | head -n 1)"
+
+test: plugins ## Run all tests.
+	cargo test --workspace
+
+lint: setup ## Check the format, the lints and the documentation.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-sdk
+
+bench: plugins ## Time components against native code.
+	cargo bench -p lossmith --profile dev
+
+doctor: build ## Print what was found and what is missing.
+	@$(LOSSMITH) doctor

@@ -1,0 +1,211 @@
+//! What a training needs, what of it is there, and the remedy for what is missing.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::toolchain;
+
+/// The version of libtorch that tch 0.26 is made for.
+const TORCH_VERSION: &str = "2.13.0";
+
+/// The workspace's manifest, which pins the version of wasmtime.
+const MANIFEST: &str = include_str!("../../Cargo.toml");
+
+/// One thing that was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked for, as `libtorch` or `data set fashion-mnist`.
+    pub what: String,
+    /// What was found, in a few words; of something missing, that it is.
+    pub found: String,
+    /// What to do, if something is missing or wrong.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn fine(what: &str, found: impl Into<String>) -> Self {
+        Self { what: what.into(), found: found.into(), remedy: None }
+    }
+
+    fn wrong(what: &str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+/// Looks for everything. `dir` is the folder that relative paths start from, `plugins` the folder of components.
+///
+/// Nothing is changed and nothing is an error: what is missing is a finding with a remedy.
+#[must_use]
+pub fn inspect(dir: &Path, plugins: &Path) -> Vec<Finding> {
+    vec![
+        libtorch(loaded_library("libtorch_cpu.so").as_deref()),
+        devices(),
+        Finding::fine("wasmtime", wasmtime_version().unwrap_or_else(|| "of unknown version".into())),
+        wasm_toolchain(dir),
+        fashion_mnist(&data_folders(dir)),
+        components(plugins),
+    ]
+}
+
+fn libtorch(library: Option<&Path>) -> Finding {
+    let what = "libtorch";
+    let Some(library) = library else {
+        return Finding::fine(what, format!("linked, made for {TORCH_VERSION}"));
+    };
+    let folder = library.parent().and_then(Path::parent).unwrap_or(Path::new(""));
+    match version_of_libtorch(folder) {
+        Some(version) if version == TORCH_VERSION => Finding::fine(what, format!("{version} in {}", folder.display())),
+        Some(version) => Finding::wrong(
+            what,
+            format!("{version} in {}, not {TORCH_VERSION}", folder.display()),
+            "run: scripts/setup.sh, then build again",
+        ),
+        None => Finding::fine(what, format!("{}, of unknown version", library.display())),
+    }
+}
+
+/// The file that this process has loaded, where the system tells (Linux).
+fn loaded_library(name: &str) -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let path = maps.lines().filter_map(|line| line.find('/').and_then(|start| line.get(start..))).map(Path::new);
+    path.into_iter().find(|path| path.file_name().is_some_and(|file| file == name)).map(Path::to_path_buf)
+}
+
+/// From `build-version`, which libtorch's own archive and our set-up have, else from the header that PyTorch has.
+fn version_of_libtorch(folder: &Path) -> Option<String> {
+    let plain = |version: &str| version.trim().split('+').next().map(str::to_owned);
+    if let Ok(version) = std::fs::read_to_string(folder.join("build-version")) {
+        return plain(&version);
+    }
+    let header = std::fs::read_to_string(folder.join("include/torch/headeronly/version.h")).ok()?;
+    let (_, definition) = header.split_once("#define TORCH_VERSION ")?;
+    definition.split('"').nth(1).and_then(plain)
+}
+
+fn devices() -> Finding {
+    let threads = tch::get_num_threads();
+    let cpu = format!("cpu ({threads} thread{})", if threads == 1 { "" } else { "s" });
+    match (tch::Cuda::is_available(), tch::utils::has_cuda()) {
+        (true, _) => {
+            let gpus = (0..tch::Cuda::device_count()).map(|index| format!(", cuda:{index}"));
+            Finding::fine("devices", cpu + &gpus.collect::<String>())
+        }
+        (false, true) => Finding::wrong(
+            "devices",
+            format!("{cpu}; the GPU build of libtorch sees no GPU"),
+            "run: nvidia-smi (it says whether the driver works)",
+        ),
+        (false, false) => Finding::fine("devices", cpu),
+    }
+}
+
+fn wasmtime_version() -> Option<String> {
+    let manifest: toml::Table = MANIFEST.parse().ok()?;
+    let pinned = manifest.get("workspace")?.get("dependencies")?.get("wasmtime")?.get("version")?.as_str()?;
+    Some(pinned.trim_start_matches('=').to_owned())
+}
+
+fn wasm_toolchain(dir: &Path) -> Finding {
+    match toolchain::detect(dir) {
+        Ok(found) => Finding::fine("Wasm toolchain", found.to_string()),
+        Err(error) => {
+            let remedy = miette::Diagnostic::help(&error).map(|help| help.to_string());
+            Finding { what: "Wasm toolchain".into(), found: error.to_string(), remedy }
+        }
+    }
+}
+
+/// Where `scripts/setup/dataset.sh` looks for data sets and puts them, in its order.
+fn data_folders(dir: &Path) -> Vec<PathBuf> {
+    let own = std::env::var_os("LOSSMITH_DATA").filter(|folder| !folder.is_empty());
+    own.map(PathBuf::from).into_iter().chain([dir.join(".data"), "/usr/share/datasets".into()]).collect()
+}
+
+fn fashion_mnist(folders: &[PathBuf]) -> Finding {
+    let what = "data set fashion-mnist";
+    let parts = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"];
+    let has = |folder: &Path, part: &str| {
+        ["ubyte.gz", "ubyte"].iter().any(|ending| folder.join(format!("{part}-{ending}")).is_file())
+    };
+    let mut folders = folders.iter().map(|folder| folder.join("fashion-mnist"));
+    match folders.find(|folder| parts.iter().all(|part| has(folder, part))) {
+        Some(folder) => Finding::fine(what, folder.display().to_string()),
+        None => Finding::wrong(what, "missing", "run: scripts/setup.sh, or: apt-get install dataset-fashion-mnist"),
+    }
+}
+
+fn components(folder: &Path) -> Finding {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut names: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort_unstable();
+    if names.is_empty() {
+        return Finding::wrong("plugins", format!("none in {}", folder.display()), "run: make plugins");
+    }
+    Finding::fine("plugins", format!("{} in {}", names.join(", "), folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn file(path: PathBuf, content: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    #[test]
+    fn libtorch_is_judged_by_the_folder_it_was_loaded_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = dir.path().join("lib/libtorch_cpu.so");
+        assert!(libtorch(Some(&library)).found.ends_with("of unknown version"));
+
+        file(dir.path().join("include/torch/headeronly/version.h"), "#define TORCH_VERSION \\\n  \"2.13.0\"\n");
+        assert_eq!(libtorch(Some(&library)).found, format!("2.13.0 in {}", dir.path().display()));
+
+        file(dir.path().join("build-version"), "2.12.1+cu130\n");
+        let finding = libtorch(Some(&library));
+        assert!(finding.found.starts_with("2.12.1 in"), "{finding:?}");
+        assert!(finding.remedy.is_some());
+    }
+
+    #[test]
+    fn this_process_has_loaded_the_libtorch_that_tch_wants() {
+        let _ = devices();
+        let library = loaded_library("libtorch_cpu.so").unwrap();
+        assert_eq!(libtorch(Some(&library)).remedy, None);
+    }
+
+    #[test]
+    fn the_version_of_wasmtime_is_a_version() {
+        let version = wasmtime_version().unwrap();
+        assert_eq!(version.split('.').filter(|part| part.parse::<u32>().is_ok()).count(), 3, "{version}");
+    }
+
+    #[test]
+    fn a_data_set_with_a_missing_part_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = [dir.path().to_path_buf()];
+        for part in ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"] {
+            file(dir.path().join("fashion-mnist").join(part), "");
+            assert_eq!(fashion_mnist(&folders).found, "missing");
+        }
+        file(dir.path().join("fashion-mnist/t10k-labels-idx1-ubyte"), "");
+        assert_eq!(fashion_mnist(&folders).remedy, None);
+    }
+
+    #[test]
+    fn plugins_are_listed_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(components(&dir.path().join("nowhere")).remedy.is_some());
+        for name in ["miners.wasm", "losses.wasm", "notes.txt"] {
+            file(dir.path().join(name), "");
+        }
+        assert_eq!(components(dir.path()).found, format!("losses, miners in {}", dir.path().display()));
+    }
+}

@@ -1,0 +1,270 @@
+//! Building one crate.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Deserialize;
+use wasmparser::{Parser, Payload};
+use wit_component::ComponentEncoder;
+
+use super::command::clean;
+use super::detect::{TARGET, Toolchain, detect};
+use super::error::ToolchainError;
+
+/// How plugins are compiled, whatever profiles their workspace has: optimised, and with the line table that puts the
+/// source line into an error message.
+const PROFILE: [&str; 5] = [
+    "profile.release.opt-level=3",
+    "profile.release.debug='line-tables-only'",
+    "profile.release.strip='none'",
+    "profile.release.panic='abort'",
+    "profile.release.codegen-units=1",
+];
+
+/// A component that was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The crate's name without a leading `lossmith-`.
+    pub name: String,
+    /// The component's file.
+    pub component: PathBuf,
+}
+
+/// Builds the crate in `dir` and writes the component `NAME.wasm` into `out_dir`, by default `plugins` in the target
+/// folder of the crate's workspace. An older file is replaced in one step, and stays if the build fails.
+///
+/// Cargo's own messages go to the standard error output.
+///
+/// # Errors
+/// See [`ToolchainError`].
+pub fn build_crate(dir: &Path, out_dir: Option<&Path>) -> Result<Built, ToolchainError> {
+    let package = Package::read(dir)?;
+    let module = package.build_module(&detect(&package.dir)?)?;
+    let bytes = std::fs::read(&module).map_err(ToolchainError::file("reading", &module))?;
+    if !has_contract(&bytes) {
+        return Err(ToolchainError::NoContract { package: package.name });
+    }
+    let component = encode(&bytes).map_err(|cause| ToolchainError::Encode { package: package.name.clone(), cause })?;
+    let name = package.name.strip_prefix("lossmith-").unwrap_or(&package.name).to_owned();
+    let out_dir = out_dir.map_or_else(|| package.target_dir.join("plugins"), Path::to_path_buf);
+    let file = out_dir.join(format!("{name}.wasm"));
+    write(&out_dir, &file, &component)?;
+    Ok(Built { name, component: file })
+}
+
+/// What `cargo metadata` tells about the crate.
+#[derive(Debug)]
+struct Package {
+    /// The crate's folder, absolute.
+    dir: PathBuf,
+    name: String,
+    /// The target folder of the crate's workspace.
+    target_dir: PathBuf,
+}
+
+impl Package {
+    fn read(dir: &Path) -> Result<Self, ToolchainError> {
+        if !dir.join("Cargo.toml").is_file() {
+            return Err(ToolchainError::NoManifest { dir: dir.to_path_buf() });
+        }
+        let dir = dir.canonicalize().map_err(ToolchainError::file("opening", dir))?;
+        let manifest = dir.join("Cargo.toml");
+        let output = clean("cargo", &dir)
+            .args(["metadata", "--no-deps", "--format-version=1", "--manifest-path=Cargo.toml"])
+            .output()
+            .map_err(ToolchainError::start("cargo"))?;
+        if !output.status.success() {
+            let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(ToolchainError::Manifest { manifest, message });
+        }
+        let metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(ToolchainError::Answer)?;
+        match metadata.packages.into_iter().find(|package| package.manifest_path == manifest) {
+            None => Err(ToolchainError::Workspace { dir }),
+            Some(package) if !package.targets.iter().any(Target::is_cdylib) => {
+                Err(ToolchainError::NoCdylib { package: package.name })
+            }
+            Some(package) => Ok(Self { dir, name: package.name, target_dir: metadata.target_directory }),
+        }
+    }
+
+    /// Compiles the crate to a core module and returns its file.
+    fn build_module(&self, toolchain: &Toolchain) -> Result<PathBuf, ToolchainError> {
+        let mut command = clean("cargo", &self.dir);
+        command.args(["build", "--lib", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+        command.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
+        // A target folder of its own for each toolchain: no lock is shared with a cargo that runs us, and the two do
+        // not overwrite each other's standard library.
+        command.arg("--target-dir").arg(match toolchain {
+            Toolchain::Target { .. } => self.target_dir.join("guests"),
+            Toolchain::Debian { .. } => self.target_dir.join("guests-debian"),
+        });
+        toolchain.configure(&mut command);
+        let mut cargo = command.stdout(Stdio::piped()).spawn().map_err(ToolchainError::start("cargo"))?;
+        let mut module = None;
+        if let Some(stdout) = cargo.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                let line = line.map_err(ToolchainError::file("reading the messages of cargo in", &self.dir))?;
+                // Anything else was printed by a build script or a macro.
+                if line.starts_with('{') {
+                    module = self.module_in(&line).map_err(ToolchainError::Answer)?.or(module);
+                }
+            }
+        }
+        let status = cargo.wait().map_err(ToolchainError::start("cargo"))?;
+        module.filter(|_| status.success()).ok_or_else(|| ToolchainError::Compile { package: self.name.clone() })
+    }
+
+    /// The module's file, if this message of cargo names it.
+    fn module_in(&self, message: &str) -> Result<Option<PathBuf>, serde_json::Error> {
+        match serde_json::from_str(message)? {
+            Message::CompilerArtifact { manifest_path, target, filenames }
+                if target.is_cdylib() && manifest_path == self.dir.join("Cargo.toml") =>
+            {
+                Ok(filenames.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm")))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<PackageEntry>,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct PackageEntry {
+    name: String,
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    crate_types: Vec<String>,
+}
+
+impl Target {
+    fn is_cdylib(&self) -> bool {
+        self.crate_types.iter().any(|kind| kind == "cdylib")
+    }
+}
+
+/// A line of cargo's `--message-format=json`.
+#[derive(Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum Message {
+    CompilerArtifact {
+        manifest_path: PathBuf,
+        target: Target,
+        filenames: Vec<PathBuf>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+/// Whether bindings of a WIT world were compiled in. Without them the encoder makes an empty component.
+fn has_contract(module: &[u8]) -> bool {
+    let is_contract =
+        |payload| matches!(payload, Payload::CustomSection(section) if section.name().starts_with("component-type"));
+    Parser::new(0).parse_all(module).flatten().any(is_contract)
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(ComponentEncoder::default().validate(true).module(module)?.encode()?)
+}
+
+/// Writes aside and renames, so that nobody ever reads half a component.
+fn write(dir: &Path, file: &Path, component: &[u8]) -> Result<(), ToolchainError> {
+    std::fs::create_dir_all(dir).map_err(ToolchainError::file("creating", dir))?;
+    let mut aside = tempfile::Builder::new()
+        // As for any other file: the user's mask decides.
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(dir)
+        .map_err(ToolchainError::file("writing into", dir))?;
+    aside.write_all(component).map_err(ToolchainError::file("writing", file))?;
+    aside.persist(file).map_err(|error| ToolchainError::file("replacing", file)(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// A crate outside any workspace.
+    fn crate_with(lib: &str, source: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest =
+            format!("[package]\nname = \"lossmith-tiny\"\nedition = \"2024\"\n\n[lib]\n{lib}\n\n[workspace]\n");
+        std::fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+        std::fs::create_dir(dir.path().join("src")).unwrap();
+        std::fs::write(dir.path().join("src/lib.rs"), source).unwrap();
+        dir
+    }
+
+    const CDYLIB: &str = "crate-type = [\"cdylib\"]";
+
+    #[test]
+    fn a_crate_without_the_contract_becomes_a_core_module_only() {
+        let dir = crate_with(CDYLIB, "#[unsafe(no_mangle)] pub extern \"C\" fn answer() -> i32 { 42 }");
+        let package = Package::read(dir.path()).unwrap();
+        let module = package.build_module(&detect(dir.path()).unwrap()).unwrap();
+        let bytes = std::fs::read(&module).unwrap();
+        assert!(Parser::is_core_wasm(&bytes));
+        let error = build_crate(dir.path(), None).unwrap_err();
+        assert!(matches!(error, ToolchainError::NoContract { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_crate_that_does_not_compile_leaves_the_last_component() {
+        let dir = crate_with(CDYLIB, "pub fn answer() -> i32 { \"forty-two\" }");
+        let out = dir.path().join("out");
+        std::fs::create_dir(&out).unwrap();
+        std::fs::write(out.join("tiny.wasm"), "the last one").unwrap();
+        let error = build_crate(dir.path(), Some(&out)).unwrap_err();
+        assert!(matches!(error, ToolchainError::Compile { package } if package == "lossmith-tiny"));
+        assert_eq!(std::fs::read_to_string(out.join("tiny.wasm")).unwrap(), "the last one");
+    }
+
+    #[test]
+    fn a_library_that_is_no_cdylib_is_refused() {
+        let dir = crate_with("", "");
+        assert!(matches!(build_crate(dir.path(), None), Err(ToolchainError::NoCdylib { .. })));
+    }
+
+    #[test]
+    fn a_folder_without_a_manifest_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(build_crate(dir.path(), None), Err(ToolchainError::NoManifest { .. })));
+    }
+
+    #[test]
+    fn a_workspace_is_not_a_crate() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("Cargo.toml"), "[workspace]\n").unwrap();
+        assert!(matches!(build_crate(dir.path(), None), Err(ToolchainError::Workspace { .. })));
+    }
+
+    #[test]
+    fn a_broken_manifest_is_shown_as_cargo_sees_it() {
+        let dir = crate_with("crate-type = 7", "");
+        let error = build_crate(dir.path(), None).unwrap_err();
+        assert!(error.to_string().contains("crate-type"), "{error}");
+    }
+
+    #[test]
+    fn a_component_is_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("new/tiny.wasm");
+        for content in ["first", "second"] {
+            write(&dir.path().join("new"), &file, content.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), content);
+        }
+        assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 1);
+    }
+}

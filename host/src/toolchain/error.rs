@@ -1,0 +1,128 @@
+//! What can go wrong on the way from a crate to a component.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// Why no component was built.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum ToolchainError {
+    /// Neither the compiled standard library for Wasm nor Debian's packages are there.
+    #[error("no Rust toolchain for WebAssembly was found")]
+    #[diagnostic(help("{remedy}"))]
+    NoToolchain {
+        /// The command that helps.
+        remedy: &'static str,
+    },
+
+    /// `LOSSMITH_WASM_TOOLCHAIN` has a value that means nothing.
+    #[error("LOSSMITH_WASM_TOOLCHAIN is `{value}`, which is not known")]
+    #[diagnostic(help("unset it to use what is found, or set it to `debian`"))]
+    UnknownToolchain {
+        /// The value.
+        value: String,
+    },
+
+    /// The folder holds no crate.
+    #[error("no Cargo.toml in {}", dir.display())]
+    #[diagnostic(help("give the folder of a Rust crate; a component that exists already needs no build"))]
+    NoManifest {
+        /// The folder.
+        dir: PathBuf,
+    },
+
+    /// The manifest is that of a workspace without a package of its own.
+    #[error("{} is a workspace, not a crate", dir.display())]
+    #[diagnostic(help("give the folder of one of its crates"))]
+    Workspace {
+        /// The folder.
+        dir: PathBuf,
+    },
+
+    /// The crate would be built as a library for other crates only.
+    #[error("the crate `{package}` does not build a Wasm module")]
+    #[diagnostic(help("add to its Cargo.toml:\n[lib]\ncrate-type = [\"cdylib\"]"))]
+    NoCdylib {
+        /// The crate's name.
+        package: String,
+    },
+
+    /// Cargo rejected the manifest.
+    #[error("cargo cannot read {}:\n{message}", manifest.display())]
+    Manifest {
+        /// The manifest.
+        manifest: PathBuf,
+        /// What cargo said.
+        message: String,
+    },
+
+    /// Cargo said something that this version of lossmith does not understand.
+    #[error("cargo's answer is not understood")]
+    Answer(#[source] serde_json::Error),
+
+    /// The crate does not compile. Cargo has printed why to the standard error output.
+    #[error("the crate `{package}` does not compile")]
+    #[diagnostic(help("the compiler's messages are above"))]
+    Compile {
+        /// The crate's name.
+        package: String,
+    },
+
+    /// The module exports nothing that the contract knows.
+    #[error("`{package}` compiles, but exports no plugin")]
+    #[diagnostic(help("call the export macro of lossmith-sdk in the crate"))]
+    NoContract {
+        /// The crate's name.
+        package: String,
+    },
+
+    /// The compiled module could not be turned into a component.
+    #[error("`{package}` compiles, but cannot be made a component")]
+    #[diagnostic(help("is it built with the version of lossmith-sdk that belongs to this lossmith?"))]
+    Encode {
+        /// The crate's name.
+        package: String,
+        /// What the encoder said.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A program did not start.
+    #[error("`{program}` could not be started")]
+    #[diagnostic(help("is it installed and on the PATH? scripts/setup.sh tells"))]
+    Start {
+        /// The program.
+        program: String,
+        /// The system's error.
+        #[source]
+        cause: std::io::Error,
+    },
+
+    /// A file could not be read or written.
+    #[error("{action} {} failed", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+impl ToolchainError {
+    /// For `map_err` on a file operation.
+    pub(super) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |cause| Self::File { action, path, cause }
+    }
+
+    /// For `map_err` on starting a program.
+    pub(super) fn start(program: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let program = program.to_owned();
+        move |cause| Self::Start { program, cause }
+    }
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Sets up everything that Lossmith's build, tests and demo need. It can be run again at any time: what is there is kept.
+#
+#   scripts/setup.sh
+#
+# Environment:
+#   LIBTORCH=<folder>                 use this libtorch (2.13.0) instead of one in .libtorch
+#   LIBTORCH_USE_PYTORCH=1            use the libtorch of the PyTorch (2.13.0) that Python has
+#   LOSSMITH_DATA=<folder>            where data sets are, besides /usr/share/datasets and .data
+#   LOSSMITH_WASM_TOOLCHAIN=debian    build plugins with Debian's rustc-web, even if rustup's target is there
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/setup/common.sh
+source scripts/setup/tools.sh
+source scripts/setup/libtorch.sh
+source scripts/setup/wasm.sh
+source scripts/setup/dataset.sh
+
+setup_tools
+setup_libtorch
+setup_wasm
+setup_dataset
+say "done"
