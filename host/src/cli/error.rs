@@ -8,6 +8,7 @@ use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
 use crate::plugin::{ParameterError, PluginError};
 use crate::run::RunError;
+use crate::toolchain::ToolchainError;
 use crate::train::TrainingError;
 
 /// What ended a command.
@@ -49,6 +50,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Run(#[from] RunError),
+    /// A plugin crate that cannot be built.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Toolchain(#[from] ToolchainError),
     /// Somebody stopped the training; its state is saved.
     #[error("the training was stopped; its state is saved in {run}")]
     #[diagnostic(help("go on with `lossmith train --resume {run}`"))]
@@ -82,7 +87,7 @@ impl CliError {
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
-            Self::File { .. } | Self::Machine(_) | Self::Run(_) => 1,
+            Self::File { .. } | Self::Machine(_) | Self::Run(_) | Self::Toolchain(_) => 1,
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
             Self::Plugin(_) => 4,

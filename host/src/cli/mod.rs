@@ -1,5 +1,6 @@
 //! The command line.
 
+mod doctor;
 mod error;
 mod output;
 mod plugin_eval;
@@ -57,6 +58,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
+    Build(plugins::BuildArgs),
     Inspect(plugins::InspectArgs),
     Eval(plugin_eval::PluginEvalArgs),
 }
@@ -77,6 +79,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
             clap_complete::generate(*shell, &mut Cli::command(), "lossmith", &mut std::io::stdout());
             Ok(())
         }
+        Command::Plugin(PluginCommand::Build(args)) => plugins::build(args, cli.json),
         Command::Plugin(PluginCommand::Inspect(args)) => plugins::inspect(args, cli.json),
         Command::Plugin(PluginCommand::Eval(args)) => plugin_eval::run(args),
     }

@@ -9,7 +9,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use super::error::CliError;
 use super::output;
 use crate::experiment::is_bare;
-use crate::plugin::{Limits, ParameterType, Plugin, Runtime};
+use crate::plugin::{Limits, ParameterType, Plugin, Role, Runtime, stem};
+use crate::toolchain::build_crate;
 
 /// The folder of standard plugins: `LOSSMITH_PLUGINS`, else `target/plugins`, where `plugin build` puts them.
 pub(super) fn directory() -> PathBuf {
@@ -76,4 +77,43 @@ fn columns(kind: &ParameterType) -> (&'static str, String, String) {
         }
         ParameterType::Numbers { default, range } => ("numbers", format!("{default:?}"), format!("each {range}")),
     }
+}
+
+/// Build a Rust crate into a component.
+#[derive(Args, Debug)]
+pub(super) struct BuildArgs {
+    /// The crate's folder.
+    crate_directory: PathBuf,
+    /// The folder to put the component into; `target/plugins` of the crate's workspace when left out.
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn build(args: &BuildArgs, json: bool) -> Result<(), CliError> {
+    let built = build_crate(&args.crate_directory, args.out.as_deref())?;
+    let runtime = Runtime::new().map_err(CliError::engine)?;
+    let plugin = Plugin::load(&runtime, &built.component, &Arc::new(Limits::default()))?;
+    if json {
+        return output::json(&serde_json::json!({ "name": built.name, "component": built.component, "hash": plugin.hash }));
+    }
+    output::line(&format!("{}: {}", built.component.display(), summary(&plugin)))
+}
+
+/// What each component in the folder of standard plugins offers, or why it cannot be loaded.
+pub(super) fn offered() -> Vec<(String, String)> {
+    let Ok(runtime) = Runtime::new() else { return Vec::new() };
+    let files = std::fs::read_dir(directory()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "wasm")).collect();
+    files.sort();
+    let limits = Arc::new(Limits::default());
+    let offer = |path: &PathBuf| Plugin::load(&runtime, path, &limits).map_or_else(|error| error.to_string(), |p| summary(&p));
+    files.iter().map(|path| (stem(path), offer(path))).collect()
+}
+
+fn summary(plugin: &Plugin) -> String {
+    let of_role = |role: Role| {
+        let names: Vec<_> = plugin.strategies.iter().filter(|s| s.role == role).map(|s| s.name.as_str()).collect();
+        (!names.is_empty()).then(|| format!("{role} {}", names.join(", ")))
+    };
+    Role::ALL.into_iter().filter_map(of_role).collect::<Vec<_>>().join("; ")
 }
