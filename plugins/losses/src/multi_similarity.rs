@@ -4,7 +4,7 @@
 use lossmith_sdk::prelude::*;
 
 strategy! {
-    /// Multi-similarity loss, Wang et al. 2019, eq. 12. Its miner is the miner `multi-similarity`.
+    /// Multi-similarity loss, Wang et al. 2019. Its miner is the miner `multi-similarity`.
     pub struct MultiSimilarity as "multi-similarity" {
         /// Sharpness for positive pairs.
         alpha: f64 = 2.0, range above(0.0);

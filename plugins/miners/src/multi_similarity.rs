@@ -7,7 +7,7 @@ use lossmith_sdk::{different_class, same_class};
 use crate::pairs;
 
 strategy! {
-    /// The pair mining of multi-similarity, Wang et al. 2019, eq. 7 and 8.
+    /// The pair mining of multi-similarity, Wang et al. 2019.
     pub struct MultiSimilarity as "multi-similarity" {
         /// How much easier than the hardest pair of the other kind a pair may be.
         epsilon: f64 = 0.1, range 0.0..=2.0;

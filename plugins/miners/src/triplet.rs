@@ -23,7 +23,7 @@ choices! {
 }
 
 strategy! {
-    /// Triplets that violate a margin; `semi-hard` as in Schroff, Kalenichenko and Philbin 2015, section 3.2.
+    /// Triplets that violate a margin; `semi-hard` as in Schroff, Kalenichenko and Philbin 2015.
     pub struct Triplet as "triplet" {
         /// How much farther than a positive a negative has to be.
         margin: f64 = 0.2, range 0.0..=4.0;

@@ -6,7 +6,7 @@
 use lossmith_sdk::prelude::*;
 
 strategy! {
-    /// Normalised softmax loss, Wang et al. 2017 and Zhai and Wu 2019, eq. 3.
+    /// Normalised softmax loss, Wang et al. 2017 and Zhai and Wu 2019.
     pub struct NormalizedSoftmax as "normalized-softmax" {
         /// What cosines are divided by; lower is sharper.
         temperature: f64 = 0.05, range above(0.0);

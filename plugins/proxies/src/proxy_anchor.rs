@@ -7,7 +7,7 @@
 use lossmith_sdk::prelude::*;
 
 strategy! {
-    /// Proxy-Anchor loss, Kim et al. 2020, eq. 4.
+    /// Proxy-Anchor loss, Kim et al. 2020.
     pub struct ProxyAnchor as "proxy-anchor" {
         /// Added to the cosine of negatives and taken from that of positives.
         margin: f64 = 0.1, range -1.0..=1.0;

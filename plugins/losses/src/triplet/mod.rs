@@ -1,6 +1,6 @@
 //! `[d_ap - d_an + margin]_+` over triplets, reduced.
 //!
-//! All triplets of a batch are met without ever listing them: [`counted`] sorts, [`by_rank`] loops over positives.
+//! All triplets of a batch are met without ever listing them: `counted` sorts, `by_rank` loops over positives.
 
 mod by_rank;
 mod counted;
@@ -9,7 +9,7 @@ use lossmith_sdk::prelude::*;
 use lossmith_sdk::{Triplets, different_class, same_class};
 
 strategy! {
-    /// Triplet loss, Weinberger and Saul 2009 and Schroff, Kalenichenko and Philbin 2015, eq. 3, over all triplets.
+    /// Triplet loss, Weinberger and Saul 2009 and Schroff, Kalenichenko and Philbin 2015, over all triplets.
     pub struct Triplet as "triplet" {
         /// How much nearer than a negative a positive has to be.
         margin: f64 = 0.05, range 0.0..=4.0;
@@ -17,7 +17,7 @@ strategy! {
         distance: Distance = Distance::Euclidean;
         /// How the losses of the triplets become one number.
         reducer: Reducer = Reducer::AverageNonZero;
-        /// Takes the nearer of anchor and positive to the negative (Balntas et al. 2016, section 3.2).
+        /// Takes the nearer of anchor and positive to the negative (Balntas et al. 2016).
         swap: bool = false;
         /// A softplus instead of the hinge.
         smooth: bool = false;
