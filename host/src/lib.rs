@@ -6,5 +6,6 @@ pub mod doctor;
 pub mod eval;
 pub mod plugin;
 pub mod random;
+pub mod run;
 pub mod suggest;
 pub mod toolchain;

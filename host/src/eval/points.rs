@@ -86,3 +86,27 @@ pub(super) fn blocks(total: i64, block: i64) -> impl Iterator<Item = (i64, i64)>
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn equal_embeddings_are_at_distance_zero() {
+        let rows = (Tensor::arange(101 * 100, (Kind::Float, Device::Cpu)) * 0.37).sin().view([101, 100]) * 30.0;
+        for distance in [Distance::Cosine, Distance::Euclidean] {
+            let points = Points::new(&rows, distance).unwrap();
+            let distances = points.squared_distances(0, 101, &points).unwrap();
+            assert_eq!(distances.diagonal(0, 0, 1).max().double_value(&[]), 0.0);
+            assert_eq!(distances.count_nonzero(None::<i64>).int64_value(&[]), 101 * 100);
+        }
+    }
+
+    #[test]
+    fn blocks_cover_all_rows() {
+        assert_eq!(blocks(10, 4).collect::<Vec<_>>(), [(0, 4), (4, 4), (8, 2)]);
+        assert_eq!(blocks(0, 4).count(), 0);
+    }
+}

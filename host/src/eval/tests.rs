@@ -1,6 +1,6 @@
 //! Retrieval and clustering against tables made by hand and against scikit-learn.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use super::*;
 use serde_json::Value;

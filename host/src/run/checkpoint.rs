@@ -1,0 +1,333 @@
+//! Checkpoints: named tensors in a safetensors file that is either complete or not there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use super::{Run, RunError, file};
+
+/// The one key of the metadata of a file. (The format keeps metadata in no particular order; with one key, equal tensors make
+/// equal files.)
+const METADATA: &str = "lossmith";
+
+/// A state of a training, read back.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Epochs that are complete.
+    pub epoch: u64,
+    /// Steps that are complete, over the whole run.
+    pub step: u64,
+    /// Tensors by name, on the CPU.
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    epoch: u64,
+    step: u64,
+    /// Of epoch, step and the tensors' names, types, shapes and bytes; see [`digest`].
+    sha256: String,
+}
+
+impl Run {
+    /// Writes `checkpoints/epoch-EPOCH.safetensors` and returns its path. `epoch` and `step` count what is complete. Tensors
+    /// may be on any device and of any float, integer or bool type. Takes twice the size of the tensors in memory.
+    ///
+    /// # Errors
+    /// No room or a failing disk (older checkpoints and one of the same name stay complete), a tensor of another type.
+    pub fn save_checkpoint(
+        &self,
+        epoch: u64,
+        step: u64,
+        tensors: &BTreeMap<String, Tensor>,
+    ) -> Result<PathBuf, RunError> {
+        let path = self.checkpoint_path(epoch);
+        let tensors = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), Bytes::of(name, tensor)?)));
+        let tensors = tensors.collect::<Result<BTreeMap<_, _>, RunError>>()?;
+        let views = tensors
+            .iter()
+            .map(|(name, bytes)| Ok((*name, TensorView::new(bytes.dtype, bytes.shape.clone(), &bytes.data)?)))
+            .collect::<Result<BTreeMap<_, _>, safetensors::SafeTensorError>>()
+            .map_err(RunError::damaged(&path))?;
+        let metadata = Metadata { epoch, step, sha256: digest(epoch, step, &views) };
+        let metadata = serde_json::to_string(&metadata).map_err(RunError::damaged(&path))?;
+        let metadata = HashMap::from([(METADATA.to_owned(), metadata)]);
+        let bytes = safetensors::serialize(views, Some(metadata)).map_err(RunError::damaged(&path))?;
+        file::replace(&path, &bytes)?;
+        Ok(path)
+    }
+
+    /// Makes `checkpoints/best.safetensors` the checkpoint of `epoch`, which stays there when that one is pruned.
+    ///
+    /// # Errors
+    /// There is no checkpoint of that epoch, or no room.
+    pub fn mark_best(&self, epoch: u64) -> Result<PathBuf, RunError> {
+        let (from, best) = (self.checkpoint_path(epoch), self.checkpoint_folder().join("best.safetensors"));
+        let aside = self.checkpoint_folder().join(".writing-best");
+        let link = || {
+            // Left over if a process died between the two steps.
+            if aside.try_exists()? {
+                std::fs::remove_file(&aside)?;
+            }
+            std::fs::hard_link(&from, &aside)?;
+            std::fs::rename(&aside, &best)
+        };
+        if link().is_err() {
+            // A file system without hard links.
+            file::replace(&best, &std::fs::read(&from).map_err(RunError::io("read", &from))?)?;
+        }
+        Ok(best)
+    }
+
+    /// Removes all checkpoints of epochs but the last `keep`. `best.safetensors` stays.
+    ///
+    /// # Errors
+    /// The system refuses to list the folder or to remove a file.
+    pub fn prune_checkpoints(&self, keep: usize) -> Result<(), RunError> {
+        let checkpoints = self.checkpoints()?;
+        let old = checkpoints.len().saturating_sub(keep);
+        for path in checkpoints.values().take(old) {
+            std::fs::remove_file(path).map_err(RunError::io("remove", path))?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoints of epochs, by epoch.
+    ///
+    /// # Errors
+    /// The system refuses to list the folder.
+    pub fn checkpoints(&self) -> Result<BTreeMap<u64, PathBuf>, RunError> {
+        let folder = self.checkpoint_folder();
+        let list = || -> std::io::Result<_> {
+            let mut found = BTreeMap::new();
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                let epoch = name.strip_prefix("epoch-").and_then(|name| name.strip_suffix(".safetensors"));
+                if let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) {
+                    found.insert(epoch, path);
+                }
+            }
+            Ok(found)
+        };
+        list().map_err(RunError::io("list", &folder))
+    }
+
+    fn checkpoint_folder(&self) -> PathBuf {
+        self.path().join("checkpoints")
+    }
+
+    fn checkpoint_path(&self, epoch: u64) -> PathBuf {
+        self.checkpoint_folder().join(format!("epoch-{epoch:04}.safetensors"))
+    }
+}
+
+/// Reads a checkpoint and compares it with its checksum.
+///
+/// # Errors
+/// The file cannot be read, is no checkpoint, is cut short or has a changed bit.
+pub fn load_checkpoint(path: &Path) -> Result<Checkpoint, RunError> {
+    let bytes = std::fs::read(path).map_err(RunError::io("read", path))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(RunError::damaged(path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(RunError::damaged(path))?;
+    let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA));
+    let metadata = metadata.ok_or_else(|| RunError::damaged(path)("it is no checkpoint of a run"))?;
+    let Metadata { epoch, step, sha256 } = serde_json::from_str(metadata).map_err(RunError::damaged(path))?;
+    let views: BTreeMap<&str, TensorView<'_>> = file.iter().collect();
+    if digest(epoch, step, &views) != sha256 {
+        return Err(RunError::damaged(path)("its content does not fit its checksum"));
+    }
+    let tensors = views.iter().map(|(name, view)| {
+        let shape: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
+        let kind = kind(view.dtype()).ok_or_else(|| RunError::damaged(path)("unknown element type"))?;
+        Ok(((*name).to_owned(), Tensor::f_from_data_size(view.data(), &shape, kind)?))
+    });
+    Ok(Checkpoint { epoch, step, tensors: tensors.collect::<Result<_, RunError>>()? })
+}
+
+/// A tensor's content on the host.
+struct Bytes {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl Bytes {
+    fn of(name: &str, tensor: &Tensor) -> Result<Self, RunError> {
+        let kind = tensor.f_kind()?;
+        let dtype = dtype(kind).ok_or_else(|| RunError::TensorKind { name: name.to_owned(), kind })?;
+        let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+        let mut data = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
+        tensor.f_copy_data_u8(&mut data, tensor.numel())?;
+        Ok(Self { dtype, shape: tensor.size().iter().map(|size| *size as usize).collect(), data })
+    }
+}
+
+const KINDS: [(Kind, Dtype); 10] = [
+    (Kind::Float, Dtype::F32),
+    (Kind::Double, Dtype::F64),
+    (Kind::Half, Dtype::F16),
+    (Kind::BFloat16, Dtype::BF16),
+    (Kind::Int64, Dtype::I64),
+    (Kind::Int, Dtype::I32),
+    (Kind::Int16, Dtype::I16),
+    (Kind::Int8, Dtype::I8),
+    (Kind::Uint8, Dtype::U8),
+    (Kind::Bool, Dtype::BOOL),
+];
+
+fn dtype(kind: Kind) -> Option<Dtype> {
+    KINDS.iter().find(|pair| pair.0 == kind).map(|pair| pair.1)
+}
+
+fn kind(dtype: Dtype) -> Option<Kind> {
+    KINDS.iter().find(|pair| pair.1 == dtype).map(|pair| pair.0)
+}
+
+/// SHA-256 (hex) of everything that a checkpoint says.
+fn digest(epoch: u64, step: u64, tensors: &BTreeMap<&str, TensorView<'_>>) -> String {
+    let mut sha = Sha256::new();
+    sha.update(epoch.to_le_bytes());
+    sha.update(step.to_le_bytes());
+    for (name, view) in tensors {
+        // The line before the bytes says how many there are, so no two checkpoints have the same input.
+        sha.update(format!("{name:?} {:?} {:?} {}\n", view.dtype(), view.shape(), view.data().len()));
+        sha.update(view.data());
+    }
+    file::hex(&sha.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use std::process::Command;
+
+    fn run(folder: &Path) -> Run {
+        Run::create(folder, "test").unwrap()
+    }
+
+    fn ones(size: i64) -> BTreeMap<String, Tensor> {
+        BTreeMap::from([("weight".to_owned(), Tensor::ones([size], (Kind::Float, Device::Cpu)))])
+    }
+
+    #[test]
+    fn every_type_comes_back_to_the_last_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let values = [0.1, -0.0, f64::NAN, f64::INFINITY, 1e-40, 3.0];
+        let mut tensors = BTreeMap::new();
+        for (kind, _) in KINDS {
+            // A view that is not contiguous, too.
+            let tensor = Tensor::from_slice(&values).view([2, 3]).nan_to_num(7.0, 9.0, -9.0).to_kind(kind).tr();
+            tensors.insert(format!("{kind:?}"), tensor);
+        }
+        tensors.insert("special".into(), Tensor::from_slice(&values));
+        tensors.insert("scalar".into(), Tensor::from(5_i64));
+        tensors.insert("empty".into(), Tensor::zeros([0, 3], (Kind::Float, Device::Cpu)));
+        tensors.insert("trained".into(), Tensor::ones([2], (Kind::Float, Device::Cpu)).set_requires_grad(true));
+        let path = run(folder.path()).save_checkpoint(3, 1200, &tensors).unwrap();
+        assert!(path.ends_with("checkpoints/epoch-0003.safetensors"));
+        let loaded = load_checkpoint(&path).unwrap();
+        assert_eq!((loaded.epoch, loaded.step), (3, 1200));
+        assert_eq!(loaded.tensors.keys().collect::<Vec<_>>(), tensors.keys().collect::<Vec<_>>());
+        for (name, tensor) in &tensors {
+            let (before, after) = (Bytes::of(name, tensor).unwrap(), Bytes::of(name, &loaded.tensors[name]).unwrap());
+            assert_eq!((before.dtype, before.shape, before.data), (after.dtype, after.shape, after.data), "{name}");
+        }
+    }
+
+    #[test]
+    fn equal_tensors_make_equal_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let tensors: BTreeMap<String, Tensor> = (0..20_i64).map(|i| (format!("t{i}"), Tensor::from(i))).collect();
+        let bytes = || std::fs::read(run(folder.path()).save_checkpoint(1, 2, &tensors).unwrap()).unwrap();
+        assert_eq!(bytes(), bytes());
+    }
+
+    #[test]
+    fn a_changed_bit_and_a_cut_are_noticed_wherever_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = run(folder.path()).save_checkpoint(1, 2, &ones(8)).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            // JSON may say the same with another white space.
+            let same = load_checkpoint(&path).is_ok_and(|loaded| loaded.tensors["weight"] == ones(8)["weight"]);
+            assert!(!same || good[at].is_ascii_whitespace(), "byte {at} of {}", good.len());
+        }
+        for length in [0, 7, 50, good.len() - 1] {
+            std::fs::write(&path, &good[..length]).unwrap();
+            let error = load_checkpoint(&path).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{} is damaged", path.display())), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_file_is_no_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let none: BTreeMap<&str, TensorView<'_>> = BTreeMap::new();
+        std::fs::write(&path, safetensors::serialize(none, None).unwrap()).unwrap();
+        assert!(matches!(load_checkpoint(&path), Err(RunError::Damaged { .. })));
+        assert!(matches!(load_checkpoint(&folder.path().join("none")), Err(RunError::Io { .. })));
+        let complex = BTreeMap::from([("z".to_owned(), Tensor::zeros([1], (Kind::ComplexFloat, Device::Cpu)))]);
+        let error = run(folder.path()).save_checkpoint(0, 0, &complex).unwrap_err();
+        assert!(matches!(error, RunError::TensorKind { name, .. } if name == "z"));
+    }
+
+    #[test]
+    fn the_last_ones_and_the_best_one_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = run(folder.path());
+        for epoch in 1..=12 {
+            run.save_checkpoint(epoch, 10 * epoch, &ones(1)).unwrap();
+            if epoch == 2 || epoch == 4 {
+                run.mark_best(epoch).unwrap();
+            }
+            run.prune_checkpoints(3).unwrap();
+        }
+        assert_eq!(run.checkpoints().unwrap().into_keys().collect::<Vec<_>>(), [10, 11, 12]);
+        let best = run.path().join("checkpoints/best.safetensors");
+        assert_eq!(load_checkpoint(&best).unwrap().epoch, 4);
+        run.mark_best(12).unwrap();
+        assert_eq!(load_checkpoint(&best).unwrap().epoch, 12);
+        assert_eq!(std::fs::read_dir(run.path().join("checkpoints")).unwrap().count(), 4);
+        assert!(run.mark_best(1).is_err());
+    }
+
+    /// A full disk without being root: this test starts itself again in a shell that lets no file grow beyond 64 KiB.
+    #[test]
+    fn a_full_disk_leaves_the_old_checkpoint() {
+        const FOLDER: &str = "LOSSMITH_TEST_FULL_DISK";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            let run = Run::open(Path::new(&folder)).unwrap();
+            let error = run.save_checkpoint(1, 99, &ones(1 << 20)).unwrap_err();
+            assert!(matches!(error, RunError::NoRoom { .. }), "{error:?}");
+            println!("refused: {error}");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let run = run(folder.path());
+        run.record(crate::run::Event::Started { process: None }).unwrap();
+        let path = run.save_checkpoint(1, 5, &ones(4)).unwrap();
+        let limited = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "run::checkpoint::tests::a_full_disk_leaves_the_old_checkpoint", "--nocapture"])
+            .env(FOLDER, run.path())
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&limited.stdout);
+        assert!(limited.status.success(), "{limited:?}");
+        assert!(output.contains(&format!("refused: no room to write {}", path.display())), "{output}");
+        assert_eq!(load_checkpoint(&path).unwrap().step, 5);
+        assert_eq!(std::fs::read_dir(run.path().join("checkpoints")).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,315 @@
+//! Making, opening and listing run directories.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::jsonl::{self, Appender, Lines};
+use super::{Entry, Event, Manifest, MetricsLog, Row, RowKind, RunError, Status, file};
+
+/// A run directory. It holds a path and no open files, so a run can be looked at while another process writes to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    path: PathBuf,
+}
+
+/// One run in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Summary {
+    /// Name of its folder.
+    pub name: String,
+    /// When its journal begins, in UTC; none if the journal is empty.
+    pub started: Option<Timestamp>,
+    /// How it stands with it.
+    pub status: Status,
+    /// Epochs that are complete, as far as the journal and the metrics know.
+    pub epoch: u64,
+    /// Steps that are complete, likewise.
+    pub step: u64,
+    /// Its last evaluation, by name of the metric; empty if there was none.
+    pub evaluation: BTreeMap<String, f64>,
+}
+
+impl Run {
+    /// Makes the folder `NAME-YYYYMMDD-HHMMSS` (UTC) in `root`, with a number behind it if there is one of that name. No two
+    /// processes can get the same folder.
+    ///
+    /// # Errors
+    /// A name that is not one of a folder, or the system refuses.
+    pub fn create(root: &Path, name: &str) -> Result<Self, RunError> {
+        Self::create_at(root, name, Timestamp::now())
+    }
+
+    fn create_at(root: &Path, name: &str, now: Timestamp) -> Result<Self, RunError> {
+        let allowed = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+        if name.is_empty() || name.starts_with(['.', '-']) || !name.chars().all(allowed) {
+            return Err(RunError::Name { name: name.to_owned() });
+        }
+        fs::create_dir_all(root).map_err(RunError::io("make", root))?;
+        let stem = format!("{name}-{}", now.strftime("%Y%m%d-%H%M%S"));
+        let mut path = root.join(&stem);
+        let mut number = 2;
+        loop {
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    path = root.join(format!("{stem}-{number}"));
+                    number += 1;
+                }
+                made => break made.map_err(RunError::io("make", &path))?,
+            }
+        }
+        for folder in ["checkpoints", "plugins"].map(|folder| path.join(folder)) {
+            fs::create_dir(&folder).map_err(RunError::io("make", &folder))?;
+        }
+        Ok(Self { path })
+    }
+
+    /// Opens a run that was made before, running or not.
+    ///
+    /// # Errors
+    /// The folder has no journal.
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        let path = path.to_owned();
+        if !path.join("journal.jsonl").is_file() {
+            return Err(RunError::NotARun { path });
+        }
+        Ok(Self { path })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Name of the folder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Writes `experiment.toml`: the experiment with all defaults filled in.
+    ///
+    /// # Errors
+    /// No room, or the system refuses to write.
+    pub fn write_experiment(&self, toml: &str) -> Result<(), RunError> {
+        file::replace(&self.path.join("experiment.toml"), toml.as_bytes())
+    }
+
+    /// Reads `experiment.toml`.
+    ///
+    /// # Errors
+    /// It is missing or cannot be read.
+    pub fn experiment(&self) -> Result<String, RunError> {
+        let path = self.path.join("experiment.toml");
+        fs::read_to_string(&path).map_err(RunError::io("read", &path))
+    }
+
+    /// Writes `manifest.json`.
+    ///
+    /// # Errors
+    /// No room, or the system refuses to write.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), RunError> {
+        let path = self.path.join("manifest.json");
+        let mut text = serde_json::to_string_pretty(manifest).map_err(RunError::damaged(&path))?;
+        text.push('\n');
+        file::replace(&path, text.as_bytes())
+    }
+
+    /// Reads `manifest.json`.
+    ///
+    /// # Errors
+    /// It is missing, cannot be read or is none of ours.
+    pub fn manifest(&self) -> Result<Manifest, RunError> {
+        let path = self.path.join("manifest.json");
+        let bytes = fs::read(&path).map_err(RunError::io("read", &path))?;
+        serde_json::from_slice(&bytes).map_err(RunError::damaged(&path))
+    }
+
+    /// Keeps a component in `plugins/` and returns its SHA-256 in hex, which is the name of its file. The same bytes are kept
+    /// once.
+    ///
+    /// # Errors
+    /// No room, or the system refuses to write.
+    pub fn store_plugin(&self, component: &[u8]) -> Result<String, RunError> {
+        let hash = file::hex(&Sha256::digest(component));
+        let path = self.path.join("plugins").join(format!("{hash}.wasm"));
+        if !path.is_file() {
+            file::replace(&path, component)?;
+        }
+        Ok(hash)
+    }
+
+    /// Appends an event to the journal, with the time, and makes sure that it is on the disk.
+    ///
+    /// # Errors
+    /// No room, or the system refuses to write.
+    pub fn record(&self, event: Event) -> Result<(), RunError> {
+        let mut journal = Appender::open(self.path.join("journal.jsonl"))?;
+        journal.append(&Entry { time: Timestamp::now(), event })?;
+        journal.sync()
+    }
+
+    /// Reads the journal.
+    ///
+    /// # Errors
+    /// It cannot be read. Lines that cannot be understood are counted, not refused.
+    pub fn journal(&self) -> Result<Lines<Entry>, RunError> {
+        jsonl::read(&self.path.join("journal.jsonl"))
+    }
+
+    /// Opens `metrics.jsonl` and a new file of TensorBoard events for writing.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn open_metrics(&self) -> Result<MetricsLog, RunError> {
+        MetricsLog::open(&self.path)
+    }
+
+    /// Reads `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// It cannot be read. Lines that cannot be understood are counted, not refused.
+    pub fn metrics(&self) -> Result<Lines<Row>, RunError> {
+        jsonl::read(&self.path.join("metrics.jsonl"))
+    }
+
+    /// How it stands with the run.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn status(&self) -> Result<Status, RunError> {
+        Ok(Status::of(&self.journal()?.rows))
+    }
+
+    /// The run in short.
+    ///
+    /// # Errors
+    /// The journal or the metrics cannot be read.
+    pub fn summary(&self) -> Result<Summary, RunError> {
+        let (journal, metrics) = (self.journal()?.rows, self.metrics()?.rows);
+        let measured = metrics.iter().map(|row| (row.epoch, row.step));
+        let progress = journal.iter().filter_map(|entry| entry.event.progress()).chain(measured);
+        let (epoch, step) = progress.fold((0, 0), |most, at| (at.0.max(most.0), at.1.max(most.1)));
+        let evaluation = metrics.iter().rfind(|row| row.kind == RowKind::Evaluation);
+        Ok(Summary {
+            name: self.name(),
+            started: journal.first().map(|entry| entry.time),
+            status: Status::of(&journal),
+            epoch,
+            step,
+            evaluation: evaluation.map(|row| row.values.clone()).unwrap_or_default(),
+        })
+    }
+}
+
+/// The runs in `root`, in the order in which they were started. Other folders are passed over; a root that does not exist has
+/// none.
+///
+/// # Errors
+/// The folder or a file of a run cannot be read.
+pub fn list(root: &Path) -> Result<Vec<Summary>, RunError> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(RunError::io("list", root))?,
+    };
+    let mut runs = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(RunError::io("list", root))?.path();
+        if let Ok(run) = Run::open(&path) {
+            runs.push(run.summary()?);
+        }
+    }
+    runs.sort_by(|a, b| (a.started, &a.name).cmp(&(b.started, &b.name)));
+    Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_same_name_at_the_same_second_makes_another_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let now: Timestamp = "2025-01-31T14:05:02Z".parse().unwrap();
+        let names = || Run::create_at(root.path(), "a.b_c-1", now).unwrap().name();
+        assert_eq!(names(), "a.b_c-1-20250131-140502");
+        assert_eq!(names(), "a.b_c-1-20250131-140502-2");
+        assert_eq!(names(), "a.b_c-1-20250131-140502-3");
+    }
+
+    #[test]
+    fn many_at_once_all_get_their_own() {
+        let root = tempfile::tempdir().unwrap();
+        let create = || (0..20).map(|_| Run::create(root.path(), "run").unwrap().name()).collect::<Vec<_>>();
+        let names = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(create)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<BTreeSet<_>>()
+        });
+        assert_eq!(names.len(), 80);
+    }
+
+    #[test]
+    fn names_that_would_leave_the_folder_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["", ".", "..", "a/b", "../a", ".hidden", "-x", "a b", "ü"] {
+            assert!(matches!(Run::create(root.path(), name), Err(RunError::Name { .. })), "{name:?}");
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_list_is_in_the_order_of_the_starts() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(list(&root.path().join("missing")).unwrap(), []);
+        fs::create_dir(root.path().join("other")).unwrap();
+        let runs = ["z", "a", "m"].map(|name| Run::create(root.path(), name).unwrap());
+        for run in &runs {
+            run.record(Event::Started { process: crate::run::Process::current() }).unwrap();
+        }
+        let row = |kind, epoch, value| Row { kind, epoch, step: 10 * epoch, values: [("p".to_owned(), value)].into() };
+        let mut metrics = runs[0].open_metrics().unwrap();
+        metrics.write(&row(RowKind::Evaluation, 1, 0.5)).unwrap();
+        metrics.write(&row(RowKind::Step, 2, 0.1)).unwrap();
+        runs[1].record(Event::Finished { epoch: 1, step: 2 }).unwrap();
+
+        let found = list(root.path()).unwrap();
+        assert_eq!(found.iter().map(|run| &run.name[..1]).collect::<String>(), "zam");
+        let status: Vec<_> = found.iter().map(|run| run.status).collect();
+        assert_eq!(status, [Status::Running, Status::Finished, Status::Running]);
+        assert_eq!((found[0].epoch, found[0].step, found[0].evaluation["p"]), (2, 20, 0.5));
+        assert_eq!((found[1].epoch, found[1].step), (1, 2));
+        assert!(matches!(Run::open(&root.path().join("other")), Err(RunError::NotARun { .. })));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let run = Run::create(root.path(), "run").unwrap();
+        run.record(Event::Failed { error: "a \"quoted\"\nline".into() }).unwrap();
+        assert_eq!(Run::open(run.path()).unwrap(), run);
+        assert_eq!(run.status().unwrap(), Status::Failed);
+
+        run.write_experiment("name = \"run\"\n").unwrap();
+        assert_eq!(run.experiment().unwrap(), "name = \"run\"\n");
+        let manifest = crate::run::report::tests::manifest();
+        run.write_manifest(&manifest).unwrap();
+        assert_eq!(run.manifest().unwrap(), manifest);
+
+        // SHA-256 of "abc" as in FIPS 180-2, appendix B.1.
+        let hash = run.store_plugin(b"abc").unwrap();
+        assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(run.store_plugin(b"abc").unwrap(), hash);
+        assert_eq!(fs::read(run.path().join(format!("plugins/{hash}.wasm"))).unwrap(), b"abc");
+        assert_eq!(fs::read_dir(run.path().join("plugins")).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,94 @@
+//! What can go wrong with a run directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use tch::TchError;
+use thiserror::Error;
+
+/// Why a run directory could not be written or read.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A name that cannot be the name of a folder.
+    #[error("{name:?} cannot be the name of a run")]
+    #[diagnostic(help("use letters, digits, '.', '_' and '-', not beginning with '.' or '-'"))]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// The folder is none of ours.
+    #[error("{} is not a run: it has no journal.jsonl", path.display())]
+    #[diagnostic(help("`lossmith runs list` shows the runs there are"))]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no room for a file.
+    #[error("no room to write {}", path.display())]
+    #[diagnostic(help("make room on that disk; whatever was there under this name before is still there, complete"))]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused something.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} is damaged: {reason}", path.display())]
+    #[diagnostic(help("take an older one, or copy the file anew if it was copied"))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// In what way.
+        reason: String,
+    },
+    /// A tensor that a checkpoint cannot hold.
+    #[error("a checkpoint cannot hold {name:?}, a tensor of {kind:?}")]
+    TensorKind {
+        /// Its name.
+        name: String,
+        /// Its element type.
+        kind: tch::Kind,
+    },
+    /// A plot could not be drawn.
+    #[error("cannot draw {title:?}: {reason}")]
+    Plot {
+        /// Title of the plot.
+        title: String,
+        /// What the plotter said.
+        reason: String,
+    },
+    /// libtorch refused an operation.
+    #[error("reading or making tensors failed in libtorch")]
+    Torch(#[from] TchError),
+}
+
+impl RunError {
+    /// For `map_err`: `action` on `path` failed.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::NoRoom { path, source }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
+
+    /// For `map_err`: `path` has content that cannot be understood.
+    pub(super) fn damaged<E: ToString>(path: &Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |reason| Self::Damaged { path, reason: reason.to_string() }
+    }
+}

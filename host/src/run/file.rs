@@ -1,0 +1,54 @@
+//! Writing a file so that it is there whole or not at all, and naming one by its content.
+
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::RunError;
+
+/// Writes `bytes` to `path`, replacing what was there: aside in the same folder, synced, renamed, the folder synced. After
+/// an error the old file, if any, is still there and nothing is left beside it.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || {
+        // Readable as any other file of the user's; a temporary file would be private.
+        let everyone = Permissions::from_mode(0o666);
+        let mut aside = tempfile::Builder::new().prefix(".writing-").permissions(everyone).tempfile_in(folder)?;
+        aside.write_all(bytes)?;
+        aside.as_file().sync_all()?;
+        aside.persist(path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(RunError::io("write", path))
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace(&path, b"first, which is longer").unwrap();
+        replace(&path, b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing/file");
+        let error = replace(&path, b"").unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
+    }
+}

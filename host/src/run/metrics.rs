@@ -1,0 +1,128 @@
+//! `metrics.jsonl` and the TensorBoard events: what was measured.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::RunError;
+use super::jsonl::Appender;
+use super::tensorboard::EventFile;
+
+/// What was measured at one moment. It holds no time of day: two runs of one seed write the same rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What kind of measurement.
+    pub kind: RowKind,
+    /// Epochs that are complete.
+    pub epoch: u64,
+    /// Steps that are complete, over the whole run.
+    pub step: u64,
+    /// Numbers by name. JSON has no word for those that are not finite: they are the strings "NaN", "inf" and "-inf".
+    #[serde(serialize_with = "write_numbers", deserialize_with = "read_numbers")]
+    pub values: BTreeMap<String, f64>,
+}
+
+/// Kinds of measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowKind {
+    /// Of one training step.
+    Step,
+    /// Over the steps of an epoch.
+    Epoch,
+    /// Of the embeddings after an epoch.
+    Evaluation,
+}
+
+impl fmt::Display for RowKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Step => "step",
+            Self::Epoch => "epoch",
+            Self::Evaluation => "evaluation",
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Finite(f64),
+    Word(String),
+}
+
+fn write_numbers<S: Serializer>(values: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(values.iter().map(|(name, value)| {
+        (name, if value.is_finite() { Number::Finite(*value) } else { Number::Word(value.to_string()) })
+    }))
+}
+
+fn read_numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    let numbers = BTreeMap::<String, Number>::deserialize(deserializer)?;
+    let read = |number| match number {
+        Number::Finite(value) => Ok(value),
+        Number::Word(word) => word.parse().map_err(serde::de::Error::custom),
+    };
+    numbers.into_iter().map(|(name, number)| Ok((name, read(number)?))).collect()
+}
+
+/// Where a process writes its measurements.
+#[derive(Debug)]
+pub struct MetricsLog {
+    rows: Appender,
+    events: EventFile,
+}
+
+impl MetricsLog {
+    pub(super) fn open(folder: &Path) -> Result<Self, RunError> {
+        Ok(Self { rows: Appender::open(folder.join("metrics.jsonl"))?, events: EventFile::create(folder)? })
+    }
+
+    /// Appends a row to `metrics.jsonl`, and its numbers to the TensorBoard events under `KIND/NAME` (in single precision).
+    ///
+    /// # Errors
+    /// No room, or the system refuses to write.
+    pub fn write(&mut self, row: &Row) -> Result<(), RunError> {
+        self.rows.append(row)?;
+        self.events.write(row)
+    }
+
+    /// Makes sure that all rows are on the disk; the system does so by itself after a while.
+    ///
+    /// # Errors
+    /// As [`MetricsLog::write`].
+    pub fn sync(&self) -> Result<(), RunError> {
+        self.rows.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use crate::run::jsonl;
+
+    #[test]
+    fn numbers_come_back_to_the_last_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let values = [("a", 0.1), ("b", f64::NEG_INFINITY), ("c", 1e-310), ("d", f64::from(0.3_f32)), ("e", f64::MAX)];
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let row = Row { kind: RowKind::Evaluation, epoch: 3, step: 1 << 60, values };
+        MetricsLog::open(folder.path()).unwrap().write(&row).unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        assert_eq!(jsonl::read::<Row>(&path).unwrap().rows, [row]);
+    }
+
+    #[test]
+    fn a_line_is_what_is_documented() {
+        let values = BTreeMap::from([("loss".to_owned(), f64::NAN), ("rate".to_owned(), 2.5)]);
+        let row = Row { kind: RowKind::Step, epoch: 0, step: 50, values };
+        let line = r#"{"kind":"step","epoch":0,"step":50,"values":{"loss":"NaN","rate":2.5}}"#;
+        assert_eq!(serde_json::to_string(&row).unwrap(), line);
+        assert!(serde_json::from_str::<Row>(line).unwrap().values["loss"].is_nan());
+        assert!(serde_json::from_str::<Row>(&line.replace("NaN", "many")).is_err());
+    }
+}

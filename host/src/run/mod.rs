@@ -1,0 +1,40 @@
+//! The run directory: what a training leaves behind, as plain files.
+//!
+//! ```text
+//! runs/NAME-20250131-140502/
+//!   experiment.toml          the experiment with all defaults filled in
+//!   manifest.json            versions, seed, device, data, plugins: what is needed to run it again   [`Manifest`]
+//!   journal.jsonl            what happened to the run, one event a line                              [`Event`]
+//!   metrics.jsonl            what was measured, one row a line                                       [`Row`]
+//!   events.out.tfevents.*    the same for TensorBoard
+//!   plugins/SHA256.wasm      the components that ran
+//!   checkpoints/epoch-0003.safetensors, best.safetensors                                             [`Checkpoint`]
+//!   report.html              a page to look at                                                       [`report`]
+//! ```
+//!
+//! While a run goes on, files are only added or appended to. There is no lock and no database: whether a run still goes on is
+//! derived from its journal and from the process that wrote it ([`Status`]).
+
+mod checkpoint;
+mod config;
+mod directory;
+mod error;
+mod file;
+mod journal;
+mod jsonl;
+mod manifest;
+mod metrics;
+pub mod plot;
+pub mod report;
+mod status;
+mod tensorboard;
+
+pub use checkpoint::{Checkpoint, load_checkpoint};
+pub use config::RunConfig;
+pub use directory::{Run, Summary, list};
+pub use error::RunError;
+pub use journal::{Entry, Event};
+pub use jsonl::Lines;
+pub use manifest::{Manifest, PluginEntry, Versions, commit};
+pub use metrics::{MetricsLog, Row, RowKind};
+pub use status::{Process, Status};

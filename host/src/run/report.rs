@@ -1,0 +1,243 @@
+//! `report.html`: a page that shows what ran and what came out, with nothing loaded from elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::plot::{self, Axes, Series};
+use super::{Manifest, Row, RowKind, Run, RunError, Summary, file};
+
+/// Points of a curve; more of them are drawn as means of neighbours.
+const POINTS: usize = 500;
+
+const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#333}\
+table{border-collapse:collapse;margin:1rem 0}th,td{text-align:left;padding:.25rem 1rem .25rem 0;border-bottom:1px solid #ddd;\
+vertical-align:top}.n{text-align:right;font-variant-numeric:tabular-nums}code,pre{font-size:.85rem;overflow-wrap:anywhere}\
+pre{background:#f6f6f6;padding:1rem;overflow-x:auto}svg{max-width:100%;height:auto}";
+
+/// Writes `report.html` from what is in the run directory, and returns its path. It can be written again at any time.
+///
+/// # Errors
+/// A file of the run cannot be read, or there is no room.
+pub fn write(run: &Run) -> Result<PathBuf, RunError> {
+    let html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows)?;
+    let path = run.path().join("report.html");
+    file::replace(&path, html.as_bytes())?;
+    Ok(path)
+}
+
+fn page(summary: &Summary, manifest: &Manifest, experiment: &str, rows: &[Row]) -> Result<String, RunError> {
+    let name = escape(&summary.name);
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}</title>\
+         <style>{STYLE}</style></head><body>\n<h1>{name}</h1>\n"
+    );
+    html += &facts(summary, manifest);
+    html += &plugins(manifest);
+    let loss = series(rows, RowKind::Step, |name| name == "loss");
+    if !loss.is_empty() {
+        html += "<h2>Training</h2>\n";
+        html += &plot::lines(&loss, "Loss", Axes { x: "step", y: "loss" })?;
+    }
+    // The macro averages are in the table, and Recall@1 is P@1: each line is drawn once.
+    let metrics = series(rows, RowKind::Evaluation, |name| !name.starts_with("macro-") && name != "recall-at-1");
+    if !metrics.is_empty() {
+        html += "<h2>Evaluation</h2>\n";
+        html += &plot::lines(&metrics, "Metrics after each epoch", Axes { x: "epoch", y: "value (0 to 1)" })?;
+        html += &results(rows);
+    }
+    html += &format!("<h2>Experiment</h2>\n<pre>{}</pre>\n</body></html>\n", escape(experiment));
+    Ok(html)
+}
+
+fn facts(summary: &Summary, manifest: &Manifest) -> String {
+    let Manifest { versions, .. } = manifest;
+    let versions = format!(
+        "lossmith {}, libtorch {}, tch {}, wasmtime {}",
+        versions.lossmith, versions.libtorch, versions.tch, versions.wasmtime
+    );
+    let rows = [
+        ("Status", format!("{}, {} epochs, {} steps", summary.status, summary.epoch, summary.step)),
+        ("Started", manifest.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
+        ("Seed", manifest.seed.to_string()),
+        ("Device", format!("{}, {} threads", manifest.device, manifest.threads)),
+        ("Data", manifest.data.clone()),
+        ("Versions", versions),
+        ("Commit", manifest.commit.clone().unwrap_or_else(|| "none".to_owned())),
+        ("Command", manifest.command.join(" ")),
+    ];
+    let mut html = String::from("<table>\n");
+    for (name, value) in rows {
+        html += &format!("<tr><th>{name}</th><td>{}</td></tr>\n", escape(&value));
+    }
+    html + "</table>\n"
+}
+
+fn plugins(manifest: &Manifest) -> String {
+    if manifest.plugins.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from(
+        "<h2>Plugins</h2>\n<table>\n<tr><th>Slot</th><th>Role</th><th>Strategy</th><th>SHA-256</th></tr>\n",
+    );
+    for plugin in &manifest.plugins {
+        let cells = [&plugin.slot, &plugin.role, &plugin.strategy].map(|text| format!("<td>{}</td>", escape(text)));
+        html += &format!("<tr>{}<td><code>{}</code></td></tr>\n", cells.concat(), escape(&plugin.hash));
+    }
+    html + "</table>\n"
+}
+
+/// The values of the last evaluation and the best of all, by metric.
+fn results(rows: &[Row]) -> String {
+    let mut html = String::from(
+        "<table>\n<tr><th>Metric</th><th class=\"n\">Last</th><th class=\"n\">Best</th><th class=\"n\">in epoch</th></tr>\n",
+    );
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.kind == RowKind::Evaluation).collect();
+    let Some(last) = rows.last() else { return String::new() };
+    for (name, value) in &last.values {
+        let values = rows.iter().filter_map(|row| row.values.get(name).map(|value| (row.epoch, *value)));
+        let best = values.filter(|(_, value)| value.is_finite()).reduce(|a, b| if b.1 > a.1 { b } else { a });
+        let best = best.map_or_else(
+            || "<td></td><td></td>".to_owned(),
+            |(epoch, value)| format!("<td class=\"n\">{value:.4}</td><td class=\"n\">{epoch}</td>"),
+        );
+        let _ = writeln!(html, "<tr><td>{}</td><td class=\"n\">{value:.4}</td>{best}</tr>", escape(name));
+    }
+    html + "</table>\n"
+}
+
+/// One curve for each value whose name is `wanted`, over steps, or over epochs for evaluations.
+fn series(rows: &[Row], kind: RowKind, wanted: impl Fn(&str) -> bool) -> Vec<Series> {
+    let mut curves = BTreeMap::<&str, Vec<(f64, f64)>>::new();
+    for row in rows.iter().filter(|row| row.kind == kind) {
+        let x = if kind == RowKind::Step { row.step } else { row.epoch };
+        for (name, value) in row.values.iter().filter(|(name, _)| wanted(name)) {
+            curves.entry(name).or_default().push((x as f64, *value));
+        }
+    }
+    curves.into_iter().map(|(name, points)| Series { name: name.to_owned(), points: thin(&points) }).collect()
+}
+
+/// Means of neighbouring points, so that at most [`POINTS`] are left.
+fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let group = points.len().div_ceil(POINTS).max(1);
+    let mean = |group: &[(f64, f64)]| {
+        let (x, y) = group.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
+        (x / group.len() as f64, y / group.len() as f64)
+    };
+    points.chunks(group).map(mean).collect()
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use crate::run::{Event, PluginEntry, Versions};
+
+    pub(in crate::run) fn manifest() -> Manifest {
+        let plugin = |role: &str, strategy: &str, hash: &str| PluginEntry {
+            slot: format!("objective.0.{role}"),
+            role: role.into(),
+            strategy: strategy.into(),
+            hash: hash.repeat(32),
+        };
+        Manifest {
+            name: "fashion-triplet".into(),
+            started: "2025-01-31T14:05:02Z".parse().unwrap(),
+            command: ["lossmith", "train", "a <b>.toml"].map(String::from).to_vec(),
+            versions: Versions::current("2.13.0".into()),
+            seed: 17,
+            device: "cpu".into(),
+            threads: 2,
+            data: "fashion-mnist 3f2a".into(),
+            commit: None,
+            plugins: vec![plugin("loss", "triplet", "a1"), plugin("miner", "batch-hard", "b2")],
+            parent: None,
+        }
+    }
+
+    /// A run with curves as a training has them.
+    fn run(root: &std::path::Path) -> Run {
+        let run = Run::create(root, "fashion-triplet").unwrap();
+        run.record(Event::Started { process: None }).unwrap();
+        run.write_manifest(&manifest()).unwrap();
+        run.write_experiment("name = \"fashion-triplet\"\nseed = 17\n\n[data]\nname = \"<fashion-mnist>\"\n").unwrap();
+        let mut metrics = run.open_metrics().unwrap();
+        let mut write = |kind, epoch, step, values: &[(&str, f64)]| {
+            let values = values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+            metrics.write(&Row { kind, epoch, step, values }).unwrap();
+        };
+        for step in (0..6000_u64).step_by(5) {
+            let at = step as f64 / 6000.0;
+            let loss = 0.9 * (-3.0 * at).exp() + 0.08 * (step as f64 * 0.7).sin() * (1.0 - 0.5 * at);
+            write(RowKind::Step, step / 500, step, &[("loss", loss), ("rate", 1e-3)]);
+            if step % 500 == 495 {
+                let epoch = step / 500 + 1;
+                let grown = |from: f64, to: f64| to - (to - from) * (-(epoch as f64) / 3.0).exp();
+                let map = grown(0.3, 0.66);
+                let values = [
+                    ("map-at-r", map),
+                    ("macro-map-at-r", map - 0.05),
+                    ("nmi", grown(0.4, 0.72)),
+                    ("precision-at-1", grown(0.6, 0.87)),
+                    ("r-precision", map + 0.05),
+                    ("recall-at-1", grown(0.6, 0.87)),
+                    ("recall-at-2", grown(0.7, 0.92)),
+                    ("recall-at-4", grown(0.8, 0.95)),
+                    ("recall-at-8", grown(0.85, 0.97)),
+                ];
+                write(RowKind::Evaluation, epoch, step, &values);
+            }
+        }
+        run.record(Event::Finished { epoch: 12, step: 6000 }).unwrap();
+        run
+    }
+
+    #[test]
+    fn a_page_says_what_ran_and_what_came_out() {
+        let root = tempfile::tempdir().unwrap();
+        let run = run(root.path());
+        let html = std::fs::read_to_string(write(&run).unwrap()).unwrap();
+        let hash = "a1".repeat(32);
+        for text in [
+            "finished, 12 epochs, 6000 steps",
+            "17",
+            hash.as_str(),
+            "batch-hard",
+            "map-at-r",
+            "Loss",
+            "a &lt;b&gt;.toml",
+        ] {
+            assert!(html.contains(text), "{text} is missing");
+        }
+        assert!(html.contains("&lt;fashion-mnist&gt;") && !html.contains("<fashion"));
+        assert_eq!(html.matches("<svg").count(), 2);
+        // Nothing comes from elsewhere: the only address is the name space of SVG.
+        assert_eq!(html.matches("http").count(), html.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
+        assert!(!html.contains("<script") && !html.contains("src="));
+    }
+
+    #[test]
+    fn a_run_without_measurements_has_a_page() {
+        let root = tempfile::tempdir().unwrap();
+        let run = Run::create(root.path(), "empty").unwrap();
+        run.record(Event::Failed { error: "no data".into() }).unwrap();
+        run.write_manifest(&manifest()).unwrap();
+        run.write_experiment("").unwrap();
+        let html = std::fs::read_to_string(write(&run).unwrap()).unwrap();
+        assert!(html.contains("failed, 0 epochs") && !html.contains("<svg"));
+    }
+
+    #[test]
+    fn a_long_curve_is_thinned_by_means() {
+        let points: Vec<(f64, f64)> = (0..1001).map(|x| (f64::from(x), f64::from(2 * x))).collect();
+        let thinned = thin(&points);
+        assert_eq!((thinned[0], thinned.len()), ((1.0, 2.0), 334));
+        assert_eq!(thin(&points[..500]), points[..500]);
+    }
+}
