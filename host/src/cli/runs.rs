@@ -78,8 +78,8 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["run", "status", "epoch", "P@1", "R-precision", "MAP@R", "part"]);
     for summary in &summaries {
-        let part = if summary.values.keys().any(|name| name.starts_with("test/")) { "test" } else { "validation" };
-        let value = |name: &str| summary.values.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let part = if summary.evaluation.keys().any(|name| name.starts_with("test/")) { "test" } else { "validation" };
+        let value = |name: &str| summary.evaluation.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"));
         table.add_row([
             summary.name.clone(),
             summary.status.to_string(),
@@ -87,7 +87,7 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
             value("precision-at-1"),
             value("r-precision"),
             value("map-at-r"),
-            if summary.values.is_empty() { "-" } else { part }.to_owned(),
+            if summary.evaluation.is_empty() { "-" } else { part }.to_owned(),
         ]);
     }
     output::line(&table.to_string())

@@ -13,7 +13,7 @@ use super::progress::Progress;
 use crate::experiment::Source;
 use crate::plugin::Runtime;
 use crate::run::report;
-use crate::train::{End, Training};
+use crate::train::{End, Training, TrainingError};
 
 /// Train an experiment, or go on with a run that was stopped.
 #[derive(Args, Debug)]
@@ -39,7 +39,7 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
             let source = Source::read(path, &args.set)?;
             if args.print_config {
                 let experiment = source.parse()?;
-                return if json { output::json(&experiment) } else { output::line(&experiment.to_toml()) };
+                return if json { output::json(&experiment) } else { output::line(&experiment.to_toml().map_err(TrainingError::from)?) };
             }
             Training::start(&source, runtime()?, &plugins::directory())?
         }

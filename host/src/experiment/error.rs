@@ -1,5 +1,7 @@
 //! Errors of an experiment file, each with its place in the file.
 
+use std::sync::Arc;
+
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 /// What is wrong with an experiment file.
@@ -34,7 +36,7 @@ pub enum ExperimentError {
         help: Option<String>,
         /// The file, with what `--set` changed.
         #[source_code]
-        text: Box<NamedSource<String>>,
+        text: Arc<NamedSource<String>>,
         /// Where.
         #[label("{label}")]
         span: Option<SourceSpan>,

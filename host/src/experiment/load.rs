@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use miette::NamedSource;
 use toml_edit::{DocumentMut, Item};
@@ -150,7 +151,7 @@ impl Source {
             message,
             label: label.to_owned(),
             help,
-            text: Box::new(NamedSource::new(&self.name, self.text.clone()).with_language("TOML")),
+            text: Arc::new(NamedSource::new(&self.name, self.text.clone()).with_language("TOML")),
             span: span.map(Into::into),
         }
     }

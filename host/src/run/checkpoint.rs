@@ -46,19 +46,45 @@ impl Run {
         tensors: &BTreeMap<String, Tensor>,
     ) -> Result<PathBuf, RunError> {
         let path = self.checkpoint_path(epoch);
-        let tensors = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), Bytes::of(name, tensor)?)));
-        let tensors = tensors.collect::<Result<BTreeMap<_, _>, RunError>>()?;
-        let views = tensors
-            .iter()
-            .map(|(name, bytes)| Ok((*name, TensorView::new(bytes.dtype, bytes.shape.clone(), &bytes.data)?)))
-            .collect::<Result<BTreeMap<_, _>, safetensors::SafeTensorError>>()
-            .map_err(RunError::damaged(&path))?;
-        let metadata = Metadata { epoch, step, sha256: digest(epoch, step, &views) };
-        let metadata = serde_json::to_string(&metadata).map_err(RunError::damaged(&path))?;
-        let metadata = HashMap::from([(METADATA.to_owned(), metadata)]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(RunError::damaged(&path))?;
-        file::replace(&path, &bytes)?;
+        write(&path, tensors, Some((epoch, step)))?;
+        // What an epoch's checkpoint has, the one of an interruption before it had, and more.
+        let interrupted = self.interrupted_checkpoint();
+        match std::fs::remove_file(&interrupted) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(RunError::io("remove", &interrupted)(error)),
+            _ => Ok(path),
+        }
+    }
+
+    /// Writes `checkpoints/interrupted.safetensors`: the state inside an epoch. The next checkpoint of an epoch replaces it.
+    ///
+    /// # Errors
+    /// As [`Run::save_checkpoint`].
+    pub fn save_interrupted(&self, epoch: u64, step: u64, tensors: &BTreeMap<String, Tensor>) -> Result<PathBuf, RunError> {
+        let path = self.interrupted_checkpoint();
+        write(&path, tensors, Some((epoch, step)))?;
         Ok(path)
+    }
+
+    /// The checkpoint with the most steps, to go on from; none if there is none yet.
+    ///
+    /// # Errors
+    /// The system refuses to list the folder.
+    pub fn latest_checkpoint(&self) -> Result<Option<PathBuf>, RunError> {
+        let interrupted = self.interrupted_checkpoint();
+        if interrupted.is_file() {
+            return Ok(Some(interrupted));
+        }
+        Ok(self.checkpoints()?.pop_last().map(|(_, path)| path))
+    }
+
+    /// Where the best checkpoint is, if there is one yet.
+    #[must_use]
+    pub fn best_checkpoint(&self) -> PathBuf {
+        self.checkpoint_folder().join("best.safetensors")
+    }
+
+    fn interrupted_checkpoint(&self) -> PathBuf {
+        self.checkpoint_folder().join("interrupted.safetensors")
     }
 
     /// Makes `checkpoints/best.safetensors` the checkpoint of `epoch`, which stays there when that one is pruned.
@@ -66,7 +92,7 @@ impl Run {
     /// # Errors
     /// There is no checkpoint of that epoch, or no room.
     pub fn mark_best(&self, epoch: u64) -> Result<PathBuf, RunError> {
-        let (from, best) = (self.checkpoint_path(epoch), self.checkpoint_folder().join("best.safetensors"));
+        let (from, best) = (self.checkpoint_path(epoch), self.best_checkpoint());
         let aside = self.checkpoint_folder().join(".writing-best");
         let link = || {
             // Left over if a process died between the two steps.
@@ -124,6 +150,30 @@ impl Run {
     fn checkpoint_path(&self, epoch: u64) -> PathBuf {
         self.checkpoint_folder().join(format!("epoch-{epoch:04}.safetensors"))
     }
+}
+
+/// Writes tensors by name into a file of their own, as a whole or not at all.
+///
+/// # Errors
+/// No room, a place that cannot be written to, or a tensor of a type that safetensors do not have.
+pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), RunError> {
+    write(path, tensors, None)
+}
+
+fn write(path: &Path, tensors: &BTreeMap<String, Tensor>, progress: Option<(u64, u64)>) -> Result<(), RunError> {
+    let tensors = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), Bytes::of(name, tensor)?)));
+    let tensors = tensors.collect::<Result<BTreeMap<_, _>, RunError>>()?;
+    let views = tensors
+        .iter()
+        .map(|(name, bytes)| Ok((*name, TensorView::new(bytes.dtype, bytes.shape.clone(), &bytes.data)?)))
+        .collect::<Result<BTreeMap<_, _>, safetensors::SafeTensorError>>()
+        .map_err(RunError::damaged(path))?;
+    let metadata = progress.map(|(epoch, step)| {
+        let metadata = Metadata { epoch, step, sha256: digest(epoch, step, &views) };
+        Ok(HashMap::from([(METADATA.to_owned(), serde_json::to_string(&metadata)?)]))
+    });
+    let metadata = metadata.transpose().map_err(|error: serde_json::Error| RunError::damaged(path)(error))?;
+    file::replace(path, &safetensors::serialize(views, metadata).map_err(RunError::damaged(path))?)
 }
 
 /// Reads a checkpoint and compares it with its checksum.

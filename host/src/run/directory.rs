@@ -139,11 +139,17 @@ impl Run {
     /// No room, or the system refuses to write.
     pub fn store_plugin(&self, component: &[u8]) -> Result<String, RunError> {
         let hash = file::hex(&Sha256::digest(component));
-        let path = self.path.join("plugins").join(format!("{hash}.wasm"));
+        let path = self.plugin_path(&hash);
         if !path.is_file() {
             file::replace(&path, component)?;
         }
         Ok(hash)
+    }
+
+    /// Where the component with this SHA-256 is kept.
+    #[must_use]
+    pub fn plugin_path(&self, hash: &str) -> PathBuf {
+        self.path.join("plugins").join(format!("{hash}.wasm"))
     }
 
     /// Appends an event to the journal, with the time, and makes sure that it is on the disk.

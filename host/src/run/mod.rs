@@ -29,7 +29,7 @@ pub mod report;
 mod status;
 mod tensorboard;
 
-pub use checkpoint::{Checkpoint, load_checkpoint};
+pub use checkpoint::{Checkpoint, load_checkpoint, write_tensors};
 pub use config::RunConfig;
 pub use directory::{Run, Summary, list};
 pub use error::RunError;

@@ -62,7 +62,7 @@ impl Training {
         let run = Run::open(path)?;
         let mut assembly = kept(&run, runtime)?;
         let (sampler, mut optimizer) = prepare(&assembly)?;
-        let (_, newest) = run.checkpoints()?.pop_last().ok_or(TrainingError::NoCheckpoint)?;
+        let newest = run.latest_checkpoint()?.ok_or(TrainingError::NoCheckpoint)?;
         let checkpoint = run::load_checkpoint(&newest)?;
         assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
         let on_device = below(&checkpoint.tensors, "plugin/").into_iter();
@@ -225,7 +225,7 @@ impl Training {
         self.optimizer.zero_grad()?;
         outcome.total.f_backward()?;
         let factor = self.assembly.experiment.learning_rate.factor(self.step, steps, self.assembly.experiment.epochs);
-        let norm = self.optimizer.gradient_norm()?;
+        let norm = self.optimizer.clip()?;
         if self.assembly.device == Device::Cpu {
             // Free here; on another device it would wait, so there the loss is looked at once per interval.
             let value = norm.f_double_value(&[])?;
@@ -233,7 +233,7 @@ impl Training {
                 return Err(TrainingError::NotFinite { what: "the gradient's norm", value, step: self.step });
             }
         }
-        self.optimizer.step(factor, &norm)?;
+        self.optimizer.step(factor)?;
         let mut metrics = outcome.metrics;
         metrics.push(("loss".to_owned(), Metric::Tensor(outcome.total.f_detach()?)));
         metrics.push(("gradient-norm".to_owned(), Metric::Tensor(norm)));
@@ -309,7 +309,9 @@ impl Training {
         put("model/", self.assembly.model.state());
         put("optimizer/", self.optimizer.state());
         put("plugin/", self.assembly.objectives.state()?);
-        Ok(self.run.save_checkpoint(self.step / steps, self.step, &tensors)?)
+        let (epoch, inside) = (self.step / steps, self.step % steps);
+        let save = if inside == 0 { Run::save_checkpoint } else { Run::save_interrupted };
+        Ok(save(&self.run, epoch, self.step, &tensors)?)
     }
 }
 
@@ -354,7 +356,7 @@ fn record(run: &Run, assembly: &Assembly) -> Result<(), TrainingError> {
         name: experiment.name.clone(),
         started: jiff::Timestamp::now(),
         command: std::env::args().collect(),
-        versions: Versions::current(lossmith_torch_shim::version()),
+        versions: Versions::current(lossmith_torch_shim::version()?),
         seed: experiment.seed,
         device: device_name(*device),
         threads: tch::get_num_threads().unsigned_abs(),
