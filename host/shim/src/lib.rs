@@ -1,1 +1,36 @@
-//! x
+//! The libtorch calls that lossmith needs and `tch` does not have: fused optimizer steps, gradient clipping that never
+//! waits for the device, bfloat16 autocasting on every device, deterministic mode, and TorchScript modules with their buffers.
+//!
+//! This is the only crate of the workspace with `unsafe` code. A C++ exception becomes a [`TchError::Torch`].
+
+#![expect(unsafe_code, reason = "calls C++")]
+
+#[expect(unreachable_pub, reason = "the bridge's macro makes them")]
+mod bridge;
+mod context;
+mod optimizer;
+mod script;
+
+pub use context::{autocast, set_deterministic};
+pub use optimizer::{
+    AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
+};
+pub use script::{ScriptModule, ScriptTensor};
+
+use bridge::ffi;
+use tch::{TchError, Tensor};
+
+/// A tensor as C++ knows it. `tch` holds a pointer to an `at::Tensor` of its own.
+fn pointer(tensor: &Tensor) -> *const ffi::Tensor {
+    tensor.as_ptr().cast()
+}
+
+/// Takes a tensor over from C++.
+fn owned(tensor: cxx::UniquePtr<ffi::Tensor>) -> Tensor {
+    // SAFETY: the pointer comes from C++'s `new at::Tensor`, as `tch` makes its own, and nobody else has it.
+    unsafe { Tensor::from_ptr(tensor.into_raw().cast()) }
+}
+
+fn error(exception: cxx::Exception) -> TchError {
+    TchError::Torch(exception.what().to_owned())
+}

@@ -1,0 +1,74 @@
+//! The C++ side's declarations. Nothing outside this crate sees them.
+
+#[cxx::bridge(namespace = "lossmith")]
+pub(crate) mod ffi {
+    /// One parameter and what Adam keeps for it.
+    struct AdamSlot {
+        parameter: *const Tensor,
+        average: *const Tensor,
+        square: *const Tensor,
+        step: *const Tensor,
+    }
+
+    struct AdamSettings {
+        learning_rate: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        epsilon: f64,
+        decoupled: bool,
+    }
+
+    /// One parameter and its momentum (null without momentum).
+    struct SgdSlot {
+        parameter: *const Tensor,
+        momentum: *const Tensor,
+    }
+
+    struct SgdSettings {
+        learning_rate: f64,
+        momentum: f64,
+        weight_decay: f64,
+    }
+
+    struct TensorPointer {
+        tensor: *const Tensor,
+    }
+
+    /// What autocasting was for one kind of device.
+    struct Autocast {
+        cuda: bool,
+        enabled: bool,
+        dtype: i8,
+    }
+
+    struct NamedTensor {
+        name: String,
+        tensor: UniquePtr<Tensor>,
+        parameter: bool,
+    }
+
+    unsafe extern "C++" {
+        include!("lossmith-torch-shim/src/shim.h");
+
+        #[namespace = "at"]
+        type Tensor;
+        type ScriptModule;
+
+        fn fused_adam(slots: &[AdamSlot], settings: &AdamSettings) -> Result<()>;
+        fn fused_sgd(slots: &[SgdSlot], settings: &SgdSettings) -> Result<()>;
+        fn clip_gradients(parameters: &[TensorPointer], maximum: f64) -> Result<UniquePtr<Tensor>>;
+        fn clear_gradients(parameters: &[TensorPointer]) -> Result<()>;
+
+        fn enter_autocast(cuda: bool, enabled: bool) -> Result<Autocast>;
+        fn leave_autocast(before: &Autocast);
+        fn set_deterministic(on: bool);
+
+        fn load_script(path: &str, device: i32) -> Result<UniquePtr<ScriptModule>>;
+        fn tensors(self: &ScriptModule) -> Result<Vec<NamedTensor>>;
+        fn forward(self: &ScriptModule, input: &Tensor, train: bool) -> Result<UniquePtr<Tensor>>;
+    }
+}
+
+// SAFETY: the handle is a shared pointer to a module that nothing else holds; libtorch allows its use from any thread.
+unsafe impl Send for ffi::ScriptModule {}

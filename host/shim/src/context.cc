@@ -1,0 +1,39 @@
+#include "lossmith-torch-shim/src/shim.h"
+
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+
+#include "lossmith-torch-shim/src/bridge.rs.h"
+
+namespace lossmith {
+
+Autocast enter_autocast(bool cuda, bool enabled) {
+  const auto device = cuda ? at::kCUDA : at::kCPU;
+  const Autocast before{cuda, at::autocast::is_autocast_enabled(device),
+                        static_cast<int8_t>(at::autocast::get_autocast_dtype(device))};
+  at::autocast::increment_nesting();
+  at::autocast::set_autocast_dtype(device, at::kBFloat16);
+  at::autocast::set_autocast_enabled(device, enabled);
+  return before;
+}
+
+void leave_autocast(const Autocast &before) noexcept {
+  const auto device = before.cuda ? at::kCUDA : at::kCPU;
+  at::autocast::set_autocast_enabled(device, before.enabled);
+  at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(before.dtype));
+  // The cache has the weights as bfloat16: the next step must not see those of this one.
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+}
+
+void set_deterministic(bool on) noexcept {
+  auto &context = at::globalContext();
+  context.setDeterministicAlgorithms(on, /*warn_only=*/false);
+  context.setDeterministicCuDNN(on);
+  context.setDeterministicMkldnn(on);
+  // Trying out kernels by their speed makes the choice depend on the moment.
+  context.setBenchmarkCuDNN(false);
+  // Filling every new tensor is for those who read uninitialised memory.
+  context.setDeterministicFillUninitializedMemory(false);
+}
+
+}  // namespace lossmith

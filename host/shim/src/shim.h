@@ -1,0 +1,61 @@
+// What the bridge declares, in C++. src/bridge.rs has the other half; src/lib.rs the documentation.
+#pragma once
+
+#include <exception>
+#include <memory>
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include "rust/cxx.h"
+
+namespace torch::jit {
+struct Module;
+}
+
+namespace rust::behavior {
+
+// libtorch's messages without the C++ stack, which says nothing to a user.
+template <typename Try, typename Fail>
+static void trycatch(Try &&func, Fail &&fail) noexcept try {
+  func();
+} catch (const c10::Error &error) {
+  fail(error.what_without_backtrace());
+} catch (const std::exception &error) {
+  fail(error.what());
+}
+
+}  // namespace rust::behavior
+
+namespace lossmith {
+
+struct AdamSlot;
+struct AdamSettings;
+struct SgdSlot;
+struct SgdSettings;
+struct TensorPointer;
+struct Autocast;
+struct NamedTensor;
+
+void fused_adam(rust::Slice<const AdamSlot> slots, const AdamSettings &settings);
+void fused_sgd(rust::Slice<const SgdSlot> slots, const SgdSettings &settings);
+std::unique_ptr<at::Tensor> clip_gradients(rust::Slice<const TensorPointer> parameters, double maximum);
+void clear_gradients(rust::Slice<const TensorPointer> parameters);
+
+Autocast enter_autocast(bool cuda, bool enabled);
+void leave_autocast(const Autocast &before) noexcept;
+void set_deterministic(bool on) noexcept;
+
+class ScriptModule {
+ public:
+  explicit ScriptModule(std::shared_ptr<torch::jit::Module> module);
+  rust::Vec<NamedTensor> tensors() const;
+  std::unique_ptr<at::Tensor> forward(const at::Tensor &input, bool train) const;
+
+ private:
+  std::shared_ptr<torch::jit::Module> module_;
+};
+
+std::unique_ptr<ScriptModule> load_script(rust::Str path, int32_t device);
+
+}  // namespace lossmith

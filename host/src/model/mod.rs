@@ -1,0 +1,21 @@
+//! The network: a backbone from images to features, and a head from features to the embedding and its slices.
+//!
+//! All tensors have names, so that they can be saved, loaded and told apart by the optimizer. Initial weights come from the
+//! run's seed alone.
+
+mod backbone;
+mod config;
+mod convnet;
+mod error;
+mod layers;
+mod network;
+mod registry;
+mod resnet;
+mod script;
+mod state;
+
+pub use config::{Architecture, ModelConfig};
+pub use error::ModelError;
+pub use network::Model;
+pub use registry::{Group, Parameter};
+pub use state::{Difference, copy_state};
