@@ -3,7 +3,9 @@
 mod error;
 mod learning_rate;
 mod optimizer;
+mod optimizer_config;
 
 pub use error::TrainError;
 pub use learning_rate::{LearningRateConfig, Schedule};
-pub use optimizer::{Algorithm, Multipliers, Optimizer, OptimizerConfig};
+pub use optimizer::Optimizer;
+pub use optimizer_config::{Algorithm, Multipliers, OptimizerConfig};
