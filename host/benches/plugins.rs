@@ -38,7 +38,13 @@ fn main() {
     table();
 }
 
-fn compare(criterion: &mut Criterion, runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, name: &str, native: fn(&Tensor, &Tensor) -> Tensor) {
+fn compare(
+    criterion: &mut Criterion,
+    runtime: &Arc<Runtime>,
+    plugin: &Arc<Plugin>,
+    name: &str,
+    native: fn(&Tensor, &Tensor) -> Tensor,
+) {
     let mut group = criterion.benchmark_group(name);
     for (batch, dimension) in SIZES {
         let (embeddings, labels) = data(batch, dimension);
@@ -142,12 +148,23 @@ fn table() {
             let size = format!("{batch}x{dimension}");
             let times = median(name, &format!("component/{size}")).zip(median(name, &format!("native/{size}")));
             if let Some((component, native)) = times {
-                println!("{name:<18} {size:>9} {:>14.1} {:>14.1} {:>7.3}", component / 1e3, native / 1e3, component / native);
+                println!(
+                    "{name:<18} {size:>9} {:>14.1} {:>14.1} {:>7.3}",
+                    component / 1e3,
+                    native / 1e3,
+                    component / native
+                );
             }
         }
     }
-    if let Some((triplets, matrix)) = median("triplet", "component/1024x128").zip(median("triplet", "native/1024x128")) {
-        println!("\nall triplets at 1024x128: {:.1} ms, {:.2} times its distance matrix ({:.1} ms)", triplets / 1e6, triplets / matrix, matrix / 1e6);
+    if let Some((triplets, matrix)) = median("triplet", "component/1024x128").zip(median("triplet", "native/1024x128"))
+    {
+        println!(
+            "\nall triplets at 1024x128: {:.1} ms, {:.2} times its distance matrix ({:.1} ms)",
+            triplets / 1e6,
+            triplets / matrix,
+            matrix / 1e6
+        );
     }
     for (name, what) in [
         ("componentize-and-compile", "loading a core module: componentize, compile, describe"),

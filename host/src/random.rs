@@ -46,8 +46,14 @@ mod tests {
 
     #[test]
     fn each_argument_changes_the_stream() {
-        let mut first = [(0, Purpose::Sampler, 0, 0), (1, Purpose::Sampler, 0, 0), (0, Purpose::Split, 0, 0), (0, Purpose::Sampler, 1, 0), (0, Purpose::Sampler, 0, 1)]
-            .map(|(seed, purpose, a, b)| generator(seed, purpose, a, b).next_u64());
+        let mut first = [
+            (0, Purpose::Sampler, 0, 0),
+            (1, Purpose::Sampler, 0, 0),
+            (0, Purpose::Split, 0, 0),
+            (0, Purpose::Sampler, 1, 0),
+            (0, Purpose::Sampler, 0, 1),
+        ]
+        .map(|(seed, purpose, a, b)| generator(seed, purpose, a, b).next_u64());
         first.sort_unstable();
         assert!(first.windows(2).all(|pair| pair[0] != pair[1]));
     }

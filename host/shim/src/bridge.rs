@@ -63,6 +63,7 @@ pub(crate) mod ffi {
         fn enter_autocast(cuda: bool, enabled: bool) -> Result<Autocast>;
         fn leave_autocast(before: &Autocast);
         fn set_deterministic(on: bool);
+        fn version() -> Result<String>;
 
         fn load_script(path: &str, device: i32) -> Result<UniquePtr<ScriptModule>>;
         fn tensors(self: &ScriptModule) -> Result<Vec<NamedTensor>>;

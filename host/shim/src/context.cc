@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
+#include <torch/headeronly/version.h>
 
 #include "lossmith-torch-shim/src/bridge.rs.h"
 
@@ -25,9 +26,12 @@ void leave_autocast(const Autocast &before) noexcept {
   if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
 }
 
+rust::String version() { return TORCH_VERSION; }
+
 void set_deterministic(bool on) noexcept {
   auto &context = at::globalContext();
-  context.setDeterministicAlgorithms(on, /*warn_only=*/false);
+  // A warning only: some kernels on CUDA, such as the running sum of floats, have no deterministic form.
+  context.setDeterministicAlgorithms(on, /*warn_only=*/true);
   context.setDeterministicCuDNN(on);
   context.setDeterministicMkldnn(on);
   // Trying out kernels by their speed makes the choice depend on the moment.

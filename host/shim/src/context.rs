@@ -36,6 +36,14 @@ pub fn set_deterministic(on: bool) {
     ffi::set_deterministic(on);
 }
 
+/// The version of libtorch, as `2.13.0`.
+///
+/// # Errors
+/// If it is not text.
+pub fn version() -> Result<String, TchError> {
+    ffi::version().map_err(error)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]

@@ -11,7 +11,7 @@ mod context;
 mod optimizer;
 mod script;
 
-pub use context::{autocast, set_deterministic};
+pub use context::{autocast, set_deterministic, version};
 pub use optimizer::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
 };

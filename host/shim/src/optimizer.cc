@@ -1,5 +1,6 @@
 #include "lossmith-torch-shim/src/shim.h"
 
+#include <cmath>
 #include <vector>
 
 #include <ATen/TensorOperators.h>
@@ -113,8 +114,10 @@ std::unique_ptr<at::Tensor> clip_gradients(rust::Slice<const TensorPointer> para
   }
   if (gradients.empty()) return std::make_unique<at::Tensor>(at::zeros({}));
   auto norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients)));
-  // The 1e-6 is PyTorch's clip_grad_norm_. A coefficient of 1 multiplies too: asking would wait for the device.
-  at::_foreach_mul_(gradients, (maximum / (norm + 1e-6)).clamp_max(1));
+  if (std::isfinite(maximum)) {
+    // The 1e-6 is PyTorch's clip_grad_norm_. A coefficient of 1 multiplies too: asking would wait for the device.
+    at::_foreach_mul_(gradients, (maximum / (norm + 1e-6)).clamp_max(1));
+  }
   return std::make_unique<at::Tensor>(std::move(norm));
 }
 

@@ -89,7 +89,8 @@ pub fn fused_sgd<'a>(slots: impl IntoIterator<Item = SgdSlot<'a>>, settings: Sgd
     ffi::fused_sgd(&slots, &ffi::SgdSettings { learning_rate, momentum, weight_decay }).map_err(error)
 }
 
-/// Scales the gradients so that their global L2 norm is at most `maximum`, without waiting for the device.
+/// Scales the gradients so that their global L2 norm is at most `maximum`, without waiting for the device. An infinite
+/// maximum only measures.
 ///
 /// Returns the norm before: a scalar on the gradients' device, 0 on the CPU if no parameter has a gradient.
 ///

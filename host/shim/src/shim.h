@@ -45,6 +45,7 @@ void clear_gradients(rust::Slice<const TensorPointer> parameters);
 Autocast enter_autocast(bool cuda, bool enabled);
 void leave_autocast(const Autocast &before) noexcept;
 void set_deterministic(bool on) noexcept;
+rust::String version();
 
 class ScriptModule {
  public:

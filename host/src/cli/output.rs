@@ -10,7 +10,9 @@ use super::error::CliError;
 /// Prints a line. A closed pipe is no error: whoever read has enough.
 pub(super) fn line(text: &str) -> Result<(), CliError> {
     match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::file(Path::new("standard output"), error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::file(Path::new("standard output"), error))
+        }
         _ => Ok(()),
     }
 }

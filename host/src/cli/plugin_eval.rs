@@ -122,7 +122,8 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
         Role::Miner => {
             let parts = slot.mine(input, &progress)?;
             let parts = parts.parts().iter().map(|part| Vec::<i64>::try_from(part));
-            outcome.indices = Some(parts.collect::<Result<_, _>>().map_err(|error| CliError::input("indices", &error))?);
+            outcome.indices =
+                Some(parts.collect::<Result<_, _>>().map_err(|error| CliError::input("indices", &error))?);
             None
         }
         Role::Transfer => {
@@ -137,7 +138,8 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
         }
         Role::Balance => {
             return Err(CliError::Usage(
-                "a balance weighs the pair losses of a transfer: evaluate the transfer with `balance` in the input".into(),
+                "a balance weighs the pair losses of a transfer: evaluate the transfer with `balance` in the input"
+                    .into(),
             ));
         }
         Role::Schedule => {
@@ -192,9 +194,12 @@ fn input(case: &Case, float: Kind) -> Result<Input, CliError> {
         let columns = rows.first().map_or(0, Vec::len);
         if rows.len() != case.labels.len() || rows.iter().any(|row| row.len() != columns) {
             let wanted = case.labels.len();
-            return Err(CliError::Usage(format!("`{name}` must be {wanted} rows of one length, as there are {wanted} labels")));
+            return Err(CliError::Usage(format!(
+                "`{name}` must be {wanted} rows of one length, as there are {wanted} labels"
+            )));
         }
-        tensor(&rows.concat(), &[rows.len() as i64, columns as i64], float).map_err(|error| CliError::input(name, &error))
+        tensor(&rows.concat(), &[rows.len() as i64, columns as i64], float)
+            .map_err(|error| CliError::input(name, &error))
     };
     let embeddings = matrix("embeddings", &case.embeddings)?
         .f_requires_grad_(true)

@@ -94,7 +94,9 @@ pub(super) fn build(args: &BuildArgs, json: bool) -> Result<(), CliError> {
     let runtime = Runtime::new().map_err(CliError::engine)?;
     let plugin = Plugin::load(&runtime, &built.component, &Arc::new(Limits::default()))?;
     if json {
-        return output::json(&serde_json::json!({ "name": built.name, "component": built.component, "hash": plugin.hash }));
+        return output::json(
+            &serde_json::json!({ "name": built.name, "component": built.component, "hash": plugin.hash }),
+        );
     }
     output::line(&format!("{}: {}", built.component.display(), summary(&plugin)))
 }
@@ -106,7 +108,8 @@ pub(super) fn offered() -> Vec<(String, String)> {
     let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "wasm")).collect();
     files.sort();
     let limits = Arc::new(Limits::default());
-    let offer = |path: &PathBuf| Plugin::load(&runtime, path, &limits).map_or_else(|error| error.to_string(), |p| summary(&p));
+    let offer =
+        |path: &PathBuf| Plugin::load(&runtime, path, &limits).map_or_else(|error| error.to_string(), |p| summary(&p));
     files.iter().map(|path| (stem(path), offer(path))).collect()
 }
 

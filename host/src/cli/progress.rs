@@ -67,7 +67,9 @@ impl Progress {
             Event::Epoch { epoch, loss, seconds, values, best } => {
                 let digits = self.epochs.to_string().len();
                 let mut line = format!("epoch {epoch:>digits$}/{}  loss {loss:.4}", self.epochs);
-                for (name, value) in values.iter().filter(|(name, _)| SHOWN.iter().any(|shown| name.ends_with(&format!("/{shown}")))) {
+                for (name, value) in
+                    values.iter().filter(|(name, _)| SHOWN.iter().any(|shown| name.ends_with(&format!("/{shown}"))))
+                {
                     line += &format!("  {} {value:.4}", name.strip_prefix("validation/").unwrap_or(name));
                 }
                 line += &format!("  {seconds:.1} s");
@@ -121,7 +123,10 @@ impl Progress {
             self.last_line = Instant::now();
             let left = (self.steps - step) as f64 / step.max(1) as f64 * self.epoch_begun.elapsed().as_secs_f64();
             let of = (epoch + 1, self.epochs, step, self.steps);
-            self.print(&format!("epoch {}/{}  step {}/{}  {loss}{rate:.0} images/s  {left:.0} s left", of.0, of.1, of.2, of.3));
+            self.print(&format!(
+                "epoch {}/{}  step {}/{}  {loss}{rate:.0} images/s  {left:.0} s left",
+                of.0, of.1, of.2, of.3
+            ));
         }
     }
 

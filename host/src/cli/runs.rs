@@ -79,7 +79,9 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
     table.load_preset(presets::NOTHING).set_header(["run", "status", "epoch", "P@1", "R-precision", "MAP@R", "part"]);
     for summary in &summaries {
         let part = if summary.evaluation.keys().any(|name| name.starts_with("test/")) { "test" } else { "validation" };
-        let value = |name: &str| summary.evaluation.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let value = |name: &str| {
+            summary.evaluation.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"))
+        };
         table.add_row([
             summary.name.clone(),
             summary.status.to_string(),
@@ -106,13 +108,20 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
     output::line(&format!("seed      {} on {} with {} threads", manifest.seed, manifest.device, manifest.threads))?;
     output::line(&format!("commit    {}", manifest.commit.as_deref().unwrap_or("none")))?;
     for plugin in &manifest.plugins {
-        output::line(&format!("{:<18} {} ({})", plugin.slot, plugin.strategy, plugin.hash.get(..12).unwrap_or_default()))?;
+        output::line(&format!(
+            "{:<18} {} ({})",
+            plugin.slot,
+            plugin.strategy,
+            plugin.hash.get(..12).unwrap_or_default()
+        ))?;
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["epoch", "part", "P@1", "R-precision", "MAP@R", "NMI"]);
     for row in evaluations {
         for part in ["validation", "test"] {
-            let value = |name: &str| row.values.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"));
+            let value = |name: &str| {
+                row.values.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"))
+            };
             if value("precision-at-1") != "-" {
                 let cells = [value("precision-at-1"), value("r-precision"), value("map-at-r"), value("nmi")];
                 table.add_row([row.epoch.to_string(), part.to_owned()].into_iter().chain(cells));
@@ -152,7 +161,11 @@ pub(super) fn embed(args: &EmbedArgs, json: bool) -> Result<(), CliError> {
     if json {
         return output::json(&json!({ "output": args.output, "part": part, "shape": shape }));
     }
-    output::line(&format!("{} embeddings of the {part} part ({shape:?}) are in {}", shape.first().unwrap_or(&0), args.output.display()))
+    output::line(&format!(
+        "{} embeddings of the {part} part ({shape:?}) are in {}",
+        shape.first().unwrap_or(&0),
+        args.output.display()
+    ))
 }
 
 fn open(which: &Which) -> Result<(Trained, PartName), CliError> {

@@ -39,7 +39,11 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
             let source = Source::read(path, &args.set)?;
             if args.print_config {
                 let experiment = source.parse()?;
-                return if json { output::json(&experiment) } else { output::line(&experiment.to_toml().map_err(TrainingError::from)?) };
+                return if json {
+                    output::json(&experiment)
+                } else {
+                    output::line(&experiment.to_toml().map_err(TrainingError::from)?)
+                };
             }
             Training::start(&source, runtime()?, &plugins::directory())?
         }

@@ -27,11 +27,9 @@ fn walk(root: &Schema, schema: &Schema, value: &Value, path: &str) -> Option<Unk
             let Some(properties) = schema.get("properties").and_then(Schema::as_object) else { return None };
             table.iter().find_map(|(key, value)| match properties.get(key) {
                 Some(schema) => walk(root, schema, value, &below(key)),
-                None => Some(UnknownKey {
-                    path: below(key),
-                    key: key.clone(),
-                    known: properties.keys().cloned().collect(),
-                }),
+                None => {
+                    Some(UnknownKey { path: below(key), key: key.clone(), known: properties.keys().cloned().collect() })
+                }
             })
         }
         Value::Array(values) => {
@@ -48,5 +46,7 @@ fn resolve<'a>(root: &'a Schema, schema: &'a Schema) -> &'a Schema {
         return root.get("$defs").and_then(|definitions| definitions.get(name)).unwrap_or(schema);
     }
     let choices = schema.get("anyOf").and_then(Schema::as_array);
-    choices.and_then(|choices| choices.iter().find(|choice| choice.get("$ref").is_some())).map_or(schema, |choice| resolve(root, choice))
+    choices
+        .and_then(|choices| choices.iter().find(|choice| choice.get("$ref").is_some()))
+        .map_or(schema, |choice| resolve(root, choice))
 }

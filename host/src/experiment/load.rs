@@ -40,7 +40,8 @@ impl Source {
     /// When the file cannot be read or an argument has no place in it.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self, ExperimentError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let source = Self { name: shown, text, directory };
         if sets.is_empty() { Ok(source) } else { source.set(sets) }
@@ -51,8 +52,9 @@ impl Source {
             self.text.parse().map_err(|error: toml_edit::TomlError| self.syntax(error.message(), error.span()))?;
         for text in sets {
             let wrong = |message: String| ExperimentError::Set { text: text.clone(), message };
-            let (path, value) =
-                text.split_once('=').ok_or_else(|| wrong("expected key.path=value, for instance model.width=64".into()))?;
+            let (path, value) = text
+                .split_once('=')
+                .ok_or_else(|| wrong("expected key.path=value, for instance model.width=64".into()))?;
             let value = value.trim();
             // What is no TOML value is meant as text: --set name=second.
             let value = value.parse::<toml_edit::Value>().unwrap_or_else(|_| value.into());
@@ -67,13 +69,20 @@ impl Source {
     /// # Errors
     /// When the text is not TOML, has an unknown key, or a value of another type.
     pub fn parse(&self) -> Result<Experiment, ExperimentError> {
-        let value: toml::Table = toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
+        let value: toml::Table =
+            toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
         if let Some(unknown) = keys::unknown(&schema(), &toml::Value::Table(value)) {
             let help = match nearest(&unknown.key, &unknown.known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known here: {}", unknown.known.join(", ")),
             };
-            return Err(self.at(&unknown.path, Part::Key, format!("unknown key `{}`", unknown.path), "not a key", Some(help)));
+            return Err(self.at(
+                &unknown.path,
+                Part::Key,
+                format!("unknown key `{}`", unknown.path),
+                "not a key",
+                Some(help),
+            ));
         }
         let mut experiment: Experiment =
             toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
@@ -94,12 +103,18 @@ impl Source {
             let ObjectiveConfig { weight: _, loss, transfer, balance, miner, schedule } = objective;
             [loss, transfer, balance, miner, schedule].into_iter().flatten()
         });
-        objectives.chain(fusion).map(|strategy| &mut strategy.plugin).filter(|plugin| !is_bare(plugin)).for_each(anchor);
+        objectives
+            .chain(fusion)
+            .map(|strategy| &mut strategy.plugin)
+            .filter(|plugin| !is_bare(plugin))
+            .for_each(anchor);
     }
 
     fn check(&self, experiment: &Experiment) -> Result<(), ExperimentError> {
         let wrong = |path: &str, message: String| Err(self.wrong_value(path, message, None));
-        if experiment.name.is_empty() || !experiment.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+        if experiment.name.is_empty()
+            || !experiment.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        {
             return wrong("name", "the name must be letters, digits, `-`, `_` or `.`: it names a folder".into());
         }
         if experiment.epochs == 0 {
@@ -117,7 +132,10 @@ impl Source {
                 return wrong(&path, "an objective has either a `loss` or a `transfer`".into());
             }
             if objective.balance.is_some() && objective.transfer.is_none() {
-                return wrong(&format!("{path}.balance"), "a balance weighs the pair losses of a `transfer`; there is none here".into());
+                return wrong(
+                    &format!("{path}.balance"),
+                    "a balance weighs the pair losses of a `transfer`; there is none here".into(),
+                );
             }
             if !objective.weight.is_finite() {
                 return wrong(&format!("{path}.weight"), "the weight must be a finite number".into());

@@ -82,7 +82,8 @@ fn in_value<'a>(value: &'a Value, step: &str) -> Option<Entry<'a>> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "epochs = 3\n\n[[objective]]\nweight = 1.0\nloss = { plugin = \"losses\", params = { margin = -1 } }\n";
+    const TEXT: &str =
+        "epochs = 3\n\n[[objective]]\nweight = 1.0\nloss = { plugin = \"losses\", params = { margin = -1 } }\n";
 
     fn at(path: &str, part: Part) -> Option<&'static str> {
         find(TEXT, path, part).and_then(|span| TEXT.get(span))

@@ -47,7 +47,14 @@ pub struct Bound {
 impl<'a> Loader<'a> {
     /// A loader for the strategies of one experiment.
     #[must_use]
-    pub fn new(runtime: Arc<Runtime>, source: &'a Source, place: Places<'a>, device: Device, seed: u64, limits: Limits) -> Self {
+    pub fn new(
+        runtime: Arc<Runtime>,
+        source: &'a Source,
+        place: Places<'a>,
+        device: Device,
+        seed: u64,
+        limits: Limits,
+    ) -> Self {
         let (plugins, bound) = (BTreeMap::new(), Vec::new());
         Self { runtime, source, place, device, seed, limits: Arc::new(limits), plugins, bound }
     }
@@ -107,7 +114,8 @@ impl<'a> Loader<'a> {
             return error.into();
         }
         let message = format!("there is no plugin at {}", path.display());
-        let help = "`lossmith plugin build DIR` makes a component from a Rust crate; `make plugins` makes the standard ones";
+        let help =
+            "`lossmith plugin build DIR` makes a component from a Rust crate; `make plugins` makes the standard ones";
         self.source.wrong_value(&format!("{place}.plugin"), message, Some(help.into())).into()
     }
 

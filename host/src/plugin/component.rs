@@ -10,6 +10,7 @@ use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 use wit_component::ComponentEncoder;
 
+use super::Params;
 use super::bindings::exports::lossmith::plugin::{balance, describe, fusion, loss, miner, schedule, transfer};
 use super::description::{Role, Strategy};
 use super::engine::Runtime;
@@ -17,7 +18,6 @@ use super::error::{Cause, Phase, PluginError};
 use super::host::Host;
 use super::limits::Limits;
 use super::slot;
-use super::Params;
 
 /// Versions of the contract that this host speaks.
 const SPOKEN: &str = "0.1";
@@ -111,9 +111,15 @@ impl Plugin {
     ///
     /// # Errors
     /// As [`Plugin::load`].
-    pub fn from_bytes(runtime: &Runtime, name: &str, bytes: Vec<u8>, limits: &Arc<Limits>) -> Result<Arc<Self>, PluginError> {
+    pub fn from_bytes(
+        runtime: &Runtime,
+        name: &str,
+        bytes: Vec<u8>,
+        limits: &Arc<Limits>,
+    ) -> Result<Arc<Self>, PluginError> {
         let hash = hex(&Sha256::digest(&bytes));
-        let error = |phase, cause| PluginError { plugin: name.to_owned(), hash: hash.clone(), phase, cause: Box::new(cause) };
+        let error =
+            |phase, cause| PluginError { plugin: name.to_owned(), hash: hash.clone(), phase, cause: Box::new(cause) };
         let component = componentize(&bytes).map_err(|cause| error(Phase::Load, cause))?;
         let contract = check_names(&component).map_err(|cause| error(Phase::Load, cause))?;
         let compiled = Component::from_binary(&runtime.engine, &component)
@@ -233,13 +239,18 @@ fn ours(name: &str) -> Result<Option<&str>, Cause> {
 }
 
 /// Asks a throw-away instance for its strategies.
-fn strategies(runtime: &Runtime, pre: &InstancePre<Host>, limits: &Arc<Limits>) -> Result<Vec<Strategy>, (Phase, Cause)> {
+fn strategies(
+    runtime: &Runtime,
+    pre: &InstancePre<Host>,
+    limits: &Arc<Limits>,
+) -> Result<Vec<Strategy>, (Phase, Cause)> {
     let host = Host::new(Arc::clone(limits), Device::Cpu, Kind::Float, 0, 0, Arc::new(Params::default()));
     let mut store = Store::new(&runtime.engine, host);
     slot::arm(&mut store);
     let indices =
         describe::GuestIndices::new(pre).map_err(|fault| (Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
-    let instance = pre.instantiate(&mut store).map_err(|fault| (Phase::Instantiate, slot::cause(&mut store, &fault)))?;
+    let instance =
+        pre.instantiate(&mut store).map_err(|fault| (Phase::Instantiate, slot::cause(&mut store, &fault)))?;
     let described = indices
         .load(&mut store, &instance)
         .and_then(|guest| guest.call_strategies(&mut store))
@@ -257,7 +268,10 @@ mod tests {
         assert!(matches!(ours("lossmith:plugin/loss@0.1.7"), Ok(Some("loss"))));
         assert!(matches!(ours("wasi:clocks/wall-clock@0.2.0"), Ok(None)));
         for other in ["0.2.0", "0.10.0", "1.0.0", "0.1.0-rc"] {
-            assert!(matches!(ours(&format!("lossmith:plugin/loss@{other}")), Err(Cause::OtherVersion { .. })), "{other}");
+            assert!(
+                matches!(ours(&format!("lossmith:plugin/loss@{other}")), Err(Cause::OtherVersion { .. })),
+                "{other}"
+            );
         }
     }
 }

@@ -206,8 +206,9 @@ impl wit::HostBatch for Host {
 
     fn slices(&mut self, _: Resource<Input>) -> Result<Vec<Resource<Tensor>>> {
         let embeddings = self.input.embeddings()?;
-        let slices =
-            embeddings.f_chunk(self.input.slice_count, 1).map_err(|error| fault("batch.slices", &[embeddings], &error))?;
+        let slices = embeddings
+            .f_chunk(self.input.slice_count, 1)
+            .map_err(|error| fault("batch.slices", &[embeddings], &error))?;
         slices.into_iter().map(|slice| self.push("batch.slices", slice)).collect()
     }
 
@@ -388,7 +389,11 @@ impl Host {
         self.pair_losses.get(pairs.rep()).map_err(|stale| stale_handle(operation, stale))
     }
 
-    fn index_vectors<const N: usize>(&self, operation: &'static str, handles: [&Resource<Tensor>; N]) -> Result<[Tensor; N]> {
+    fn index_vectors<const N: usize>(
+        &self,
+        operation: &'static str,
+        handles: [&Resource<Tensor>; N],
+    ) -> Result<[Tensor; N]> {
         let vectors = handles.map(|handle| {
             let tensor = self.tensor(operation, handle)?;
             if tensor.dim() == 1 && tensor.kind() == Kind::Int64 {

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::bindings::exports::lossmith::plugin::describe as wit;
 
 /// What a strategy does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Embeddings and labels in, scalar out.
@@ -175,8 +177,10 @@ impl Range {
 
 impl fmt::Display for Range {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let low = self.minimum.map(|v| format!("at least {v}")).or(self.exclusive_minimum.map(|v| format!("above {v}")));
-        let high = self.maximum.map(|v| format!("at most {v}")).or(self.exclusive_maximum.map(|v| format!("below {v}")));
+        let low =
+            self.minimum.map(|v| format!("at least {v}")).or(self.exclusive_minimum.map(|v| format!("above {v}")));
+        let high =
+            self.maximum.map(|v| format!("at most {v}")).or(self.exclusive_maximum.map(|v| format!("below {v}")));
         match (low, high) {
             (Some(low), Some(high)) => write!(out, "{low} and {high}"),
             (Some(one), None) | (None, Some(one)) => out.write_str(&one),

@@ -58,7 +58,14 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(limits: Arc<Limits>, device: Device, float: Kind, seed: u64, slot: u64, params: Arc<Params>) -> Self {
+    pub(super) fn new(
+        limits: Arc<Limits>,
+        device: Device,
+        float: Kind,
+        seed: u64,
+        slot: u64,
+        params: Arc<Params>,
+    ) -> Self {
         Self {
             memory: MemoryLimit { limit: limits.memory_bytes, refused: None },
             limits,
@@ -146,7 +153,11 @@ impl Host {
         self.tensor_bytes += bytes;
         over("tensor-bytes", self.limits.tensor_bytes, self.tensor_bytes)?;
         let handle = self.tensors.push(Held { tensor, elements, bytes });
-        Ok(Resource::new_own(handle.ok_or(HostFault::Limit { limit: "handles", value: u64::from(u32::MAX), wanted: None })?))
+        Ok(Resource::new_own(handle.ok_or(HostFault::Limit {
+            limit: "handles",
+            value: u64::from(u32::MAX),
+            wanted: None,
+        })?))
     }
 
     /// A tensor that the plugin names.

@@ -26,7 +26,12 @@ impl wit::Host for Host {
     fn integers(&mut self, shape: Vec<i64>, low: i64, high: i64) -> Result<Resource<Tensor>> {
         if high <= low {
             let message = format!("no integer from {low} to below {high}");
-            return Err(HostFault::Operation { operation: "random.integers", shapes: format!("shape {shape:?}"), message }.into());
+            return Err(HostFault::Operation {
+                operation: "random.integers",
+                shapes: format!("shape {shape:?}"),
+                message,
+            }
+            .into());
         }
         let span = high.abs_diff(low);
         self.draw("random.integers", &shape, Kind::Int64, |random| {

@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 use wasmtime::component::{Instance, Resource};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
+use super::Params;
 use super::component::Plugin;
 use super::context::{Input, PairLosses, Progress, Tuples};
 use super::description::Role;
@@ -20,7 +21,6 @@ use super::host::{Host, HostFault, dtype_name};
 use super::limits::Limits;
 use super::report::{Report, printable};
 use super::state::State;
-use super::Params;
 
 /// Where and how a slot computes.
 #[derive(Clone, Debug)]
@@ -349,9 +349,20 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
 /// The innermost place that is the plugin author's own code.
 fn place(backtrace: &WasmBacktrace) -> Option<Place> {
     let foreign = |name: &str, file: &str| {
-        ["core::", "std::", "alloc::", "__", "rust_", "lossmith_sdk::", "wit_bindgen", "<lossmith_sdk", "<core", "<alloc"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        [
+            "core::",
+            "std::",
+            "alloc::",
+            "__",
+            "rust_",
+            "lossmith_sdk::",
+            "wit_bindgen",
+            "<lossmith_sdk",
+            "<core",
+            "<alloc",
+        ]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
             || ["/rustc/", "/library/", "/.cargo/registry/", "/sdk/src/"].iter().any(|part| file.contains(part))
     };
     let mut outermost = None;

@@ -106,7 +106,9 @@ impl wit::Host for Host {
         let value = self.tensor(NAME, &value)?;
         if let Some(old) = self.state.new_buffers.get(&name).or_else(|| self.state.buffers.get(&name)) {
             if old.size() != value.size() || old.kind() != value.kind() {
-                return Err(wrong(NAME, &[old, &value], format!("the buffer `{name}` has another shape or dtype")).into());
+                return Err(
+                    wrong(NAME, &[old, &value], format!("the buffer `{name}` has another shape or dtype")).into()
+                );
             }
         } else {
             self.state_room(&value)?;

@@ -377,7 +377,9 @@ impl HostTensor for Host {
 
     fn index_select(&mut self, x: Handle, dim: i64, index: Handle) -> Result<Handle> {
         let length = self.held("index-select", &index)?.elements;
-        self.room(self.held("index-select", &x)?.elements.saturating_mul(length) / self.size("index-select", &x, dim)?.max(1))?;
+        self.room(
+            self.held("index-select", &x)?.elements.saturating_mul(length) / self.size("index-select", &x, dim)?.max(1),
+        )?;
         self.indexed("index-select", &x, &index, |x, index| x.f_index_select(dim, index))
     }
 
@@ -448,7 +450,12 @@ impl Host {
         self.push(operation, tensor)
     }
 
-    fn from_list<T: tch::kind::Element + Copy>(&mut self, operation: &'static str, data: &[T], shape: &[i64]) -> Result<Handle> {
+    fn from_list<T: tch::kind::Element + Copy>(
+        &mut self,
+        operation: &'static str,
+        data: &[T],
+        shape: &[i64],
+    ) -> Result<Handle> {
         self.list(data.len() as u64)?;
         if self.room_for(operation, shape)? != data.len() as u64 {
             let message = format!("{} values do not fill the shape", data.len());
@@ -456,10 +463,17 @@ impl Host {
         }
         let device = self.device;
         let kind = if T::KIND == Kind::Int64 { Kind::Int64 } else { self.float };
-        self.create(operation, shape, |shape| Tensor::f_from_slice(data)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device))
+        self.create(operation, shape, |shape| {
+            Tensor::f_from_slice(data)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device)
+        })
     }
 
-    fn to_list<T: tch::kind::Element + Copy + Default>(&mut self, operation: &'static str, x: &Handle, kind: Kind) -> Result<Vec<T>> {
+    fn to_list<T: tch::kind::Element + Copy + Default>(
+        &mut self,
+        operation: &'static str,
+        x: &Handle,
+        kind: Kind,
+    ) -> Result<Vec<T>> {
         let x = self.held(operation, x)?;
         self.list(x.elements)?;
         let elements = x.elements;
@@ -487,7 +501,11 @@ impl Host {
         let sizes = x.size();
         let index = if dim < 0 { dim + sizes.len() as i64 } else { dim };
         let size = usize::try_from(index).ok().and_then(|index| sizes.get(index));
-        let missing = || HostFault::Operation { operation, shapes: describe(&[x]), message: format!("there is no dimension {dim}") };
+        let missing = || HostFault::Operation {
+            operation,
+            shapes: describe(&[x]),
+            message: format!("there is no dimension {dim}"),
+        };
         Ok(size.ok_or_else(missing)?.unsigned_abs())
     }
 
@@ -503,7 +521,8 @@ impl Host {
         let (a, b) = (self.held(operation, a)?, self.held(operation, b)?);
         let (left, right) = (a.tensor.size(), b.tensor.size());
         let inner = left.last().map_or(1, |size| size.unsigned_abs()).max(1);
-        let batches = |shape: &[i64]| shape.iter().rev().skip(2).map(|size| size.unsigned_abs()).product::<u64>().max(1);
+        let batches =
+            |shape: &[i64]| shape.iter().rev().skip(2).map(|size| size.unsigned_abs()).product::<u64>().max(1);
         let repeat = if batches(&right) > batches(&left) { batches(&right) } else { 1 };
         let result = (a.elements / inner).saturating_mul(columns(&right).unsigned_abs()).saturating_mul(repeat);
         self.room(result)?;
@@ -536,7 +555,8 @@ impl Host {
     ) -> Result<Handle> {
         let (x, index) = (self.held(operation, x)?, self.held(operation, index)?);
         let elements = x.elements + index.elements;
-        let result = run(&x.tensor, &index.tensor).map_err(|error| fault(operation, &[&x.tensor, &index.tensor], &error))?;
+        let result =
+            run(&x.tensor, &index.tensor).map_err(|error| fault(operation, &[&x.tensor, &index.tensor], &error))?;
         self.charge(elements)?;
         self.push(operation, result)
     }

@@ -50,7 +50,9 @@ impl Run {
         // What an epoch's checkpoint has, the one of an interruption before it had, and more.
         let interrupted = self.interrupted_checkpoint();
         match std::fs::remove_file(&interrupted) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(RunError::io("remove", &interrupted)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RunError::io("remove", &interrupted)(error))
+            }
             _ => Ok(path),
         }
     }
@@ -59,7 +61,12 @@ impl Run {
     ///
     /// # Errors
     /// As [`Run::save_checkpoint`].
-    pub fn save_interrupted(&self, epoch: u64, step: u64, tensors: &BTreeMap<String, Tensor>) -> Result<PathBuf, RunError> {
+    pub fn save_interrupted(
+        &self,
+        epoch: u64,
+        step: u64,
+        tensors: &BTreeMap<String, Tensor>,
+    ) -> Result<PathBuf, RunError> {
         let path = self.interrupted_checkpoint();
         write(&path, tensors, Some((epoch, step)))?;
         Ok(path)

@@ -35,7 +35,8 @@ impl Assembly {
         lossmith_torch_shim::set_deterministic(true);
         let mut loader = Loader::new(runtime, source, places, device, experiment.seed, experiment.limits.clone());
         let objectives = Objectives::load(&experiment.objective, &mut loader)?;
-        let fusion = experiment.fusion.as_ref().map(|config| loader.slot("fusion", Role::Fusion, config)).transpose()?;
+        let fusion =
+            experiment.fusion.as_ref().map(|config| loader.slot("fusion", Role::Fusion, config)).transpose()?;
         let bound = loader.bound().to_vec();
         let dataset = Arc::new(Dataset::open(&experiment.data, experiment.seed)?);
         let (channels, size) = (dataset.channels() as i64, dataset.size() as i64);
@@ -75,7 +76,11 @@ impl Assembly {
     }
 
     /// Measures a part of the data; none when it is empty.
-    pub(super) fn evaluate(&mut self, part: PartName, progress: &Progress) -> Result<Option<Evaluation>, TrainingError> {
+    pub(super) fn evaluate(
+        &mut self,
+        part: PartName,
+        progress: &Progress,
+    ) -> Result<Option<Evaluation>, TrainingError> {
         if images(&self.dataset, part).is_empty() {
             return Ok(None);
         }

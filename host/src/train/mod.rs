@@ -1,11 +1,23 @@
-//! Training: the optimizer and its learning rate.
+//! Training: the optimizer and its learning rate, and the loop from the first step to the last.
 
+mod assembly;
+mod averages;
 mod error;
+mod event;
 mod learning_rate;
 mod optimizer;
 mod optimizer_config;
+mod part;
+mod trained;
+mod training;
+mod training_error;
 
 pub use error::TrainError;
+pub use event::{End, Event};
 pub use learning_rate::{LearningRateConfig, Schedule};
 pub use optimizer::Optimizer;
 pub use optimizer_config::{Algorithm, Multipliers, OptimizerConfig};
+pub use part::PartName;
+pub use trained::Trained;
+pub use training::Training;
+pub use training_error::TrainingError;

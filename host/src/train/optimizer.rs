@@ -53,7 +53,7 @@ impl Optimizer {
     /// If the name is taken, the multiplier is negative, or the tensor cannot be trained.
     pub fn add(&mut self, name: &str, parameter: &Tensor, multiplier: f64) -> Result<(), TrainError> {
         check_range("multiplier", multiplier, multiplier >= 0.0 && multiplier.is_finite(), "0 or more")?;
-        if self.slots().any(|slot| slot.name == name) {
+        if self.has(name) {
             return Err(TrainError::Duplicate { name: name.to_owned() });
         }
         if !parameter.requires_grad() || !parameter.f_is_leaf()? {
@@ -68,21 +68,32 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Whether it trains a parameter of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.slots().any(|slot| slot.name == name)
+    }
+
+    /// Scales the gradients to `clip-norm`, if that is set. Returns their norm before that: a scalar on the device, for which
+    /// nothing waits.
+    ///
+    /// # Errors
+    /// If the gradients lie on several devices.
+    pub fn clip(&self) -> Result<Tensor, TrainError> {
+        let maximum = self.config.clip_norm.unwrap_or(f64::INFINITY);
+        Ok(clip_gradients(self.slots().map(|slot| &slot.parameter), maximum)?)
+    }
+
     /// Updates every parameter that has a gradient, with the configured learning rate times `factor` times the parameter's
-    /// multiplier. If `clip-norm` is set, the gradients are scaled first and their norm before that is returned: a scalar
-    /// on the device, for which nothing waits.
+    /// multiplier.
     ///
     /// # Errors
     /// If a gradient does not fit its parameter, or parameters lie on several devices.
-    pub fn step(&mut self, factor: f64) -> Result<Option<Tensor>, TrainError> {
-        let norm = match self.config.clip_norm {
-            Some(maximum) => Some(clip_gradients(self.slots().map(|slot| &slot.parameter), maximum)?),
-            None => None,
-        };
+    pub fn step(&mut self, factor: f64) -> Result<(), TrainError> {
         for group in &self.groups {
             group.step(&self.config, self.config.learning_rate * factor * group.multiplier)?;
         }
-        Ok(norm)
+        Ok(())
     }
 
     /// Takes all gradients away. The next backward pass stores its gradients without adding, and a parameter that it does

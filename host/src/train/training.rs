@@ -142,18 +142,29 @@ impl Training {
             self.write(RowKind::Epoch, complete, means)?;
             let due = last || complete.is_multiple_of(self.assembly.experiment.evaluation.every.get() as u64);
             let values = if due { self.evaluate(PartName::Validation)? } else { BTreeMap::new() };
-            let best = values.get(&format!("validation/{BEST}")).copied().filter(|value| self.best.is_none_or(|best| *value > best));
+            let best = values
+                .get(&format!("validation/{BEST}"))
+                .copied()
+                .filter(|value| self.best.is_none_or(|best| *value > best));
             if due && !values.is_empty() {
                 self.write(RowKind::Evaluation, complete, values.clone())?;
             }
-            if last || best.is_some() || complete.is_multiple_of(self.assembly.experiment.run.checkpoint_every.get() as u64) {
+            if last
+                || best.is_some()
+                || complete.is_multiple_of(self.assembly.experiment.run.checkpoint_every.get() as u64)
+            {
                 let path = self.checkpoint()?;
                 if best.is_some() {
                     self.best = best;
                     self.run.mark_best(complete)?;
                 }
                 let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                self.run.record(run::Event::Checkpoint { epoch: complete, step: self.step, file, best: best.is_some() })?;
+                self.run.record(run::Event::Checkpoint {
+                    epoch: complete,
+                    step: self.step,
+                    file,
+                    best: best.is_some(),
+                })?;
                 self.run.prune_checkpoints(self.assembly.experiment.run.keep.get())?;
             }
             let seconds = begun.elapsed().as_secs_f64();
@@ -177,7 +188,9 @@ impl Training {
         let interval = self.assembly.experiment.run.log_every.get() as u64;
         let (mut recent, mut whole) = (Averages::default(), Averages::default());
         let mut counted = 0;
-        for batch in data::Loader::train_from(&self.assembly.dataset, batches, self.assembly.experiment.seed, epoch, skipped)? {
+        for batch in
+            data::Loader::train_from(&self.assembly.dataset, batches, self.assembly.experiment.seed, epoch, skipped)?
+        {
             let batch = batch?;
             recent.add(&self.step(&batch, epoch, steps, watch)?)?;
             self.step += 1;
@@ -237,7 +250,10 @@ impl Training {
         let mut metrics = outcome.metrics;
         metrics.push(("loss".to_owned(), Metric::Tensor(outcome.total.f_detach()?)));
         metrics.push(("gradient-norm".to_owned(), Metric::Tensor(norm)));
-        metrics.push(("learning-rate".to_owned(), Metric::Number(self.assembly.experiment.optimizer.learning_rate * factor)));
+        metrics.push((
+            "learning-rate".to_owned(),
+            Metric::Number(self.assembly.experiment.optimizer.learning_rate * factor),
+        ));
         Ok(metrics)
     }
 
