@@ -358,6 +358,7 @@ mod tests {
                 backward(x);
             }
             let found = optimizer.clip().unwrap();
+            optimizer.step(1.0).unwrap();
             assert!((found.f_double_value(&[]).unwrap() - norm).abs() < 1e-12);
             for x in &tensors {
                 for (start, found) in START.into_iter().zip(numbers(x)) {
