@@ -3,9 +3,9 @@
 use lossmith_sdk::prelude::*;
 
 export! {
-    losses: [RunningMean, Noise],
+    losses: [RunningMean, Noise, Failing],
     miners: [Neighbours],
-    transfers: [CosineDifference],
+    transfers: [CosineDifference, ClassCosine],
     balances: [WeightedSum],
     schedules: [Uniform],
     fusions: [Concatenation],
@@ -51,6 +51,21 @@ impl Loss for Noise {
 }
 
 strategy! {
+    /// Mean square of the embeddings, which becomes NaN after some steps.
+    pub struct Failing as "failing" {
+        /// Steps that go well.
+        after: i64 = 0, range 0..;
+    }
+}
+
+impl Loss for Failing {
+    fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
+        let good = progress.step() < self.after as u64;
+        Ok(batch.embeddings().square().mean(ALL) * if good { 1.0 } else { f64::NAN })
+    }
+}
+
+strategy! {
     /// Pairs with the next image in the batch, by class.
     pub struct Neighbours as "neighbours" {}
 }
@@ -83,6 +98,27 @@ impl Transfer for CosineDifference {
         let size = batch.size();
         let off_diagonal = 1.0 - Tensor::eye(size);
         Ok((difference * off_diagonal, (size * size) as f64))
+    }
+}
+
+strategy! {
+    /// How far cosines are from 1 within a class and from the first threshold (0 without a schedule) between classes. It
+    /// needs no teacher.
+    pub struct ClassCosine as "class-cosine" {}
+}
+
+impl Transfer for ClassCosine {
+    fn pair_losses(&self, batch: &Batch, _: &Progress) -> Result<(Tensor, f64)> {
+        let thresholds = batch.thresholds();
+        for (slice, threshold) in thresholds.iter().enumerate() {
+            report::metric(&format!("threshold-{slice}"), *threshold);
+        }
+        let labels = batch.labels();
+        let same = labels.unsqueeze(0).eq(&labels.unsqueeze(1)).to_float();
+        let threshold = thresholds.first().copied().unwrap_or(0.0);
+        let wanted = &same + (1.0 - &same) * threshold;
+        let size = batch.size();
+        Ok(((batch.embeddings().cosine_matrix(&batch.embeddings()) - wanted).square(), (size * size) as f64))
     }
 }
 

@@ -1,0 +1,15 @@
+//! Whole trainings with the real command: small data, real components, and what a user sees of both.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bad_data;
+mod bad_experiments;
+mod commands;
+mod config;
+mod determinism;
+mod directory;
+mod faults;
+mod learning;
+mod objectives;
+mod plugin_crates;
+mod resume;
+mod support;

@@ -1,0 +1,118 @@
+//! The command as a child process.
+
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    /// Without frames and line breaks, so that a sentence can be looked for.
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: unwrapped(&text(output.stderr)) }
+    }
+
+    /// The standard output of a command that went well.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+
+    /// Checks how a command failed: its exit code, and phrases of its message.
+    #[track_caller]
+    pub(crate) fn fails(self, code: i32, phrases: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for phrase in phrases {
+            assert!(self.stderr.contains(phrase), "`{phrase}` is missing in: {}", self.stderr);
+        }
+    }
+}
+
+/// The text of a message in one line, without the frame that errors are printed in.
+fn unwrapped(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if "×│╭╰─╯┬·╮".contains(c) { ' ' } else { c }).collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The command in a folder, with the components of the repository as its standard plugins.
+pub(crate) fn lossmith(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = bare(folder);
+    command.args(arguments).env("LOSSMITH_PLUGINS", plugins());
+    command
+}
+
+fn bare(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+    command.current_dir(folder).env_remove("LOSSMITH_DATA");
+    command
+}
+
+/// The components of the repository, built once in this process.
+fn plugins() -> &'static Path {
+    static PLUGINS: OnceLock<PathBuf> = OnceLock::new();
+    PLUGINS.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("training-plugins");
+        for member in ["plugins/losses", "plugins/miners", "plugins/proxies", "tests/guests/roles"] {
+            let arguments = ["plugin", "build", member, "--out", out.to_str().unwrap()];
+            Outcome::of(bare(&root).args(arguments)).ok();
+        }
+        out
+    })
+}
+
+/// A command at work, whose lines are read while it runs.
+pub(crate) struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads until the first event of a kind.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, event: &str) {
+        let found = self.lines.find(|line| {
+            let line: Value = serde_json::from_str(line.as_ref().unwrap()).unwrap();
+            line["event"] == event
+        });
+        assert!(found.is_some(), "there was no event `{event}`");
+    }
+
+    #[expect(unsafe_code, reason = "there is no safe way to send a signal")]
+    pub(crate) fn signal(&self, signal: i32) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        // SAFETY: the call takes two numbers. The child has not been waited for, so the id is still its own.
+        assert_eq!(unsafe { libc::kill(id, signal) }, 0);
+    }
+
+    pub(crate) fn finish(mut self) -> Outcome {
+        let stdout = self.lines.map(Result::unwrap).collect::<Vec<_>>().join("\n");
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Outcome { code: self.child.wait().unwrap().code(), stdout, stderr: unwrapped(&stderr) }
+    }
+}
