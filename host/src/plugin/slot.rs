@@ -421,7 +421,7 @@ fn scalar(store: &mut Store<Host>, result: wasmtime::Result<Result<Resource<Tens
         return Err(Cause::Result(ResultFault::NotScalar(value.size())));
     }
     differentiable(store.data(), &value)?;
-    let value = value.f_reshape([0_i64; 0]).map_err(|error| broken(&error))?;
+    let value = if value.dim() == 0 { value } else { value.f_reshape([0_i64; 0]).map_err(|error| broken(&error))? };
     // On another device this would wait for it; there the trainer looks once per logging interval.
     if value.device() == Device::Cpu {
         let number = value.f_double_value(&[]).map_err(|error| broken(&error))?;

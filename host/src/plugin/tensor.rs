@@ -252,7 +252,7 @@ impl HostTensor for Host {
         ge_scalar(value: f64) "ge-scalar" => |x| x.f_ge(value);
         logical_not() "logical-not" => |x| x.f_logical_not();
         is_finite() "is-finite" => |x| x.f_isfinite();
-        sum(dims: Vec<i64>, keep: bool) "sum" => |x| x.f_sum_dim_intlist(dims, keep, None);
+        sum(dims: Vec<i64>, keep: bool) "sum" => |x| if dims.is_empty() && !keep { x.f_sum(None) } else { x.f_sum_dim_intlist(dims, keep, None) };
         mean(dims: Vec<i64>, keep: bool) "mean" => |x| x.f_mean_dim(dims, keep, None);
         variance(dims: Vec<i64>, correction: i64, keep: bool) "variance" => |x| x.f_var_correction(dims, correction, keep);
         amax(dims: Vec<i64>, keep: bool) "amax" => |x| x.f_amax(dims, keep);
