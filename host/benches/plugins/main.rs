@@ -1,8 +1,9 @@
 //! What the sandbox costs: the same losses as component and as native `tch` code, in one run.
 //!
 //! `make bench` runs it. Each loss is computed forward and backward on the CPU in 32 bits, with 4 images a class, by the standard
-//! plugin and by the native code in `native.rs` that does the same operations. Criterion measures; at the end a table gives the
-//! medians and their ratio. The plugins are those in target/plugins (`make plugins`).
+//! plugin and by the native code in `native.rs` that does the same operations. The two take turns, so that both meet the same
+//! machine: a figure is the median of the rounds, a ratio the median of the rounds' ratios. Criterion measures what has no
+//! counterpart. The plugins are those in target/plugins (`make plugins`).
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
 mod native;
@@ -10,9 +11,9 @@ mod native;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::Criterion;
 use lossmith::plugin::{Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot};
 use tch::{Device, Kind, Tensor};
 
@@ -21,59 +22,63 @@ const LOSSES: [(&str, fn(&Tensor, &Tensor) -> Tensor); 2] =
     [("contrastive", native::contrastive), ("multi-similarity", native::multi_similarity)];
 
 fn main() {
+    let runtime = Arc::new(Runtime::new().expect("the engine starts"));
+    let losses = load(&runtime, "losses");
+    println!("{:<18} {:>9} {:>14} {:>14} {:>7}", "loss", "B x D", "component us", "native us", "ratio");
+    for (name, native) in LOSSES {
+        for (batch, dimension) in SIZES {
+            let (embeddings, labels) = data(batch, dimension);
+            let mut slot = slot(&runtime, &losses, name);
+            let ours = component(&mut slot, &embeddings, &labels).double_value(&[]);
+            let theirs = native(&embeddings, &labels).double_value(&[]);
+            assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{name}: {ours} as component, {theirs} natively");
+            let [ours, theirs, ratio] = in_turns(
+                || backward(&component(&mut slot, &embeddings, &labels), &embeddings),
+                || backward(&native(&embeddings, &labels), &embeddings),
+            );
+            let size = format!("{batch}x{dimension}");
+            println!("{name:<18} {size:>9} {:>14.1} {:>14.1} {ratio:>7.3}", ours * 1e6, theirs * 1e6);
+        }
+    }
+    // All triplets, against the distance matrix that they are computed from.
+    let (embeddings, labels) = data(1024, 128);
+    let mut triplet = slot(&runtime, &losses, "triplet");
+    let [ours, matrix, ratio] = in_turns(
+        || backward(&component(&mut triplet, &embeddings, &labels), &embeddings),
+        || backward(&native::distance_matrix(&native::unit(&embeddings)).sum(Kind::Float), &embeddings),
+    );
+    println!("\nall triplets at 1024x128: {:.1} ms, {ratio:.2} times its distance matrix ({:.1} ms)\n", ours * 1e3, matrix * 1e3);
     let mut criterion = Criterion::default()
         .configure_from_args()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3))
         .sample_size(50);
-    let runtime = Arc::new(Runtime::new().expect("the engine starts"));
-    let losses = load(&runtime, "losses");
-    for (name, native) in LOSSES {
-        compare(&mut criterion, &runtime, &losses, name, native);
-    }
-    all_triplets(&mut criterion, &runtime, &losses);
     host(&mut criterion, &runtime, &losses);
     criterion.final_summary();
-    table();
 }
 
-fn compare(
-    criterion: &mut Criterion,
-    runtime: &Arc<Runtime>,
-    plugin: &Arc<Plugin>,
-    name: &str,
-    native: fn(&Tensor, &Tensor) -> Tensor,
-) {
-    let mut group = criterion.benchmark_group(name);
-    for (batch, dimension) in SIZES {
-        let (embeddings, labels) = data(batch, dimension);
-        let mut slot = slot(runtime, plugin, name);
-        let ours = component(&mut slot, &embeddings, &labels).double_value(&[]);
-        let theirs = native(&embeddings, &labels).double_value(&[]);
-        assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{name}: {ours} as component, {theirs} natively");
-        let size = format!("{batch}x{dimension}");
-        group.bench_function(BenchmarkId::new("component", &size), |bench| {
-            bench.iter(|| backward(&component(&mut slot, &embeddings, &labels), &embeddings));
-        });
-        group.bench_function(BenchmarkId::new("native", &size), |bench| {
-            bench.iter(|| backward(&native(&embeddings, &labels), &embeddings));
-        });
+/// Runs two computations in turns for two seconds. Median seconds of each, and the median ratio.
+fn in_turns(mut first: impl FnMut() -> Tensor, mut second: impl FnMut() -> Tensor) -> [f64; 3] {
+    let time = |run: &mut dyn FnMut() -> Tensor, times: u32| {
+        let begun = Instant::now();
+        for _ in 0..times {
+            drop(std::hint::black_box(run()));
+        }
+        begun.elapsed().as_secs_f64() / f64::from(times)
+    };
+    // Rounds of about 10 ms, after one to warm up.
+    let times = (0.01 / time(&mut second, 20)).ceil() as u32;
+    let begun = Instant::now();
+    let mut rounds = Vec::new();
+    while rounds.len() < 20 || begun.elapsed() < Duration::from_secs(2) {
+        rounds.push([time(&mut first, times), time(&mut second, times)]);
     }
-    group.finish();
-}
-
-/// All triplets, against the distance matrix that they are computed from.
-fn all_triplets(criterion: &mut Criterion, runtime: &Arc<Runtime>, plugin: &Arc<Plugin>) {
-    let mut group = criterion.benchmark_group("triplet");
-    let (embeddings, labels) = data(1024, 128);
-    let mut slot = slot(runtime, plugin, "triplet");
-    group.bench_function(BenchmarkId::new("component", "1024x128"), |bench| {
-        bench.iter(|| backward(&component(&mut slot, &embeddings, &labels), &embeddings));
-    });
-    group.bench_function(BenchmarkId::new("native", "1024x128"), |bench| {
-        bench.iter(|| backward(&native::distance_matrix(&native::unit(&embeddings)).sum(Kind::Float), &embeddings));
-    });
-    group.finish();
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let of = |pick: fn(&[f64; 2]) -> f64| median(rounds.iter().map(pick).collect());
+    [of(|[first, _]| *first), of(|[_, second]| *second), of(|[first, second]| first / second)]
 }
 
 /// What the host itself costs.
@@ -132,46 +137,4 @@ fn component(slot: &mut Slot, embeddings: &Tensor, labels: &Tensor) -> Tensor {
 
 fn backward(loss: &Tensor, embeddings: &Tensor) -> Tensor {
     Tensor::run_backward(&[loss], &[embeddings], false, false).remove(0)
-}
-
-/// Prints the medians that Criterion wrote, with ratios.
-fn table() {
-    let median = |group: &str, name: &str| -> Option<f64> {
-        let criterion = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/criterion");
-        let text = std::fs::read(criterion.join(group).join(name).join("new/estimates.json")).ok()?;
-        serde_json::from_slice::<serde_json::Value>(&text).ok()?.pointer("/median/point_estimate")?.as_f64()
-    };
-    println!("\n{:<18} {:>9} {:>14} {:>14} {:>7}", "loss", "B x D", "component us", "native us", "ratio");
-    for (name, _) in LOSSES {
-        for (batch, dimension) in SIZES {
-            let size = format!("{batch}x{dimension}");
-            let times = median(name, &format!("component/{size}")).zip(median(name, &format!("native/{size}")));
-            if let Some((component, native)) = times {
-                println!(
-                    "{name:<18} {size:>9} {:>14.1} {:>14.1} {:>7.3}",
-                    component / 1e3,
-                    native / 1e3,
-                    component / native
-                );
-            }
-        }
-    }
-    if let Some((triplets, matrix)) = median("triplet", "component/1024x128").zip(median("triplet", "native/1024x128"))
-    {
-        println!(
-            "\nall triplets at 1024x128: {:.1} ms, {:.2} times its distance matrix ({:.1} ms)",
-            triplets / 1e6,
-            triplets / matrix,
-            matrix / 1e6
-        );
-    }
-    for (name, what) in [
-        ("componentize-and-compile", "loading a core module: componentize, compile, describe"),
-        ("instantiate-and-call", "a new store and instance, and the smallest call of a loss"),
-        ("call", "the smallest call of a loss"),
-    ] {
-        if let Some(time) = median("host", name) {
-            println!("{what}: {:.1} us", time / 1e3);
-        }
-    }
 }

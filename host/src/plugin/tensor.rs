@@ -336,7 +336,10 @@ impl HostTensor for Host {
     fn cosine_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
         self.product("cosine-matrix", &a, &b, rows, |a, b| {
             let unit = |x: &Tensor| x.f_div(&x.f_norm_scalaropt_dim(2.0, -1, true)?.f_clamp_min(1e-12)?);
-            unit(a)?.f_matmul(&unit(b)?.f_transpose(-2, -1)?)
+            let left = unit(a)?;
+            // A matrix with itself is the usual case.
+            let right = if std::ptr::eq(a, b) { left.shallow_clone() } else { unit(b)? };
+            left.f_matmul(&right.f_transpose(-2, -1)?)
         })
     }
 
@@ -580,7 +583,9 @@ fn safe_sqrt(x: &Tensor, keep: &Tensor) -> std::result::Result<Tensor, tch::TchE
 /// Euclidean distances between rows: |a|^2 + |b|^2 - 2ab.
 fn distance_matrix(a: &Tensor, b: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
     let squares = |x: &Tensor| x.f_square()?.f_sum_dim_intlist(-1, true, None);
-    let (a2, b2) = (squares(a)?, squares(b)?.f_transpose(-2, -1)?);
+    let a2 = squares(a)?;
+    // A matrix with itself is the usual case.
+    let b2 = if std::ptr::eq(a, b) { a2.f_transpose(-2, -1)? } else { squares(b)?.f_transpose(-2, -1)? };
     let scale = a2.f_add(&b2)?;
     let squared = scale.f_sub(&a.f_matmul(&b.f_transpose(-2, -1)?)?.f_mul_scalar(2.0)?)?;
     // What cancellation leaves of a zero is a few units in the last place of the squares.
