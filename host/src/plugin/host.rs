@@ -50,6 +50,8 @@ pub(super) struct Host {
     /// Elements read and written by host operations of this call.
     host_elements: u64,
     /// Bytes of the live tensors of this call.
+    /// The part of `host_elements` that backward passes took.
+    backward_elements: u64,
     tensor_bytes: u64,
     /// Bytes of text taken from the plugin in this call.
     text_bytes: u64,
@@ -77,6 +79,7 @@ impl Host {
             panic: None,
             host_elements: 0,
             tensor_bytes: 0,
+            backward_elements: 0,
             text_bytes: 0,
             draws: 0,
         }
@@ -86,6 +89,7 @@ impl Host {
     pub(super) fn end_call(&mut self) -> usize {
         self.host_elements = 0;
         self.tensor_bytes = 0;
+        self.backward_elements = 0;
         self.text_bytes = 0;
         self.draws = 0;
         self.input = Input::default();
@@ -99,6 +103,18 @@ impl Host {
     }
 
     /// Counts text taken from the plugin.
+    /// An error when so much more work would be too much. Asked before long work, which nothing can stop once it runs.
+    pub(super) fn budget(&self, elements: u64) -> Result<(), HostFault> {
+        over("host-elements", self.limits.host_elements, self.host_elements.saturating_add(elements))
+    }
+
+    /// Counts a backward pass through all that the call has computed, before it runs.
+    pub(super) fn charge_backward(&mut self) -> Result<(), HostFault> {
+        let forward = self.host_elements - self.backward_elements;
+        self.backward_elements += forward;
+        self.charge(forward)
+    }
+
     pub(super) fn charge_text(&mut self, bytes: usize) -> Result<(), HostFault> {
         self.text_bytes = self.text_bytes.saturating_add(bytes as u64);
         over("log-bytes", self.limits.log_bytes, self.text_bytes)
@@ -109,7 +125,7 @@ impl Host {
     pub(super) fn room(&self, elements: u64) -> Result<(), HostFault> {
         over("tensor-elements", self.limits.tensor_elements, elements)?;
         over("tensor-bytes", self.limits.tensor_bytes, self.tensor_bytes.saturating_add(elements.saturating_mul(4)))?;
-        over("host-elements", self.limits.host_elements, self.host_elements.saturating_add(elements))
+        self.budget(elements)
     }
 
     /// As `room`, for a shape that the plugin gives.

@@ -125,6 +125,12 @@ impl HostTensor for Host {
         let inputs =
             with_respect_to.iter().map(|x| self.tensor("gradient", x)).collect::<std::result::Result<Vec<_>, _>>()?;
         let named: Vec<_> = std::iter::once(&of).chain(&inputs).collect();
+        // libtorch's engine crashes on a constant.
+        if named.iter().any(|x| !x.requires_grad()) {
+            let message = "no gradient flows through one of these".into();
+            return Err(HostFault::Operation { operation: "gradient", shapes: describe(&named), message }.into());
+        }
+        self.charge_backward()?;
         let gradients = of
             .f_sum(None::<Kind>)
             .and_then(|sum| Tensor::f_run_backward(&[sum], &inputs, true, false))
