@@ -260,13 +260,14 @@ impl HostTensor for Host {
         is_finite() "is-finite" => |x| x.f_isfinite();
         sum(dims: Vec<i64>, keep: bool) "sum" => |x| x.f_sum_dim_intlist(dims, keep, None);
         mean(dims: Vec<i64>, keep: bool) "mean" => |x| x.f_mean_dim(dims, keep, None);
-        variance(dims: Vec<i64>, correction: i64, keep: bool) "variance" => |x| x.f_var_correction(dims, correction, keep);
+        // libtorch divides by the wrong count in the gradient over an empty list of dimensions.
+        variance(dims: Vec<i64>, correction: i64, keep: bool) "variance" => |x| x.f_var_correction(all_dims(x, dims), correction, keep);
         amax(dims: Vec<i64>, keep: bool) "amax" => |x| x.f_amax(dims, keep);
         amin(dims: Vec<i64>, keep: bool) "amin" => |x| x.f_amin(dims, keep);
         argmax(dim: i64, keep: bool) "argmax" => |x| x.f_argmax(dim, keep);
         argmin(dim: i64, keep: bool) "argmin" => |x| x.f_argmin(dim, keep);
-        any(dims: Vec<i64>, keep: bool) "any" => |x| if dims.is_empty() { x.f_any() } else { x.f_any_dims(dims, keep) };
-        all(dims: Vec<i64>, keep: bool) "all" => |x| if dims.is_empty() { x.f_all() } else { x.f_all_dims(dims, keep) };
+        any(dims: Vec<i64>, keep: bool) "any" => |x| x.f_any_dims(all_dims(x, dims), keep);
+        all(dims: Vec<i64>, keep: bool) "all" => |x| x.f_all_dims(all_dims(x, dims), keep);
         logsumexp(dims: Vec<i64>, keep: bool) "logsumexp" => |x| x.f_logsumexp(all_dims(x, dims), keep);
         norm(p: f64, dims: Vec<i64>, keep: bool) "norm" => |x| x.f_norm_scalaropt_dim(p, dims, keep);
         softmax(dim: i64) "softmax" => |x| x.f_softmax(dim, None);
