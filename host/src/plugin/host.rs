@@ -62,7 +62,7 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn new(limits: Arc<Limits>, device: Device, float: Kind, seed: u64, slot: u64, params: Arc<Params>) -> Self {
         Self {
-            memory: MemoryLimit { limit: limits.memory_bytes, refused: None },
+            memory: MemoryLimit { limit: limits.memory_bytes, used: 0, refused: None },
             limits,
             device,
             float,
@@ -283,16 +283,21 @@ pub(super) struct MemoryLimit {
 }
 
 impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let allowed = desired as u64 <= self.limit;
-        if !allowed {
-            self.refused = Some(desired as u64);
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.used.saturating_add(desired.saturating_sub(current) as u64);
+        let allowed = wanted <= self.limit;
+        if allowed {
+            self.used = wanted;
+        } else {
+            self.refused = Some(wanted);
         }
         Ok(allowed)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         // Tables hold functions, not data: 100,000 is far above any real plugin (CPython's is about 10,000).
+    /// Of all memories together: an instance can have several.
+    used: u64,
         Ok(desired <= 100_000)
     }
 }
