@@ -239,7 +239,7 @@ fn broadcast_elements(a: &[i64], b: &[i64]) -> u64 {
     (0..rank).map(|dim| size(a, dim).max(size(b, dim))).fold(1, u64::saturating_mul)
 }
 
-fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), HostFault> {
+pub(super) fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), HostFault> {
     if wanted > value { Err(HostFault::Limit { limit, value, wanted: Some(wanted) }) } else { Ok(()) }
 }
 

@@ -317,6 +317,8 @@ pub(super) fn arm(store: &mut Store<Host>) {
     store.data_mut().memory.refused = None;
 }
 
+    // The engine has a limit of its own, on all live and lent handles together; ours, on each kind, is to come first.
+    store.set_max_component_handles((store.data().limits.handles as usize).saturating_mul(4).max(100_000));
 /// What ended a call, by the types of what came out of it.
 pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
     let place = fault.downcast_ref::<WasmBacktrace>().and_then(place);
