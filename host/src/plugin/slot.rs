@@ -395,7 +395,10 @@ fn load<I, G>(indices: &Option<I>, load: impl FnOnce(&I) -> wasmtime::Result<G>)
 fn refused<T>(store: &mut Store<Host>, result: wasmtime::Result<Result<T, String>>) -> Outcome<T> {
     match result {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(text)) => Err(Cause::Refused(printable(&text))),
+        Ok(Err(text)) => match store.data_mut().charge_text(text.len()) {
+            Ok(()) => Err(Cause::Refused(printable(&text))),
+            Err(fault) => Err(cause(store, &fault.into())),
+        },
         Err(fault) => Err(cause(store, &fault)),
     }
 }
