@@ -47,7 +47,11 @@ fn main() {
         || backward(&component(&mut triplet, &embeddings, &labels), &embeddings),
         || backward(&native::distance_matrix(&native::unit(&embeddings)).sum(Kind::Float), &embeddings),
     );
-    println!("\nall triplets at 1024x128: {:.1} ms, {ratio:.2} times its distance matrix ({:.1} ms)\n", ours * 1e3, matrix * 1e3);
+    println!(
+        "\nall triplets at 1024x128: {:.1} ms, {ratio:.2} times its distance matrix ({:.1} ms)\n",
+        ours * 1e3,
+        matrix * 1e3
+    );
     let mut criterion = Criterion::default()
         .configure_from_args()
         .warm_up_time(Duration::from_millis(500))
