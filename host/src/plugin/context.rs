@@ -94,7 +94,6 @@ impl Tuples {
     }
 
     /// The index vectors in the order of the contract.
-    #[must_use]
     pub fn parts(&self) -> &[Tensor] {
         match self {
             Self::Triplets(parts) => parts,

@@ -82,27 +82,27 @@ impl HostTensor for Host {
     }
 
     fn from_floats(&mut self, data: Vec<f32>, shape: Vec<i64>) -> Result<Handle> {
-        self.from_list("from-floats", &data, &shape)
+        self.tensor_of_list("from-floats", &data, &shape)
     }
 
     fn from_doubles(&mut self, data: Vec<f64>, shape: Vec<i64>) -> Result<Handle> {
-        self.from_list("from-doubles", &data, &shape)
+        self.tensor_of_list("from-doubles", &data, &shape)
     }
 
     fn from_integers(&mut self, data: Vec<i64>, shape: Vec<i64>) -> Result<Handle> {
-        self.from_list("from-integers", &data, &shape)
+        self.tensor_of_list("from-integers", &data, &shape)
     }
 
     fn to_floats(&mut self, x: Handle) -> Result<Vec<f32>> {
-        self.to_list("to-floats", &x, Kind::Float)
+        self.list_of_tensor("to-floats", &x, Kind::Float)
     }
 
     fn to_doubles(&mut self, x: Handle) -> Result<Vec<f64>> {
-        self.to_list("to-doubles", &x, Kind::Double)
+        self.list_of_tensor("to-doubles", &x, Kind::Double)
     }
 
     fn to_integers(&mut self, x: Handle) -> Result<Vec<i64>> {
-        self.to_list("to-integers", &x, Kind::Int64)
+        self.list_of_tensor("to-integers", &x, Kind::Int64)
     }
 
     fn item(&mut self, x: Handle) -> Result<f64> {
@@ -198,7 +198,7 @@ impl HostTensor for Host {
 
     fn smooth_l1(&mut self, a: Handle, b: Handle, beta: f64) -> Result<Handle> {
         self.binary("smooth-l1", &a, &b, |a, b| {
-            refuse(!(beta > 0.0), "beta is not above 0")?;
+            refuse(beta.is_nan() || beta <= 0.0, "beta is not above 0")?;
             a.f_smooth_l1_loss(b, Reduction::None, beta)
         })
     }
@@ -255,7 +255,7 @@ impl HostTensor for Host {
         log_sigmoid() "log-sigmoid" => |x| x.f_log_sigmoid();
         relu() "relu" => |x| x.f_relu();
         softplus(beta: f64) "softplus" => |x| {
-            refuse(!(beta > 0.0), "beta is not above 0")?;
+            refuse(beta.is_nan() || beta <= 0.0, "beta is not above 0")?;
             x.f_mul_scalar(beta)?.f_softplus()?.f_div_scalar(beta)
         };
         erf() "erf" => |x| x.f_erf();
@@ -500,7 +500,7 @@ impl Host {
         self.push(operation, tensor)
     }
 
-    fn from_list<T: tch::kind::Element + Copy>(
+    fn tensor_of_list<T: tch::kind::Element + Copy>(
         &mut self,
         operation: &'static str,
         data: &[T],
@@ -518,7 +518,7 @@ impl Host {
         })
     }
 
-    fn to_list<T: tch::kind::Element + Copy + Default>(
+    fn list_of_tensor<T: tch::kind::Element + Copy + Default>(
         &mut self,
         operation: &'static str,
         x: &Handle,
@@ -627,7 +627,7 @@ fn broadcast(a: &[i64], b: &[i64]) -> bool {
 
 fn norm(x: &Tensor, p: f64, dims: Vec<i64>, keep: bool) -> std::result::Result<Tensor, tch::TchError> {
     let rank = x.dim().max(1) as i64;
-    refuse(!(p >= 0.0), "p is below 0")?;
+    refuse(p.is_nan() || p < 0.0, "p is below 0")?;
     refuse(!is_float(x.kind()), "a norm is of floats")?;
     refuse(dims.iter().any(|dim| !(-rank..rank).contains(dim)), "there is no such dimension")?;
     x.f_norm_scalaropt_dim(p, dims, keep)
