@@ -18,7 +18,8 @@ use lossmith::plugin::{Input, Limits, Params, Plugin, Progress, Role, Runtime, S
 use tch::{Device, Kind, Tensor};
 
 const SIZES: [(i64, i64); 4] = [(32, 64), (120, 512), (512, 512), (1024, 128)];
-const LOSSES: [(&str, fn(&Tensor, &Tensor) -> Tensor); 2] =
+type Native = fn(&Tensor, &Tensor) -> Tensor;
+const LOSSES: [(&str, Native); 2] =
     [("contrastive", native::contrastive), ("multi-similarity", native::multi_similarity)];
 
 fn main() {

@@ -75,7 +75,7 @@ impl Objectives {
                 (None, Some(transfer)) => {
                     let balance = bind(Role::Balance, &config.balance)?.map(Box::new);
                     Term::Transfer { transfer: Box::new(transfer), balance }
-                },
+                }
                 _ => return Err(ObjectiveError::State(format!("{place} needs a loss or a transfer"))),
             };
             Ok(Objective { place, weight: config.weight, schedule, miner, term })
