@@ -198,7 +198,7 @@ impl HostTensor for Host {
 
     fn smooth_l1(&mut self, a: Handle, b: Handle, beta: f64) -> Result<Handle> {
         self.binary("smooth-l1", &a, &b, |a, b| {
-            refuse(!(beta > 0.0), "beta is not above 0")?;
+            refuse(beta <= 0.0 || beta.is_nan(), "beta is not above 0")?;
             a.f_smooth_l1_loss(b, Reduction::None, beta)
         })
     }
@@ -255,7 +255,7 @@ impl HostTensor for Host {
         log_sigmoid() "log-sigmoid" => |x| x.f_log_sigmoid();
         relu() "relu" => |x| x.f_relu();
         softplus(beta: f64) "softplus" => |x| {
-            refuse(!(beta > 0.0), "beta is not above 0")?;
+            refuse(beta <= 0.0 || beta.is_nan(), "beta is not above 0")?;
             x.f_mul_scalar(beta)?.f_softplus()?.f_div_scalar(beta)
         };
         erf() "erf" => |x| x.f_erf();
@@ -604,7 +604,7 @@ fn broadcast(a: &[i64], b: &[i64]) -> bool {
 
 fn norm(x: &Tensor, p: f64, dims: Vec<i64>, keep: bool) -> std::result::Result<Tensor, tch::TchError> {
     let rank = x.dim().max(1) as i64;
-    refuse(!(p >= 0.0), "p is below 0")?;
+    refuse(p < 0.0 || p.is_nan(), "p is below 0")?;
     refuse(!is_float(x.kind()), "a norm is of floats")?;
     refuse(dims.iter().any(|dim| !(-rank..rank).contains(dim)), "there is no such dimension")?;
     x.f_norm_scalaropt_dim(p, dims, keep)
