@@ -18,7 +18,7 @@ fn load_with(bytes: &[u8], limits: Limits) -> Result<Arc<Plugin>, PluginError> {
 
 /// The error of loading some bytes, and the whole text that a user sees.
 fn refusal(bytes: &[u8]) -> (PluginError, String) {
-    let error = load_with(bytes, Limits::default()).expect_err("it is loaded");
+    let error = load_with(bytes, Limits::default()).unwrap_err();
     let help = error.help().map(|help| help.to_string()).unwrap_or_default();
     let text = format!("{error}\n{help}");
     (error, text)
@@ -70,7 +70,7 @@ fn a_file_that_is_not_webassembly_is_shown_by_its_first_bytes() {
 fn a_file_that_cannot_be_read_is_named() {
     let limits = Arc::new(Limits::default());
     for path in [PathBuf::from("no/such/plugin.wasm"), std::env::temp_dir()] {
-        let error = Plugin::load(&RUNTIME, &path, &limits).expect_err("it is loaded");
+        let error = Plugin::load(&RUNTIME, &path, &limits).unwrap_err();
         assert!(
             matches!(&*error.cause, Cause::Read { path: found, .. } if *found == path.display().to_string()),
             "{error:?}"
@@ -240,7 +240,7 @@ fn a_describe_that_fails_says_so() {
 #[test]
 fn a_describe_without_end_is_ended() {
     let error = load_with(&by_hand(MEMORY, "(loop br 0) unreachable"), Limits { fuel: 100_000, ..Limits::default() });
-    let error = error.expect_err("it is loaded");
+    let error = error.unwrap_err();
     assert_eq!(error.phase, Phase::Describe);
     assert!(matches!(*error.cause, Cause::Limit { limit: "fuel", value: 100_000, .. }), "{error:?}");
 }
@@ -260,7 +260,7 @@ fn what_is_described_has_no_control_characters() {
 #[test]
 fn an_instance_is_made_within_the_limits() {
     let spins = by_hand(&format!("{MEMORY} (func $start (loop br 0)) (start $start)"), "unreachable");
-    let error = load_with(&spins, Limits { fuel: 100_000, ..Limits::default() }).expect_err("it is loaded");
+    let error = load_with(&spins, Limits { fuel: 100_000, ..Limits::default() }).unwrap_err();
     assert_eq!(error.phase, Phase::Instantiate);
     assert!(matches!(*error.cause, Cause::Limit { limit: "fuel", .. }), "{error:?}");
 

@@ -78,7 +78,8 @@ fn close(found: &Tensor, expected: &Tensor) -> Result<(), String> {
     let (found, expected) = (numbers(found), numbers(expected));
     let scale = expected.iter().filter(|x| x.is_finite()).fold(1e-300_f64, |most, x| most.max(x.abs()));
     for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        if found != expected && !((found - expected).abs() <= 1e-12 * scale) {
+        let apart = (found - expected).abs();
+        if found != expected && (apart > 1e-12 * scale || apart.is_nan()) {
             return Err(format!("element {index}: {found} where libtorch has {expected}"));
         }
     }

@@ -61,7 +61,7 @@ pub(crate) fn misbehave(how: &str, batch: &Batch) -> Result<()> {
         "panic" => panic!("on \x1b[31mpurpose\x1b[0m"),
         "panic-long" => panic!("{}", "x".repeat(1 << 20)),
         "unreachable" => trap_without_a_word(),
-        "recurse" => drop(black_box(recurse(black_box(0)))),
+        "recurse" => drop(black_box(recurse())),
         "divide" => drop(black_box(black_box(1) / black_box(0)).to_string()),
         "parameter-twice" => {
             raw_state::add_parameter("twice", &Raw::ones(&[1], Dtype::Float), 1.0);
@@ -81,8 +81,8 @@ pub(crate) fn misbehave(how: &str, batch: &Batch) -> Result<()> {
 }
 
 #[expect(unconditional_recursion, reason = "on purpose")]
-fn recurse(depth: u64) -> u64 {
-    black_box(recurse(depth + 1)) + 1
+fn recurse() -> u64 {
+    black_box(recurse()) + 1
 }
 
 #[inline(never)]
