@@ -200,7 +200,7 @@ fn inspect_tells_each_strategy_with_its_parameters() {
     let guest = guest("lossmith-test-operations");
     let found = good(plugin(&["inspect", guest.to_str().unwrap(), "--json"]));
     assert_eq!(found["contract"], "0.1.0");
-    assert_eq!(found["name"], "lossmith_test_operations");
+    assert_eq!(found["name"], "test-operations");
     assert_eq!(found["hash"].as_str().unwrap().len(), 64);
     let told = found["strategies"].as_array().unwrap().iter().find(|it| it["name"] == "told").unwrap();
     let expected = json!({

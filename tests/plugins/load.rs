@@ -10,7 +10,7 @@ use wasmparser::{Parser, Payload};
 use wasmtime::Trap;
 
 use crate::fixture::{RUNTIME, batch, epoch, setting};
-use crate::support::guest;
+use crate::support;
 
 fn load_with(bytes: &[u8], limits: Limits) -> Result<Arc<Plugin>, PluginError> {
     Plugin::from_bytes(&RUNTIME, "some", bytes.to_vec(), &Arc::new(limits))
@@ -37,7 +37,7 @@ macro_rules! refused {
 
 /// The bytes of a guest, and the same as a component.
 fn module_and_component(package: &str) -> (Vec<u8>, Vec<u8>) {
-    let module = std::fs::read(guest(package)).unwrap();
+    let module = std::fs::read(support::module(package)).unwrap();
     let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
     (module, component)
 }
@@ -176,7 +176,7 @@ fn by_hand(fields: &str, describe: &str) -> Vec<u8> {
         roles.concat()
     );
     let mut module = wat::parse_str(wat).unwrap();
-    let guest = std::fs::read(guest("lossmith-test-roles")).unwrap();
+    let guest = std::fs::read(support::module("lossmith-test-roles")).unwrap();
     for payload in Parser::new(0).parse_all(&guest) {
         if let Payload::CustomSection(section) = payload.unwrap()
             && section.name().starts_with("component-type")

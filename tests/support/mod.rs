@@ -1,45 +1,50 @@
-//! What several test binaries need: the guests, built once.
+//! What several test binaries need: the guests, built once by the real command.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-const PACKAGES: [&str; 6] = [
-    "lossmith-losses",
-    "lossmith-miners",
-    "lossmith-proxies",
-    "lossmith-test-roles",
-    "lossmith-test-operations",
-    "lossmith-evil",
+/// Packages and their folders.
+const GUESTS: [(&str, &str); 6] = [
+    ("lossmith-losses", "plugins/losses"),
+    ("lossmith-miners", "plugins/miners"),
+    ("lossmith-proxies", "plugins/proxies"),
+    ("lossmith-test-roles", "tests/guests/roles"),
+    ("lossmith-test-operations", "tests/guests/operations"),
+    ("lossmith-evil", "tests/guests/evil"),
 ];
 
-/// The WebAssembly file of a guest package.
-pub(crate) fn guest(package: &str) -> PathBuf {
+/// The folder with the component of every guest.
+pub(crate) fn guests() -> &'static Path {
     static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(build);
-    let file = DIRECTORY.join(package.replace('-', "_")).with_extension("wasm");
-    assert!(file.is_file(), "{package} is not among the guests that are built: {PACKAGES:?}");
+    &DIRECTORY
+}
+
+/// The component of a guest package.
+pub(crate) fn guest(package: &str) -> PathBuf {
+    let name = package.trim_start_matches("lossmith-");
+    let file = guests().join(name).with_extension("wasm");
+    assert!(file.is_file(), "{package} is not among the guests that are built: {GUESTS:?}");
     file
 }
 
-/// Builds all guests and returns the folder of the results.
 fn build() -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    // A folder of its own: the outer cargo may hold the lock of its target folder while tests run.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests");
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--target-dir"]);
-    cargo.arg(&target).current_dir(repository);
-    for package in PACKAGES {
-        cargo.args(["-p", package]);
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    for (package, folder) in GUESTS {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+        command.args(["plugin", "build"]).arg(repository.join(folder)).arg("--out").arg(&out);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{package} does not build: {}", String::from_utf8_lossy(&output.stderr));
     }
-    // What the outer cargo sets is about the host, not about the guests; where cargo and rustup live stays.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let stays = text.starts_with("RUSTUP") || text.ends_with("_HOME");
-        if !stays && (text.starts_with("CARGO") || text.starts_with("RUST")) {
-            cargo.env_remove(&name);
-        }
-    }
-    assert!(cargo.status().unwrap().success(), "the guests do not build");
-    target.join("wasm32-unknown-unknown/guest")
+    out
+}
+
+/// The core module that a guest's component was made from.
+pub(crate) fn module(package: &str) -> PathBuf {
+    // CARGO_TARGET_TMPDIR is target/tmp; each toolchain builds in a folder of its own.
+    let target = guests().ancestors().nth(2).unwrap();
+    let file = Path::new("wasm32-unknown-unknown/release").join(package.replace('-', "_")).with_extension("wasm");
+    let built = ["guests", "guests-debian"].map(|folder| target.join(folder).join(&file));
+    built.into_iter().find(|file| file.is_file()).unwrap()
 }

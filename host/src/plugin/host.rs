@@ -278,7 +278,10 @@ pub(super) fn stale_handle(operation: &'static str, stale: StaleHandle) -> HostF
 
 /// The fault of an operation that libtorch refused.
 pub(super) fn fault(operation: &'static str, inputs: &[&Tensor], error: &TchError) -> HostFault {
-    let text = error.to_string();
+    let text = match error {
+        TchError::Torch(text) => text.clone(),
+        other => other.to_string(),
+    };
     let message = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
     HostFault::Operation { operation, shapes: describe(inputs), message }
 }

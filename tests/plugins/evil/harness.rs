@@ -101,7 +101,7 @@ pub(super) fn misbehave(role: Role, how: &str) -> Cause {
     let error = call(&mut slot_of_evil, watched.input(), &epoch(1)).err();
     let error = error.unwrap_or_else(|| panic!("{role}: {how} ended well"));
     assert_eq!(error.phase, Phase::Call { role, strategy: "evil".into() }, "{role}, {how}");
-    assert_eq!(error.plugin, "lossmith_evil");
+    assert_eq!(error.plugin, "evil");
     assert_eq!(kept(slot_of_evil.state()), kept_before, "{role}: {how} changed the state");
     slot_of_evil.take_report();
 
