@@ -2,9 +2,9 @@
 
 /// The known name nearest to `wanted`, if it is near enough to be a slip of the keyboard.
 #[must_use]
-pub fn nearest<'a, S: AsRef<str>>(wanted: &str, known: impl IntoIterator<Item = &'a S>) -> Option<&'a str>
+pub fn nearest<'a, S>(wanted: &str, known: impl IntoIterator<Item = &'a S>) -> Option<&'a str>
 where
-    S: 'a + ?Sized,
+    S: AsRef<str> + ?Sized + 'a,
 {
     known
         .into_iter()

@@ -98,7 +98,7 @@ impl CliError {
                 | TrainingError::Model(_)
                 | TrainingError::Optimizer(_)
                 | TrainingError::Device(_) => 3,
-                TrainingError::Objective(_) | TrainingError::NotFinite { .. } => 4,
+                TrainingError::Objective(_) | TrainingError::Gradient { .. } | TrainingError::Loss { .. } => 4,
                 TrainingError::Data(_) | TrainingError::EmptyPart => 5,
                 _ => 1,
             },

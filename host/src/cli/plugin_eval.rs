@@ -121,7 +121,7 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
         Role::Loss => Some(slot.loss(input, &progress)?),
         Role::Miner => {
             let parts = slot.mine(input, &progress)?;
-            let parts = parts.parts().iter().map(|part| Vec::<i64>::try_from(part));
+            let parts = parts.parts().iter().map(Vec::<i64>::try_from);
             outcome.indices =
                 Some(parts.collect::<Result<_, _>>().map_err(|error| CliError::input("indices", &error))?);
             None

@@ -24,7 +24,7 @@ fn walk(root: &Schema, schema: &Schema, value: &Value, path: &str) -> Option<Unk
     let below = |step: &str| if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
     match value {
         Value::Table(table) => {
-            let Some(properties) = schema.get("properties").and_then(Schema::as_object) else { return None };
+            let properties = schema.get("properties").and_then(Schema::as_object)?;
             table.iter().find_map(|(key, value)| match properties.get(key) {
                 Some(schema) => walk(root, schema, value, &below(key)),
                 None => {

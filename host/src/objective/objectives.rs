@@ -41,8 +41,8 @@ struct Objective {
 }
 
 enum Term {
-    Loss(Placed),
-    Transfer { transfer: Placed, balance: Option<Placed> },
+    Loss(Box<Placed>),
+    Transfer { transfer: Box<Placed>, balance: Option<Box<Placed>> },
 }
 
 /// A slot with its place in the experiment: `objective.0.loss`.
@@ -71,8 +71,11 @@ impl Objectives {
             let schedule = bind(Role::Schedule, &config.schedule)?;
             let miner = bind(Role::Miner, &config.miner)?;
             let term = match (bind(Role::Loss, &config.loss)?, bind(Role::Transfer, &config.transfer)?) {
-                (Some(loss), None) => Term::Loss(loss),
-                (None, Some(transfer)) => Term::Transfer { transfer, balance: bind(Role::Balance, &config.balance)? },
+                (Some(loss), None) => Term::Loss(Box::new(loss)),
+                (None, Some(transfer)) => {
+                    let balance = bind(Role::Balance, &config.balance)?.map(Box::new);
+                    Term::Transfer { transfer: Box::new(transfer), balance }
+                }
                 _ => return Err(ObjectiveError::State(format!("{place} needs a loss or a transfer"))),
             };
             Ok(Objective { place, weight: config.weight, schedule, miner, term })
@@ -183,9 +186,9 @@ impl Objectives {
         self.0.iter().flat_map(|Objective { schedule, miner, term, .. }| {
             let (first, second) = match term {
                 Term::Loss(loss) => (loss, None),
-                Term::Transfer { transfer, balance } => (transfer, balance.as_ref()),
+                Term::Transfer { transfer, balance } => (transfer, balance.as_deref()),
             };
-            [schedule.as_ref(), miner.as_ref(), Some(first), second].into_iter().flatten()
+            [schedule.as_ref(), miner.as_ref(), Some(first.as_ref()), second].into_iter().flatten()
         })
     }
 
@@ -193,9 +196,9 @@ impl Objectives {
         self.0.iter_mut().flat_map(|Objective { schedule, miner, term, .. }| {
             let (first, second) = match term {
                 Term::Loss(loss) => (loss, None),
-                Term::Transfer { transfer, balance } => (transfer, balance.as_mut()),
+                Term::Transfer { transfer, balance } => (transfer, balance.as_deref_mut()),
             };
-            [schedule.as_mut(), miner.as_mut(), Some(first), second].into_iter().flatten()
+            [schedule.as_mut(), miner.as_mut(), Some(first.as_mut()), second].into_iter().flatten()
         })
     }
 }

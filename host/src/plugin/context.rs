@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 
 use super::Params;
 use super::bindings::lossmith::plugin::context as wit;
-use super::host::{Host, HostFault, describe, fault, stale_handle};
+use super::host::{Host, HostFault, describe, fault, over, stale_handle};
 use super::parameters::Value;
 
 /// What a strategy sees of a batch.
@@ -94,7 +94,6 @@ impl Tuples {
     }
 
     /// The index vectors in the order of the contract.
-    #[must_use]
     pub fn parts(&self) -> &[Tensor] {
         match self {
             Self::Triplets(parts) => parts,
@@ -355,10 +354,12 @@ impl wit::HostPairLosses for Host {
 
 impl Host {
     pub(super) fn push_pair_losses(&mut self, pairs: PairLosses) -> Result<Resource<PairLosses>> {
+        over("handles", self.limits.handles.into(), self.pair_losses.made() as u64 + 1)?;
         Ok(Resource::new_own(self.pair_losses.push(pairs).ok_or_else(numbers_used_up)?))
     }
 
     fn push_tuples(&mut self, tuples: Tuples) -> Result<Resource<Tuples>> {
+        over("handles", self.limits.handles.into(), self.tuples.made() as u64 + 1)?;
         Ok(Resource::new_own(self.tuples.push(tuples).ok_or_else(numbers_used_up)?))
     }
 

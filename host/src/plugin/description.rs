@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bindings::exports::lossmith::plugin::describe as wit;
+use super::report::printable;
 
 /// What a strategy does.
 #[derive(
@@ -192,6 +193,7 @@ impl fmt::Display for Range {
 impl From<wit::Strategy> for Strategy {
     fn from(strategy: wit::Strategy) -> Self {
         let wit::Strategy { role, name, summary, parameters } = strategy;
+        let (name, summary) = (printable(&name), printable(&summary));
         Self { role: role.into(), name, summary, params: parameters.into_iter().map(Parameter::from).collect() }
     }
 }
@@ -207,11 +209,14 @@ impl From<wit::Parameter> for Parameter {
                 ParameterType::Integer { default, minimum, maximum }
             }
             wit::ParameterType::Boolean(default) => ParameterType::Boolean { default },
-            wit::ParameterType::Text(wit::TextType { default, choices }) => ParameterType::Text { default, choices },
+            wit::ParameterType::Text(wit::TextType { default, choices }) => {
+                let choices = choices.iter().map(|choice| printable(choice)).collect();
+                ParameterType::Text { default: printable(&default), choices }
+            }
             wit::ParameterType::Numbers(wit::NumbersType { default, minimum, maximum }) => {
                 ParameterType::Numbers { default, range: Range::new(minimum, maximum) }
             }
         };
-        Self { name, summary, kind }
+        Self { name: printable(&name), summary: printable(&summary), kind }
     }
 }

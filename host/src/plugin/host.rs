@@ -1,5 +1,6 @@
 //! What the host holds for one plugin slot while its store lives, and how a call's work is counted.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use tch::{Device, Kind, TchError, Tensor};
@@ -49,6 +50,8 @@ pub(super) struct Host {
     pub(super) panic: Option<(String, String, u32)>,
     /// Elements read and written by host operations of this call.
     host_elements: u64,
+    /// The part of `host_elements` that backward passes took.
+    backward_elements: u64,
     /// Bytes of the live tensors of this call.
     tensor_bytes: u64,
     /// Bytes of text taken from the plugin in this call.
@@ -67,7 +70,7 @@ impl Host {
         params: Arc<Params>,
     ) -> Self {
         Self {
-            memory: MemoryLimit { limit: limits.memory_bytes, refused: None },
+            memory: MemoryLimit { limit: limits.memory_bytes, used: 0, refused: None },
             limits,
             device,
             float,
@@ -83,6 +86,7 @@ impl Host {
             report: Report::default(),
             panic: None,
             host_elements: 0,
+            backward_elements: 0,
             tensor_bytes: 0,
             text_bytes: 0,
             draws: 0,
@@ -92,6 +96,7 @@ impl Host {
     /// Frees all that the call made. Returns how many handles the plugin kept.
     pub(super) fn end_call(&mut self) -> usize {
         self.host_elements = 0;
+        self.backward_elements = 0;
         self.tensor_bytes = 0;
         self.text_bytes = 0;
         self.draws = 0;
@@ -105,6 +110,18 @@ impl Host {
         over("host-elements", self.limits.host_elements, self.host_elements)
     }
 
+    /// An error when so much more work would be too much. Asked before long work, which nothing can stop once it runs.
+    pub(super) fn budget(&self, elements: u64) -> Result<(), HostFault> {
+        over("host-elements", self.limits.host_elements, self.host_elements.saturating_add(elements))
+    }
+
+    /// Counts a backward pass through all that the call has computed, before it runs.
+    pub(super) fn charge_backward(&mut self) -> Result<(), HostFault> {
+        let forward = self.host_elements - self.backward_elements;
+        self.backward_elements += forward;
+        self.charge(forward)
+    }
+
     /// Counts text taken from the plugin.
     pub(super) fn charge_text(&mut self, bytes: usize) -> Result<(), HostFault> {
         self.text_bytes = self.text_bytes.saturating_add(bytes as u64);
@@ -116,7 +133,7 @@ impl Host {
     pub(super) fn room(&self, elements: u64) -> Result<(), HostFault> {
         over("tensor-elements", self.limits.tensor_elements, elements)?;
         over("tensor-bytes", self.limits.tensor_bytes, self.tensor_bytes.saturating_add(elements.saturating_mul(4)))?;
-        over("host-elements", self.limits.host_elements, self.host_elements.saturating_add(elements))
+        self.budget(elements)
     }
 
     /// As `room`, for a shape that the plugin gives.
@@ -186,7 +203,7 @@ impl Host {
     ) -> wasmtime::Result<Resource<Tensor>> {
         let x = self.held(operation, x)?;
         let elements = x.elements;
-        let result = run(&x.tensor).map_err(|error| fault(operation, &[&x.tensor], &error))?;
+        let result = attempt(|| run(&x.tensor)).map_err(|error| fault(operation, &[&x.tensor], &error))?;
         self.charge(elements)?;
         self.push(operation, result)
     }
@@ -200,7 +217,7 @@ impl Host {
     ) -> wasmtime::Result<(Resource<Tensor>, Resource<Tensor>)> {
         let x = self.held(operation, x)?;
         let elements = x.elements;
-        let (first, second) = run(&x.tensor).map_err(|error| fault(operation, &[&x.tensor], &error))?;
+        let (first, second) = attempt(|| run(&x.tensor)).map_err(|error| fault(operation, &[&x.tensor], &error))?;
         self.charge(elements)?;
         Ok((self.push(operation, first)?, self.push(operation, second)?))
     }
@@ -216,26 +233,39 @@ impl Host {
         let (a, b) = (self.held(operation, a)?, self.held(operation, b)?);
         let bound = a.elements.saturating_mul(b.elements);
         if bound > a.elements.max(b.elements) && self.room(bound).is_err() {
-            self.room(broadcast_elements(&a.tensor.size(), &b.tensor.size()))?;
+            self.room(broadcast_elements(&[&a.tensor.size(), &b.tensor.size()]))?;
         }
         let elements = a.elements + b.elements;
-        let result = run(&a.tensor, &b.tensor).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
+        let result =
+            attempt(|| run(&a.tensor, &b.tensor)).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
         self.charge(elements)?;
         self.push(operation, result)
     }
 }
 
-/// Elements of the broadcast of two shapes; of shapes that do not fit, too many rather than too few.
-fn broadcast_elements(a: &[i64], b: &[i64]) -> u64 {
-    let rank = a.len().max(b.len());
+/// Elements of the broadcast of some shapes; of shapes that do not fit, too many rather than too few.
+pub(super) fn broadcast_elements(shapes: &[&[i64]]) -> u64 {
+    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or_default();
     let size = |shape: &[i64], dim: usize| -> u64 {
         (dim + shape.len()).checked_sub(rank).and_then(|index| shape.get(index)).map_or(1, |&size| size.unsigned_abs())
     };
-    (0..rank).map(|dim| size(a, dim).max(size(b, dim))).fold(1, u64::saturating_mul)
+    let largest = |dim| shapes.iter().map(|shape| size(shape, dim)).max().unwrap_or(1);
+    (0..rank).map(largest).fold(1, u64::saturating_mul)
 }
 
-fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), HostFault> {
+pub(super) fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), HostFault> {
     if wanted > value { Err(HostFault::Limit { limit, value, wanted: Some(wanted) }) } else { Ok(()) }
+}
+
+/// Runs operations of libtorch. When one with a number among its arguments fails, `tch` 0.26 frees that number before it looks
+/// at the error, and panics there; a mistake of a plugin must not end the process.
+pub(super) fn attempt<T>(run: impl FnOnce() -> Result<T, TchError>) -> Result<T, TchError> {
+    std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map_or("a panic without a text", String::as_str);
+        // The error stands in the text as Rust would write it: `.. Torch("message\nException raised ..")`.
+        let message = text.split_once("Torch(\"").map_or(text, |(_, message)| message);
+        Err(TchError::Torch(message.split("\\n").next().unwrap_or(message).to_owned()))
+    })
 }
 
 pub(super) fn is_float(kind: Kind) -> bool {
@@ -248,7 +278,10 @@ pub(super) fn stale_handle(operation: &'static str, stale: StaleHandle) -> HostF
 
 /// The fault of an operation that libtorch refused.
 pub(super) fn fault(operation: &'static str, inputs: &[&Tensor], error: &TchError) -> HostFault {
-    let text = error.to_string();
+    let text = match error {
+        TchError::Torch(text) => text.clone(),
+        other => other.to_string(),
+    };
     let message = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
     HostFault::Operation { operation, shapes: describe(inputs), message }
 }
@@ -274,14 +307,19 @@ pub(super) fn dtype_name(kind: Kind) -> &'static str {
 /// Refuses linear memory above the limit, and remembers that it did: the guest's allocator then aborts without a word.
 pub(super) struct MemoryLimit {
     limit: u64,
+    /// Of all memories together: an instance can have several.
+    used: u64,
     pub(super) refused: Option<u64>,
 }
 
 impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let allowed = desired as u64 <= self.limit;
-        if !allowed {
-            self.refused = Some(desired as u64);
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.used.saturating_add(desired.saturating_sub(current) as u64);
+        let allowed = wanted <= self.limit;
+        if allowed {
+            self.used = wanted;
+        } else {
+            self.refused = Some(wanted);
         }
         Ok(allowed)
     }
@@ -298,8 +336,8 @@ mod tests {
 
     #[test]
     fn broadcast_counts_the_larger_size_of_each_dimension() {
-        assert_eq!(broadcast_elements(&[1000, 1], &[1, 2000]), 2_000_000);
-        assert_eq!(broadcast_elements(&[5], &[3, 5]), 15);
-        assert_eq!(broadcast_elements(&[], &[]), 1);
+        assert_eq!(broadcast_elements(&[&[1000, 1], &[1, 2000]]), 2_000_000);
+        assert_eq!(broadcast_elements(&[&[5], &[3, 5], &[7, 1, 1]]), 105);
+        assert_eq!(broadcast_elements(&[&[], &[]]), 1);
     }
 }

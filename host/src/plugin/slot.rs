@@ -243,6 +243,14 @@ impl Slot {
                 return Err(Cause::Result(ResultFault::Shape { what: "a fused embedding", found, expected }));
             }
             float(store.data(), &fused)?;
+            if fused.device() == Device::Cpu {
+                let foreign = fused.f_isfinite().and_then(|finite| fused.f_masked_select(&finite.f_logical_not()?));
+                let foreign = foreign.map_err(|error| broken(&error))?;
+                if foreign.numel() > 0 {
+                    let number = foreign.f_double_value(&[0]).map_err(|error| broken(&error))?;
+                    return Err(Cause::Result(ResultFault::NotFinite(number)));
+                }
+            }
             Ok(fused)
         })
     }
@@ -309,6 +317,8 @@ impl Slot {
 pub(super) fn arm(store: &mut Store<Host>) {
     let (fuel, deadline) = (store.data().limits.fuel, store.data().limits.deadline_ms);
     store.limiter(|host| &mut host.memory);
+    // The engine has a limit of its own, on all live and lent handles together; ours, on each kind, is to come first.
+    store.set_max_component_handles((store.data().limits.handles as usize).saturating_mul(4).max(100_000));
     // Fails only when the engine does not count fuel; ours does.
     let _ = store.set_fuel(fuel);
     // One tick more: the first may come at once.
@@ -404,7 +414,10 @@ fn load<I, G>(indices: &Option<I>, load: impl FnOnce(&I) -> wasmtime::Result<G>)
 fn refused<T>(store: &mut Store<Host>, result: wasmtime::Result<Result<T, String>>) -> Outcome<T> {
     match result {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(text)) => Err(Cause::Refused(printable(&text))),
+        Ok(Err(text)) => match store.data_mut().charge_text(text.len()) {
+            Ok(()) => Err(Cause::Refused(printable(&text))),
+            Err(fault) => Err(cause(store, &fault.into())),
+        },
         Err(fault) => Err(cause(store, &fault)),
     }
 }
@@ -421,7 +434,7 @@ fn scalar(store: &mut Store<Host>, result: wasmtime::Result<Result<Resource<Tens
         return Err(Cause::Result(ResultFault::NotScalar(value.size())));
     }
     differentiable(store.data(), &value)?;
-    let value = value.f_reshape([0_i64; 0]).map_err(|error| broken(&error))?;
+    let value = if value.dim() == 0 { value } else { value.f_reshape([0_i64; 0]).map_err(|error| broken(&error))? };
     // On another device this would wait for it; there the trainer looks once per logging interval.
     if value.device() == Device::Cpu {
         let number = value.f_double_value(&[]).map_err(|error| broken(&error))?;

@@ -5,7 +5,7 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
-use super::host::{Host, HostFault, describe, dtype_name, fault};
+use super::host::{Host, HostFault, attempt, broadcast_elements, describe, dtype_name, fault, is_float};
 
 type Handle = Resource<Tensor>;
 
@@ -82,27 +82,27 @@ impl HostTensor for Host {
     }
 
     fn from_floats(&mut self, data: Vec<f32>, shape: Vec<i64>) -> Result<Handle> {
-        self.from_list("from-floats", &data, &shape)
+        self.tensor_of_list("from-floats", &data, &shape)
     }
 
     fn from_doubles(&mut self, data: Vec<f64>, shape: Vec<i64>) -> Result<Handle> {
-        self.from_list("from-doubles", &data, &shape)
+        self.tensor_of_list("from-doubles", &data, &shape)
     }
 
     fn from_integers(&mut self, data: Vec<i64>, shape: Vec<i64>) -> Result<Handle> {
-        self.from_list("from-integers", &data, &shape)
+        self.tensor_of_list("from-integers", &data, &shape)
     }
 
     fn to_floats(&mut self, x: Handle) -> Result<Vec<f32>> {
-        self.to_list("to-floats", &x, Kind::Float)
+        self.list_of_tensor("to-floats", &x, Kind::Float)
     }
 
     fn to_doubles(&mut self, x: Handle) -> Result<Vec<f64>> {
-        self.to_list("to-doubles", &x, Kind::Double)
+        self.list_of_tensor("to-doubles", &x, Kind::Double)
     }
 
     fn to_integers(&mut self, x: Handle) -> Result<Vec<i64>> {
-        self.to_list("to-integers", &x, Kind::Int64)
+        self.list_of_tensor("to-integers", &x, Kind::Int64)
     }
 
     fn item(&mut self, x: Handle) -> Result<f64> {
@@ -125,6 +125,12 @@ impl HostTensor for Host {
         let inputs =
             with_respect_to.iter().map(|x| self.tensor("gradient", x)).collect::<std::result::Result<Vec<_>, _>>()?;
         let named: Vec<_> = std::iter::once(&of).chain(&inputs).collect();
+        // libtorch's engine crashes on a constant.
+        if named.iter().any(|x| !x.requires_grad()) {
+            let message = "no gradient flows through one of these".into();
+            return Err(HostFault::Operation { operation: "gradient", shapes: describe(&named), message }.into());
+        }
+        self.charge_backward()?;
         let gradients = of
             .f_sum(None::<Kind>)
             .and_then(|sum| Tensor::f_run_backward(&[sum], &inputs, true, false))
@@ -191,7 +197,10 @@ impl HostTensor for Host {
     }
 
     fn smooth_l1(&mut self, a: Handle, b: Handle, beta: f64) -> Result<Handle> {
-        self.binary("smooth-l1", &a, &b, |a, b| a.f_smooth_l1_loss(b, Reduction::None, beta))
+        self.binary("smooth-l1", &a, &b, |a, b| {
+            refuse(beta.is_nan() || beta <= 0.0, "beta is not above 0")?;
+            a.f_smooth_l1_loss(b, Reduction::None, beta)
+        })
     }
 
     fn searchsorted(&mut self, sorted: Handle, values: Handle, right: bool) -> Result<Handle> {
@@ -211,8 +220,14 @@ impl HostTensor for Host {
         ones_like() "ones-like" => |x| x.f_ones_like();
         detach() "detach" => |x| x.f_detach();
         add_scalar(value: f64) "add-scalar" => |x| x.f_add_scalar(value);
-        sub_scalar(value: f64) "sub-scalar" => |x| x.f_sub_scalar(value);
-        rsub_scalar(value: f64) "rsub-scalar" => |x| x.f_rsub_scalar(value);
+        sub_scalar(value: f64) "sub-scalar" => |x| {
+            refuse(x.kind() == Kind::Bool, "a mask is not a number: make it float, or use `logical-not`")?;
+            x.f_sub_scalar(value)
+        };
+        rsub_scalar(value: f64) "rsub-scalar" => |x| {
+            refuse(x.kind() == Kind::Bool, "a mask is not a number: make it float, or use `logical-not`")?;
+            x.f_rsub_scalar(value)
+        };
         mul_scalar(value: f64) "mul-scalar" => |x| x.f_mul_scalar(value);
         div_scalar(value: f64) "div-scalar" => |x| x.f_div_scalar(value);
         rdiv_scalar(value: f64) "rdiv-scalar" => |x| x.f_reciprocal()?.f_mul_scalar(value);
@@ -239,7 +254,10 @@ impl HostTensor for Host {
         sigmoid() "sigmoid" => |x| x.f_sigmoid();
         log_sigmoid() "log-sigmoid" => |x| x.f_log_sigmoid();
         relu() "relu" => |x| x.f_relu();
-        softplus(beta: f64) "softplus" => |x| x.f_mul_scalar(beta)?.f_softplus()?.f_div_scalar(beta);
+        softplus(beta: f64) "softplus" => |x| {
+            refuse(beta.is_nan() || beta <= 0.0, "beta is not above 0")?;
+            x.f_mul_scalar(beta)?.f_softplus()?.f_div_scalar(beta)
+        };
         erf() "erf" => |x| x.f_erf();
         floor() "floor" => |x| x.f_floor();
         ceil() "ceil" => |x| x.f_ceil();
@@ -252,27 +270,23 @@ impl HostTensor for Host {
         ge_scalar(value: f64) "ge-scalar" => |x| x.f_ge(value);
         logical_not() "logical-not" => |x| x.f_logical_not();
         is_finite() "is-finite" => |x| x.f_isfinite();
-        sum(dims: Vec<i64>, keep: bool) "sum" => |x| x.f_sum_dim_intlist(dims, keep, None);
+        sum(dims: Vec<i64>, keep: bool) "sum" => |x| if dims.is_empty() && !keep { x.f_sum(None) } else { x.f_sum_dim_intlist(dims, keep, None) };
         mean(dims: Vec<i64>, keep: bool) "mean" => |x| x.f_mean_dim(dims, keep, None);
-        variance(dims: Vec<i64>, correction: i64, keep: bool) "variance" => |x| x.f_var_correction(dims, correction, keep);
+        // libtorch divides by the wrong count in the gradient over an empty list of dimensions.
+        variance(dims: Vec<i64>, correction: i64, keep: bool) "variance" => |x| x.f_var_correction(all_dims(x, dims), correction, keep);
         amax(dims: Vec<i64>, keep: bool) "amax" => |x| x.f_amax(dims, keep);
         amin(dims: Vec<i64>, keep: bool) "amin" => |x| x.f_amin(dims, keep);
         argmax(dim: i64, keep: bool) "argmax" => |x| x.f_argmax(dim, keep);
         argmin(dim: i64, keep: bool) "argmin" => |x| x.f_argmin(dim, keep);
-        any(dims: Vec<i64>, keep: bool) "any" => |x| if dims.is_empty() { x.f_any() } else { x.f_any_dims(dims, keep) };
-        all(dims: Vec<i64>, keep: bool) "all" => |x| if dims.is_empty() { x.f_all() } else { x.f_all_dims(dims, keep) };
+        any(dims: Vec<i64>, keep: bool) "any" => |x| x.f_any_dims(all_dims(x, dims), keep);
+        all(dims: Vec<i64>, keep: bool) "all" => |x| x.f_all_dims(all_dims(x, dims), keep);
         logsumexp(dims: Vec<i64>, keep: bool) "logsumexp" => |x| x.f_logsumexp(all_dims(x, dims), keep);
-        norm(p: f64, dims: Vec<i64>, keep: bool) "norm" => |x| x.f_norm_scalaropt_dim(p, dims, keep);
+        norm(p: f64, dims: Vec<i64>, keep: bool) "norm" => |x| norm(x, p, dims, keep);
         softmax(dim: i64) "softmax" => |x| x.f_softmax(dim, None);
         log_softmax(dim: i64) "log-softmax" => |x| x.f_log_softmax(dim, None);
         cumsum(dim: i64) "cumsum" => |x| x.f_cumsum(dim, None);
-        normalize(p: f64, dim: i64) "normalize" => |x| x.f_div(&x.f_norm_scalaropt_dim(p, dim, true)?.f_clamp_min(1e-12)?);
+        normalize(p: f64, dim: i64) "normalize" => |x| x.f_div(&norm(x, p, vec![dim], true)?.f_clamp_min(1e-12)?);
         flip(dims: Vec<i64>) "flip" => |x| x.f_flip(dims);
-        bincount(size: i64) "bincount" => |x| {
-            let counts = x.f_bincount(None::<&Tensor>, size)?;
-            // A value of `size` or more makes the result longer; narrowing would hide it.
-            counts.f_reshape([size])
-        };
         transpose(dim0: i64, dim1: i64) "transpose" => |x| x.f_transpose(dim0, dim1);
         permute(dims: Vec<i64>) "permute" => |x| x.f_permute(dims);
         diagonal() "diagonal" => |x| x.f_diagonal(0, -2, -1);
@@ -281,7 +295,6 @@ impl HostTensor for Host {
         reshape(shape: Vec<i64>) "reshape" => |x| x.f_reshape(shape);
         squeeze(dim: i64) "squeeze" => |x| x.f_squeeze_dim(dim);
         unsqueeze(dim: i64) "unsqueeze" => |x| x.f_unsqueeze(dim);
-        nonzero() "nonzero" => |x| x.f_nonzero();
         narrow(dim: i64, start: i64, length: i64) "narrow" => |x| x.f_narrow(dim, start, length);
         select(dim: i64, index: i64) "select" => |x| x.f_select(dim, index);
     }
@@ -297,12 +310,19 @@ impl HostTensor for Host {
 
     fn where_(&mut self, mask: Handle, a: Handle, b: Handle) -> Result<Handle> {
         let mask = self.tensor("where", &mask)?;
-        self.room(mask.numel() as u64)?;
+        let shapes = [&a, &b].map(|x| self.held("where", x).map(|held| held.tensor.size()));
+        let [left, right] = shapes;
+        self.room(broadcast_elements(&[&mask.size(), &left?, &right?]))?;
         self.binary("where", &a, &b, |a, b| a.f_where_self(&mask, b))
     }
 
     fn masked_fill(&mut self, x: Handle, mask: Handle, value: f64) -> Result<Handle> {
-        self.binary("masked-fill", &x, &mask, |x, mask| x.f_masked_fill(mask, value))
+        self.binary("masked-fill", &x, &mask, |x, mask| {
+            refuse(mask.kind() != Kind::Bool, "the mask is not boolean")?;
+            refuse(!broadcast(&x.size(), &mask.size()), "the shapes do not broadcast")?;
+            refuse(!is_float(x.kind()) && !value.is_finite(), "the value is not an integer")?;
+            x.f_masked_fill(mask, value)
+        })
     }
 
     fn max(&mut self, x: Handle, dim: i64, keep: bool) -> Result<(Handle, Handle)> {
@@ -322,11 +342,29 @@ impl HostTensor for Host {
     }
 
     fn unique(&mut self, x: Handle) -> Result<(Handle, Handle)> {
-        self.unary_pair("unique", &x, |x| x.f_internal_unique(true, true))
+        // libtorch has no derivative of it; without `detach` that would come out in the host's backward pass.
+        self.unary_pair("unique", &x, |x| x.f_detach()?.f_internal_unique(true, true))
+    }
+
+    fn bincount(&mut self, x: Handle, size: i64) -> Result<Handle> {
+        self.room_for("bincount", &[size])?;
+        self.unary("bincount", &x, |x| {
+            // libtorch makes the result as long as the largest value asks for, however large that is.
+            let fits = x.numel() == 0 || x.f_max()?.f_int64_value(&[])? < size;
+            refuse(!fits, "a value is not below `size`")?;
+            x.f_bincount(None::<&Tensor>, size)
+        })
+    }
+
+    fn nonzero(&mut self, x: Handle) -> Result<Handle> {
+        let held = self.held("nonzero", &x)?;
+        self.room(held.elements.saturating_mul(held.tensor.dim() as u64))?;
+        self.unary("nonzero", &x, Tensor::f_nonzero)
     }
 
     fn matmul(&mut self, a: Handle, b: Handle) -> Result<Handle> {
-        self.product("matmul", &a, &b, |b| b.get(b.len().saturating_sub(1)).copied().unwrap_or(1), |a, b| a.f_matmul(b))
+        let columns = |b: &[i64]| if b.len() < 2 { 1 } else { b.last().copied().unwrap_or(1) };
+        self.product("matmul", &a, &b, columns, |a, b| a.f_matmul(b))
     }
 
     fn distance_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
@@ -335,8 +373,11 @@ impl HostTensor for Host {
 
     fn cosine_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
         self.product("cosine-matrix", &a, &b, rows, |a, b| {
-            let unit = |x: &Tensor| x.f_div(&x.f_norm_scalaropt_dim(2.0, -1, true)?.f_clamp_min(1e-12)?);
-            unit(a)?.f_matmul(&unit(b)?.f_transpose(-2, -1)?)
+            let unit = |x: &Tensor| x.f_div(&norm(x, 2.0, vec![-1], true)?.f_clamp_min(1e-12)?);
+            let left = unit(a)?;
+            // A matrix with itself is the usual case.
+            let right = if std::ptr::eq(a, b) { left.shallow_clone() } else { unit(b)? };
+            left.f_matmul(&right.f_transpose(-2, -1)?)
         })
     }
 
@@ -385,7 +426,12 @@ impl HostTensor for Host {
 
     fn at(&mut self, x: Handle, rows: Handle, columns: Handle) -> Result<Handle> {
         let columns = self.tensor("at", &columns)?;
-        self.indexed("at", &x, &rows, |x, rows| x.f_index(&[Some(rows), Some(&columns)]))
+        self.indexed("at", &x, &rows, |x, rows| {
+            // libtorch also takes masks, and positions that broadcast against each other.
+            let vectors = [rows, &columns].iter().all(|index| index.dim() == 1 && index.kind() == Kind::Int64);
+            refuse(x.dim() != 2 || !vectors, "not a matrix with two vectors of integers")?;
+            x.f_index(&[Some(rows), Some(&columns)])
+        })
     }
 
     fn masked_select(&mut self, x: Handle, mask: Handle) -> Result<Handle> {
@@ -422,7 +468,11 @@ impl HostTensor for Host {
     fn one_hot(&mut self, x: Handle, classes: i64) -> Result<Handle> {
         self.room(self.held("one-hot", &x)?.elements.saturating_mul(classes.unsigned_abs()))?;
         let float = self.float;
-        self.unary("one-hot", &x, |x| x.f_one_hot(classes)?.f_to_kind(float))
+        self.unary("one-hot", &x, |x| {
+            // libtorch counts the classes itself when it is given -1.
+            refuse(classes < 1, "there is no class")?;
+            x.f_one_hot(classes)?.f_to_kind(float)
+        })
     }
 }
 
@@ -442,7 +492,7 @@ impl Host {
         run: impl FnOnce(&[i64]) -> std::result::Result<Tensor, tch::TchError>,
     ) -> Result<Handle> {
         self.room_for(operation, shape)?;
-        let tensor = run(shape).map_err(|error| HostFault::Operation {
+        let tensor = attempt(|| run(shape)).map_err(|error| HostFault::Operation {
             operation,
             shapes: format!("shape {shape:?}"),
             message: error.to_string().lines().next().unwrap_or_default().to_owned(),
@@ -450,7 +500,7 @@ impl Host {
         self.push(operation, tensor)
     }
 
-    fn from_list<T: tch::kind::Element + Copy>(
+    fn tensor_of_list<T: tch::kind::Element + Copy>(
         &mut self,
         operation: &'static str,
         data: &[T],
@@ -468,7 +518,7 @@ impl Host {
         })
     }
 
-    fn to_list<T: tch::kind::Element + Copy + Default>(
+    fn list_of_tensor<T: tch::kind::Element + Copy + Default>(
         &mut self,
         operation: &'static str,
         x: &Handle,
@@ -521,13 +571,16 @@ impl Host {
         let (a, b) = (self.held(operation, a)?, self.held(operation, b)?);
         let (left, right) = (a.tensor.size(), b.tensor.size());
         let inner = left.last().map_or(1, |size| size.unsigned_abs()).max(1);
-        let batches =
-            |shape: &[i64]| shape.iter().rev().skip(2).map(|size| size.unsigned_abs()).product::<u64>().max(1);
-        let repeat = if batches(&right) > batches(&left) { batches(&right) } else { 1 };
-        let result = (a.elements / inner).saturating_mul(columns(&right).unsigned_abs()).saturating_mul(repeat);
+        let batches = broadcast_elements(
+            &[&left, &right].map(|shape| shape.get(..shape.len().saturating_sub(2)).unwrap_or_default()),
+        );
+        let matrix = rows(&left).unsigned_abs().saturating_mul(columns(&right).unsigned_abs());
+        let result = batches.saturating_mul(matrix);
         self.room(result)?;
         let work = result.saturating_mul(inner) / 16;
-        let result = run(&a.tensor, &b.tensor).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
+        self.budget(work)?;
+        let result =
+            attempt(|| run(&a.tensor, &b.tensor)).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
         self.charge(work)?;
         self.push(operation, result)
     }
@@ -541,7 +594,7 @@ impl Host {
         let held = tensors.iter().map(|x| self.held(operation, x)).collect::<std::result::Result<Vec<_>, _>>()?;
         self.room(held.iter().map(|x| x.elements).fold(0, u64::saturating_add))?;
         let tensors: Vec<_> = held.iter().map(|x| &x.tensor).collect();
-        let result = run(&tensors).map_err(|error| fault(operation, &tensors, &error))?;
+        let result = attempt(|| run(&tensors)).map_err(|error| fault(operation, &tensors, &error))?;
         self.push(operation, result)
     }
 
@@ -555,11 +608,29 @@ impl Host {
     ) -> Result<Handle> {
         let (x, index) = (self.held(operation, x)?, self.held(operation, index)?);
         let elements = x.elements + index.elements;
-        let result =
-            run(&x.tensor, &index.tensor).map_err(|error| fault(operation, &[&x.tensor, &index.tensor], &error))?;
+        let result = attempt(|| run(&x.tensor, &index.tensor))
+            .map_err(|error| fault(operation, &[&x.tensor, &index.tensor], &error))?;
         self.charge(elements)?;
         self.push(operation, result)
     }
+}
+
+/// An error of ours in the form of libtorch's.
+fn refuse(wrong: bool, message: &str) -> std::result::Result<(), tch::TchError> {
+    if wrong { Err(tch::TchError::Torch(message.into())) } else { Ok(()) }
+}
+
+/// Whether two shapes broadcast.
+fn broadcast(a: &[i64], b: &[i64]) -> bool {
+    a.iter().rev().zip(b.iter().rev()).all(|(a, b)| a == b || *a == 1 || *b == 1)
+}
+
+fn norm(x: &Tensor, p: f64, dims: Vec<i64>, keep: bool) -> std::result::Result<Tensor, tch::TchError> {
+    let rank = x.dim().max(1) as i64;
+    refuse(p.is_nan() || p < 0.0, "p is below 0")?;
+    refuse(!is_float(x.kind()), "a norm is of floats")?;
+    refuse(dims.iter().any(|dim| !(-rank..rank).contains(dim)), "there is no such dimension")?;
+    x.f_norm_scalaropt_dim(p, dims, keep)
 }
 
 fn rows(shape: &[i64]) -> i64 {
@@ -580,7 +651,9 @@ fn safe_sqrt(x: &Tensor, keep: &Tensor) -> std::result::Result<Tensor, tch::TchE
 /// Euclidean distances between rows: |a|^2 + |b|^2 - 2ab.
 fn distance_matrix(a: &Tensor, b: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
     let squares = |x: &Tensor| x.f_square()?.f_sum_dim_intlist(-1, true, None);
-    let (a2, b2) = (squares(a)?, squares(b)?.f_transpose(-2, -1)?);
+    let a2 = squares(a)?;
+    // A matrix with itself is the usual case.
+    let b2 = if std::ptr::eq(a, b) { a2.f_transpose(-2, -1)? } else { squares(b)?.f_transpose(-2, -1)? };
     let scale = a2.f_add(&b2)?;
     let squared = scale.f_sub(&a.f_matmul(&b.f_transpose(-2, -1)?)?.f_mul_scalar(2.0)?)?;
     // What cancellation leaves of a zero is a few units in the last place of the squares.

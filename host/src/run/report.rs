@@ -39,11 +39,13 @@ fn page(summary: &Summary, manifest: &Manifest, experiment: &str, rows: &[Row]) 
         html += "<h2>Training</h2>\n";
         html += &plot::lines(&loss, "Loss", Axes { x: "step", y: "loss" })?;
     }
-    // The macro averages are in the table, and Recall@1 is P@1: each line is drawn once.
-    let metrics = series(rows, RowKind::Evaluation, |name| !name.starts_with("macro-") && name != "recall-at-1");
+    // Four lines can be told apart; the table has the rest. The test part is measured once and makes no line.
+    const DRAWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nmi"];
+    let drawn = |name: &str| name.strip_prefix("validation/").is_some_and(|name| DRAWN.contains(&name));
+    let metrics = series(rows, RowKind::Evaluation, drawn);
     if !metrics.is_empty() {
         html += "<h2>Evaluation</h2>\n";
-        html += &plot::lines(&metrics, "Metrics after each epoch", Axes { x: "epoch", y: "value (0 to 1)" })?;
+        html += &plot::lines(&metrics, "Validation part after each epoch", Axes { x: "epoch", y: "value (0 to 1)" })?;
         html += &results(rows);
     }
     html += &format!("<h2>Experiment</h2>\n<pre>{}</pre>\n</body></html>\n", escape(experiment));
@@ -181,15 +183,15 @@ pub(super) mod tests {
                 let grown = |from: f64, to: f64| to - (to - from) * (-(epoch as f64) / 3.0).exp();
                 let map = grown(0.3, 0.66);
                 let values = [
-                    ("map-at-r", map),
-                    ("macro-map-at-r", map - 0.05),
-                    ("nmi", grown(0.4, 0.72)),
-                    ("precision-at-1", grown(0.6, 0.87)),
-                    ("r-precision", map + 0.05),
-                    ("recall-at-1", grown(0.6, 0.87)),
-                    ("recall-at-2", grown(0.7, 0.92)),
-                    ("recall-at-4", grown(0.8, 0.95)),
-                    ("recall-at-8", grown(0.85, 0.97)),
+                    ("validation/map-at-r", map),
+                    ("validation/macro-map-at-r", map - 0.05),
+                    ("validation/nmi", grown(0.4, 0.72)),
+                    ("validation/precision-at-1", grown(0.6, 0.87)),
+                    ("validation/r-precision", map + 0.05),
+                    ("validation/recall-at-1", grown(0.6, 0.87)),
+                    ("validation/recall-at-2", grown(0.7, 0.92)),
+                    ("validation/recall-at-4", grown(0.8, 0.95)),
+                    ("validation/recall-at-8", grown(0.85, 0.97)),
                 ];
                 write(RowKind::Evaluation, epoch, step, &values);
             }

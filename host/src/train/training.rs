@@ -120,8 +120,11 @@ impl Training {
                 Ok(end)
             }
             Err(error) => {
-                // The first error is the one to tell; saving is tried, and a full disk may refuse it.
-                let _ = self.checkpoint();
+                // The first error is the one to tell; saving is tried, and a full disk may refuse it. Weights that may have
+                // learned from a loss that is not finite are not worth it.
+                if !matches!(error, TrainingError::Loss { .. }) {
+                    let _ = self.checkpoint();
+                }
                 let _ = self.run.record(run::Event::Failed { error: error.to_string() });
                 Err(error)
             }
@@ -243,7 +246,7 @@ impl Training {
             // Free here; on another device it would wait, so there the loss is looked at once per interval.
             let value = norm.f_double_value(&[])?;
             if !value.is_finite() {
-                return Err(TrainingError::NotFinite { what: "the gradient's norm", value, step: self.step });
+                return Err(TrainingError::Gradient { value, step: self.step });
             }
         }
         self.optimizer.step(factor)?;
@@ -279,7 +282,7 @@ impl Training {
 
     fn finite(&self, loss: Option<f64>) -> Result<(), TrainingError> {
         match loss.filter(|loss| !loss.is_finite()) {
-            Some(value) => Err(TrainingError::NotFinite { what: "the mean loss", value, step: self.step }),
+            Some(value) => Err(TrainingError::Loss { value, step: self.step }),
             None => Ok(()),
         }
     }

@@ -42,15 +42,22 @@ pub enum TrainingError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Run(#[from] RunError),
-    /// A loss or gradient that is not finite.
-    #[error("{what} is {value} at step {step}; the weights are as before that step")]
+    /// A gradient that is not finite. The weights are as before its step.
+    #[error("the gradient's norm is {value} at step {step}")]
+    #[diagnostic(help("lower the learning rate, or look for a division by zero or a square root at zero in the loss"))]
+    Gradient {
+        /// The norm.
+        value: f64,
+        /// The step of the run, from 0.
+        step: u64,
+    },
+    /// A loss that is not finite, seen at the end of a logging interval: on a device other than the CPU nothing looks earlier.
+    #[error("the mean loss of the steps before step {step} is {value}")]
     #[diagnostic(help(
-        "lower the learning rate, set `optimizer.clip-norm`, or look for a division by zero or a square root at zero in the loss"
+        "the checkpoints from before are good; lower the learning rate, or look for a division by zero in the loss"
     ))]
-    NotFinite {
-        /// What is not finite.
-        what: &'static str,
-        /// Its value.
+    Loss {
+        /// The mean.
         value: f64,
         /// The step of the run, from 0.
         step: u64,

@@ -3,12 +3,12 @@
 use tch::{Kind, Tensor};
 
 /// Rows scaled to length 1.
-pub fn unit(x: &Tensor) -> Tensor {
+pub(super) fn unit(x: &Tensor) -> Tensor {
     x / x.norm_scalaropt_dim(2.0, -1, true).clamp_min(1e-12)
 }
 
 /// Euclidean distances between rows, as the contract's `distance-matrix`.
-pub fn distance_matrix(x: &Tensor) -> Tensor {
+pub(super) fn distance_matrix(x: &Tensor) -> Tensor {
     let squares = x.square().sum_dim_intlist(-1, true, None);
     let scale = &squares + squares.transpose(-2, -1);
     let squared = &scale - x.matmul(&x.transpose(-2, -1)) * 2.0;
@@ -24,7 +24,7 @@ fn masks(labels: &Tensor) -> (Tensor, Tensor) {
 }
 
 /// Contrastive loss with margins 0 and 1, average over non-zero.
-pub fn contrastive(embeddings: &Tensor, labels: &Tensor) -> Tensor {
+pub(super) fn contrastive(embeddings: &Tensor, labels: &Tensor) -> Tensor {
     let matrix = distance_matrix(&unit(embeddings));
     let (same, different) = masks(labels);
     let reduce = |losses: Tensor, weights: &Tensor| {
@@ -32,11 +32,11 @@ pub fn contrastive(embeddings: &Tensor, labels: &Tensor) -> Tensor {
         let count = (&weights * losses.gt(0.0)).sum(Kind::Float);
         (losses.relu() * weights).sum(Kind::Float) / count.clamp_min(1.0)
     };
-    reduce((&matrix - 0.0).relu(), &same) + reduce((1.0 - &matrix).relu(), &different)
+    reduce((&matrix - 0.0).relu(), &same) + reduce((-&matrix + 1.0).relu(), &different)
 }
 
 /// Multi-similarity loss with alpha 2, beta 50, base 0.5.
-pub fn multi_similarity(embeddings: &Tensor, labels: &Tensor) -> Tensor {
+pub(super) fn multi_similarity(embeddings: &Tensor, labels: &Tensor) -> Tensor {
     let unit = unit(embeddings);
     let excess = unit.matmul(&unit.transpose(0, 1)) - 0.5;
     let (same, different) = masks(labels);

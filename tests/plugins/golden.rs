@@ -1,0 +1,236 @@
+//! The standard plugins against reference values and gradients; `tests/data/golden` says where these are from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use lossmith::plugin::{Input, Role, Setting, Slot, StateParameter, Tuples};
+use serde::Deserialize;
+use serde_json::Value as Json;
+use tch::{Device, Kind, Tensor};
+
+use crate::fixture::{epoch, numbers, setting, slot};
+
+#[derive(Deserialize)]
+pub(crate) struct Golden {
+    pub(crate) inputs: BTreeMap<String, Case>,
+    losses: Vec<Loss>,
+    miners: Vec<Mined>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Case {
+    pub(crate) embeddings: Vec<Vec<f64>>,
+    pub(crate) labels: Vec<i64>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Loss {
+    pub(crate) input: String,
+    loss: String,
+    pub(crate) params: Json,
+    pub(crate) value: f64,
+    pub(crate) gradient: Vec<Vec<f64>>,
+    #[serde(default)]
+    pub(crate) parameters: BTreeMap<String, Array>,
+    #[serde(default)]
+    pub(crate) parameter_gradients: BTreeMap<String, Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Array {
+    pub(crate) shape: Vec<i64>,
+    pub(crate) data: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Mined {
+    pub(crate) input: String,
+    miner: String,
+    pub(crate) params: Json,
+    pub(crate) indices: Vec<Vec<i64>>,
+}
+
+/// Strategies that the standard plugins have, with their package.
+const LOSSES: [(&str, &str); 7] = [
+    ("contrastive", "lossmith-losses"),
+    ("triplet", "lossmith-losses"),
+    ("multi-similarity", "lossmith-losses"),
+    ("nt-xent", "lossmith-losses"),
+    ("sup-con", "lossmith-losses"),
+    ("proxy-anchor", "lossmith-proxies"),
+    ("normalized-softmax", "lossmith-proxies"),
+];
+
+/// What the reference has and the standard plugins have not yet.
+const ABSENT: [&str; 20] = [
+    "angular",
+    "arc-face",
+    "circle",
+    "cos-face",
+    "fast-ap",
+    "generalized-lifted",
+    "intra-pair-variance",
+    "lifted-structure",
+    "margin",
+    "multi-threshold",
+    "n-pairs",
+    "nca",
+    "pkt",
+    "proxy-nca",
+    "ranked-list",
+    "relaxed-contrastive",
+    "rkd-angle",
+    "rkd-distance",
+    "soft-triple",
+    "tuplet-margin",
+];
+
+pub(crate) static GOLDEN: LazyLock<Golden> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../data/golden/golden.json")).unwrap());
+
+/// `triplet/swap` is a variant of `triplet`; its parameters spell it out.
+fn strategy(name: &str) -> &str {
+    name.split('/').next().unwrap()
+}
+
+impl Loss {
+    pub(crate) fn strategy(&self) -> &str {
+        strategy(&self.loss)
+    }
+
+    /// The package of its strategy; none for a loss that the standard plugins do not have.
+    pub(crate) fn package(&self) -> Option<&'static str> {
+        LOSSES.iter().find(|(name, _)| *name == self.strategy()).map(|(_, package)| *package)
+    }
+
+    /// The strategy at work, with the reference's parameters in its state.
+    pub(crate) fn slot(&self, kind: Kind) -> Slot {
+        let mut slot = slot(self.package().unwrap(), Role::Loss, self.strategy(), self.params.clone(), of(kind));
+        self.set_parameters(&mut slot, kind);
+        slot
+    }
+
+    pub(crate) fn set_parameters(&self, slot: &mut Slot, kind: Kind) {
+        for (name, Array { shape, data }) in &self.parameters {
+            let tensor = Tensor::from_slice(data).reshape(shape.as_slice()).to_kind(kind).set_requires_grad(true);
+            slot.state_mut().parameters.insert(name.clone(), StateParameter { tensor, learning_rate_multiplier: 1.0 });
+        }
+    }
+}
+
+impl Mined {
+    pub(crate) fn strategy(&self) -> &str {
+        strategy(&self.miner)
+    }
+
+    pub(crate) fn sets(&self) -> Vec<BTreeSet<Vec<i64>>> {
+        sets(&self.indices)
+    }
+}
+
+impl Case {
+    pub(crate) fn input(&self, kind: Kind) -> Input {
+        let rows = self.embeddings.len() as i64;
+        let embeddings = Tensor::from_slice(&self.embeddings.concat()).reshape([rows, -1]).to_kind(kind);
+        Input {
+            embeddings: Some(embeddings.set_requires_grad(true)),
+            labels: Some(Tensor::from_slice(&self.labels)),
+            class_count: self.labels.iter().max().unwrap() + 1,
+            slice_count: 1,
+            ..Input::default()
+        }
+    }
+}
+
+fn of(kind: Kind) -> Setting {
+    Setting { float: kind, device: Device::Cpu, ..setting() }
+}
+
+/// Index lists as sets of triplets, or of positive pairs and of negative pairs.
+pub(crate) fn sets(indices: &[Vec<i64>]) -> Vec<BTreeSet<Vec<i64>>> {
+    let set = |lists: &[Vec<i64>]| (0..lists[0].len()).map(|i| lists.iter().map(|list| list[i]).collect()).collect();
+    match indices.len() {
+        3 => vec![set(indices)],
+        _ => vec![set(&indices[..2]), set(&indices[2..])],
+    }
+}
+
+/// The largest difference, relative to the largest entry.
+pub(crate) fn difference(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
+    // `max` would hide a NaN.
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs() / scale);
+    worst.fold(0.0, |most, x| if x <= most { most } else { x })
+}
+
+const PRECISIONS: [(Kind, f64); 2] = [(Kind::Double, 1e-9), (Kind::Float, 1e-5)];
+
+#[test]
+fn losses_and_their_gradients_are_those_of_the_reference() {
+    let mut compared = 0;
+    for (kind, tolerance) in PRECISIONS {
+        for golden in losses() {
+            let what = format!("{} {} on {} in {kind:?}", golden.loss, golden.params, golden.input);
+            let mut slot = golden.slot(kind);
+            let input = GOLDEN.inputs[&golden.input].input(kind);
+            let embeddings = input.embeddings.as_ref().unwrap().shallow_clone();
+            let loss = slot.loss(input, &epoch(0)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            loss.backward();
+            let close = |found: &Tensor, expected: &[f64], of: &str| {
+                let worst = difference(&numbers(found), expected);
+                assert!(worst <= tolerance, "{what}: {of} differs by {worst:e}");
+            };
+            close(&loss, &[golden.value], "the value");
+            close(&embeddings.grad(), &golden.gradient.concat(), "the gradient");
+            assert_eq!(golden.parameters.len(), golden.parameter_gradients.len());
+            for (name, gradient) in &golden.parameter_gradients {
+                close(&slot.state().parameters[name].tensor.grad(), gradient, name);
+            }
+            assert_eq!(slot.state().parameters.len(), golden.parameters.len(), "{what}: parameters of its own");
+            compared += 1;
+        }
+    }
+    println!("{compared} losses compared");
+    // 5 triplets, 2 contrastive losses and 5 others on 3 inputs in 2 precisions.
+    assert_eq!(compared, (5 + 2 + 5) * 3 * 2);
+}
+
+#[test]
+fn miners_choose_the_tuples_of_the_reference() {
+    let mut compared = 0;
+    for (kind, _) in PRECISIONS {
+        for golden in &GOLDEN.miners {
+            let what = format!("{} {} on {} in {kind:?}", golden.miner, golden.params, golden.input);
+            let mut slot = slot("lossmith-miners", Role::Miner, golden.strategy(), golden.params.clone(), of(kind));
+            let mut input = GOLDEN.inputs[&golden.input].input(kind);
+            input.embeddings = input.embeddings.map(|x| x.detach());
+            let tuples = slot.mine(input, &epoch(0)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(matches!(tuples, Tuples::Triplets(_)), golden.indices.len() == 3, "{what}");
+            let indices: Vec<Vec<i64>> = tuples.parts().iter().map(|part| Vec::try_from(part).unwrap()).collect();
+            let count = |lists: &[Vec<i64>]| lists.iter().map(Vec::len).sum::<usize>();
+            assert_eq!(count(&indices), count(&golden.indices), "{what}: number of tuples");
+            assert_eq!(sets(&indices), golden.sets(), "{what}");
+            compared += 1;
+        }
+    }
+    println!("{compared} miners compared");
+    // 7 miners on 3 inputs in 2 precisions.
+    assert_eq!(compared, 7 * 3 * 2);
+}
+
+#[test]
+fn nothing_of_the_reference_is_skipped_unsaid() {
+    let known = GOLDEN.losses.iter().map(Loss::strategy).filter(|name| !LOSSES.iter().any(|(loss, _)| loss == name));
+    assert_eq!(known.collect::<BTreeSet<_>>(), BTreeSet::from(ABSENT));
+}
+
+/// The losses that the standard plugins have.
+pub(crate) fn losses() -> impl Iterator<Item = &'static Loss> {
+    GOLDEN.losses.iter().filter(|golden| golden.package().is_some())
+}
+
+/// The miners.
+pub(crate) fn miners() -> &'static [Mined] {
+    &GOLDEN.miners
+}

@@ -1,0 +1,131 @@
+//! Each limit: what it lets through, and the first value that it does not.
+
+use std::sync::Arc;
+
+use lossmith::plugin::{Cause, Limits, Role, Setting};
+use serde_json::json;
+use tch::Kind;
+
+use crate::fixture::{batch, epoch, setting, slot};
+
+/// Limits with one of them set, by its key in an experiment file.
+fn limits(key: &str, value: u64) -> Arc<Limits> {
+    let mut all = serde_json::to_value(Limits::default()).unwrap();
+    assert!(all.get(key).is_some(), "there is no limit {key}");
+    all[key] = json!(value);
+    Arc::new(serde_json::from_value(all).unwrap())
+}
+
+/// A call that spends an amount against a limit of some value.
+fn spend(key: &str, amount: u64, value: u64) -> Result<(), Box<Cause>> {
+    let setting = Setting { limits: limits(key, value), ..setting() };
+    let mut slot =
+        slot("lossmith-test-operations", Role::Loss, "spend", json!({ "limit": key, "amount": amount }), setting);
+    slot.loss(batch(4, 6, Kind::Double), &epoch(0)).map(drop).map_err(|error| error.cause)
+}
+
+/// What the call wanted, of a cause that must be this limit.
+fn wanted(key: &str, value: u64, cause: &Cause) -> Option<u64> {
+    match cause {
+        Cause::Limit { limit, value: found, wanted, .. } if *limit == key && *found == value => *wanted,
+        other => panic!("{key} = {value}: {other}"),
+    }
+}
+
+/// The least value of a limit under which the call ends well. One less is refused, by this limit.
+fn least(key: &str, amount: u64) -> u64 {
+    let (mut refused, mut enough) = (0_u64, 200_000_000);
+    spend(key, amount, enough).unwrap();
+    while enough - refused > 1 {
+        let middle = refused.midpoint(enough);
+        match spend(key, amount, middle) {
+            Ok(()) => enough = middle,
+            Err(cause) => {
+                // It is told where it is known before it is used.
+                let wanted = wanted(key, middle, &cause);
+                assert!(wanted.is_none_or(|wanted| wanted > middle), "{key} = {middle}: {wanted:?} is enough");
+                refused = middle;
+            }
+        }
+    }
+    enough
+}
+
+#[test]
+fn every_limit_has_a_test() {
+    // A new limit does not compile here, nor has it a test.
+    let Limits {
+        fuel: _,
+        deadline_ms: _,
+        memory_bytes: _,
+        host_elements: _,
+        tensor_bytes: _,
+        handles: _,
+        rank: _,
+        tensor_elements: _,
+        list_elements: _,
+        log_bytes: _,
+        metrics: _,
+        state_bytes: _,
+    } = Limits::default();
+}
+
+#[test]
+fn sizes_are_limited_exactly() {
+    for (key, amount, expected) in [
+        ("rank", 6, 6),
+        ("tensor-elements", 1000, 1000),
+        ("list-elements", 1000, 1000),
+        ("log-bytes", 1000, 1000),
+        ("metrics", 40, 40),
+        // 64-bit floats.
+        ("state-bytes", 1000, 8000),
+    ] {
+        assert_eq!(least(key, amount), expected, "{key}");
+    }
+}
+
+#[test]
+fn what_a_call_uses_adds_up() {
+    // What each more of the amount costs; the rest of the call has a cost of its own.
+    for (key, each) in [("host-elements", 1), ("tensor-bytes", 8), ("handles", 1)] {
+        let (some, more) = (least(key, 1000), least(key, 1700));
+        assert_eq!(more - some, 700 * each, "{key}");
+    }
+}
+
+#[test]
+fn fuel_is_counted_exactly_and_the_same_each_time() {
+    let (some, more) = (least("fuel", 1000), least("fuel", 2000));
+    assert!(more >= some + 1000, "{some} and {more}");
+    assert_eq!(least("fuel", 1000), some);
+}
+
+#[test]
+fn memory_is_counted_in_pages() {
+    const PAGE: u64 = 65536;
+    let (some, more) = (least("memory-bytes", 20 * PAGE), least("memory-bytes", 60 * PAGE));
+    assert_eq!((some % PAGE, more % PAGE), (0, 0));
+    assert!((39 * PAGE..=41 * PAGE).contains(&(more - some)), "{some} and {more}");
+}
+
+#[test]
+fn a_call_ends_at_its_deadline() {
+    let limits = Arc::new(Limits { deadline_ms: 20, fuel: u64::MAX, ..Limits::default() });
+    let mut endless =
+        slot("lossmith-evil", Role::Loss, "evil", json!({ "how": "spin" }), Setting { limits, ..setting() });
+    let error = endless.loss(batch(6, 4, Kind::Double), &epoch(1)).unwrap_err();
+    assert!(matches!(*error.cause, Cause::Limit { limit: "deadline-ms", value: 20, .. }), "{error}");
+    // A call that has an end, well before its deadline.
+    let limits = Arc::new(Limits { deadline_ms: 60_000, ..Limits::default() });
+    let params = json!({ "limit": "fuel", "amount": 1000 });
+    let mut brief = slot("lossmith-test-operations", Role::Loss, "spend", params, Setting { limits, ..setting() });
+    brief.loss(batch(6, 4, Kind::Double), &epoch(1)).map(drop).unwrap();
+}
+
+#[test]
+fn handles_can_be_raised_above_the_engines_own_limit() {
+    spend("handles", 150_000, 200_000).unwrap();
+    let refused = spend("handles", 100_000, Limits::default().handles.into());
+    wanted("handles", Limits::default().handles.into(), &refused.unwrap_err());
+}
