@@ -99,7 +99,7 @@ fn an_image_that_is_damaged_while_training_costs_nothing_that_was_learned() {
     fs::rename(lab.path("damaged"), &image).unwrap();
     running.finish().fails(5, &["cannot decode", "cat/02.png", "replace the file"]);
 
-    let run = lab.runs().pop().unwrap();
+    let run = lab.run("tiny");
     let last = run.lines("journal.jsonl").pop().unwrap();
     assert_eq!(last["event"], "failed");
     assert!(last["error"].as_str().unwrap().contains("cat/02.png"), "{last}");

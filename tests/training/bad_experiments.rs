@@ -37,7 +37,7 @@ fn a_value_out_of_range_is_shown() {
         ("name = \"tiny\"", "name = \"a/b\"", "it names a folder"),
         ("workers = 1", "workers = 0", "`data.workers` is 0, expected 1 to 256"),
         ("validation = 0.2", "validation = 1.5", "`data.validation` is 1.5"),
-        ("learning-rate = 0.003", "learning-rate = 0.0", "`optimizer.learning-rate` is 0: it must be above 0"),
+        ("learning-rate = 0.003", "learning-rate = 0.0", "`optimizer.learning-rate` is 0"),
         ("log-every = 1", "log-every = 0", "nonzero"),
         ("embedding = 8", "embedding = 8\nslices = 3", "8 dimensions cannot be cut into 3 equal slices"),
         ("width = 4", "width = 0", "`model.width` is 0"),

@@ -106,7 +106,7 @@ fn the_doctor_tells_what_there_is() {
         findings.iter().find(|finding| finding["what"] == what).unwrap()["found"].as_str().unwrap().to_owned()
     };
     assert!(found("devices").contains("cpu") && found("libtorch").contains("2."));
-    assert!(found("plugins").contains("losses, miners, proxies, test-roles"));
+    assert!(found("plugins").contains("losses, miners, proxies"));
     assert!(told["strategies"].to_string().contains("multi-similarity"));
     let text = lab.lossmith(&["doctor"]).ok();
     assert!(text.contains("libtorch") && text.contains("miner batch-hard"), "{text}");

@@ -17,7 +17,7 @@ loss = { plugin = "test-roles", strategy = "failing", params = { after = 8 } }
 fn a_fault_of_a_plugin_keeps_the_state_before_the_step() {
     let lab = Lab::new(FAILING);
     lab.try_train(&[]).fails(4, &["failing", "test-roles", "NaN"]);
-    let run = lab.runs().pop().unwrap();
+    let run = lab.run("tiny");
     assert_eq!(run.events(), ["started", "checkpoint", "failed"]);
     assert!(run.files("checkpoints").contains(&"interrupted.safetensors".to_owned()));
     assert_eq!(run.rows("step").len(), 8);
@@ -32,8 +32,8 @@ fn a_fault_of_a_plugin_keeps_the_state_before_the_step() {
 fn a_fault_at_the_first_step_of_an_epoch_leaves_its_checkpoint_as_it_is() {
     let lab = Lab::new(FAILING);
     let good = lab.train(&["objective.1.loss.params.after=1000"]);
-    lab.try_train(&["objective.1.loss.params.after=6"]).fails(4, &["NaN"]);
-    let run = lab.runs().pop().unwrap();
+    lab.try_train(&["objective.1.loss.params.after=6", "name=failing"]).fails(4, &["NaN"]);
+    let run = lab.run("failing");
     assert!(run.checkpoint("epoch-0001") == good.checkpoint("epoch-0001"));
     assert_eq!(run.files("checkpoints"), ["best.safetensors", "epoch-0001.safetensors"]);
 }
@@ -60,11 +60,11 @@ fn a_full_disk_leaves_the_checkpoints_that_there_are() {
     // Checkpoints of 6 MB, which is more than a component has.
     let sets = ["model.width=64", "epochs=3"];
     let whole = lab.train(&sets);
-    let mut running = Running::start(lab.command(&lab.training(&sets)));
+    let mut running = Running::start(lab.command(&lab.training(&[&sets, ["name=killed"].as_slice()].concat())));
     running.wait_for("epoch");
     running.signal(libc::SIGKILL);
     running.finish();
-    let run = lab.runs().pop().unwrap();
+    let run = lab.run("killed");
     let there = run.files("checkpoints");
 
     let resume = ["train", "--resume", run.name()];

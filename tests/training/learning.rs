@@ -4,12 +4,9 @@ use crate::support::{Lab, MINED_TRIPLETS, folder};
 
 #[test]
 fn classes_with_patterns_are_told_apart() {
-    let run = Lab::new(MINED_TRIPLETS).train(&[
-        "epochs=10",
-        "optimizer.learning-rate=0.01",
-        "data.augmentation.enabled=false",
-        "model.width=8",
-    ]);
+    let lab = Lab::new(MINED_TRIPLETS);
+    let run =
+        lab.train(&["epochs=10", "optimizer.learning-rate=0.01", "data.augmentation.enabled=false", "model.width=8"]);
     let losses = run.values("epoch", "loss");
     assert!(losses[9] < 0.5 * losses[0], "{losses:?}");
     let precision = run.values("evaluation", "validation/precision-at-1");

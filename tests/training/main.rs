@@ -8,6 +8,9 @@ mod config;
 mod determinism;
 mod directory;
 mod faults;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the tests of plugins need more of it")]
+mod guests;
 mod learning;
 mod objectives;
 mod plugin_crates;

@@ -38,7 +38,8 @@ fn moved(run: &Run, from: &str, to: &str) -> f32 {
 
 #[test]
 fn proxies_are_trained_and_kept_with_their_moments() {
-    let run = Lab::new(PROXIES).train(&[]);
+    let lab = Lab::new(PROXIES);
+    let run = lab.train(&[]);
     let (first, second) = (run.checkpoint("epoch-0001"), run.checkpoint("epoch-0002"));
     let proxies = "plugin/objective.0.loss/parameter/proxies";
     assert_eq!(first[proxies].shape, [10, 8]);
@@ -54,7 +55,8 @@ fn proxies_are_trained_and_kept_with_their_moments() {
 
 #[test]
 fn objectives_add_up_with_their_weights() {
-    let run = Lab::new(PROXIES).train(&["epochs=1"]);
+    let lab = Lab::new(PROXIES);
+    let run = lab.train(&["epochs=1"]);
     for row in run.rows("step") {
         let value = |name: &str| row["values"][name].as_f64().unwrap();
         let sum = 0.5 * value("objective.0") + 2.0 * value("objective.1") + value("objective.2");
@@ -76,7 +78,8 @@ fn a_transfer_with_balance_schedule_and_fusion_trains_on_slices() {
     let losses = run.values("epoch", "loss");
     assert!(losses[1] < losses[0], "{losses:?}");
     // The balance counts pairs of a class four times.
-    let plain = Lab::new(&TRANSFER.replace("balance =", "# balance =")).train(&["model.slices=4"]);
+    let unbalanced = Lab::new(&TRANSFER.replace("balance =", "# balance ="));
+    let plain = unbalanced.train(&["model.slices=4"]);
     assert!(run.values("step", "loss")[0] > plain.values("step", "loss")[0]);
     // The fusion makes each of the four slices as long as 1.
     lab.lossmith(&["embed", run.name(), "--output", "fused.safetensors"]).ok();
@@ -133,7 +136,8 @@ fn clipping_bounds_a_step() {
 #[test]
 fn the_learning_rate_warms_up_and_falls_along_a_cosine() {
     let sets = ["epochs=4", "learning-rate.schedule=cosine", "learning-rate.warmup-epochs=1.0"];
-    let rates = Lab::new(PROXIES).train(&sets).values("step", "learning-rate");
+    let lab = Lab::new(PROXIES);
+    let rates = lab.train(&sets).values("step", "learning-rate");
     assert_eq!(rates.len(), 24);
     let (warm, cold) = rates.split_at(6);
     for (step, rate) in (1..).zip(warm) {

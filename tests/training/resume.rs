@@ -1,18 +1,19 @@
 //! Stopping and going on.
 
-use crate::support::{Lab, MINED_TRIPLETS, PROXIES, Run, Running};
+use crate::support::{Lab, MINED_TRIPLETS, Outcome, PROXIES, Run, Running};
 
 const LAST: &str = "epoch-0012";
 const LONG: [&str; 2] = ["epochs=12", "run.keep=12"];
 
 /// Starts a training of twelve epochs and sends a signal after the first event of a kind.
 #[track_caller]
-fn stopped(lab: &Lab, event: &str, signal: i32) -> (crate::support::Outcome, Run) {
-    let mut running = Running::start(lab.command(&lab.training(&LONG)));
+fn stopped(lab: &Lab, event: &str, signal: i32) -> (Outcome, Run) {
+    let sets = [LONG.as_slice(), &["name=stopped"]].concat();
+    let mut running = Running::start(lab.command(&lab.training(&sets)));
     running.wait_for(event);
     running.signal(signal);
     let outcome = running.finish();
-    (outcome, lab.runs().pop().unwrap())
+    (outcome, lab.run("stopped"))
 }
 
 #[track_caller]
@@ -23,16 +24,15 @@ fn resume(lab: &Lab, run: &Run) {
 
 #[test]
 fn an_interrupted_training_goes_on_to_the_same_weights() {
-    let whole = Lab::new(PROXIES);
-    let whole = (whole.train(&LONG), whole).0;
     let lab = Lab::new(PROXIES);
+    let whole = lab.train(&LONG);
     let (outcome, run) = stopped(&lab, "step", libc::SIGINT);
     assert!(outcome.stdout.lines().last().unwrap().contains("interrupted"), "{outcome:?}");
-    let hint = format!("train --resume runs/{}`", run.path.file_name().unwrap().to_str().unwrap());
+    let hint = format!("train --resume runs/{}`", run.folder());
     outcome.fails(130, &["stopping after this step", "its state is saved", &hint]);
     assert_eq!(run.events().last().unwrap(), "interrupted");
     assert!(run.files("checkpoints").contains(&"interrupted.safetensors".to_owned()));
-    assert_eq!(lab.lossmith(&["--json", "runs", "list"]).json()[0]["status"], "interrupted");
+    assert_eq!(lab.lossmith(&["--json", "runs", "show", run.name()]).json()["status"], "interrupted");
 
     resume(&lab, &run);
     assert_eq!(run.events().last().unwrap(), "finished");
@@ -44,12 +44,11 @@ fn an_interrupted_training_goes_on_to_the_same_weights() {
 
 #[test]
 fn a_killed_training_goes_on_from_its_last_checkpoint() {
-    let whole = Lab::new(PROXIES);
-    let whole = (whole.train(&LONG), whole).0;
     let lab = Lab::new(PROXIES);
+    let whole = lab.train(&LONG);
     let (outcome, run) = stopped(&lab, "epoch", libc::SIGKILL);
     assert_eq!(outcome.code, None);
-    assert_eq!(lab.lossmith(&["--json", "runs", "list"]).json()[0]["status"], "died");
+    assert_eq!(lab.lossmith(&["--json", "runs", "show", run.name()]).json()["status"], "died");
     resume(&lab, &run);
     assert!(run.checkpoint(LAST) == whole.checkpoint(LAST));
     assert_eq!(run.rows("evaluation").last(), whole.rows("evaluation").last());
@@ -70,9 +69,9 @@ fn a_finished_run_stays_as_it_is() {
 #[test]
 fn a_run_that_is_at_work_is_left_alone() {
     let lab = Lab::new(MINED_TRIPLETS);
-    let mut running = Running::start(lab.command(&lab.training(&["epochs=100000"])));
+    let mut running = Running::start(lab.command(&lab.training(&["epochs=500"])));
     running.wait_for("step");
-    let run = lab.runs().pop().unwrap();
+    let run = lab.run("tiny");
     lab.lossmith(&["train", "--resume", run.name()]).fails(1, &["another process is training this run"]);
     running.signal(libc::SIGKILL);
     running.finish();
@@ -83,6 +82,6 @@ fn what_is_no_run_cannot_be_resumed() {
     let lab = Lab::new(MINED_TRIPLETS);
     lab.lossmith(&["train", "--resume", "."]).fails(1, &[". is not a run: it has no journal.jsonl", "runs list"]);
     lab.lossmith(&["train", "--resume", "nowhere"]).fails(1, &["nowhere is not a run"]);
-    lab.lossmith(&["train"]).fails(2, &["--resume"]);
+    lab.lossmith(&["train"]).fails(2, &["<EXPERIMENT>"]);
     lab.lossmith(&["train", "experiment.toml", "--resume", "."]).fails(2, &["cannot be used with"]);
 }

@@ -12,7 +12,7 @@ use super::plugins;
 use super::progress::Progress;
 use crate::experiment::Source;
 use crate::plugin::Runtime;
-use crate::run::report;
+use crate::run::{Run, Status, report};
 use crate::train::{End, Training, TrainingError};
 
 /// Train an experiment, or go on with a run that was stopped.
@@ -34,7 +34,17 @@ pub(super) struct TrainArgs {
 
 pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
     let mut training = match (&args.experiment, &args.resume) {
-        (_, Some(run)) => Training::resume(run, runtime()?)?,
+        (_, Some(path)) => {
+            let run = Run::open(path)?;
+            if run.status()? == Status::Finished {
+                return output::line(&if json {
+                    serde_json::json!({ "event": "finished", "run": path }).to_string()
+                } else {
+                    format!("{0} is finished; `lossmith eval {0}` measures it", path.display())
+                });
+            }
+            Training::resume(path, runtime()?)?
+        }
         (Some(path), None) => {
             let source = Source::read(path, &args.set)?;
             if args.print_config {

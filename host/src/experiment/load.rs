@@ -4,14 +4,17 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use miette::NamedSource;
+use miette::{Diagnostic, NamedSource};
 use toml_edit::{DocumentMut, Item};
 
 use super::config::{Experiment, ObjectiveConfig};
 use super::error::ExperimentError;
 use super::keys;
 use super::spans::{self, Part};
+use crate::data::DataError;
+use crate::model::ModelError;
 use crate::suggest::nearest;
+use crate::train::TrainError;
 
 /// The text of an experiment and where it came from: what errors point into.
 #[derive(Clone, Debug)]
@@ -123,6 +126,7 @@ impl Source {
         if experiment.threads == Some(0) {
             return wrong("threads", "at least one thread".into());
         }
+        self.check_tables(experiment)?;
         if experiment.objective.is_empty() {
             return wrong("objective", "at least one [[objective]]".into());
         }
@@ -142,6 +146,29 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// Asks the tables that check their own ranges.
+    fn check_tables(&self, experiment: &Experiment) -> Result<(), ExperimentError> {
+        let wrong = |key: &str, error: &dyn Diagnostic| {
+            self.wrong_value(key, error.to_string(), error.help().map(|help| help.to_string()))
+        };
+        experiment.data.check().map_err(|error| match &error {
+            DataError::Setting { key, .. } => wrong(key, &error),
+            _ => wrong("data", &error),
+        })?;
+        experiment.model.check().map_err(|error| match &error {
+            ModelError::Zero { key } | ModelError::NotForScript { key } | ModelError::OnlyForScript { key } => {
+                wrong(&format!("model.{key}"), &error)
+            }
+            ModelError::NotDivisible { .. } => wrong("model.slices", &error),
+            _ => wrong("model", &error),
+        })?;
+        let rates = experiment.optimizer.check().and_then(|()| experiment.learning_rate.check());
+        rates.map_err(|error| match &error {
+            TrainError::OutOfRange { key, .. } => wrong(key, &error),
+            _ => wrong("optimizer", &error),
+        })
     }
 
     /// An error about the value at `path`.
@@ -185,7 +212,11 @@ fn place<'a>(document: &'a mut DocumentMut, path: &str) -> Result<&'a mut Item, 
         let indexed = item.is_array_of_tables() || item.is_array();
         if indexed {
             let index: usize = step.parse().map_err(|_| format!("`{step}` must be a number: 0 is the first"))?;
-            let count = item.as_array_of_tables().map_or(0, toml_edit::ArrayOfTables::len);
+            let count = item
+                .as_array_of_tables()
+                .map(toml_edit::ArrayOfTables::len)
+                .or_else(|| item.as_array().map(toml_edit::Array::len))
+                .unwrap_or_default();
             item = item.get_mut(index).ok_or_else(|| format!("there is no entry {index}; there are {count}"))?;
         } else if item.is_table_like() || item.is_none() {
             // Makes the entry when it is missing.

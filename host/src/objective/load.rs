@@ -9,6 +9,7 @@ use tch::{Device, Kind};
 use super::error::ObjectiveError;
 use crate::experiment::{Source, StrategyConfig, is_bare};
 use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
+use crate::suggest::nearest;
 
 /// Loads plugins, each file once, and numbers the slots.
 pub struct Loader<'a> {
@@ -75,7 +76,7 @@ impl<'a> Loader<'a> {
             Some(plugin) => Arc::clone(plugin),
             None => {
                 let plugin = Plugin::load_as(&self.runtime, &stem(&config.plugin), &path, &self.limits)
-                    .map_err(|error| self.unreadable(place, &path, error))?;
+                    .map_err(|error| self.unreadable(place, &config.plugin, &path, error))?;
                 self.plugins.insert(path, Arc::clone(&plugin));
                 plugin
             }
@@ -109,14 +110,21 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn unreadable(&self, place: &str, path: &Path, error: PluginError) -> ObjectiveError {
+    fn unreadable(&self, place: &str, plugin: &Path, path: &Path, error: PluginError) -> ObjectiveError {
         if !matches!(*error.cause, Cause::Read { .. }) {
             return error.into();
         }
-        let message = format!("there is no plugin at {}", path.display());
-        let help =
-            "`lossmith plugin build DIR` makes a component from a Rust crate; `make plugins` makes the standard ones";
-        self.source.wrong_value(&format!("{place}.plugin"), message, Some(help.into())).into()
+        let (message, known) = match self.place {
+            Places::Standard(directory) if is_bare(plugin) => {
+                (format!("there is no plugin `{}` in {}", plugin.display(), directory.display()), names(directory))
+            }
+            _ => (format!("there is no plugin at {}", path.display()), Vec::new()),
+        };
+        let help = nearest(&stem(plugin), &known).map_or_else(
+            || "`lossmith plugin build DIR` makes a component from a Rust crate; `make plugins` makes the standard ones".into(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        self.source.wrong_value(&format!("{place}.plugin"), message, Some(help)).into()
     }
 
     fn pointed(&self, place: &str, error: PluginError) -> ObjectiveError {
@@ -127,4 +135,13 @@ impl<'a> Loader<'a> {
         let help = error.help().map(|help| help.to_string());
         self.source.wrong_value(&format!("{place}.strategy"), error.to_string(), help).into()
     }
+}
+
+/// The names of the components in a folder, sorted.
+fn names(directory: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let components = files.filter(|path| path.extension().is_some_and(|ending| ending == "wasm"));
+    let mut names: Vec<_> = components.map(|path| stem(&path)).collect();
+    names.sort();
+    names
 }

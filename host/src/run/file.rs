@@ -10,7 +10,8 @@ use super::RunError;
 /// Writes `bytes` to `path`, replacing what was there: aside in the same folder, synced, renamed, the folder synced. After
 /// an error the old file, if any, is still there and nothing is left beside it.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // The parent of a bare name is the empty path.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
         // Readable as any other file of the user's; a temporary file would be private.
         let everyone = Permissions::from_mode(0o666);

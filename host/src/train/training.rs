@@ -18,7 +18,7 @@ use crate::experiment::{Experiment, Source};
 use crate::model::Group;
 use crate::objective::{Batch, Bound, Places};
 use crate::plugin::{Metric, Progress, Runtime};
-use crate::run::{self, Manifest, MetricsLog, PluginEntry, Row, RowKind, Run, Versions};
+use crate::run::{self, Manifest, MetricsLog, PluginEntry, Row, RowKind, Run, Status, Versions};
 
 /// The metric that chooses the best checkpoint.
 const BEST: &str = "map-at-r";
@@ -34,6 +34,8 @@ pub struct Training {
     adopted: usize,
     /// Steps that are complete.
     step: u64,
+    /// The step of the last checkpoint.
+    saved: Option<u64>,
     best: Option<f64>,
     /// Last values by name, which strategies can ask for.
     last: Arc<BTreeMap<String, f64>>,
@@ -49,17 +51,23 @@ impl Training {
         let (sampler, optimizer) = prepare(&assembly)?;
         let Experiment { run: config, name, .. } = &assembly.experiment;
         let run = Run::create(&config.directory, name)?;
-        record(&run, &assembly)?;
-        let log = run.open_metrics()?;
-        Ok(Self { assembly, sampler, optimizer, run, log, adopted: 0, step: 0, best: None, last: Arc::default() })
+        let log = record(&run, &assembly).and_then(|()| Ok(run.open_metrics()?)).inspect_err(|_| {
+            // Nothing is in it yet that anybody could use. The first error is the one to tell.
+            let _ = std::fs::remove_dir_all(run.path());
+        })?;
+        let last = Arc::default();
+        Ok(Self { assembly, sampler, optimizer, run, log, adopted: 0, step: 0, saved: None, best: None, last })
     }
 
     /// Loads a run that was stopped, with the experiment and the components that it kept, as of its last checkpoint.
     ///
     /// # Errors
-    /// When the folder is no run, has no checkpoint, or what it kept is damaged.
+    /// When the folder is no run, has no checkpoint, is being trained, or what it kept is damaged.
     pub fn resume(path: &Path, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
         let run = Run::open(path)?;
+        if run.status()? == Status::Running {
+            return Err(TrainingError::AtWork { run: path.to_owned() });
+        }
         let mut assembly = kept(&run, runtime)?;
         let (sampler, mut optimizer) = prepare(&assembly)?;
         let newest = run.latest_checkpoint()?.ok_or(TrainingError::NoCheckpoint)?;
@@ -82,7 +90,8 @@ impl Training {
         }
         let log = run.open_metrics()?;
         let step = checkpoint.step;
-        Ok(Self { assembly, sampler, optimizer, run, log, adopted, step, best, last: Arc::new(last) })
+        let (saved, last) = (Some(step), Arc::new(last));
+        Ok(Self { assembly, sampler, optimizer, run, log, adopted, step, saved, best, last })
     }
 
     /// The run's folder.
@@ -121,8 +130,9 @@ impl Training {
             }
             Err(error) => {
                 // The first error is the one to tell; saving is tried, and a full disk may refuse it. Weights that may have
-                // learned from a loss that is not finite are not worth it.
-                if !matches!(error, TrainingError::Loss { .. }) {
+                // learned from a loss that is not finite are not worth it, and a checkpoint of this very step is better: the
+                // failed step has updated running means.
+                if !matches!(error, TrainingError::Loss { .. }) && self.saved != Some(self.step) {
                     let _ = self.checkpoint();
                 }
                 let _ = self.run.record(run::Event::Failed { error: error.to_string() });
@@ -319,7 +329,7 @@ impl Training {
     }
 
     /// Writes everything that a later process needs to go on.
-    fn checkpoint(&self) -> Result<PathBuf, TrainingError> {
+    fn checkpoint(&mut self) -> Result<PathBuf, TrainingError> {
         let steps = self.sampler.batches_per_epoch() as u64;
         let mut tensors = BTreeMap::new();
         let mut put = |prefix: &str, state: BTreeMap<String, Tensor>| {
@@ -330,7 +340,9 @@ impl Training {
         put("plugin/", self.assembly.objectives.state()?);
         let (epoch, inside) = (self.step / steps, self.step % steps);
         let save = if inside == 0 { Run::save_checkpoint } else { Run::save_interrupted };
-        Ok(save(&self.run, epoch, self.step, &tensors)?)
+        let path = save(&self.run, epoch, self.step, &tensors)?;
+        self.saved = Some(self.step);
+        Ok(path)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors of a training.
 
+use std::path::PathBuf;
+
 use miette::Diagnostic;
 
 use super::TrainError;
@@ -65,6 +67,13 @@ pub enum TrainingError {
     /// The experiment cannot be written as TOML.
     #[error("the experiment cannot be written down: {0}")]
     Toml(#[from] toml::ser::Error),
+    /// A run that goes on elsewhere.
+    #[error("another process is training this run: {}", run.display())]
+    #[diagnostic(help("wait until it is done, or stop it"))]
+    AtWork {
+        /// The run's folder.
+        run: PathBuf,
+    },
     /// A run without a checkpoint.
     #[error("this run has no checkpoint to go on from")]
     NoCheckpoint,

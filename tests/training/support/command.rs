@@ -1,11 +1,12 @@
 //! The command as a child process.
 
 use std::io::{BufRead, BufReader, Lines, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
 
 use serde_json::Value;
+
+use crate::guests::guests;
 
 /// What a command said and how it ended.
 #[derive(Debug)]
@@ -53,29 +54,9 @@ fn unwrapped(text: &str) -> String {
 
 /// The command in a folder, with the components of the repository as its standard plugins.
 pub(crate) fn lossmith(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = bare(folder);
-    command.args(arguments).env("LOSSMITH_PLUGINS", plugins());
-    command
-}
-
-fn bare(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
-    command.current_dir(folder).env_remove("LOSSMITH_DATA");
+    command.current_dir(folder).args(arguments).env("LOSSMITH_PLUGINS", guests()).env_remove("LOSSMITH_DATA");
     command
-}
-
-/// The components of the repository, built once in this process.
-fn plugins() -> &'static Path {
-    static PLUGINS: OnceLock<PathBuf> = OnceLock::new();
-    PLUGINS.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("training-plugins");
-        for member in ["plugins/losses", "plugins/miners", "plugins/proxies", "tests/guests/roles"] {
-            let arguments = ["plugin", "build", member, "--out", out.to_str().unwrap()];
-            Outcome::of(bare(&root).args(arguments)).ok();
-        }
-        out
-    })
 }
 
 /// A command at work, whose lines are read while it runs.

@@ -87,6 +87,16 @@ impl Lab {
         Run::at(self.path(ready["run"].as_str().unwrap()))
     }
 
+    /// The one run of an experiment of this name.
+    #[track_caller]
+    pub(crate) fn run(&self, name: &str) -> Run {
+        let prefix = format!("{name}-");
+        let mut runs = self.runs().into_iter().filter(|run| run.folder().starts_with(&prefix));
+        let run = runs.next().unwrap();
+        assert!(runs.next().is_none(), "there are several");
+        run
+    }
+
     /// All runs, in the order of their names.
     pub(crate) fn runs(&self) -> Vec<Run> {
         let folders = fs::read_dir(self.path("runs")).into_iter().flatten();

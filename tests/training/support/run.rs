@@ -54,6 +54,11 @@ impl Run {
         self.path.to_str().unwrap()
     }
 
+    /// The name of the folder.
+    pub(crate) fn folder(&self) -> &str {
+        self.path.file_name().unwrap().to_str().unwrap()
+    }
+
     pub(crate) fn text(&self, file: &str) -> String {
         fs::read_to_string(self.path.join(file)).unwrap()
     }
