@@ -23,7 +23,8 @@ demo: plugins ## Train on Fashion-MNIST with a loss and a miner that are Wasm co
 	$(LOSSMITH) train examples/fashion-mnist/experiment.toml
 	@echo "The report: $$(ls -t runs/*/report.html | head -n 1)"
 
-test: plugins ## Run all tests.
+# The tests build the plugins that they need. Without `build` before: it would compile much of what follows with other features.
+test: setup ## Run all tests.
 	cargo test --workspace
 
 lint: setup ## Check the format, the lints and the documentation.
