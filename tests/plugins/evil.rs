@@ -212,6 +212,9 @@ fn pair_losses_are_one_for_each_pair_with_a_positive_divisor() {
     ends_with!(transfer, "divisor-infinite", Cause::Result(ResultFault::Divisor(_)));
     ends_with!(transfer, "no-gradient", Cause::Result(ResultFault::NoGradient));
     ends_with!(transfer, "integer", Cause::Result(ResultFault::Dtype { .. }));
+    for (how, words) in [("part-shape", "has not the shape"), ("part-twice", "already"), ("parts", "at most 8 parts")] {
+        ends_with!(transfer, how, Cause::Operation { operation: "pair-losses.add-part", message, .. } if message.contains(words));
+    }
 }
 
 #[test]

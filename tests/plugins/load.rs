@@ -126,21 +126,21 @@ fn a_function_that_the_contract_does_not_have_is_named() {
     assert!(matches!(*error.cause, Cause::Invalid(_)), "{error:?}");
     assert!(text.contains("cosine-MATRIX"), "{text}");
     // A `describe` of another type.
-    let wat = "(component (instance $describe) (export \"lossmith:plugin/describe@0.1.0\" (instance $describe)))";
+    let wat = "(component (instance $describe) (export \"lossmith:plugin/describe@0.1.1\" (instance $describe)))";
     refused!(&wat::parse_str(wat).unwrap(), Phase::Load, Cause::Invalid(_), ["strategies"]);
 }
 
 #[test]
-fn a_component_of_another_version_is_refused_and_a_patch_of_this_one_is_not() {
+fn an_older_component_works_and_one_of_another_version_is_told_what_is_spoken() {
     let (module, component) = module_and_component("lossmith-test-roles");
     for bytes in [&module, &component] {
-        for version in ["0.2.0", "1.1.0"] {
-            let other = patched(bytes, "@0.1.0", &format!("@{version}"));
-            refused!(&other, Phase::Load, Cause::OtherVersion { found, spoken: "0.1", .. } if found == version,
-                [version, "0.1", "build the plugin again"]);
+        for version in ["0.1.7", "0.2.0", "1.1.0"] {
+            let other = patched(bytes, "@0.1.1", &format!("@{version}"));
+            refused!(&other, Phase::Load, Cause::OtherVersion { found, .. } if found == version,
+                [version, "this host speaks 0.1.0 to 0.1.1", "build the plugin again"]);
         }
-        let plugin = load_with(&patched(bytes, "@0.1.0", "@0.1.7"), Limits::default()).unwrap();
-        assert_eq!(plugin.contract, "0.1.7");
+        let plugin = load_with(&patched(bytes, "@0.1.1", "@0.1.0"), Limits::default()).unwrap();
+        assert_eq!(plugin.contract, "0.1.0");
         let params = Params::new(plugin.strategy(Role::Loss, "noise").unwrap(), &Default::default()).unwrap();
         let mut slot = Slot::new(Arc::clone(&RUNTIME), plugin, Role::Loss, "noise", params, setting()).unwrap();
         assert!(slot.loss(batch(6, 4, Kind::Double), &epoch(0)).is_ok());
@@ -161,17 +161,17 @@ fn by_hand(fields: &str, describe: &str) -> Vec<u8> {
     };
     let (five, six) = ("i32 i32 i32 i32 i32", "i32 i32 i32 i32 i32 i32");
     let roles = [
-        role("loss@0.1.0#compute", five),
-        role("miner@0.1.0#mine", five),
-        role("transfer@0.1.0#compute", five),
-        role("balance@0.1.0#weigh", six),
-        role("schedule@0.1.0#thresholds", five),
-        role("fusion@0.1.0#fuse", five),
+        role("loss@0.1.1#compute", five),
+        role("miner@0.1.1#mine", five),
+        role("transfer@0.1.1#compute", five),
+        role("balance@0.1.1#weigh", six),
+        role("schedule@0.1.1#thresholds", five),
+        role("fusion@0.1.1#fuse", five),
     ];
     let wat = format!(
         "(module {fields}
            (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) unreachable)
-           (func (export \"lossmith:plugin/describe@0.1.0#strategies\") (result i32) {describe})
+           (func (export \"lossmith:plugin/describe@0.1.1#strategies\") (result i32) {describe})
            {})",
         roles.concat()
     );

@@ -19,8 +19,10 @@ use super::host::Host;
 use super::limits::Limits;
 use super::slot;
 
-/// Versions of the contract that this host speaks.
-const SPOKEN: &str = "0.1";
+/// Versions of the contract that this host speaks: a later patch only adds functions.
+const SPOKEN: &str = "0.1.0 to 0.1.1";
+/// The minor version and the newest patch of [`SPOKEN`].
+const NEWEST: (&str, u32) = ("0.1.", 1);
 const PACKAGE: &str = "lossmith:plugin/";
 const IMPORTS: [&str; 5] = ["tensor", "context", "state", "random", "report"];
 
@@ -230,7 +232,8 @@ fn check_names(component: &[u8]) -> Result<String, Cause> {
 fn ours(name: &str) -> Result<Option<&str>, Cause> {
     let Some(rest) = name.strip_prefix(PACKAGE) else { return Ok(None) };
     let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
-    let compatible = version.strip_prefix(SPOKEN).is_some_and(|patch| patch.starts_with('.') && !patch.contains('-'));
+    let patch = version.strip_prefix(NEWEST.0).and_then(|patch| patch.parse::<u32>().ok());
+    let compatible = patch.is_some_and(|patch| patch <= NEWEST.1);
     if compatible {
         return Ok(Some(interface));
     }
@@ -263,11 +266,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_compatible_within_a_minor() {
-        assert!(matches!(ours("lossmith:plugin/loss@0.1.0"), Ok(Some("loss"))));
-        assert!(matches!(ours("lossmith:plugin/loss@0.1.7"), Ok(Some("loss"))));
+    fn versions_up_to_ours_are_compatible_within_a_minor() {
+        for version in ["0.1.0", "0.1.1"] {
+            assert!(matches!(ours(&format!("lossmith:plugin/loss@{version}")), Ok(Some("loss"))), "{version}");
+        }
         assert!(matches!(ours("wasi:clocks/wall-clock@0.2.0"), Ok(None)));
-        for other in ["0.2.0", "0.10.0", "1.0.0", "0.1.0-rc"] {
+        for other in ["0.1.2", "0.2.0", "0.10.0", "1.0.0", "0.1.0-rc"] {
             assert!(
                 matches!(ours(&format!("lossmith:plugin/loss@{other}")), Err(Cause::OtherVersion { .. })),
                 "{other}"

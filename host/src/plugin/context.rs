@@ -12,6 +12,9 @@ use super::bindings::lossmith::plugin::context as wit;
 use super::host::{Host, HostFault, describe, fault, over, stale_handle};
 use super::parameters::Value;
 
+/// Parts that pair losses can have: no relation is known that needs more than two.
+const PARTS: usize = 8;
+
 /// What a strategy sees of a batch.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -27,6 +30,10 @@ pub struct Input {
     pub thresholds: Vec<f64>,
     /// The teacher's embeddings, B x D'.
     pub teacher: Option<Tensor>,
+    /// The backbone's last feature map, B x C x H x W.
+    pub feature_map: Option<Tensor>,
+    /// The teacher's last feature map, B x C' x H' x W'.
+    pub teacher_feature_map: Option<Tensor>,
     /// What the miner found.
     pub tuples: Option<Tuples>,
 }
@@ -42,6 +49,8 @@ impl Input {
             slice_count: self.slice_count,
             thresholds: self.thresholds.clone(),
             teacher: self.teacher.as_ref().map(Tensor::shallow_clone),
+            feature_map: self.feature_map.as_ref().map(Tensor::shallow_clone),
+            teacher_feature_map: self.teacher_feature_map.as_ref().map(Tensor::shallow_clone),
             tuples: self.tuples.as_ref().map(Tuples::shallow_clone),
         }
     }
@@ -109,9 +118,18 @@ pub struct PairLosses {
     pub values: Tensor,
     /// What their sum is divided by.
     pub divisor: f64,
+    /// B x B matrices that `values` was made of, by name.
+    pub parts: BTreeMap<String, Tensor>,
 }
 
 impl PairLosses {
+    /// Another handle of the same data.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        let parts = self.parts.iter().map(|(name, part)| (name.clone(), part.shallow_clone())).collect();
+        Self { values: self.values.shallow_clone(), divisor: self.divisor, parts }
+    }
+
     /// The unbalanced loss: the sum over the divisor.
     ///
     /// # Errors
@@ -220,6 +238,16 @@ impl wit::HostBatch for Host {
         teacher.map(|teacher| self.push("batch.teacher", teacher)).transpose()
     }
 
+    fn feature_map(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tensor>>> {
+        let map = self.input.feature_map.as_ref().map(Tensor::shallow_clone);
+        map.map(|map| self.push("batch.feature-map", map)).transpose()
+    }
+
+    fn teacher_feature_map(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tensor>>> {
+        let map = self.input.teacher_feature_map.as_ref().map(Tensor::shallow_clone);
+        map.map(|map| self.push("batch.teacher-feature-map", map)).transpose()
+    }
+
     fn tuples(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tuples>>> {
         let tuples = self.input.tuples.as_ref().map(Tuples::shallow_clone);
         tuples.map(|tuples| self.push_tuples(tuples)).transpose()
@@ -321,7 +349,7 @@ impl wit::HostPairLosses for Host {
 
     fn new(&mut self, values: Resource<Tensor>, divisor: f64) -> Result<Resource<PairLosses>> {
         let values = self.tensor("pair-losses", &values)?;
-        self.push_pair_losses(PairLosses { values, divisor })
+        self.push_pair_losses(PairLosses { values, divisor, parts: BTreeMap::new() })
     }
 
     fn values(&mut self, pairs: Resource<PairLosses>) -> Result<Resource<Tensor>> {
@@ -349,6 +377,31 @@ impl wit::HostPairLosses for Host {
         let mask = labels.f_unsqueeze(1).and_then(|column| column.f_ne_tensor(&labels.f_unsqueeze(0)?));
         let mask = mask.map_err(|error| fault("pair-losses.different-class", &[labels], &error))?;
         self.push("pair-losses.different-class", mask)
+    }
+
+    fn add_part(&mut self, pairs: Resource<PairLosses>, name: String, value: Resource<Tensor>) -> Result<()> {
+        const NAME: &str = "pair-losses.add-part";
+        self.charge_text(name.len())?;
+        let value = self.tensor(NAME, &value)?;
+        let pairs = self.pair_losses.get_mut(pairs.rep()).map_err(|stale| stale_handle(NAME, stale))?;
+        let wrong = |message| HostFault::Operation { operation: NAME, shapes: describe(&[&pairs.values, &value]), message };
+        if pairs.values.size() != value.size() {
+            return Err(wrong(format!("the part `{name}` has not the shape of the values")).into());
+        }
+        if pairs.parts.len() == PARTS {
+            return Err(wrong(format!("pair losses have at most {PARTS} parts")).into());
+        }
+        if pairs.parts.contains_key(&name) {
+            return Err(wrong(format!("there is a part `{name}` already")).into());
+        }
+        pairs.parts.insert(name, value);
+        Ok(())
+    }
+
+    fn part(&mut self, pairs: Resource<PairLosses>, name: String) -> Result<Option<Resource<Tensor>>> {
+        const NAME: &str = "pair-losses.part";
+        let part = self.pair_losses_of(NAME, &pairs)?.parts.get(&name).map(Tensor::shallow_clone);
+        part.map(|part| self.push(NAME, part)).transpose()
     }
 }
 

@@ -36,6 +36,12 @@ impl<T> Handles<T> {
         self.entries.get(index as usize).and_then(Option::as_ref).ok_or(StaleHandle)
     }
 
+    /// A live value, to change it.
+    pub(super) fn get_mut(&mut self, number: u32) -> Result<&mut T, StaleHandle> {
+        let index = number.checked_sub(self.base).ok_or(StaleHandle)?;
+        self.entries.get_mut(index as usize).and_then(Option::as_mut).ok_or(StaleHandle)
+    }
+
     /// Takes a live value out.
     pub(super) fn take(&mut self, number: u32) -> Result<T, StaleHandle> {
         let index = number.checked_sub(self.base).ok_or(StaleHandle)?;

@@ -53,6 +53,17 @@ impl Batch<'_> {
         self.0.teacher().map(Tensor::from)
     }
 
+    /// The backbone's last feature map, B x C x H x W; none where it gives none. The gradient flows into the network.
+    pub fn feature_map(&self) -> Option<Tensor> {
+        self.0.feature_map().map(Tensor::from)
+    }
+
+    /// The teacher's last feature map, B x C' x H' x W', without gradient; none without a teacher or where its embeddings
+    /// come from the cache.
+    pub fn teacher_feature_map(&self) -> Option<Tensor> {
+        self.0.teacher_feature_map().map(Tensor::from)
+    }
+
     /// What the objective's miner found; none without a miner.
     pub fn tuples(&self) -> Option<Tuples> {
         self.0.tuples().map(Tuples)
@@ -131,28 +142,76 @@ impl Tuples {
     }
 }
 
-/// What a transfer made, as a balance sees it.
+/// Pair losses of an embedding transfer: made by a transfer, weighed by a balance.
 #[derive(Debug)]
-pub struct PairLosses<'a>(pub(crate) &'a host::PairLosses);
+pub struct PairLosses<'a>(Held<'a>);
 
-impl PairLosses<'_> {
+/// A transfer's own, or lent to a balance.
+#[derive(Debug)]
+enum Held<'a> {
+    Own(host::PairLosses),
+    Lent(&'a host::PairLosses),
+}
+
+impl PairLosses<'static> {
+    /// The loss of each ordered pair, `values`, B x B, 0 on the diagonal if that does not count. The unbalanced loss is the
+    /// sum of `values` divided by `divisor`. A fault: not a square matrix, or `divisor` not above 0.
+    pub fn new(values: &Tensor, divisor: f64) -> Self {
+        Self(Held::Own(host::PairLosses::new(values.handle(), divisor)))
+    }
+
+    /// Adds a matrix, B x B, that the values were made of, for balances that need to know it. `pull` and `push` add up to
+    /// the values; `teacher-rows` and `student-rows` are distributions t and s of which the values are `t log(t / s)`.
+    /// A fault: another shape, or a part of this name is there.
+    pub fn with_part(self, name: &str, value: &Tensor) -> Self {
+        self.host().add_part(name, value.handle());
+        self
+    }
+
+    /// The handle of pair losses that were made here; none of lent ones.
+    pub(crate) fn into_handle(self) -> Option<host::PairLosses> {
+        match self.0 {
+            Held::Own(own) => Some(own),
+            Held::Lent(_) => None,
+        }
+    }
+}
+
+impl<'a> PairLosses<'a> {
+    pub(crate) fn lent(pairs: &'a host::PairLosses) -> Self {
+        Self(Held::Lent(pairs))
+    }
+
+    fn host(&self) -> &host::PairLosses {
+        match &self.0 {
+            Held::Own(own) => own,
+            Held::Lent(lent) => lent,
+        }
+    }
+
     /// The loss of each ordered pair, B x B. Differentiable.
     pub fn values(&self) -> Tensor {
-        Tensor::from(self.0.values())
+        Tensor::from(self.host().values())
     }
 
     /// The unbalanced loss is the sum of the values divided by this.
     pub fn divisor(&self) -> f64 {
-        self.0.divisor()
+        self.host().divisor()
+    }
+
+    /// A matrix that the values were made of, see [`with_part`](PairLosses::with_part); none if the transfer gave none of
+    /// this name.
+    pub fn part(&self, name: &str) -> Option<Tensor> {
+        self.host().part(name).map(Tensor::from)
     }
 
     /// B x B mask of pairs of one class, without the diagonal.
     pub fn same_class(&self) -> Tensor {
-        Tensor::from(self.0.same_class())
+        Tensor::from(self.host().same_class())
     }
 
     /// B x B mask of pairs of two classes.
     pub fn different_class(&self) -> Tensor {
-        Tensor::from(self.0.different_class())
+        Tensor::from(self.host().different_class())
     }
 }

@@ -34,7 +34,7 @@ impl<P: super::Plugin> host::Guest for P {
     ) -> std::result::Result<tensor::Tensor, String> {
         panic::install();
         let run = find("balance", P::balances(), &strategy)?.run;
-        run(&Params(params), &PairLosses(pairs), &Batch(batch), &Progress(progress))
+        run(&Params(params), &PairLosses::lent(pairs), &Batch(batch), &Progress(progress))
             .map(Tensor::into_handle)
             .map_err(|error| error.0)
     }

@@ -4,17 +4,16 @@ use super::{describe, find};
 use crate::bindings::exports::lossmith::plugin::transfer as host;
 use crate::bindings::lossmith::plugin::context;
 use crate::panic;
-use crate::{Batch, Params, Progress, Result, Strategy, Tensor};
+use crate::{Batch, PairLosses, Params, Progress, Result, Strategy};
 
 /// Teacher and student in, pair losses out.
 pub trait Transfer: Strategy {
-    /// The loss of each ordered pair of images, B x B, for the student `batch.embeddings()` that learns from
-    /// `batch.teacher()`; and what the sum of these is divided by, above 0.
-    fn pair_losses(&self, batch: &Batch, progress: &Progress) -> Result<(Tensor, f64)>;
+    /// The loss of each ordered pair of images for the student `batch.embeddings()` that learns from `batch.teacher()`.
+    fn pair_losses(&self, batch: &Batch, progress: &Progress) -> Result<PairLosses<'static>>;
 }
 
 /// A transfer of a component.
-pub type Entry = super::Entry<fn(&Params, &Batch, &Progress) -> Result<(Tensor, f64)>>;
+pub type Entry = super::Entry<fn(&Params, &Batch, &Progress) -> Result<PairLosses<'static>>>;
 
 /// The entry of `S`.
 pub const fn entry<S: Transfer>() -> Entry {
@@ -35,7 +34,8 @@ impl<P: super::Plugin> host::Guest for P {
         panic::install();
         let run = find("transfer", P::transfers(), &strategy)?.run;
         run(&Params(params), &Batch(batch), &Progress(progress))
-            .map(|(values, divisor)| context::PairLosses::new(values.handle(), divisor))
-            .map_err(|error| error.0)
+            .map_err(|error| error.0)?
+            .into_handle()
+            .ok_or_else(|| "a transfer makes pair losses of its own".to_owned())
     }
 }

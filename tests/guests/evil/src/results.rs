@@ -87,11 +87,11 @@ impl Miner for EvilMiner {
 }
 
 impl Transfer for EvilTransfer {
-    fn pair_losses(&self, batch: &Batch, progress: &Progress) -> Result<(Tensor, f64)> {
+    fn pair_losses(&self, batch: &Batch, progress: &Progress) -> Result<PairLosses<'static>> {
         let how = self.how(batch, progress)?;
         let embeddings = batch.embeddings();
         let right = embeddings.matmul(&embeddings.transpose(0, 1));
-        Ok(match how {
+        let (values, divisor) = match how {
             "not-square" => (right.narrow(1, 0, 2), 1.0),
             "vector" => (right.sum(1), 1.0),
             "larger" => (right.repeat(&[2, 2]), 1.0),
@@ -102,6 +102,13 @@ impl Transfer for EvilTransfer {
             "no-gradient" => (right.detach(), 1.0),
             "integer" => (right.to_dtype(Dtype::Integer), 1.0),
             _ => (right, 2.0),
+        };
+        let pairs = PairLosses::new(&values, divisor);
+        Ok(match how {
+            "part-shape" => pairs.with_part("pull", &values.sum(1)),
+            "part-twice" => pairs.with_part("pull", &values).with_part("pull", &values),
+            "parts" => (0..100).fold(pairs, |pairs, part| pairs.with_part(&part.to_string(), &values)),
+            _ => pairs,
         })
     }
 }

@@ -91,13 +91,13 @@ strategy! {
 }
 
 impl Transfer for CosineDifference {
-    fn pair_losses(&self, batch: &Batch, _: &Progress) -> Result<(Tensor, f64)> {
+    fn pair_losses(&self, batch: &Batch, _: &Progress) -> Result<PairLosses<'static>> {
         let teacher = batch.teacher().ok_or("this transfer needs a teacher")?;
         let student = batch.embeddings();
         let difference = (student.cosine_matrix(&student) - teacher.cosine_matrix(&teacher)).abs();
         let size = batch.size();
         let off_diagonal = 1.0 - Tensor::eye(size);
-        Ok((difference * off_diagonal, (size * size) as f64))
+        Ok(PairLosses::new(&(difference * off_diagonal), (size * size) as f64))
     }
 }
 
@@ -108,7 +108,7 @@ strategy! {
 }
 
 impl Transfer for ClassCosine {
-    fn pair_losses(&self, batch: &Batch, _: &Progress) -> Result<(Tensor, f64)> {
+    fn pair_losses(&self, batch: &Batch, _: &Progress) -> Result<PairLosses<'static>> {
         let thresholds = batch.thresholds();
         for (slice, threshold) in thresholds.iter().enumerate() {
             report::metric(&format!("threshold-{slice}"), *threshold);
@@ -118,7 +118,8 @@ impl Transfer for ClassCosine {
         let threshold = thresholds.first().copied().unwrap_or(0.0);
         let wanted = &same + (1.0 - &same) * threshold;
         let size = batch.size();
-        Ok(((batch.embeddings().cosine_matrix(&batch.embeddings()) - wanted).square(), (size * size) as f64))
+        let values = (batch.embeddings().cosine_matrix(&batch.embeddings()) - wanted).square();
+        Ok(PairLosses::new(&values, (size * size) as f64))
     }
 }
 
