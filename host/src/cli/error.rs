@@ -99,7 +99,7 @@ impl CliError {
                 | TrainingError::Optimizer(_)
                 | TrainingError::Device(_) => 3,
                 TrainingError::Objective(_) | TrainingError::Gradient { .. } | TrainingError::Loss { .. } => 4,
-                TrainingError::Data(_) | TrainingError::EmptyPart => 5,
+                TrainingError::Data(_) | TrainingError::Teacher(_) | TrainingError::EmptyPart => 5,
                 _ => 1,
             },
         }

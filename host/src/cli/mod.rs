@@ -21,7 +21,7 @@ Exit codes:
   2    wrong use of the command line
   3    the experiment file: unknown key, wrong type, value out of range
   4    a plugin: refused, or a fault while it ran
-  5    the data: missing or damaged files, classes that are too small
+  5    the data or the teacher: missing or damaged files, classes that are too small, a network that does not fit
   130  interrupted; the run was saved";
 
 /// Experiment with metric-learning losses that live in WebAssembly components.

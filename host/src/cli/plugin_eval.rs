@@ -132,7 +132,7 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
                 None => pairs.total().map_err(|error| CliError::input("pair losses", &error))?,
                 Some(BalanceCase { plugin, strategy, params }) => {
                     let mut balance = self::slot(&runtime, plugin, Role::Balance, strategy, params, setting(1))?;
-                    balance.balance(pairs, input, &progress)?
+                    balance.balance(pairs, input, &progress)?.0
                 }
             })
         }
@@ -221,6 +221,7 @@ fn input(case: &Case, float: Kind) -> Result<Input, CliError> {
         thresholds,
         teacher: case.teacher.as_ref().map(|rows| matrix("teacher", rows)).transpose()?,
         tuples,
+        ..Input::default()
     })
 }
 

@@ -41,13 +41,16 @@ impl Progress {
             return;
         }
         match event {
-            Event::Ready { run, data, device, parameters, bound, epochs, steps, from_step } => {
+            Event::Ready { run, data, device, parameters, bound, teacher, epochs, steps, from_step } => {
                 (self.epochs, self.steps) = (*epochs, *steps);
                 self.print(&data.to_string());
                 self.print(&format!("network of {parameters} numbers on {device}"));
                 for bound in *bound {
                     let (plugin, hash) = (&bound.plugin.name, bound.plugin.hash.get(..12).unwrap_or_default());
                     self.print(&format!("{:<18} {} (plugin {plugin}, {hash})", bound.slot, bound.strategy));
+                }
+                if let Some(teacher) = teacher {
+                    self.print(&format!("{:<18} {teacher}", "teacher"));
                 }
                 self.print(&format!("run: {}", run.display()));
                 if *from_step > 0 {
@@ -143,8 +146,8 @@ const SHOWN: [&str; 3] = ["precision-at-1", "r-precision", "map-at-r"];
 
 fn as_json(event: &Event<'_>) -> String {
     let value = match event {
-        Event::Ready { run, data, device, parameters, epochs, steps, from_step, .. } => json!({
-            "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters,
+        Event::Ready { run, data, device, parameters, teacher, epochs, steps, from_step, .. } => json!({
+            "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters, "teacher": teacher,
             "epochs": epochs, "steps": steps, "from-step": from_step,
         }),
         Event::Step { epoch, step, loss, .. } => json!({ "event": "step", "epoch": epoch, "step": step, "loss": loss }),

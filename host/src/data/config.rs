@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DataError;
+use super::{DataError, Preparation};
 
 /// Where the images come from, how they are split and how they are prepared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -174,6 +174,12 @@ impl DataConfig {
             DataKind::FashionMnist => 28,
             DataKind::Folder => 64,
         })
+    }
+
+    /// Size and normalisation of the images: the configured ones or the defaults of the kind.
+    #[must_use]
+    pub fn preparation(&self) -> Preparation {
+        Preparation::new(self.size(), &self.mean(), &self.std())
     }
 
     /// Mean of each channel: the configured one or the default of the kind.

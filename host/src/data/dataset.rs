@@ -1,8 +1,8 @@
 //! The opened data: all images, their classes and their parts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::resample::Resampler;
+use super::resample::Preparation;
 use super::source::Source;
 use super::split::{Split, split};
 use super::{AugmentationConfig, DataConfig, DataError, DataKind, Summary, folder, idx};
@@ -65,7 +65,7 @@ pub struct Dataset {
     validation: Part,
     test: Part,
     size: usize,
-    resampler: Resampler,
+    preparation: Preparation,
     augmentation: AugmentationConfig,
     workers: usize,
     skipped: usize,
@@ -103,7 +103,7 @@ impl Dataset {
             validation,
             test,
             size: config.size(),
-            resampler: Resampler::new(config.size(), &config.mean(), &config.std()),
+            preparation: config.preparation(),
             augmentation: config.augmentation.clone(),
             workers: config.workers,
             source: scan.source,
@@ -193,9 +193,22 @@ impl Dataset {
         &self.labels
     }
 
-    /// Resamples to this data set's size and normalisation.
-    pub(super) fn resampler(&self) -> &Resampler {
-        &self.resampler
+    /// The folder or file that the data was opened from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether training images are changed at random.
+    #[must_use]
+    pub fn augmented(&self) -> bool {
+        self.augmentation.enabled
+    }
+
+    /// This data set's size and normalisation.
+    #[must_use]
+    pub fn preparation(&self) -> &Preparation {
+        &self.preparation
     }
 
     pub(super) fn augmentation(&self) -> &AugmentationConfig {

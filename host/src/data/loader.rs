@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use tch::{Device, Kind, Tensor};
 
 use super::crop::Crop;
-use super::resample::Scratch;
+use super::resample::{Preparation, Scratch};
 use super::{DataError, Dataset};
 use crate::random::{Purpose, generator};
 
@@ -24,6 +24,8 @@ const WAITING: usize = 1;
 pub struct Batch {
     /// Normalised pixels, `f32`, N x channels x size x size.
     pub images: Tensor,
+    /// The same crops prepared for the teacher, if it was asked for.
+    pub teacher_images: Option<Tensor>,
     /// The class of each image, `i64`, N. In a training batch the place of the class in [`Dataset::train_classes`], else the
     /// index into [`Dataset::class_names`].
     pub labels: Tensor,
@@ -50,6 +52,8 @@ struct Work {
     mode: Mode,
     /// The images of each batch.
     batches: Vec<Vec<usize>>,
+    /// How each crop is prepared: for [`Batch::images`], and maybe for [`Batch::teacher_images`].
+    preparations: Vec<Preparation>,
     stop: Arc<AtomicBool>,
 }
 
@@ -64,6 +68,7 @@ impl Loader {
     /// Training batches, as [`super::Sampler::epoch`] draws them: augmented, with labels from 0 to the number of training
     /// classes. `first` is the number in the epoch of the first of `batches`, above 0 where an epoch goes on that was
     /// stopped. What happens to an image depends only on the seed, the epoch, the number of its batch and its place in it.
+    /// With `teacher` the same crops are prepared a second time.
     ///
     /// # Errors
     /// [`DataError::Thread`] if a thread cannot be started. A file that cannot be read or decoded, or an image of a class
@@ -74,8 +79,10 @@ impl Loader {
         seed: u64,
         epoch: u64,
         first: u64,
+        teacher: Option<&Preparation>,
     ) -> Result<Self, DataError> {
-        Self::start(dataset, batches, Mode::Train { seed, epoch, first })
+        let preparations = std::iter::once(dataset.preparation()).chain(teacher).cloned().collect();
+        Self::start(dataset, batches, Mode::Train { seed, epoch, first }, preparations)
     }
 
     /// The given images in the given order, `batch_size` (at least 1) in a batch, the last batch maybe smaller: the largest
@@ -84,15 +91,33 @@ impl Loader {
     /// # Errors
     /// As for [`Loader::train_from`].
     pub fn evaluation(dataset: &Arc<Dataset>, indices: &[usize], batch_size: usize) -> Result<Self, DataError> {
-        let batches = indices.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect();
-        Self::start(dataset, batches, Mode::Evaluation)
+        Self::evaluation_as(dataset, indices, batch_size, dataset.preparation())
     }
 
-    fn start(dataset: &Arc<Dataset>, batches: Vec<Vec<usize>>, mode: Mode) -> Result<Self, DataError> {
+    /// As [`Loader::evaluation`], prepared for another network than the data set's own.
+    ///
+    /// # Errors
+    /// As for [`Loader::train_from`].
+    pub fn evaluation_as(
+        dataset: &Arc<Dataset>,
+        indices: &[usize],
+        batch_size: usize,
+        preparation: &Preparation,
+    ) -> Result<Self, DataError> {
+        let batches = indices.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect();
+        Self::start(dataset, batches, Mode::Evaluation, vec![preparation.clone()])
+    }
+
+    fn start(
+        dataset: &Arc<Dataset>,
+        batches: Vec<Vec<usize>>,
+        mode: Mode,
+        preparations: Vec<Preparation>,
+    ) -> Result<Self, DataError> {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = dataset.workers().min(batches.len());
         let mut loader = Self { workers: Vec::new(), stop: stop.clone(), delivered: 0, batches: batches.len() };
-        let work = Arc::new(Work { dataset: dataset.clone(), mode, batches, stop });
+        let work = Arc::new(Work { dataset: dataset.clone(), mode, batches, preparations, stop });
         for first in 0..threads {
             let (sender, finished) = sync_channel(WAITING);
             let work = work.clone();
@@ -137,7 +162,7 @@ impl Drop for Loader {
 impl Work {
     fn run(&self, first: usize, threads: usize, sender: &SyncSender<Result<Batch, DataError>>) {
         let mut scratch = Scratch::default();
-        let mut pixels = Vec::new();
+        let mut pixels = vec![Vec::new(); self.preparations.len()];
         for (number, indices) in self.batches.iter().enumerate().skip(first).step_by(threads) {
             let prepared = self.prepare(indices, number as u64, &mut scratch, &mut pixels);
             let Some(batch) = prepared.transpose() else { return };
@@ -154,14 +179,14 @@ impl Work {
         indices: &[usize],
         number: u64,
         scratch: &mut Scratch,
-        pixels: &mut Vec<f32>,
+        pixels: &mut [Vec<f32>],
     ) -> Result<Option<Batch>, DataError> {
         let dataset = &self.dataset;
-        let resampler = dataset.resampler();
-        pixels.resize(indices.len() * resampler.len(), 0.0);
+        for (pixels, preparation) in pixels.iter_mut().zip(&self.preparations) {
+            pixels.resize(indices.len() * preparation.resampler.len(), 0.0);
+        }
         let mut labels = Vec::with_capacity(indices.len());
-        let outputs = pixels.chunks_exact_mut(resampler.len());
-        for (place, (index, output)) in indices.iter().zip(outputs).enumerate() {
+        for (place, index) in indices.iter().enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -177,15 +202,20 @@ impl Work {
                 }
                 _ => Crop::square(picture.width, picture.height),
             };
-            resampler.write(&picture, &crop, scratch, output);
+            for (pixels, Preparation { resampler, .. }) in pixels.iter_mut().zip(&self.preparations) {
+                if let Some(output) = pixels.chunks_exact_mut(resampler.len()).nth(place) {
+                    resampler.write(&picture, &crop, scratch, output);
+                }
+            }
         }
-        let size = dataset.size() as i64;
-        let shape = [indices.len() as i64, dataset.channels() as i64, size, size];
-        Ok(Some(Batch {
-            images: tensor(pixels)?.f_view(shape)?,
-            labels: Tensor::f_from_slice(&labels)?,
-            indices: indices.to_vec(),
-        }))
+        let prepared = pixels.iter().zip(&self.preparations).map(|(pixels, preparation)| {
+            let size = preparation.size() as i64;
+            Ok(tensor(pixels)?.f_view([indices.len() as i64, dataset.channels() as i64, size, size])?)
+        });
+        let mut prepared = prepared.collect::<Result<Vec<_>, DataError>>()?.into_iter();
+        let images = prepared.next().ok_or(DataError::Worker)?;
+        let teacher_images = prepared.next();
+        Ok(Some(Batch { images, teacher_images, labels: Tensor::f_from_slice(&labels)?, indices: indices.to_vec() }))
     }
 
     fn label(&self, index: usize) -> Result<i64, DataError> {
@@ -242,7 +272,7 @@ mod tests {
     /// The bits of every batch: pixels, labels, image numbers.
     fn bits(loader: Loader) -> Vec<(Vec<u32>, Vec<i64>, Vec<usize>)> {
         let batch = |batch: Result<Batch, DataError>| {
-            let Batch { images, labels, indices } = batch.unwrap();
+            let Batch { images, labels, indices, .. } = batch.unwrap();
             let pixels = Vec::<f32>::try_from(images.flatten(0, -1)).unwrap();
             (pixels.into_iter().map(f32::to_bits).collect(), Vec::try_from(labels).unwrap(), indices)
         };
@@ -251,7 +281,7 @@ mod tests {
 
     fn epoch(dataset: &Arc<Dataset>, seed: u64, epoch: u64) -> Loader {
         let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3 }, dataset, 7).unwrap();
-        Loader::train_from(dataset, sampler.epoch(0), seed, epoch, 0).unwrap()
+        Loader::train_from(dataset, sampler.epoch(0), seed, epoch, 0, None).unwrap()
     }
 
     #[test]
@@ -266,7 +296,7 @@ mod tests {
     fn batches_arrive_in_the_order_of_the_sampler() {
         let dataset = fashion_mnist(|c| c.workers = 3);
         let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3 }, &dataset, 7).unwrap();
-        let batches = bits(Loader::train_from(&dataset, sampler.epoch(0), 1, 0, 0).unwrap());
+        let batches = bits(Loader::train_from(&dataset, sampler.epoch(0), 1, 0, 0, None).unwrap());
         let indices: Vec<Vec<usize>> = batches.iter().map(|(.., indices)| indices.clone()).collect();
         assert_eq!(indices, sampler.epoch(0));
         for (_, labels, indices) in batches {
@@ -280,7 +310,7 @@ mod tests {
         let pixels = |seed, number| bits(epoch(&dataset, seed, number));
         assert_ne!(pixels(1, 0), pixels(2, 0));
         assert_ne!(pixels(1, 0), pixels(1, 1));
-        let twice = bits(Loader::train_from(&dataset, vec![vec![0, 0], vec![0]], 1, 0, 0).unwrap());
+        let twice = bits(Loader::train_from(&dataset, vec![vec![0, 0], vec![0]], 1, 0, 0, None).unwrap());
         let (first, second) = twice[0].0.split_at(28 * 28);
         assert!(first != second && first != twice[1].0 && second != twice[1].0);
     }
@@ -289,7 +319,7 @@ mod tests {
     fn an_epoch_that_goes_on_is_the_same_epoch() {
         let dataset = fashion_mnist(|_| ());
         let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3 }, &dataset, 7).unwrap();
-        let rest = Loader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6).unwrap();
+        let rest = Loader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6, None).unwrap();
         assert!(bits(rest) == bits(epoch(&dataset, 1, 0)).split_off(6));
     }
 
@@ -298,7 +328,7 @@ mod tests {
         let dataset = fashion_mnist(|c| c.augmentation.enabled = false);
         let images = dataset.train().indices();
         let trained =
-            Loader::train_from(&dataset, images.chunks(32).map(<[usize]>::to_vec).collect(), 1, 0, 0).unwrap();
+            Loader::train_from(&dataset, images.chunks(32).map(<[usize]>::to_vec).collect(), 1, 0, 0, None).unwrap();
         assert!(bits(trained) == bits(Loader::evaluation(&dataset, images, 32).unwrap()));
     }
 
@@ -330,7 +360,8 @@ mod tests {
             }
         }
         let tested = dataset.test().indices()[0];
-        let error = Loader::train_from(&dataset, vec![vec![tested]], 1, 0, 0).unwrap().next().unwrap().unwrap_err();
+        let error =
+            Loader::train_from(&dataset, vec![vec![tested]], 1, 0, 0, None).unwrap().next().unwrap().unwrap_err();
         assert!(matches!(error, DataError::NotTrained { index, .. } if index == tested), "{error}");
         let error = Loader::evaluation(&dataset, &[250], 1).unwrap().next().unwrap().unwrap_err();
         assert!(error.to_string().contains("no image 250; the data set has 250 images"), "{error}");

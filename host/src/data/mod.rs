@@ -23,5 +23,6 @@ pub use dataset::{Dataset, Part};
 pub use error::DataError;
 pub use idx::find_fashion_mnist;
 pub use loader::{Batch, Loader};
+pub use resample::Preparation;
 pub use sampler::Sampler;
 pub use summary::{PartSummary, Summary};

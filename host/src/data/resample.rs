@@ -3,10 +3,42 @@
 //! The filter is a triangle (bilinear interpolation) that widens with the factor when an image is made smaller, so that every
 //! pixel of a large image counts and fine patterns do not alias.
 
+use std::sync::Arc;
+
 use super::crop::Crop;
 use super::source::Picture;
 
+/// How images are prepared for a network: size and normalisation. Cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preparation {
+    mean: Vec<f64>,
+    std: Vec<f64>,
+    pub(super) resampler: Arc<Resampler>,
+}
+
+impl Preparation {
+    /// For a network whose input is `size` pixels a side; mean and standard deviation of each channel on the scale of 0
+    /// (black) to 1 (white).
+    #[must_use]
+    pub fn new(size: usize, mean: &[f64], std: &[f64]) -> Self {
+        Self { mean: mean.to_vec(), std: std.to_vec(), resampler: Arc::new(Resampler::new(size, mean, std)) }
+    }
+
+    /// The same with what is given changed.
+    #[must_use]
+    pub fn with(&self, size: Option<usize>, mean: Option<&[f64]>, std: Option<&[f64]>) -> Self {
+        Self::new(size.unwrap_or(self.size()), mean.unwrap_or(&self.mean), std.unwrap_or(&self.std))
+    }
+
+    /// Height and width of the network's input in pixels.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.resampler.size
+    }
+}
+
 /// Turns crops into normalised squares.
+#[derive(Debug, PartialEq)]
 pub(super) struct Resampler {
     size: usize,
     /// Per channel: what a pixel of 0 to 255 is multiplied with, and what is added then.

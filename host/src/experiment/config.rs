@@ -11,6 +11,7 @@ use crate::eval::EvaluationConfig;
 use crate::model::ModelConfig;
 use crate::plugin::{Limits, Value};
 use crate::run::RunConfig;
+use crate::teacher::TeacherConfig;
 use crate::train::{LearningRateConfig, OptimizerConfig};
 
 /// An experiment: what is trained, on what, by which losses.
@@ -46,6 +47,9 @@ pub struct Experiment {
     /// How the learning rate changes over the run.
     #[serde(default)]
     pub learning_rate: LearningRateConfig,
+    /// The network that transfers learn from. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherConfig>,
     /// What is minimised: the sum of these, each times its weight.
     pub objective: Vec<ObjectiveConfig>,
     /// How slices become one embedding at evaluation. Default: the whole embedding as it is.

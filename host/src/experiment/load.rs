@@ -14,6 +14,7 @@ use super::spans::{self, Part};
 use crate::data::DataError;
 use crate::model::ModelError;
 use crate::suggest::nearest;
+use crate::teacher::{TeacherConfig, TeacherError};
 use crate::train::TrainError;
 
 /// The text of an experiment and where it came from: what errors point into.
@@ -100,8 +101,11 @@ impl Source {
             let joined = self.directory.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);
         };
-        let Experiment { data, model, objective, fusion, .. } = experiment;
+        let Experiment { data, model, teacher, objective, fusion, .. } = experiment;
         [&mut data.path, &mut model.weights, &mut model.path].into_iter().flatten().for_each(anchor);
+        if let Some(TeacherConfig { run, weights, module, .. }) = teacher {
+            [run, weights, module].into_iter().flatten().for_each(anchor);
+        }
         let objectives = objective.iter_mut().flat_map(|objective| {
             let ObjectiveConfig { weight: _, loss, transfer, balance, miner, schedule } = objective;
             [loss, transfer, balance, miner, schedule].into_iter().flatten()
@@ -164,6 +168,15 @@ impl Source {
             ModelError::NotDivisible { .. } => wrong("model.slices", &error),
             _ => wrong("model", &error),
         })?;
+        if let Some(teacher) = &experiment.teacher {
+            teacher.check(experiment.data.kind.channels()).map_err(|error| match &error {
+                TeacherError::Setting { key, message } => self.wrong_value(key, message.clone(), None),
+                _ => wrong("teacher", &error),
+            })?;
+            if let Some(model) = &teacher.model {
+                model.check().map_err(|error| wrong("teacher.model", &error))?;
+            }
+        }
         let rates = experiment.optimizer.check().and_then(|()| experiment.learning_rate.check());
         rates.map_err(|error| match &error {
             TrainError::OutOfRange { key, .. } => wrong(key, &error),

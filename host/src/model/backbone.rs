@@ -52,12 +52,14 @@ impl Backbone {
         Ok(built)
     }
 
-    pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        match self {
-            Self::Convnet(convnet) => convnet.forward(images, train),
-            Self::Resnet(resnet) => resnet.forward(images, train),
-            Self::Script(script) => script.forward(images, train),
-        }
+    /// The features, and the feature map (B x F x H x W) of which they are the mean, where there is one.
+    pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<(Tensor, Option<Tensor>), TchError> {
+        let map = match self {
+            Self::Convnet(convnet) => convnet.map(images, train)?,
+            Self::Resnet(resnet) => resnet.map(images, train)?,
+            Self::Script(script) => return Ok((script.forward(images, train)?, None)),
+        };
+        Ok((map.f_mean_dim([2i64, 3].as_slice(), false, None)?, Some(map)))
     }
 }
 

@@ -1,19 +1,21 @@
 //! The whole network.
 
 use super::backbone::Backbone;
-use super::config::ModelConfig;
+use super::config::{Architecture, ModelConfig};
 use super::error::ModelError;
 use super::layers::Linear;
 use super::registry::{Group, Parameter, Registry};
 use super::state::copy_state;
 use std::collections::BTreeMap;
+use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 /// A backbone with an embedding head.
 #[derive(Debug)]
 pub struct Model {
     backbone: Backbone,
-    head: Linear,
+    /// None where the backbone gives the embedding itself.
+    head: Option<Linear>,
     registry: Registry,
     slices: i64,
 }
@@ -30,7 +32,19 @@ impl Model {
         let (backbone, features) = Backbone::new(&mut registry, config, channels, size, device)?;
         registry.enter(Group::Head);
         let head = Linear::new(&mut registry, [features, config.embedding.into()])?;
-        Ok(Self { backbone, head, registry, slices: config.slices.into() })
+        Ok(Self { backbone, head: Some(head), registry, slices: config.slices.into() })
+    }
+
+    /// A TorchScript module that returns the embedding itself, for square images of `channels` and `size` pixels a side.
+    ///
+    /// # Errors
+    /// If the module cannot be loaded or does not return one row for an image.
+    pub fn module(path: &Path, channels: i64, size: i64, device: Device) -> Result<Self, ModelError> {
+        let config =
+            ModelConfig { backbone: Architecture::Torchscript, path: Some(path.to_owned()), ..ModelConfig::default() };
+        let mut registry = Registry::new(device, 0);
+        let (backbone, _) = Backbone::new(&mut registry, &config, channels, size, device)?;
+        Ok(Self { backbone, head: None, registry, slices: 1 })
     }
 
     /// The embedding of images: B x C x H x W float32 to B x D float32, also under autocasting. Not normalised.
@@ -40,8 +54,21 @@ impl Model {
     /// # Errors
     /// If the images do not fit.
     pub fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, ModelError> {
-        let embedding = self.head.forward(&self.backbone.forward(images, train)?)?;
-        Ok(embedding.f_to_kind(Kind::Float)?)
+        Ok(self.forward_with_map(images, train)?.0)
+    }
+
+    /// As [`forward`](Self::forward), with the backbone's last feature map, B x F x H x W, where it has one: under
+    /// autocasting it may be of 16 bits.
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn forward_with_map(&self, images: &Tensor, train: bool) -> Result<(Tensor, Option<Tensor>), ModelError> {
+        let (features, map) = self.backbone.forward(images, train)?;
+        let embedding = match &self.head {
+            Some(head) => head.forward(&features)?,
+            None => features,
+        };
+        Ok((embedding.f_to_kind(Kind::Float)?, map))
     }
 
     /// The equal slices of an embedding: views of B x D/K, in order.

@@ -56,12 +56,13 @@ impl Resnet {
         Ok((Self { stem, blocks }, inputs))
     }
 
-    pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
+    /// The feature map of images: B x F x H/32 x W/32, rounded up.
+    pub(super) fn map(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let mut x = run(&self.stem, images, train)?.f_relu_()?.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.blocks {
             x = block.forward(&x, train)?;
         }
-        x.f_mean_dim([2i64, 3].as_slice(), false, None)
+        Ok(x)
     }
 }
 
@@ -174,14 +175,14 @@ mod tests {
     #[test]
     fn images_of_any_size_and_channels_give_features() {
         let _no_grad = tch::no_grad_guard();
-        for (channels, size) in [(1, 28), (3, 64), (3, 224)] {
+        for (channels, size, side) in [(1, 28, 1), (3, 64, 2), (3, 224, 7)] {
             let (resnet, features, ..) = build(RESNET18, channels);
             let images = Tensor::ones([2, channels, size, size], (Kind::Float, Device::Cpu));
-            assert_eq!(resnet.forward(&images, true).unwrap().size(), [2, features]);
+            assert_eq!(resnet.map(&images, true).unwrap().size(), [2, features, side, side]);
         }
         let (resnet, features, ..) = build(RESNET50, 3);
         let images = Tensor::ones([2, 3, 64, 64], (Kind::Float, Device::Cpu));
-        assert_eq!(resnet.forward(&images, false).unwrap().size(), [2, features]);
+        assert_eq!(resnet.map(&images, false).unwrap().size(), [2, features, 2, 2]);
     }
 
     #[test]
@@ -205,7 +206,7 @@ mod tests {
     fn every_parameter_has_a_gradient() {
         let (resnet, _, _, registry) = build(RESNET18, 1);
         let images = Tensor::f_from_slice(&[0.5f32, -1.0].repeat(32 * 32)).unwrap().reshape([2, 1, 32, 32]);
-        resnet.forward(&images, true).unwrap().f_square().unwrap().f_sum(Kind::Float).unwrap().f_backward().unwrap();
+        resnet.map(&images, true).unwrap().f_square().unwrap().f_sum(Kind::Float).unwrap().f_backward().unwrap();
         assert!(registry.parameters.iter().all(|parameter| parameter.tensor.grad().defined()));
     }
 }

@@ -1,6 +1,7 @@
 //! Objectives: where the training meets the plugins. `train/` knows nothing of wasmtime, `plugin/` nothing of training.
 
 mod error;
+mod imbalance;
 mod load;
 mod objectives;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 use super::error::ObjectiveError;
+use super::imbalance;
 use super::load::Loader;
 use crate::experiment::ObjectiveConfig;
 use crate::plugin::{Input, Level, Metric, Progress, Role, Slot, StateParameter};
@@ -19,6 +20,14 @@ pub struct Batch<'a> {
     pub class_count: i64,
     /// Number of equal slices.
     pub slice_count: i64,
+    /// The backbone's last feature map.
+    pub feature_map: Option<&'a Tensor>,
+    /// The teacher's embeddings, B x D'.
+    pub teacher: Option<&'a Tensor>,
+    /// The teacher's last feature map.
+    pub teacher_feature_map: Option<&'a Tensor>,
+    /// Whether the imbalance of transfers is measured in this step: it costs four more backward passes through the pair losses.
+    pub measured: bool,
 }
 
 /// The loss of a batch and what the strategies reported.
@@ -91,7 +100,8 @@ impl Objectives {
         let mut total: Option<Tensor> = None;
         let mut metrics = Vec::new();
         for objective in &mut self.0 {
-            let value = objective.compute(batch, progress)?;
+            let (value, imbalance) = objective.compute(batch, progress)?;
+            metrics.extend(imbalance.into_iter().map(|(name, value)| (format!("{}/{name}", objective.place), value)));
             metrics.push((objective.place.clone(), Metric::Tensor(value.f_detach()?)));
             let weighted = value.f_mul_scalar(objective.weight)?;
             total = Some(match total {
@@ -204,12 +214,20 @@ impl Objectives {
 }
 
 impl Objective {
-    fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Tensor, ObjectiveError> {
+    /// The value of a batch, and how unequal the halves of a transfer are if that is measured.
+    fn compute(
+        &mut self,
+        batch: &Batch<'_>,
+        progress: &Progress,
+    ) -> Result<(Tensor, Vec<(&'static str, Metric)>), ObjectiveError> {
         let mut input = Input {
             embeddings: Some(batch.embeddings.shallow_clone()),
             labels: Some(batch.labels.shallow_clone()),
             class_count: batch.class_count,
             slice_count: batch.slice_count,
+            feature_map: batch.feature_map.map(Tensor::shallow_clone),
+            teacher: batch.teacher.map(Tensor::shallow_clone),
+            teacher_feature_map: batch.teacher_feature_map.map(Tensor::shallow_clone),
             ..Input::default()
         };
         // Thresholds and tuples are chosen, not learned through: they see the embeddings without gradient.
@@ -221,13 +239,20 @@ impl Objective {
         if let Some(miner) = &mut self.miner {
             input.tuples = Some(miner.slot.mine(chooser(&input), progress)?);
         }
-        Ok(match &mut self.term {
-            Term::Loss(loss) => loss.slot.loss(input, progress)?,
-            Term::Transfer { transfer, balance: None } => transfer.slot.transfer(input, progress)?.total()?,
-            Term::Transfer { transfer, balance: Some(balance) } => {
-                let pairs = transfer.slot.transfer(input.shallow_clone(), progress)?;
-                balance.slot.balance(pairs, input, progress)?
-            }
-        })
+        let (transfer, balance) = match &mut self.term {
+            Term::Loss(loss) => return Ok((loss.slot.loss(input, progress)?, Vec::new())),
+            Term::Transfer { transfer, balance } => (transfer, balance),
+        };
+        let pairs = transfer.slot.transfer(input.shallow_clone(), progress)?;
+        let (value, by_values) = match balance {
+            None => (pairs.total()?, true),
+            Some(balance) => balance.slot.balance(pairs.shallow_clone(), input, progress)?,
+        };
+        let imbalance = if batch.measured {
+            imbalance::measure(&pairs, by_values.then_some(&value), batch.embeddings, batch.labels)?
+        } else {
+            Vec::new()
+        };
+        Ok((value, imbalance))
     }
 }

@@ -120,14 +120,22 @@ pub struct PairLosses {
     pub divisor: f64,
     /// B x B matrices that `values` was made of, by name.
     pub parts: BTreeMap<String, Tensor>,
+    /// Whether a plugin was given one of the parts.
+    pub(super) parts_given: bool,
 }
 
 impl PairLosses {
+    /// Pair losses without parts.
+    #[must_use]
+    pub fn new(values: Tensor, divisor: f64) -> Self {
+        Self { values, divisor, parts: BTreeMap::new(), parts_given: false }
+    }
+
     /// Another handle of the same data.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
         let parts = self.parts.iter().map(|(name, part)| (name.clone(), part.shallow_clone())).collect();
-        Self { values: self.values.shallow_clone(), divisor: self.divisor, parts }
+        Self { values: self.values.shallow_clone(), divisor: self.divisor, parts, parts_given: false }
     }
 
     /// The unbalanced loss: the sum over the divisor.
@@ -240,12 +248,12 @@ impl wit::HostBatch for Host {
 
     fn feature_map(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tensor>>> {
         let map = self.input.feature_map.as_ref().map(Tensor::shallow_clone);
-        map.map(|map| self.push("batch.feature-map", map)).transpose()
+        map.map(|map| self.push_map("batch.feature-map", map)).transpose()
     }
 
     fn teacher_feature_map(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tensor>>> {
         let map = self.input.teacher_feature_map.as_ref().map(Tensor::shallow_clone);
-        map.map(|map| self.push("batch.teacher-feature-map", map)).transpose()
+        map.map(|map| self.push_map("batch.teacher-feature-map", map)).transpose()
     }
 
     fn tuples(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tuples>>> {
@@ -349,7 +357,7 @@ impl wit::HostPairLosses for Host {
 
     fn new(&mut self, values: Resource<Tensor>, divisor: f64) -> Result<Resource<PairLosses>> {
         let values = self.tensor("pair-losses", &values)?;
-        self.push_pair_losses(PairLosses { values, divisor, parts: BTreeMap::new() })
+        self.push_pair_losses(PairLosses::new(values, divisor))
     }
 
     fn values(&mut self, pairs: Resource<PairLosses>) -> Result<Resource<Tensor>> {
@@ -384,7 +392,8 @@ impl wit::HostPairLosses for Host {
         self.charge_text(name.len())?;
         let value = self.tensor(NAME, &value)?;
         let pairs = self.pair_losses.get_mut(pairs.rep()).map_err(|stale| stale_handle(NAME, stale))?;
-        let wrong = |message| HostFault::Operation { operation: NAME, shapes: describe(&[&pairs.values, &value]), message };
+        let wrong =
+            |message| HostFault::Operation { operation: NAME, shapes: describe(&[&pairs.values, &value]), message };
         if pairs.values.size() != value.size() {
             return Err(wrong(format!("the part `{name}` has not the shape of the values")).into());
         }
@@ -400,7 +409,9 @@ impl wit::HostPairLosses for Host {
 
     fn part(&mut self, pairs: Resource<PairLosses>, name: String) -> Result<Option<Resource<Tensor>>> {
         const NAME: &str = "pair-losses.part";
-        let part = self.pair_losses_of(NAME, &pairs)?.parts.get(&name).map(Tensor::shallow_clone);
+        let pairs = self.pair_losses.get_mut(pairs.rep()).map_err(|stale| stale_handle(NAME, stale))?;
+        let part = pairs.parts.get(&name).map(Tensor::shallow_clone);
+        pairs.parts_given |= part.is_some();
         part.map(|part| self.push(NAME, part)).transpose()
     }
 }
@@ -409,6 +420,12 @@ impl Host {
     pub(super) fn push_pair_losses(&mut self, pairs: PairLosses) -> Result<Resource<PairLosses>> {
         over("handles", self.limits.handles.into(), self.pair_losses.made() as u64 + 1)?;
         Ok(Resource::new_own(self.pair_losses.push(pairs).ok_or_else(numbers_used_up)?))
+    }
+
+    /// Under autocasting a map may be of 16 bits.
+    fn push_map(&mut self, operation: &'static str, map: Tensor) -> Result<Resource<Tensor>> {
+        let map = map.f_to_kind(self.float).map_err(|error| fault(operation, &[&map], &error))?;
+        self.push(operation, map)
     }
 
     fn push_tuples(&mut self, tuples: Tuples) -> Result<Resource<Tuples>> {

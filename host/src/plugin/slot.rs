@@ -187,11 +187,16 @@ impl Slot {
         })
     }
 
-    /// Weighs pair losses into a float scalar with gradient.
+    /// Weighs pair losses into a float scalar with gradient. True if it was made of their values alone, not of their parts.
     ///
     /// # Errors
     /// A fault of the plugin.
-    pub fn balance(&mut self, pairs: PairLosses, input: Input, progress: &Progress) -> Result<Tensor, PluginError> {
+    pub fn balance(
+        &mut self,
+        pairs: PairLosses,
+        input: Input,
+        progress: &Progress,
+    ) -> Result<(Tensor, bool), PluginError> {
         self.call(input, progress, |store, instance, plugin, strategy| {
             let guest = load(&plugin.roles.balance, |indices| indices.load(&mut *store, instance))?;
             let pairs = store.data_mut().push_pair_losses(pairs).map_err(|fault| cause(store, &fault))?;
@@ -200,8 +205,8 @@ impl Slot {
             let result = guest.call_weigh(&mut *store, strategy, params, lent, batch, progress);
             let value = scalar(store, result);
             // The host lent this one; it is not the plugin's to keep.
-            drop(store.data_mut().pair_losses.take(pairs.rep()));
-            value
+            let lent = store.data_mut().pair_losses.take(pairs.rep()).map_err(stale);
+            Ok((value?, !lent?.parts_given))
         })
     }
 

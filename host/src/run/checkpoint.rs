@@ -84,6 +84,26 @@ impl Run {
         Ok(self.checkpoints()?.pop_last().map(|(_, path)| path))
     }
 
+    /// The file of a checkpoint: `best` (the last where there is none), `last`, or the number of an epoch.
+    ///
+    /// # Errors
+    /// There is no such checkpoint, or the system refuses to list the folder.
+    pub fn checkpoint(&self, wanted: &str) -> Result<PathBuf, RunError> {
+        let mut checkpoints = self.checkpoints()?;
+        let epochs: Vec<String> = checkpoints.keys().map(u64::to_string).collect();
+        let best = self.best_checkpoint();
+        let file = match wanted {
+            "best" if best.is_file() => Some(best),
+            "best" | "last" => checkpoints.pop_last().map(|(_, file)| file),
+            epoch => epoch.parse().ok().and_then(|epoch| checkpoints.remove(&epoch)),
+        };
+        file.ok_or_else(|| RunError::MissingCheckpoint {
+            run: self.path().to_owned(),
+            wanted: wanted.to_owned(),
+            there: if epochs.is_empty() { "none".into() } else { format!("best, last, {}", epochs.join(", ")) },
+        })
+    }
+
     /// Where the best checkpoint is, if there is one yet.
     #[must_use]
     pub fn best_checkpoint(&self) -> PathBuf {
@@ -165,6 +185,14 @@ impl Run {
 /// No room, a place that cannot be written to, or a tensor of a type that safetensors do not have.
 pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), RunError> {
     write(path, tensors, None)
+}
+
+/// As [`write_tensors`], with a checksum that [`load_checkpoint`] compares.
+///
+/// # Errors
+/// As for [`write_tensors`].
+pub fn write_checked(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), RunError> {
+    write(path, tensors, Some((0, 0)))
 }
 
 fn write(path: &Path, tensors: &BTreeMap<String, Tensor>, progress: Option<(u64, u64)>) -> Result<(), RunError> {

@@ -25,6 +25,16 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// A checkpoint that is not there.
+    #[error("{} has no checkpoint `{wanted}`; there are {there}", run.display())]
+    MissingCheckpoint {
+        /// The run's folder.
+        run: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        there: String,
+    },
     /// There is no room for a file.
     #[error("no room to write {}", path.display())]
     #[diagnostic(help("make room on that disk; whatever was there under this name before is still there, complete"))]

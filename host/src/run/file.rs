@@ -25,7 +25,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
 }
 
 /// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -30,6 +30,9 @@ pub struct Manifest {
     pub commit: Option<String>,
     /// The components that were loaded at the start.
     pub plugins: Vec<PluginEntry>,
+    /// The teacher of its transfers; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherEntry>,
     /// The run that this one continues; none if it began from nothing.
     pub parent: Option<String>,
 }
@@ -73,6 +76,16 @@ pub struct PluginEntry {
     pub strategy: String,
     /// SHA-256 of the component, in hex: the name of its file in `plugins/`.
     pub hash: String,
+}
+
+/// The network that a run's transfers learn from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TeacherEntry {
+    /// The run or file that it comes from.
+    pub name: String,
+    /// SHA-256 in hex of its weights, its network and its preparation of images.
+    pub digest: String,
 }
 
 /// The commit that `folder` is at, with `-dirty` if tracked files were changed. None if it is in no git repository or there

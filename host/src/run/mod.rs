@@ -29,12 +29,13 @@ pub mod report;
 mod status;
 mod tensorboard;
 
-pub use checkpoint::{Checkpoint, load_checkpoint, write_tensors};
+pub use checkpoint::{Checkpoint, load_checkpoint, write_checked, write_tensors};
 pub use config::RunConfig;
 pub use directory::{Run, Summary, list};
 pub use error::RunError;
+pub(crate) use file::hex;
 pub use journal::{Entry, Event};
 pub use jsonl::Lines;
-pub use manifest::{Manifest, PluginEntry, Versions, commit};
+pub use manifest::{Manifest, PluginEntry, TeacherEntry, Versions, commit};
 pub use metrics::{MetricsLog, Row, RowKind};
 pub use status::{Process, Status};

@@ -159,6 +159,7 @@ pub(super) mod tests {
             data: "fashion-mnist 3f2a".into(),
             commit: None,
             plugins: vec![plugin("loss", "triplet", "a1"), plugin("miner", "batch-hard", "b2")],
+            teacher: None,
             parent: None,
         }
     }

@@ -44,10 +44,10 @@ impl Assembly {
         Ok(Self { experiment, device, dataset, model, objectives, fusion, bound })
     }
 
-    /// The embeddings of images, B x D in 32 bits.
-    pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, TrainingError> {
+    /// The embeddings of images, B x D in 32 bits, and the last feature map where the network has one.
+    pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<(Tensor, Option<Tensor>), TrainingError> {
         let bf16 = self.experiment.precision == Precision::Bf16;
-        Ok(lossmith_torch_shim::autocast(self.device, bf16, || self.model.forward(images, train))??)
+        Ok(lossmith_torch_shim::autocast(self.device, bf16, || self.model.forward_with_map(images, train))??)
     }
 
     /// Embeddings (N x D) and labels (N) of a part of the data, in its order, on the device.
@@ -58,7 +58,7 @@ impl Assembly {
         let batch_size = self.experiment.evaluation.batch_size.get();
         for batch in Images::evaluation(&dataset, part.indices(), batch_size)? {
             let images = batch?.images.f_to_device(self.device)?;
-            let embedding = tch::no_grad(|| self.forward(&images, false))?;
+            let (embedding, _) = tch::no_grad(|| self.forward(&images, false))?;
             embeddings.push(match &mut self.fusion {
                 None => embedding,
                 Some(fusion) => {

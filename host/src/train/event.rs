@@ -22,6 +22,8 @@ pub enum Event<'a> {
         parameters: usize,
         /// The strategies.
         bound: &'a [Bound],
+        /// The teacher in a line, if there is one.
+        teacher: Option<String>,
         /// Epochs of the run.
         epochs: u64,
         /// Steps in an epoch.

@@ -26,19 +26,7 @@ impl Trained {
     /// When the folder is no run, the checkpoint is not there, or what the run kept is damaged.
     pub fn open(path: &Path, checkpoint: &str, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
         let run = Run::open(path)?;
-        let mut checkpoints = run.checkpoints()?;
-        let epochs: Vec<String> = checkpoints.keys().map(u64::to_string).collect();
-        let best = run.best_checkpoint();
-        let file = match checkpoint {
-            "best" if best.is_file() => Some(best),
-            "best" | "last" => checkpoints.pop_last().map(|(_, file)| file),
-            epoch => epoch.parse().ok().and_then(|epoch| checkpoints.remove(&epoch)),
-        };
-        let file = file.ok_or_else(|| TrainingError::MissingCheckpoint {
-            wanted: checkpoint.to_owned(),
-            there: if epochs.is_empty() { "none".into() } else { format!("best, last, {}", epochs.join(", ")) },
-        })?;
-        let checkpoint = run::load_checkpoint(&file)?;
+        let checkpoint = run::load_checkpoint(&run.checkpoint(checkpoint)?)?;
         let assembly = kept(&run, runtime)?;
         assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
         let epochs = assembly.experiment.epochs;

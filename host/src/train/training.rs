@@ -18,7 +18,8 @@ use crate::experiment::{Experiment, Source};
 use crate::model::Group;
 use crate::objective::{Batch, Bound, Places};
 use crate::plugin::{Metric, Progress, Runtime};
-use crate::run::{self, Manifest, MetricsLog, PluginEntry, Row, RowKind, Run, Status, Versions};
+use crate::run::{self, Manifest, MetricsLog, PluginEntry, Row, RowKind, Run, Status, TeacherEntry, Versions};
+use crate::teacher::Teacher;
 
 /// The metric that chooses the best checkpoint.
 const BEST: &str = "map-at-r";
@@ -26,6 +27,7 @@ const BEST: &str = "map-at-r";
 /// A training that is loaded and ready to go.
 pub struct Training {
     assembly: Assembly,
+    teacher: Option<Teacher>,
     sampler: Sampler,
     optimizer: Optimizer,
     run: Run,
@@ -49,14 +51,16 @@ impl Training {
     pub fn start(source: &Source, runtime: Arc<Runtime>, plugins: &Path) -> Result<Self, TrainingError> {
         let assembly = Assembly::new(source, runtime, Places::Standard(plugins))?;
         let (sampler, optimizer) = prepare(&assembly)?;
+        let teacher = teacher(&assembly)?;
         let Experiment { run: config, name, .. } = &assembly.experiment;
         let run = Run::create(&config.directory, name)?;
-        let log = record(&run, &assembly).and_then(|()| Ok(run.open_metrics()?)).inspect_err(|_| {
-            // Nothing is in it yet that anybody could use. The first error is the one to tell.
-            let _ = std::fs::remove_dir_all(run.path());
-        })?;
+        let log =
+            record(&run, &assembly, teacher.as_ref()).and_then(|()| Ok(run.open_metrics()?)).inspect_err(|_| {
+                // Nothing is in it yet that anybody could use. The first error is the one to tell.
+                let _ = std::fs::remove_dir_all(run.path());
+            })?;
         let last = Arc::default();
-        Ok(Self { assembly, sampler, optimizer, run, log, adopted: 0, step: 0, saved: None, best: None, last })
+        Ok(Self { assembly, teacher, sampler, optimizer, run, log, adopted: 0, step: 0, saved: None, best: None, last })
     }
 
     /// Loads a run that was stopped, with the experiment and the components that it kept, as of its last checkpoint.
@@ -70,6 +74,10 @@ impl Training {
         }
         let mut assembly = kept(&run, runtime)?;
         let (sampler, mut optimizer) = prepare(&assembly)?;
+        let teacher = teacher(&assembly)?;
+        if let (Some(teacher), Some(began)) = (&teacher, run.manifest()?.teacher) {
+            teacher.check_is(&began.digest)?;
+        }
         let newest = run.latest_checkpoint()?.ok_or(TrainingError::NoCheckpoint)?;
         let checkpoint = run::load_checkpoint(&newest)?;
         assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
@@ -91,7 +99,7 @@ impl Training {
         let log = run.open_metrics()?;
         let step = checkpoint.step;
         let (saved, last) = (Some(step), Arc::new(last));
-        Ok(Self { assembly, sampler, optimizer, run, log, adopted, step, saved, best, last })
+        Ok(Self { assembly, teacher, sampler, optimizer, run, log, adopted, step, saved, best, last })
     }
 
     /// The run's folder.
@@ -112,6 +120,7 @@ impl Training {
             device: device_name(self.assembly.device),
             parameters: self.assembly.model.parameter_count(),
             bound: &self.assembly.bound,
+            teacher: self.teacher.as_ref().map(Teacher::summary),
             epochs: self.assembly.experiment.epochs,
             steps,
             from_step: self.step,
@@ -198,19 +207,18 @@ impl Training {
         let steps = batches.len() as u64;
         let skipped = self.step - epoch * steps;
         batches.drain(..skipped as usize);
-        let interval = self.assembly.experiment.run.log_every.get() as u64;
         let (mut recent, mut whole) = (Averages::default(), Averages::default());
         let mut counted = 0;
-        for batch in
-            data::Loader::train_from(&self.assembly.dataset, batches, self.assembly.experiment.seed, epoch, skipped)?
-        {
+        let preparation = self.teacher.as_ref().and_then(Teacher::preparation);
+        let Assembly { dataset, experiment, .. } = &self.assembly;
+        for batch in data::Loader::train_from(dataset, batches, experiment.seed, epoch, skipped, preparation)? {
             let batch = batch?;
             recent.add(&self.step(&batch, epoch, steps, watch)?)?;
             self.step += 1;
             counted += 1;
             let done = self.step - epoch * steps;
             let mut loss = None;
-            if done.is_multiple_of(interval) || done == steps {
+            if self.logged(done, steps) {
                 let means = recent.take()?;
                 loss = means.get("loss").copied();
                 self.finite(loss)?;
@@ -235,13 +243,19 @@ impl Training {
     ) -> Result<Vec<(String, Metric)>, TrainingError> {
         let images = batch.images.f_to_device(self.assembly.device)?;
         let labels = batch.labels.f_to_device(self.assembly.device)?;
-        let embeddings = self.assembly.forward(&images, true)?;
+        let (embeddings, feature_map) = self.assembly.forward(&images, true)?;
+        let teacher = self.teacher.as_ref().map(|teacher| teacher.view(batch, &images)).transpose()?;
         let progress = self.progress(epoch, steps);
+        let done = self.step + 1 - epoch * steps;
         let view = Batch {
             embeddings: &embeddings,
             labels: &labels,
             class_count: self.assembly.dataset.train_classes().len() as i64,
             slice_count: self.assembly.experiment.model.slices.into(),
+            feature_map: feature_map.as_ref(),
+            teacher: teacher.as_ref().map(|view| &view.embeddings),
+            teacher_feature_map: teacher.as_ref().and_then(|view| view.feature_map.as_ref()),
+            measured: self.logged(done, steps),
         };
         let outcome = self.assembly.objectives.compute(&view, &progress)?;
         for (slot, level, text) in outcome.lines {
@@ -268,6 +282,11 @@ impl Training {
             Metric::Number(self.assembly.experiment.optimizer.learning_rate * factor),
         ));
         Ok(metrics)
+    }
+
+    /// Whether a row of metrics is written after so many steps of an epoch.
+    fn logged(&self, done: u64, steps: u64) -> bool {
+        done == steps || done.is_multiple_of(self.assembly.experiment.run.log_every.get() as u64)
     }
 
     /// Gives the optimizer the parameters that plugins have made.
@@ -362,6 +381,14 @@ fn prepare(assembly: &Assembly) -> Result<(Sampler, Optimizer), TrainingError> {
     Ok((Sampler::new(&experiment.sampler, dataset, experiment.seed)?, optimizer))
 }
 
+/// The teacher of an experiment, if it has one.
+fn teacher(assembly: &Assembly) -> Result<Option<Teacher>, TrainingError> {
+    let Assembly { experiment, dataset, device, .. } = assembly;
+    let Some(config) = &experiment.teacher else { return Ok(None) };
+    let (folder, batch_size) = (experiment.run.directory.join(".teacher"), experiment.evaluation.batch_size.get());
+    Ok(Some(Teacher::load(config, dataset, *device, &folder, batch_size)?))
+}
+
 /// The experiment that a run kept, with the components that it kept.
 pub(super) fn kept(run: &Run, runtime: Arc<Runtime>) -> Result<Assembly, TrainingError> {
     let source = Source::read(&run.path().join("experiment.toml"), &[])?;
@@ -371,7 +398,7 @@ pub(super) fn kept(run: &Run, runtime: Arc<Runtime>) -> Result<Assembly, Trainin
 }
 
 /// Writes what it takes to run this again.
-fn record(run: &Run, assembly: &Assembly) -> Result<(), TrainingError> {
+fn record(run: &Run, assembly: &Assembly, teacher: Option<&Teacher>) -> Result<(), TrainingError> {
     let Assembly { experiment, device, dataset, bound, .. } = assembly;
     for Bound { plugin, .. } in bound {
         run.store_plugin(&plugin.bytes)?;
@@ -394,6 +421,8 @@ fn record(run: &Run, assembly: &Assembly) -> Result<(), TrainingError> {
         data: dataset.digest().to_owned(),
         commit: run::commit(Path::new(".")),
         plugins: plugins.collect(),
+        teacher: teacher
+            .map(|teacher| TeacherEntry { name: teacher.name().to_owned(), digest: teacher.digest().to_owned() }),
         parent: None,
     })?;
     Ok(())

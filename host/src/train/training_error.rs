@@ -12,6 +12,7 @@ use crate::model::ModelError;
 use crate::objective::ObjectiveError;
 use crate::plugin::PluginError;
 use crate::run::RunError;
+use crate::teacher::TeacherError;
 
 /// What ended a training.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -28,6 +29,10 @@ pub enum TrainingError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Model(#[from] ModelError),
+    /// The teacher of a transfer.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Teacher(#[from] TeacherError),
     /// The optimizer.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -77,14 +82,6 @@ pub enum TrainingError {
     /// A run without a checkpoint.
     #[error("this run has no checkpoint to go on from")]
     NoCheckpoint,
-    /// A checkpoint that is not there.
-    #[error("there is no checkpoint `{wanted}`; there are {there}")]
-    MissingCheckpoint {
-        /// What was asked for.
-        wanted: String,
-        /// What there is.
-        there: String,
-    },
     /// A part of the data without images.
     #[error("this part of the data has no images")]
     EmptyPart,

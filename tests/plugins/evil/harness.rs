@@ -1,6 +1,5 @@
 //! One misbehaviour between two good calls, with a look at all that it could have touched.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -75,8 +74,8 @@ fn call(slot: &mut Slot, input: Input, progress: &Progress) -> Result<Vec<u64>, 
         Role::Transfer => bits(&slot.transfer(input, progress)?.values),
         Role::Balance => {
             let embeddings = input.embeddings.as_ref().unwrap();
-            let pairs = PairLosses { values: embeddings.matmul(&embeddings.tr()), divisor: 2.0, parts: BTreeMap::new() };
-            bits(&slot.balance(pairs, input, progress)?)
+            let pairs = PairLosses::new(embeddings.matmul(&embeddings.tr()), 2.0);
+            bits(&slot.balance(pairs, input, progress)?.0)
         }
         Role::Schedule => slot.thresholds(input, progress)?.into_iter().map(f64::to_bits).collect(),
         Role::Fusion => bits(&slot.fuse(Input { labels: None, ..input }, progress)?),

@@ -1,0 +1,119 @@
+//! What can be wrong with a teacher.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use tch::TchError;
+use thiserror::Error;
+
+use crate::data::DataError;
+use crate::experiment::ExperimentError;
+use crate::model::ModelError;
+use crate::run::{RunError, Status};
+
+/// Why there is no teacher.
+#[derive(Debug, Error, Diagnostic)]
+pub enum TeacherError {
+    /// A key of `[teacher]`.
+    #[error("`{key}`: {message}")]
+    Setting {
+        /// The key with its table.
+        key: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The run's folder.
+    #[error("the teacher's run cannot be used: {0}")]
+    Run(#[from] RunError),
+    /// A run that still goes on, or was stopped.
+    #[error("the teacher's run {} is {status}", path.display())]
+    #[diagnostic(help("finish it with `lossmith train --resume {}`", path.display()))]
+    NotFinished {
+        /// The run's folder.
+        path: PathBuf,
+        /// How it stands with it.
+        status: Status,
+    },
+    /// What the run kept of its experiment.
+    #[error("the experiment that the teacher's run kept is damaged")]
+    Experiment(#[source] ExperimentError),
+    /// The weights cannot be read.
+    #[error("cannot read the teacher's weights {}: {source}", path.display())]
+    #[diagnostic(help("`teacher.weights` is a safetensors file, `teacher.module` one that torch.jit.save wrote"))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The weights are no safetensors file.
+    #[error("the teacher's weights {} are not a safetensors file", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        source: TchError,
+    },
+    /// The network.
+    #[error("the teacher's network")]
+    Model(#[from] ModelError),
+    /// Images of another number of channels.
+    #[error("the teacher sees images of {teacher} channels, the student's data has {student}")]
+    #[diagnostic(help("take a teacher that was trained on images of that kind"))]
+    Channels {
+        /// Of the teacher's data.
+        teacher: usize,
+        /// Of the student's data.
+        student: usize,
+    },
+    /// The teacher was trained on what the student is measured on.
+    #[error("the teacher was trained on {count} of the {of} images of this experiment's {part} part")]
+    #[diagnostic(help(
+        "its knowledge of them would be measured as the student's: give both the same split (`data.split`, `data.validation`, `data.test-classes`, and `data.seed`, else `seed`)"
+    ))]
+    Seen {
+        /// Images of the part that the teacher was trained on.
+        count: usize,
+        /// Images of the part.
+        of: usize,
+        /// The part.
+        part: &'static str,
+    },
+    /// The teacher gave something that is no embedding of the images.
+    #[error("the teacher gives {found:?} for {images} images")]
+    #[diagnostic(help("a teacher returns one row of finite numbers for an image"))]
+    Shape {
+        /// The shape of what it gave.
+        found: Vec<i64>,
+        /// Images it was given.
+        images: usize,
+    },
+    /// The teacher's embeddings are not finite.
+    #[error("the teacher gives embeddings that are not finite")]
+    #[diagnostic(help("its weights or its normalisation are not what it was trained with"))]
+    NotFinite,
+    /// A file of the cache is not what its name says.
+    #[error("the teacher's cache {} cannot be used: {reason}", path.display())]
+    #[diagnostic(help("remove the file; it is computed again"))]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The teacher of a run that goes on is not the one it began with.
+    #[error("the teacher is not the one that this run began with: its digest is {found}, it was {expected}")]
+    #[diagnostic(help("put the teacher's file back, or start a new run"))]
+    Another {
+        /// The digest of the teacher now.
+        found: String,
+        /// The digest in the run's manifest.
+        expected: String,
+    },
+    /// The student's images.
+    #[error("the teacher cannot see the images")]
+    Data(#[from] DataError),
+    /// A tensor operation of the host.
+    #[error("libtorch: {0}")]
+    Tensor(#[from] TchError),
+}

@@ -1,0 +1,181 @@
+//! A teacher at work.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tch::{Device, Kind, Tensor};
+
+use super::cache::Cache;
+use super::source::{self, Network};
+use super::{TeacherConfig, TeacherError};
+use crate::data::{Batch, Dataset, Loader, Preparation};
+use crate::model::Model;
+
+/// A trained network that is only looked at: no gradient, statistics of batch normalisation as they are.
+pub struct Teacher {
+    model: Model,
+    device: Device,
+    digest: String,
+    name: String,
+    dimension: i64,
+    sight: Sight,
+}
+
+/// How the teacher sees training images.
+enum Sight {
+    /// Their embeddings are known: `rows[image]` is the image's row of `embeddings`.
+    Known { embeddings: Tensor, rows: Vec<i64>, computed: bool },
+    /// It looks at every batch, prepared in its own way, or as the student's if there is none.
+    Batches(Option<Preparation>),
+}
+
+/// What the teacher sees in a batch of B images, on the device.
+pub struct View {
+    /// B x D', 32-bit.
+    pub embeddings: Tensor,
+    /// B x C x H x W; none if the embeddings were known, or the network has none.
+    pub feature_map: Option<Tensor>,
+}
+
+impl Teacher {
+    /// Loads the teacher for a student's data. Without augmentation (and unless `cache` is off) the embeddings of the
+    /// training part are read from a file in `folder`, or computed in batches of `batch_size` and kept there.
+    ///
+    /// # Errors
+    /// The network cannot be loaded, does not fit the images, was trained on what the student is measured on, or a file of
+    /// the cache is damaged.
+    pub fn load(
+        config: &TeacherConfig,
+        dataset: &Arc<Dataset>,
+        device: Device,
+        folder: &Path,
+        batch_size: usize,
+    ) -> Result<Self, TeacherError> {
+        config.check(dataset.channels())?;
+        let Network { model, preparation, digest, file } = source::open(config, dataset, device)?;
+        let name = config.run.as_ref().unwrap_or(&file).display().to_string();
+        let per_batch = Sight::Batches((preparation != *dataset.preparation()).then(|| preparation.clone()));
+        let mut teacher = Self { model, device, digest, name, dimension: 0, sight: per_batch };
+        let images = dataset.train().indices();
+        if dataset.augmented() || !config.cache {
+            // One batch tells the dimension, and whether the images fit.
+            let first = images.get(..2.min(images.len())).unwrap_or_default();
+            teacher.dimension = columns(&teacher.embed(dataset, first, batch_size, &preparation)?);
+            return Ok(teacher);
+        }
+        let cache = Cache::new(folder, &teacher.digest, dataset.digest(), images)?;
+        let (embeddings, computed) = match cache.read(images.len())? {
+            Some(embeddings) => (embeddings, false),
+            None => {
+                let embeddings = teacher.embed(dataset, images, batch_size, &preparation)?;
+                cache.write(&embeddings)?;
+                (embeddings, true)
+            }
+        };
+        teacher.dimension = columns(&embeddings);
+        let mut rows = vec![0; images.last().map_or(0, |last| last + 1)];
+        for (row, image) in images.iter().enumerate() {
+            if let Some(place) = rows.get_mut(*image) {
+                *place = row as i64;
+            }
+        }
+        teacher.sight = Sight::Known { embeddings: embeddings.f_to_device(device)?, rows, computed };
+        Ok(teacher)
+    }
+
+    /// SHA-256 in hexadecimal of all that decides its embeddings: the weights, the network, and how images are prepared.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Compares its digest with the one that a run began with.
+    ///
+    /// # Errors
+    /// They differ.
+    pub fn check_is(&self, expected: &str) -> Result<(), TeacherError> {
+        if self.digest == expected {
+            return Ok(());
+        }
+        Err(TeacherError::Another { found: self.digest.clone(), expected: expected.to_owned() })
+    }
+
+    /// The run or file that it comes from.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is, in a line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let sight = match &self.sight {
+            Sight::Known { computed: true, .. } => "embeddings computed and kept",
+            Sight::Known { computed: false, .. } => "embeddings from the cache",
+            Sight::Batches(_) => "runs on every batch",
+        };
+        let digest = self.digest.get(..12).unwrap_or_default();
+        format!("{} dimensions, {sight} ({}, {digest})", self.dimension, self.name)
+    }
+
+    /// How a loader has to prepare [`Batch::teacher_images`]; none where the teacher needs none.
+    #[must_use]
+    pub fn preparation(&self) -> Option<&Preparation> {
+        match &self.sight {
+            Sight::Batches(preparation) => preparation.as_ref(),
+            Sight::Known { .. } => None,
+        }
+    }
+
+    /// What it sees in a training batch; `images` are the student's, on the device.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn view(&self, batch: &Batch, images: &Tensor) -> Result<View, TeacherError> {
+        match &self.sight {
+            Sight::Known { embeddings, rows, .. } => {
+                let rows: Vec<i64> = batch.indices.iter().filter_map(|image| rows.get(*image)).copied().collect();
+                let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.device)?;
+                Ok(View { embeddings: embeddings.f_index_select(0, &rows)?, feature_map: None })
+            }
+            Sight::Batches(_) => {
+                let own = batch.teacher_images.as_ref().map(|own| own.f_to_device(self.device)).transpose()?;
+                let (embeddings, feature_map) = self.forward(own.as_ref().unwrap_or(images))?;
+                Ok(View { embeddings, feature_map })
+            }
+        }
+    }
+
+    fn forward(&self, images: &Tensor) -> Result<(Tensor, Option<Tensor>), TeacherError> {
+        let _no_grad = tch::no_grad_guard();
+        Ok(self.model.forward_with_map(images, false)?)
+    }
+
+    /// Embeddings of unaugmented images, N x D' on the CPU.
+    fn embed(
+        &self,
+        dataset: &Arc<Dataset>,
+        images: &[usize],
+        batch_size: usize,
+        preparation: &Preparation,
+    ) -> Result<Tensor, TeacherError> {
+        let mut embeddings = Vec::new();
+        for batch in Loader::evaluation_as(dataset, images, batch_size, preparation)? {
+            let (embedding, _) = self.forward(&batch?.images.f_to_device(self.device)?)?;
+            embeddings.push(embedding.f_to_device(Device::Cpu)?);
+        }
+        let embeddings = Tensor::f_cat(&embeddings, 0)?;
+        let found = embeddings.size();
+        if !matches!(found.as_slice(), [count, dimension] if *count == images.len() as i64 && *dimension > 0) {
+            return Err(TeacherError::Shape { found, images: images.len() });
+        }
+        if embeddings.f_isfinite()?.f_all()?.f_to_kind(Kind::Int64)?.f_int64_value(&[])? == 0 {
+            return Err(TeacherError::NotFinite);
+        }
+        Ok(embeddings)
+    }
+}
+
+fn columns(matrix: &Tensor) -> i64 {
+    matrix.size().last().copied().unwrap_or_default()
+}

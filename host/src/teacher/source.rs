@@ -1,0 +1,119 @@
+//! Where a teacher's network comes from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tch::{Device, Tensor};
+
+use super::{TeacherConfig, TeacherError};
+use crate::data::{Dataset, Part, Preparation};
+use crate::experiment::{Experiment, Source};
+use crate::model::{Model, ModelConfig};
+use crate::run::{Run, Status, hex};
+
+/// A network and what it wants to see.
+pub(super) struct Network {
+    pub(super) model: Model,
+    pub(super) preparation: Preparation,
+    /// SHA-256 in hexadecimal of all that decides its embeddings.
+    pub(super) digest: String,
+    pub(super) file: PathBuf,
+}
+
+/// Builds the network that the configuration names. `dataset` is the student's.
+pub(super) fn open(config: &TeacherConfig, dataset: &Arc<Dataset>, device: Device) -> Result<Network, TeacherError> {
+    let channels = dataset.channels() as i64;
+    if let Some(path) = &config.run {
+        let (experiment, file) = of_run(path, &config.checkpoint)?;
+        let found = experiment.data.kind.channels();
+        if found != dataset.channels() {
+            return Err(TeacherError::Channels { teacher: found, student: dataset.channels() });
+        }
+        check_unseen(path, &experiment, dataset)?;
+        return of_weights(&experiment.model, file, experiment.data.preparation(), channels, device);
+    }
+    let preparation = dataset.preparation().with(config.size, config.mean.as_deref(), config.std.as_deref());
+    match (&config.weights, &config.model, &config.module) {
+        (Some(file), Some(model), _) => of_weights(model, file.clone(), preparation, channels, device),
+        (_, _, Some(file)) => {
+            let digest = digest("module", &preparation, file)?;
+            let model = Model::module(file, channels, preparation.size() as i64, device)?;
+            Ok(Network { model, preparation, digest, file: file.clone() })
+        }
+        _ => config.check(dataset.channels()).and(Err(TeacherError::Setting {
+            key: "teacher",
+            message: "there is neither a run, nor weights, nor a module".to_owned(),
+        })),
+    }
+}
+
+/// The experiment of a finished run, and the file of one of its checkpoints.
+fn of_run(path: &Path, checkpoint: &str) -> Result<(Experiment, PathBuf), TeacherError> {
+    let run = Run::open(path)?;
+    let status = run.status()?;
+    if status != Status::Finished {
+        return Err(TeacherError::NotFinished { path: path.to_owned(), status });
+    }
+    let file = run.checkpoint(checkpoint)?;
+    let source = Source::read(&path.join("experiment.toml"), &[]).and_then(|source| source.parse());
+    Ok((source.map_err(TeacherError::Experiment)?, file))
+}
+
+/// A teacher that was trained on what the student is measured on would make the measurement worthless. Only data of the same
+/// content can be compared.
+fn check_unseen(path: &Path, teacher: &Experiment, student: &Dataset) -> Result<(), TeacherError> {
+    if Run::open(path)?.manifest()?.data != student.digest() {
+        return Ok(());
+    }
+    let mut config = teacher.data.clone();
+    config.path = Some(student.path().to_owned());
+    let trained = Dataset::open(&config, teacher.seed)?;
+    let seen = |part: &Part| {
+        part.indices().iter().filter(|index| trained.train().indices().binary_search(index).is_ok()).count()
+    };
+    for (name, part) in [("validation", student.validation()), ("test", student.test())] {
+        let count = seen(part);
+        if count > 0 {
+            return Err(TeacherError::Seen { count, of: part.len(), part: name });
+        }
+    }
+    Ok(())
+}
+
+fn of_weights(
+    config: &ModelConfig,
+    file: PathBuf,
+    preparation: Preparation,
+    channels: i64,
+    device: Device,
+) -> Result<Network, TeacherError> {
+    // All weights come from the file, so those of a pre-trained backbone need not be read.
+    let config = ModelConfig { weights: None, ..config.clone() };
+    let digest = digest(&format!("{config:?}"), &preparation, &file)?;
+    let model = Model::new(&config, channels, preparation.size() as i64, device, 0)?;
+    let read =
+        Tensor::read_safetensors(&file).map_err(|source| TeacherError::Weights { path: file.clone(), source })?;
+    // A checkpoint of a run has more than the network, under other prefixes.
+    let of_checkpoint = read.iter().any(|(name, _)| name.starts_with("model/"));
+    let state: BTreeMap<String, Tensor> = read
+        .into_iter()
+        .filter_map(|(name, tensor)| match name.strip_prefix("model/") {
+            Some(inner) => Some((inner.to_owned(), tensor)),
+            None if of_checkpoint => None,
+            None => Some((name, tensor)),
+        })
+        .collect();
+    model.load_state(&state)?;
+    Ok(Network { model, preparation, digest, file })
+}
+
+/// Of a description of the network, of how images are prepared, and of the bytes of its file.
+fn digest(network: &str, preparation: &Preparation, file: &Path) -> Result<String, TeacherError> {
+    let bytes = std::fs::read(file).map_err(|source| TeacherError::Read { path: file.to_owned(), source })?;
+    let mut digest = Sha256::new();
+    digest.update(format!("{network}\n{preparation:?}\n"));
+    digest.update(bytes);
+    Ok(hex(&digest.finalize()))
+}
