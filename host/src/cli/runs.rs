@@ -11,7 +11,7 @@ use serde_json::json;
 use super::error::CliError;
 use super::output;
 use crate::plugin::Runtime;
-use crate::run::{self, RowKind, Run};
+use crate::run::{self, Row, RowKind, Run};
 use crate::train::{PartName, Trained};
 
 /// Look at runs.
@@ -107,6 +107,10 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
     output::line(&format!("command   {}", manifest.command.join(" ")))?;
     output::line(&format!("seed      {} on {} with {} threads", manifest.seed, manifest.device, manifest.threads))?;
     output::line(&format!("commit    {}", manifest.commit.as_deref().unwrap_or("none")))?;
+    if let Some(teacher) = &manifest.teacher {
+        let digest = teacher.digest.get(..12).unwrap_or_default();
+        output::line(&format!("teacher   {} ({digest})", teacher.name))?;
+    }
     for plugin in &manifest.plugins {
         output::line(&format!(
             "{:<18} {} ({})",
@@ -128,7 +132,47 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
             }
         }
     }
-    output::line(&table.to_string())
+    output::line(&table.to_string())?;
+    match imbalance(&metrics) {
+        Some(table) => output::line(&format!("\n{table}")),
+        None => Ok(()),
+    }
+}
+
+/// The halves of each transfer, epoch by epoch; none without a transfer.
+fn imbalance(metrics: &[Row]) -> Option<Table> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "epoch",
+        "transfer",
+        "intra pairs",
+        "inter pairs",
+        "intra loss share",
+        "intra gradient share",
+        "intra weight",
+        "balanced loss share",
+        "balanced gradient share",
+    ]);
+    for row in metrics.iter().filter(|row| row.kind == RowKind::Epoch) {
+        for place in row.values.keys().filter_map(|name| name.strip_suffix("/intra-pairs")) {
+            let value = |name: &str, digits: usize| {
+                let value = row.values.get(&format!("{place}/{name}"));
+                value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+            };
+            table.add_row([
+                row.epoch.to_string(),
+                place.to_owned(),
+                value("intra-pairs", 0),
+                value("inter-pairs", 0),
+                value("intra-loss-share", 4),
+                value("intra-gradient-share", 4),
+                value("intra-weight", 2),
+                value("balanced-intra-loss-share", 4),
+                value("balanced-intra-gradient-share", 4),
+            ]);
+        }
+    }
+    (!table.is_empty()).then_some(table)
 }
 
 pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {

@@ -39,6 +39,7 @@ fn page(summary: &Summary, manifest: &Manifest, experiment: &str, rows: &[Row]) 
         html += "<h2>Training</h2>\n";
         html += &plot::lines(&loss, "Loss", Axes { x: "step", y: "loss" })?;
     }
+    html += &imbalance(rows)?;
     // Four lines can be told apart; the table has the rest. The test part is measured once and makes no line.
     const DRAWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nmi"];
     let drawn = |name: &str| name.strip_prefix("validation/").is_some_and(|name| DRAWN.contains(&name));
@@ -49,6 +50,23 @@ fn page(summary: &Summary, manifest: &Manifest, experiment: &str, rows: &[Row]) 
         html += &results(rows);
     }
     html += &format!("<h2>Experiment</h2>\n<pre>{}</pre>\n</body></html>\n", escape(experiment));
+    Ok(html)
+}
+
+/// The intra-class half of each transfer: its shares, and its weight.
+fn imbalance(rows: &[Row]) -> Result<String, RunError> {
+    let shares = series(rows, RowKind::Step, |name| name.ends_with("-share") && name.contains("intra-"));
+    if shares.is_empty() {
+        return Ok(String::new());
+    }
+    let axes = Axes { x: "step", y: "share (0 to 1)" };
+    let mut html = String::from("<h2>Imbalance</h2>\n");
+    html += &plot::lines(&shares, "Share of the pairs of one class (intra)", axes)?;
+    let weights = series(rows, RowKind::Step, |name| name.ends_with("/intra-weight"));
+    if !weights.is_empty() {
+        html +=
+            &plot::lines(&weights, "Weight of an intra pair, an inter pair being 1", Axes { x: "step", y: "weight" })?;
+    }
     Ok(html)
 }
 

@@ -24,6 +24,7 @@ pub enum TeacherError {
     },
     /// The run's folder.
     #[error("the teacher's run cannot be used: {0}")]
+    #[diagnostic(transparent)]
     Run(#[from] RunError),
     /// A run that still goes on, or was stopped.
     #[error("the teacher's run {} is {status}", path.display())]
@@ -36,6 +37,7 @@ pub enum TeacherError {
     },
     /// What the run kept of its experiment.
     #[error("the experiment that the teacher's run kept is damaged")]
+    #[diagnostic(transparent)]
     Experiment(#[source] ExperimentError),
     /// The weights cannot be read.
     #[error("cannot read the teacher's weights {}: {source}", path.display())]
@@ -56,6 +58,7 @@ pub enum TeacherError {
     },
     /// The network.
     #[error("the teacher's network")]
+    #[diagnostic(transparent)]
     Model(#[from] ModelError),
     /// Images of another number of channels.
     #[error("the teacher sees images of {teacher} channels, the student's data has {student}")]
@@ -112,6 +115,7 @@ pub enum TeacherError {
     },
     /// The student's images.
     #[error("the teacher cannot see the images")]
+    #[diagnostic(transparent)]
     Data(#[from] DataError),
     /// A tensor operation of the host.
     #[error("libtorch: {0}")]

@@ -17,7 +17,7 @@ use crate::data::{self, Sampler};
 use crate::experiment::{Experiment, Source};
 use crate::model::Group;
 use crate::objective::{Batch, Bound, Places};
-use crate::plugin::{Metric, Progress, Runtime};
+use crate::plugin::{Level, Metric, Progress, Role, Runtime};
 use crate::run::{self, Manifest, MetricsLog, PluginEntry, Row, RowKind, Run, Status, TeacherEntry, Versions};
 use crate::teacher::Teacher;
 
@@ -125,6 +125,10 @@ impl Training {
             steps,
             from_step: self.step,
         });
+        for slot in self.empty_halves() {
+            let text = "a batch has one image of each class, so there are no pairs of one class to learn from; raise `sampler.samples`";
+            watch(Event::Line { slot, level: Level::Warn, text: text.to_owned() });
+        }
         self.run.record(run::Event::Started { process: run::Process::current() })?;
         match self.epochs(stop, watch) {
             Ok(end) => {
@@ -282,6 +286,13 @@ impl Training {
             Metric::Number(self.assembly.experiment.optimizer.learning_rate * factor),
         ));
         Ok(metrics)
+    }
+
+    /// The transfers whose intra-class half is empty in every batch.
+    fn empty_halves(&self) -> Vec<String> {
+        let transfers = self.assembly.bound.iter().filter(|bound| bound.role == Role::Transfer);
+        let empty = self.assembly.experiment.sampler.samples == 1;
+        transfers.filter(|_| empty).map(|bound| bound.slot.clone()).collect()
     }
 
     /// Whether a row of metrics is written after so many steps of an epoch.
