@@ -19,9 +19,8 @@ build: setup ## Build the lossmith command.
 plugins: build ## Build the standard plugins into target/plugins.
 	@set -e; for crate in $(PLUGINS); do $(LOSSMITH) plugin build $$crate; done
 
-demo: plugins ## Train on Fashion-MNIST with a loss and a miner that are Wasm components.
-	$(LOSSMITH) train examples/fashion-mnist/experiment.toml
-	@echo "The report: $$(ls -t runs/*/report.html | head -n 1)"
+demo: plugins ## Train a teacher on emoji, transfer it to two students, and draw what they find.
+	@scripts/demo.sh $(LOSSMITH)
 
 # The tests build the plugins that they need. Without `build` before: it would compile much of what follows with other features.
 test: setup ## Run all tests.
