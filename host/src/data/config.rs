@@ -6,20 +6,23 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, Preparation};
+use super::{DataError, DataKind, Preparation};
 
 /// Where the images come from, how they are split and how they are prepared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataConfig {
-    /// What the data is: `fashion-mnist` or `folder`.
+    /// What the data is: `fashion-mnist`, `folder`, `manifest` or `emoji`. `lossmith data list` says what of it is there.
     pub kind: DataKind,
-    /// The folder of the data; a relative path starts at the working directory. A `folder` must give it. The default for
-    /// `fashion-mnist` is the first existing of `$LOSSMITH_DATA/fashion-mnist`, `.data/fashion-mnist` and
-    /// `/usr/share/datasets/fashion-mnist`.
+    /// The folder of the data, for a `manifest` its CSV file; a relative path starts at the working directory. A `folder` and a
+    /// `manifest` must give it. The default for the others is the first existing of `$LOSSMITH_DATA/<kind>`, `.data/<kind>`
+    /// and, for `fashion-mnist`, `/usr/share/datasets/fashion-mnist`.
     #[serde(default)]
     pub path: Option<PathBuf>,
-    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 64 for `folder`.
+    /// Seed of the split and of `limit`. Default: the experiment's seed. Give it to train with several seeds on one split.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 32 for `emoji`, else 64.
     #[serde(default)]
     pub size: Option<usize>,
     /// Which images are for training and which for testing.
@@ -32,7 +35,7 @@ pub struct DataConfig {
     #[serde(default = "default_validation")]
     pub validation: f64,
     /// Share of the images that becomes the test part, at least 0 and below 1, spread evenly over the classes. Only for the
-    /// `closed-set` split of a folder that has no `train` and `test` folders; everything else has a test part of its own.
+    /// `closed-set` split of data without test images of its own, which `fashion-mnist` and a folder with `train` and `test` have.
     #[serde(default = "default_test")]
     pub test: f64,
     /// Share of the classes that becomes the test part of the `class-disjoint` split, above 0 and below 1, rounded to the
@@ -44,11 +47,11 @@ pub struct DataConfig {
     #[serde(default)]
     pub limit: Option<usize>,
     /// Mean of each channel on the scale of 0 (black) to 1 (white), one number a channel. Default: 0.2860 for
-    /// `fashion-mnist`, ImageNet's 0.485, 0.456, 0.406 for `folder`.
+    /// `fashion-mnist`, else ImageNet's 0.485, 0.456, 0.406.
     #[serde(default)]
     pub mean: Option<Vec<f64>>,
     /// Standard deviation of each channel on the same scale, above 0, one number a channel. Default: 0.3530 for
-    /// `fashion-mnist`, ImageNet's 0.229, 0.224, 0.225 for `folder`.
+    /// `fashion-mnist`, else ImageNet's 0.229, 0.224, 0.225.
     #[serde(default)]
     pub std: Option<Vec<f64>>,
     /// Random changes of the training images.
@@ -59,22 +62,11 @@ pub struct DataConfig {
     pub workers: usize,
 }
 
-/// What the data is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum DataKind {
-    /// The four IDX files of Fashion-MNIST, plain or gzipped: 28 x 28 pixels, one channel, ten classes.
-    FashionMnist,
-    /// A folder with one sub-folder per class that holds JPEG and PNG files, or with the folders `train` and `test` that hold
-    /// such class folders. Images are read as RGB, three channels.
-    Folder,
-}
-
 /// Which images are for training and which for testing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitKind {
-    /// Every class is in all parts. The data's own test images are the test part; a folder without them gives `test` of its
+    /// Every class is in all parts. The data's own test images are the test part; data without them gives `test` of its
     /// images.
     #[default]
     ClosedSet,
@@ -104,8 +96,11 @@ pub struct SamplerConfig {
     /// Different classes in a batch (P), at least 1 and at most the number of training classes.
     pub classes: usize,
     /// Different images of each class in a batch (K), at least 1 and at most the images of the smallest training class. With
-    /// 1 a batch has no positive pair, which only losses with proxies can use.
+    /// 1 a batch has no positive pair, which only losses with proxies can use, unless `views` is 2.
     pub samples: usize,
+    /// How often an image stands in a batch, 1 or 2. With 2 the batch is all its images and then all of them again, twice as
+    /// many as with 1, and each place has an augmentation of its own. The number of batches does not change. Default: 1.
+    pub views: usize,
 }
 
 fn default_validation() -> f64 {
@@ -132,18 +127,7 @@ impl Default for AugmentationConfig {
 
 impl Default for SamplerConfig {
     fn default() -> Self {
-        Self { classes: 10, samples: 12 }
-    }
-}
-
-impl DataKind {
-    /// Channels of an image: 1 or 3.
-    #[must_use]
-    pub fn channels(self) -> usize {
-        match self {
-            Self::FashionMnist => 1,
-            Self::Folder => 3,
-        }
+        Self { classes: 10, samples: 12, views: 1 }
     }
 }
 
@@ -154,6 +138,7 @@ impl DataConfig {
         Self {
             kind,
             path: None,
+            seed: None,
             size: None,
             split: SplitKind::default(),
             validation: default_validation(),
@@ -170,10 +155,7 @@ impl DataConfig {
     /// Height and width of the network's input in pixels: the configured ones or the default of the kind.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.size.unwrap_or(match self.kind {
-            DataKind::FashionMnist => 28,
-            DataKind::Folder => 64,
-        })
+        self.size.unwrap_or_else(|| self.kind.size())
     }
 
     /// Size and normalisation of the images: the configured ones or the defaults of the kind.
@@ -184,18 +166,12 @@ impl DataConfig {
 
     /// Mean of each channel: the configured one or the default of the kind.
     pub(super) fn mean(&self) -> Vec<f64> {
-        self.mean.clone().unwrap_or_else(|| match self.kind {
-            DataKind::FashionMnist => vec![0.2860],
-            DataKind::Folder => vec![0.485, 0.456, 0.406],
-        })
+        self.mean.clone().unwrap_or_else(|| self.kind.mean())
     }
 
     /// Standard deviation of each channel: the configured one or the default of the kind.
     pub(super) fn std(&self) -> Vec<f64> {
-        self.std.clone().unwrap_or_else(|| match self.kind {
-            DataKind::FashionMnist => vec![0.3530],
-            DataKind::Folder => vec![0.229, 0.224, 0.225],
-        })
+        self.std.clone().unwrap_or_else(|| self.kind.std())
     }
 
     /// Checks that every number is in its range.
@@ -246,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_in_range_and_survive_toml() {
-        for kind in [DataKind::FashionMnist, DataKind::Folder] {
+        for kind in DataKind::ALL {
             let config = DataConfig::new(kind);
             config.check().unwrap();
             assert_eq!(toml::from_str::<DataConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::resample::Preparation;
 use super::source::Source;
 use super::split::{Split, split};
-use super::{AugmentationConfig, DataConfig, DataError, DataKind, Summary, folder, idx};
+use super::{AugmentationConfig, DataConfig, DataError, DataKind, Summary, find, folder, idx, manifest};
 
 /// Images that belong together: those for training, for validation or for testing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,26 +73,24 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Finds the data, checks it and splits it. Pixels of Fashion-MNIST are read now (55 MB); the files of an image folder are
+    /// Finds the data, checks it and splits it by `data.seed`, or by `seed` if there is none. Pixels of Fashion-MNIST are read now (55 MB); image files are
     /// only listed, so a damaged one is an error of the [`super::Loader`].
     ///
     /// # Errors
     /// A setting out of range, data that is not there or damaged, a class without images, too few classes for the split.
     pub fn open(config: &DataConfig, seed: u64) -> Result<Self, DataError> {
         config.check()?;
-        let (path, scan) = match config.kind {
-            DataKind::FashionMnist => {
-                let path = config.path.clone().map_or_else(super::find_fashion_mnist, Ok)?;
-                let scan = idx::scan(&path)?;
-                (path, scan)
+        let path = config.path.clone().map_or_else(|| find(config.kind), Ok)?;
+        let scan = match config.kind {
+            DataKind::FashionMnist => idx::scan(&path)?,
+            DataKind::Folder => folder::scan(&path, config.split)?,
+            DataKind::Manifest => manifest::scan(&path)?,
+            DataKind::Emoji if !path.join("manifest.csv").is_file() => {
+                return Err(DataError::NotInstalled { kind: config.kind, places: vec![path] });
             }
-            DataKind::Folder => {
-                let path = config.path.clone().ok_or(DataError::NoPath)?;
-                let scan = folder::scan(&path, config.split)?;
-                (path, scan)
-            }
+            DataKind::Emoji => manifest::scan(&path.join("manifest.csv"))?,
         };
-        let Split { train, validation, test } = split(config, &scan, seed)?;
+        let Split { train, validation, test } = split(config, &scan, config.seed.unwrap_or(seed))?;
         let part = |indices| Part::new(indices, &scan.labels);
         let (train, validation, test) = (part(train), part(validation), part(test));
         Ok(Self {
@@ -132,6 +130,12 @@ impl Dataset {
         &self.test
     }
 
+    /// The number of all images, of every part and outside `limit`.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.labels.len()
+    }
+
     /// The classes of the training part, ascending. The place of a class in this list is its label in a training batch, so
     /// these labels are 0 to `train_classes().len() - 1`.
     #[must_use]
@@ -157,8 +161,8 @@ impl Dataset {
         self.size
     }
 
-    /// SHA-256 of the content in hexadecimal: of the uncompressed bytes of IDX files; of the names, sizes and labels of the
-    /// files of a folder. It does not depend on where the data lies or how it is split.
+    /// SHA-256 of the content in hexadecimal: of the uncompressed bytes of IDX files; of the names, sizes and labels of
+    /// image files. It does not depend on where the data lies or how it is split.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
@@ -284,9 +288,40 @@ mod tests {
     }
 
     #[test]
+    fn the_seed_of_the_data_replaces_that_of_the_experiment() {
+        let root = tempfile::tempdir().unwrap();
+        write_class(&root.path().join("apple"), 40);
+        let test = |data, seed| {
+            let config = DataConfig { seed: data, limit: Some(5), ..folder(root.path()) };
+            Dataset::open(&config, seed).unwrap().test().clone()
+        };
+        assert_eq!(test(Some(7), 1), test(Some(7), 2));
+        assert_eq!(test(Some(7), 1), test(None, 7));
+        assert_ne!(test(None, 1), test(None, 2));
+    }
+
+    #[test]
+    fn emoji_are_the_manifest_of_their_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let config = DataConfig { path: Some(root.path().to_owned()), ..DataConfig::new(DataKind::Emoji) };
+        let error = Dataset::open(&config, 1).err().unwrap();
+        assert!(matches!(&error, DataError::NotInstalled { kind: DataKind::Emoji, .. }), "{error}");
+        assert!(miette::Diagnostic::help(&error).unwrap().to_string().contains("lossmith data fetch emoji"));
+        let mut manifest = "path,class,vendor\n".to_owned();
+        for class in ["1f600", "1f601"] {
+            write_class(&root.path().join("images").join(class), 5);
+            (0..5).for_each(|image| manifest += &format!("images/{class}/{image}.png,{class},{image}\n"));
+        }
+        std::fs::write(root.path().join("manifest.csv"), manifest).unwrap();
+        let dataset = Dataset::open(&config, 1).unwrap();
+        assert_eq!((dataset.size(), dataset.channels(), dataset.class_names().len()), (32, 3, 2));
+        assert_eq!(dataset.train().len() + dataset.validation().len() + dataset.test().len(), 10);
+    }
+
+    #[test]
     fn settings_and_paths_are_checked() {
         let no_path = Dataset::open(&DataConfig::new(DataKind::Folder), 1).err().unwrap();
-        assert!(matches!(no_path, DataError::NoPath));
+        assert!(matches!(no_path, DataError::NoPath { .. }));
         let limit = DataConfig { limit: Some(0), ..DataConfig::new(DataKind::FashionMnist) };
         assert!(matches!(Dataset::open(&limit, 1).err().unwrap(), DataError::Setting { key: "data.limit", .. }));
         let nowhere = Dataset::open(&folder(Path::new("no/such/folder")), 1).err().unwrap();

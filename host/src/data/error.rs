@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::DataKind;
+
 /// What is wrong with the data, its settings or its delivery.
 #[derive(Debug, Error, Diagnostic)]
 pub enum DataError {
@@ -19,18 +21,32 @@ pub enum DataError {
         /// What is allowed.
         expected: String,
     },
-    /// A folder of images has no path.
+    /// The data is of a kind whose path must be given.
     #[error("`data.path` is missing")]
-    #[diagnostic(help("data of kind `folder` needs the path of a folder with one sub-folder per class"))]
-    NoPath,
-    /// Fashion-MNIST is in none of the places where it is looked for.
-    #[error("Fashion-MNIST is not installed; looked in {}", list(places))]
-    #[diagnostic(help(
-        "install the Debian package `dataset-fashion-mnist`, or put the four IDX files into one of these folders or into the one that `data.path` names"
-    ))]
+    #[diagnostic(help("for data of kind `{}`, {}", kind.name(), kind.remedy()))]
+    NoPath {
+        /// The kind.
+        kind: DataKind,
+    },
+    /// The data is in none of the places where it is looked for.
+    #[error("{} is not installed; looked in {}", kind.name(), list(places))]
+    #[diagnostic(help("{}", kind.remedy()))]
     NotInstalled {
+        /// The kind.
+        kind: DataKind,
         /// The folders that were tried.
         places: Vec<PathBuf>,
+    },
+    /// A record of a file that lists images is not what it should be.
+    #[error("{place}: {problem}")]
+    #[diagnostic(help("{help}"))]
+    Record {
+        /// The file and the record.
+        place: String,
+        /// What is wrong there.
+        problem: String,
+        /// What to do.
+        help: String,
     },
     /// A file or folder cannot be read; a truncated gzip file ends up here as well.
     #[error("cannot read {}: {source}", path.display())]
@@ -117,6 +133,10 @@ pub enum DataError {
         /// Their names.
         names: Vec<String>,
     },
+    /// Two views of an image would be the same.
+    #[error("`sampler.views` is 2, but `data.augmentation.enabled` is false: both views of an image would be equal")]
+    #[diagnostic(help("enable the augmentation, or leave `sampler.views` at 1"))]
+    EqualViews,
     /// A batch is to have more images of a class than there are.
     #[error("`sampler.samples` is {asked}, but class `{class}` has only {} for training", images(*found))]
     #[diagnostic(help(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::source::{Scan, Source, hex};
+use super::source::{Scan, Source, digest_line, hex};
 use super::{DataError, SplitKind};
 
 const EXTENSIONS: [&str; 3] = ["jpeg", "jpg", "png"];
@@ -46,11 +46,11 @@ pub(super) fn scan(root: &Path, split: SplitKind) -> Result<Scan, DataError> {
     Ok(Scan { source: Source::Files(files), labels, class_names, own_test, skipped, digest: hex(digest) })
 }
 
-/// One line of the digest. The path is quoted, so that no name can pass for another line.
+/// The line of the digest for a file.
 fn describe(root: &Path, file: &Path, size: u64, label: i64) -> Result<String, DataError> {
     let relative = file.strip_prefix(root).unwrap_or(file).to_str();
     let relative = relative.ok_or_else(|| DataError::Name { path: file.to_owned() })?;
-    Ok(format!("{relative:?} {size} {label}\n"))
+    Ok(digest_line(relative, size, label))
 }
 
 struct ClassFolder {

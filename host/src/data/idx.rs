@@ -3,7 +3,6 @@
 //! An IDX file is a magic number (two zero bytes, the type of an element, the number of dimensions), one big-endian 32-bit
 //! length per dimension, and the elements.
 
-use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -19,24 +18,6 @@ const SIDE: usize = 28;
 const UNSIGNED_BYTE: u8 = 8;
 const CLASSES: [&str; 10] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
-
-/// The folder of an installed Fashion-MNIST: the first existing of `$LOSSMITH_DATA/fashion-mnist`, `.data/fashion-mnist` and
-/// `/usr/share/datasets/fashion-mnist`.
-///
-/// # Errors
-/// [`DataError::NotInstalled`] if none of them exists.
-pub fn find_fashion_mnist() -> Result<PathBuf, DataError> {
-    let places = places(std::env::var_os("LOSSMITH_DATA"));
-    match places.iter().find(|place| place.is_dir()) {
-        Some(place) => Ok(place.clone()),
-        None => Err(DataError::NotInstalled { places }),
-    }
-}
-
-fn places(data: Option<OsString>) -> Vec<PathBuf> {
-    let roots = data.map(PathBuf::from).into_iter().chain([".data", "/usr/share/datasets"].map(PathBuf::from));
-    roots.map(|root| root.join("fashion-mnist")).collect()
-}
 
 /// Reads the four files; the images of the test files come after those of the training files.
 pub(super) fn scan(path: &Path) -> Result<Scan, DataError> {
@@ -260,12 +241,5 @@ mod tests {
         std::fs::remove_file(folder.path().join(LABELS)).unwrap();
         let error = scan(folder.path()).err().unwrap();
         assert!(matches!(&error, DataError::Read { path, .. } if path.ends_with(LABELS)), "{error}");
-    }
-
-    #[test]
-    fn the_variable_comes_first() {
-        let with = places(Some("/somewhere".into()));
-        assert_eq!(with.first().unwrap(), Path::new("/somewhere/fashion-mnist"));
-        assert_eq!(with.get(1..).unwrap(), places(None));
     }
 }

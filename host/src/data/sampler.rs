@@ -12,6 +12,7 @@ use crate::random::{Purpose, generator};
 /// Draws the batches of an epoch.
 ///
 /// - A batch has `classes` different classes and `samples` different images of each, class by class.
+/// - With two views the batch is followed by itself.
 /// - An epoch has as many batches as it takes to see as many images as the training part has, rounded up. As every class has
 ///   at least `samples` images, that is enough for every class to appear.
 /// - Every class appears before any appears again; every image of a class does so before any of that class does again. So in
@@ -22,6 +23,7 @@ pub struct Sampler {
     seed: u64,
     classes: usize,
     samples: usize,
+    views: usize,
     batches: usize,
     /// The training images of each class.
     images: Vec<Vec<usize>>,
@@ -31,11 +33,16 @@ impl Sampler {
     /// A sampler of the training part.
     ///
     /// # Errors
-    /// More classes in a batch than there are, or more images of a class than its training part has.
+    /// More classes in a batch than there are, more images of a class than its training part has, or two views without
+    /// augmentation.
     pub fn new(config: &SamplerConfig, dataset: &Dataset, seed: u64) -> Result<Self, DataError> {
-        let SamplerConfig { classes, samples } = *config;
+        let SamplerConfig { classes, samples, views } = *config;
         check("sampler.classes", &classes, classes > 0, "at least 1")?;
         check("sampler.samples", &samples, samples > 0, "at least 1")?;
+        check("sampler.views", &views, views == 1 || views == 2, "1 or 2")?;
+        if views == 2 && !dataset.augmentation().enabled {
+            return Err(DataError::EqualViews);
+        }
         let part = dataset.train();
         let mut images: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (index, label) in part.indices().iter().zip(part.labels()) {
@@ -53,7 +60,7 @@ impl Sampler {
             return Err(DataError::FewSamples { asked: samples, class, found: smallest.len() });
         }
         let batches = part.len().div_ceil(classes.saturating_mul(samples));
-        Ok(Self { seed, classes, samples, batches, images: images.into_values().collect() })
+        Ok(Self { seed, classes, samples, views, batches, images: images.into_values().collect() })
     }
 
     /// The number of batches of every epoch.
@@ -62,10 +69,10 @@ impl Sampler {
         self.batches
     }
 
-    /// The number of images of every batch.
+    /// The number of images of every batch; an image counts as often as it stands there.
     #[must_use]
     pub fn batch_size(&self) -> usize {
-        self.classes * self.samples
+        self.classes * self.samples * self.views
     }
 
     /// The batches of one epoch, each a list of image numbers in the data set.
@@ -75,13 +82,14 @@ impl Sampler {
         let mut classes = Deck::new((0..self.images.len()).collect());
         let mut images: Vec<Deck> = self.images.iter().cloned().map(Deck::new).collect();
         let mut batch = || {
-            let mut batch = Vec::with_capacity(self.batch_size());
+            let mut batch = Vec::with_capacity(self.classes * self.samples);
             for class in classes.deal(self.classes, &mut random) {
                 if let Some(deck) = images.get_mut(class) {
                     batch.append(&mut deck.deal(self.samples, &mut random));
                 }
             }
-            batch
+            // Each place in a batch is augmented by itself, so a repeated image is another view.
+            batch.repeat(self.views)
         };
         (0..self.batches).map(|_| batch()).collect()
     }
@@ -119,11 +127,12 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use std::collections::BTreeSet;
 
-    use super::super::fixtures::folder_dataset;
+    use super::super::fixtures::{folder_dataset, write_class};
+    use super::super::{DataConfig, DataKind};
     use super::*;
 
     fn sampler(counts: &[(&str, usize)], classes: usize, samples: usize, seed: u64) -> Result<Sampler, DataError> {
-        Sampler::new(&SamplerConfig { classes, samples }, &folder_dataset(counts), seed)
+        Sampler::new(&SamplerConfig { classes, samples, views: 1 }, &folder_dataset(counts), seed)
     }
 
     /// The class of an image, when class `c` has `counts[c]` images, one class after the other.
@@ -219,5 +228,29 @@ mod tests {
         let error = sampler(&[("apple", 5), ("plum", 5)], 3, 2, 1).err().unwrap().to_string();
         assert!(error.contains("`sampler.classes` is 3, but the training part has 2 classes: apple, plum"), "{error}");
         assert!(sampler(&[("apple", 5)], 0, 2, 1).is_err() && sampler(&[("apple", 5)], 1, 0, 1).is_err());
+    }
+
+    #[test]
+    fn two_views_are_the_same_batch_twice() {
+        let dataset = folder_dataset(&[("a", 9), ("b", 9), ("c", 9)]);
+        let with = |views| Sampler::new(&SamplerConfig { classes: 2, samples: 3, views }, &dataset, 1);
+        let (one, two) = (with(1).unwrap(), with(2).unwrap());
+        assert_eq!((two.batches_per_epoch(), two.batch_size()), (one.batches_per_epoch(), 12));
+        for (once, twice) in one.epoch(4).iter().zip(two.epoch(4)) {
+            assert_eq!(twice, [once.as_slice(), once].concat());
+        }
+        assert!(with(0).is_err() && with(3).is_err());
+    }
+
+    #[test]
+    fn two_views_need_augmentation() {
+        let root = tempfile::tempdir().unwrap();
+        write_class(&root.path().join("a"), 4);
+        let mut config = DataConfig { path: Some(root.path().to_owned()), ..DataConfig::new(DataKind::Folder) };
+        config.augmentation.enabled = false;
+        let dataset = Dataset::open(&config, 1).unwrap();
+        let with = |views| Sampler::new(&SamplerConfig { classes: 1, samples: 2, views }, &dataset, 1);
+        assert!(with(1).is_ok());
+        assert!(matches!(with(2), Err(DataError::EqualViews)));
     }
 }

@@ -80,3 +80,8 @@ fn is_whole_jpeg(bytes: &[u8]) -> bool {
 pub(super) fn hex(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// One line of the digest of a list of files. The name is quoted, so that no name can pass for another line.
+pub(super) fn digest_line(name: &str, size: u64, label: i64) -> String {
+    format!("{name:?} {size} {label}\n")
+}

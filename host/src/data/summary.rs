@@ -44,10 +44,7 @@ impl From<(usize, usize)> for PartSummary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            DataKind::FashionMnist => "Fashion-MNIST",
-            DataKind::Folder => "image folder",
-        };
+        let kind = self.kind.title();
         write!(f, "{kind} in {}", self.path.display())?;
         for (name, part) in [("train", self.train), ("validation", self.validation), ("test", self.test)] {
             write!(f, "\n  {name:<10} {:>7} images of {} classes", part.images, part.classes)?;

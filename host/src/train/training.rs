@@ -13,7 +13,7 @@ use super::averages::Averages;
 use super::event::{End, Event};
 use super::training_error::TrainingError;
 use super::{Optimizer, PartName};
-use crate::data::{self, Sampler};
+use crate::data::{self, Sampler, SamplerConfig};
 use crate::experiment::{Experiment, Source};
 use crate::model::Group;
 use crate::objective::{Batch, Bound, Places};
@@ -126,7 +126,7 @@ impl Training {
             from_step: self.step,
         });
         for slot in self.empty_halves() {
-            let text = "a batch has one image of each class, so there are no pairs of one class to learn from; raise `sampler.samples`";
+            let text = "a batch has one image of each class, so there are no pairs of one class to learn from; raise `sampler.samples` or `sampler.views`";
             watch(Event::Line { slot, level: Level::Warn, text: text.to_owned() });
         }
         self.run.record(run::Event::Started { process: run::Process::current() })?;
@@ -291,7 +291,8 @@ impl Training {
     /// The transfers whose intra-class half is empty in every batch.
     fn empty_halves(&self) -> Vec<String> {
         let transfers = self.assembly.bound.iter().filter(|bound| bound.role == Role::Transfer);
-        let empty = self.assembly.experiment.sampler.samples == 1;
+        let SamplerConfig { samples, views, .. } = self.assembly.experiment.sampler;
+        let empty = samples * views == 1;
         transfers.filter(|_| empty).map(|bound| bound.slot.clone()).collect()
     }
 
