@@ -9,6 +9,7 @@ use tch::Kind;
 use crate::fixture::{batch, bits, epoch, setting, slot};
 use crate::golden::{GOLDEN, losses};
 use crate::support;
+use crate::transfers::{case_for, input, names, of};
 
 /// The bits of value and gradient.
 fn outcome(slot: &mut Slot, input: &Input) -> (Vec<u64>, Vec<u64>) {
@@ -50,7 +51,38 @@ fn a_loss_gives_the_same_bits_in_a_new_engine() {
         let here = outcome(&mut golden.slot(Kind::Float), &input);
         assert_eq!(outcome(&mut there, &input), here, "{}", golden.strategy());
     }
-    assert_eq!(loaded.len(), 2);
+    assert_eq!(loaded.len(), 3);
+}
+
+#[test]
+fn a_transfer_and_a_balance_give_the_same_bits_again_and_in_new_slots() {
+    for transfer in names("lossmith-transfers", Role::Transfer) {
+        for balance in names("lossmith-balances", Role::Balance) {
+            let input = input(&case_for(&transfer, "lcg12x6"), Kind::Float);
+            let slots = || {
+                let new = |package, role, name: &str| slot(package, role, name, serde_json::json!({}), of(Kind::Float));
+                let transfer = new("lossmith-transfers", Role::Transfer, &transfer);
+                (transfer, new("lossmith-balances", Role::Balance, &balance))
+            };
+            let outcome = |(transfer, balance): &mut (Slot, Slot)| {
+                let mut input = input.shallow_clone();
+                let leaf = input.embeddings.unwrap().detach().set_requires_grad(true);
+                input.embeddings = Some(leaf.shallow_clone());
+                let pairs = transfer.transfer(input.shallow_clone(), &epoch(2)).unwrap();
+                // Some do not know this transfer.
+                let loss = balance.balance(pairs, input, &epoch(2)).ok()?.0;
+                loss.backward();
+                Some((bits(&loss), bits(&leaf.grad())))
+            };
+            let mut once = slots();
+            let first = outcome(&mut once);
+            assert_eq!(outcome(&mut slots()), first, "{transfer}, {balance}: in new slots");
+            // Only this one remembers.
+            if balance != "gradient-share" {
+                assert_eq!(outcome(&mut once), first, "{transfer}, {balance}: again");
+            }
+        }
+    }
 }
 
 #[test]

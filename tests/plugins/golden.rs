@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use lossmith::plugin::{Input, Role, Setting, Slot, StateParameter, Tuples};
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tch::{Device, Kind, Tensor};
 
 use crate::fixture::{epoch, numbers, setting, slot};
@@ -21,6 +21,7 @@ pub(crate) struct Golden {
 pub(crate) struct Case {
     pub(crate) embeddings: Vec<Vec<f64>>,
     pub(crate) labels: Vec<i64>,
+    pub(crate) teacher: Vec<Vec<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -28,12 +29,21 @@ pub(crate) struct Loss {
     pub(crate) input: String,
     loss: String,
     pub(crate) params: Json,
+    balance: Option<Balance>,
     pub(crate) value: f64,
     pub(crate) gradient: Vec<Vec<f64>>,
     #[serde(default)]
     pub(crate) parameters: BTreeMap<String, Array>,
     #[serde(default)]
     pub(crate) parameter_gradients: BTreeMap<String, Vec<f64>>,
+}
+
+/// A balance, with its parameters.
+#[derive(Deserialize)]
+struct Balance {
+    mode: String,
+    #[serde(flatten)]
+    params: BTreeMap<String, Json>,
 }
 
 #[derive(Deserialize)]
@@ -51,7 +61,7 @@ pub(crate) struct Mined {
 }
 
 /// Strategies that the standard plugins have, with their package.
-const LOSSES: [(&str, &str); 7] = [
+const LOSSES: [(&str, &str); 8] = [
     ("contrastive", "lossmith-losses"),
     ("triplet", "lossmith-losses"),
     ("multi-similarity", "lossmith-losses"),
@@ -59,10 +69,14 @@ const LOSSES: [(&str, &str); 7] = [
     ("sup-con", "lossmith-losses"),
     ("proxy-anchor", "lossmith-proxies"),
     ("normalized-softmax", "lossmith-proxies"),
+    ("rkd-angle", "lossmith-transfers"),
 ];
 
+/// Transfers that the standard plugins have, in one package.
+const TRANSFERS: [&str; 3] = ["relaxed-contrastive", "rkd-distance", "pkt"];
+
 /// What the reference has and the standard plugins have not yet.
-const ABSENT: [&str; 20] = [
+const ABSENT: [&str; 16] = [
     "angular",
     "arc-face",
     "circle",
@@ -75,12 +89,8 @@ const ABSENT: [&str; 20] = [
     "multi-threshold",
     "n-pairs",
     "nca",
-    "pkt",
     "proxy-nca",
     "ranked-list",
-    "relaxed-contrastive",
-    "rkd-angle",
-    "rkd-distance",
     "soft-triple",
     "tuplet-margin",
 ];
@@ -96,6 +106,11 @@ fn strategy(name: &str) -> &str {
 impl Loss {
     pub(crate) fn strategy(&self) -> &str {
         strategy(&self.loss)
+    }
+
+    fn what(&self, kind: Kind) -> String {
+        let balance = self.balance.as_ref().map(|balance| format!(" {} {:?}", balance.mode, balance.params));
+        format!("{} {}{} on {} in {kind:?}", self.loss, self.params, balance.unwrap_or_default(), self.input)
     }
 
     /// The package of its strategy; none for a loss that the standard plugins do not have.
@@ -131,9 +146,10 @@ impl Mined {
 impl Case {
     pub(crate) fn input(&self, kind: Kind) -> Input {
         let rows = self.embeddings.len() as i64;
-        let embeddings = Tensor::from_slice(&self.embeddings.concat()).reshape([rows, -1]).to_kind(kind);
+        let matrix = |list: &[Vec<f64>]| Tensor::from_slice(&list.concat()).reshape([rows, -1]).to_kind(kind);
         Input {
-            embeddings: Some(embeddings.set_requires_grad(true)),
+            embeddings: Some(matrix(&self.embeddings).set_requires_grad(true)),
+            teacher: Some(matrix(&self.teacher)),
             labels: Some(Tensor::from_slice(&self.labels)),
             class_count: self.labels.iter().max().unwrap() + 1,
             slice_count: 1,
@@ -164,6 +180,11 @@ pub(crate) fn difference(found: &[f64], expected: &[f64]) -> f64 {
     worst.fold(0.0, |most, x| if x <= most { most } else { x })
 }
 
+fn assert_close(found: &Tensor, expected: &[f64], tolerance: f64, what: &str, of: &str) {
+    let worst = difference(&numbers(found), expected);
+    assert!(worst <= tolerance, "{what}: {of} differs by {worst:e}");
+}
+
 const PRECISIONS: [(Kind, f64); 2] = [(Kind::Double, 1e-9), (Kind::Float, 1e-5)];
 
 #[test]
@@ -171,16 +192,14 @@ fn losses_and_their_gradients_are_those_of_the_reference() {
     let mut compared = 0;
     for (kind, tolerance) in PRECISIONS {
         for golden in losses() {
-            let what = format!("{} {} on {} in {kind:?}", golden.loss, golden.params, golden.input);
+            let what = golden.what(kind);
             let mut slot = golden.slot(kind);
             let input = GOLDEN.inputs[&golden.input].input(kind);
             let embeddings = input.embeddings.as_ref().unwrap().shallow_clone();
             let loss = slot.loss(input, &epoch(0)).unwrap_or_else(|error| panic!("{what}: {error}"));
             loss.backward();
-            let close = |found: &Tensor, expected: &[f64], of: &str| {
-                let worst = difference(&numbers(found), expected);
-                assert!(worst <= tolerance, "{what}: {of} differs by {worst:e}");
-            };
+            let close =
+                |found: &Tensor, expected: &[f64], of: &str| assert_close(found, expected, tolerance, &what, of);
             close(&loss, &[golden.value], "the value");
             close(&embeddings.grad(), &golden.gradient.concat(), "the gradient");
             assert_eq!(golden.parameters.len(), golden.parameter_gradients.len());
@@ -192,8 +211,38 @@ fn losses_and_their_gradients_are_those_of_the_reference() {
         }
     }
     println!("{compared} losses compared");
-    // 5 triplets, 2 contrastive losses and 5 others on 3 inputs in 2 precisions.
-    assert_eq!(compared, (5 + 2 + 5) * 3 * 2);
+    // 5 triplets, 2 contrastive losses and 6 others on 3 inputs in 2 precisions.
+    assert_eq!(compared, (5 + 2 + 6) * 3 * 2);
+}
+
+#[test]
+fn transfers_and_balances_and_their_gradients_are_those_of_the_reference() {
+    let mut compared = 0;
+    for (kind, tolerance) in PRECISIONS {
+        for golden in GOLDEN.losses.iter().filter(|golden| TRANSFERS.contains(&golden.strategy())) {
+            let what = golden.what(kind);
+            let input = GOLDEN.inputs[&golden.input].input(kind);
+            let embeddings = input.embeddings.as_ref().unwrap().shallow_clone();
+            let params = golden.params.clone();
+            let mut transfer = slot("lossmith-transfers", Role::Transfer, golden.strategy(), params, of(kind));
+            let pairs = transfer.transfer(input.shallow_clone(), &epoch(0));
+            let pairs = pairs.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let loss = match &golden.balance {
+                None => pairs.total().unwrap(),
+                Some(Balance { mode, params }) => {
+                    let mut balance = slot("lossmith-balances", Role::Balance, mode, json!(params), of(kind));
+                    balance.balance(pairs, input, &epoch(0)).unwrap_or_else(|error| panic!("{what}: {error}")).0
+                }
+            };
+            loss.backward();
+            assert_close(&loss, &[golden.value], tolerance, &what, "the value");
+            assert_close(&embeddings.grad(), &golden.gradient.concat(), tolerance, &what, "the gradient");
+            compared += 1;
+        }
+    }
+    println!("{compared} transfers compared");
+    // 3 transfers, 2 of them also with 2 balances, on 3 inputs in 2 precisions.
+    assert_eq!(compared, (3 + 2 * 2) * 3 * 2);
 }
 
 #[test]
@@ -221,7 +270,8 @@ fn miners_choose_the_tuples_of_the_reference() {
 
 #[test]
 fn nothing_of_the_reference_is_skipped_unsaid() {
-    let known = GOLDEN.losses.iter().map(Loss::strategy).filter(|name| !LOSSES.iter().any(|(loss, _)| loss == name));
+    let ours = |name: &&str| LOSSES.iter().any(|(loss, _)| loss == name) || TRANSFERS.contains(name);
+    let known = GOLDEN.losses.iter().map(Loss::strategy).filter(|name| !ours(name));
     assert_eq!(known.collect::<BTreeSet<_>>(), BTreeSet::from(ABSENT));
 }
 

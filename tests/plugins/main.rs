@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod balances;
 mod command_line;
 mod determinism;
 mod evil;
@@ -13,3 +14,5 @@ mod limits;
 mod load;
 mod operations;
 mod roles;
+mod slow;
+mod transfers;

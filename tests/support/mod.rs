@@ -5,10 +5,12 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 /// Packages and their folders.
-const GUESTS: [(&str, &str); 6] = [
+const GUESTS: [(&str, &str); 8] = [
     ("lossmith-losses", "plugins/losses"),
     ("lossmith-miners", "plugins/miners"),
     ("lossmith-proxies", "plugins/proxies"),
+    ("lossmith-transfers", "plugins/transfers"),
+    ("lossmith-balances", "plugins/balances"),
     ("lossmith-test-roles", "tests/guests/roles"),
     ("lossmith-test-operations", "tests/guests/operations"),
     ("lossmith-evil", "tests/guests/evil"),

@@ -47,3 +47,15 @@ impl Distance {
         }
     }
 }
+
+/// How similar each row of `embeddings` (B x D, normalised in here) is to each, `exp(-|x_i - x_j|^2 / sigma)`: B x B, from
+/// 1 (equal) to 0. `sigma` is above 0.
+pub fn gaussian_matrix(embeddings: &Tensor, sigma: f64) -> Tensor {
+    // Between unit vectors |x - y|^2 is 2 - 2 cos, and a rounded cosine may be above 1.
+    ((embeddings.cosine_matrix(embeddings) - 1.0).at_most(0.0) * (2.0 / sigma)).exp()
+}
+
+/// 1 for pairs of two images, 0 on the diagonal: `size` x `size`, float.
+pub fn off_diagonal(size: i64) -> Tensor {
+    1.0 - Tensor::eye(size)
+}

@@ -66,7 +66,7 @@ mod tensor;
 mod triplets;
 
 pub use context::{Batch, PairLosses, Progress, Tuples};
-pub use distance::Distance;
+pub use distance::{Distance, gaussian_matrix, off_diagonal};
 pub use error::{Error, Result};
 
 pub use pairs::{PairWeights, different_class, same_class};
