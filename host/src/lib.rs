@@ -11,5 +11,6 @@ pub mod plugin;
 pub mod random;
 pub mod run;
 pub mod suggest;
+pub mod sweep;
 pub mod toolchain;
 pub mod train;

@@ -16,3 +16,4 @@ mod objectives;
 mod plugin_crates;
 mod resume;
 mod support;
+mod sweeps;

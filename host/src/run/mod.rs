@@ -33,6 +33,7 @@ pub use checkpoint::{Checkpoint, load_checkpoint, write_tensors};
 pub use config::RunConfig;
 pub use directory::{Run, Summary, list};
 pub use error::RunError;
+pub(crate) use file::replace;
 pub use journal::{Entry, Event};
 pub use jsonl::Lines;
 pub use manifest::{Manifest, PluginEntry, Versions, commit};
