@@ -9,6 +9,7 @@ pub mod model;
 pub mod objective;
 pub mod plugin;
 pub mod random;
+pub mod retrieve;
 pub mod run;
 pub mod suggest;
 pub mod sweep;

@@ -7,6 +7,7 @@ use miette::Diagnostic;
 use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
 use crate::plugin::{ParameterError, PluginError};
+use crate::retrieve::RetrieveError;
 use crate::run::RunError;
 use crate::sweep::SweepError;
 use crate::toolchain::ToolchainError;
@@ -62,6 +63,10 @@ pub enum CliError {
         /// The run's folder.
         run: String,
     },
+    /// A picture of retrievals.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Retrieve(#[from] RetrieveError),
     /// A sweep.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -102,6 +107,12 @@ impl CliError {
             Self::Plugin(_) => 4,
             Self::Interrupted { .. } | Self::SweepInterrupted => 130,
             Self::Training(error) => training_code(error),
+            Self::Retrieve(error) => match error {
+                RetrieveError::Training(error) => training_code(error),
+                RetrieveError::Different(_) => 2,
+                RetrieveError::Data(_) | RetrieveError::NothingToFind => 5,
+                RetrieveError::Write { .. } => 1,
+            },
             Self::Sweep(error) => match error {
                 SweepError::File(_) => 3,
                 SweepError::Run { error, .. } => training_code(error),

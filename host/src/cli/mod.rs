@@ -7,6 +7,7 @@ mod output;
 mod plugin_eval;
 mod plugins;
 mod progress;
+mod retrieve;
 mod runs;
 mod sweep;
 mod train;
@@ -43,6 +44,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     Eval(runs::EvalArgs),
     Embed(runs::EmbedArgs),
+    Retrieve(retrieve::RetrieveArgs),
     #[command(subcommand)]
     Runs(runs::RunsCommand),
     /// Build, look into, and try plugins.
@@ -80,6 +82,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Sweep(args) => sweep::sweep(args, cli.json),
         Command::Eval(args) => runs::eval(args, cli.json),
         Command::Embed(args) => runs::embed(args, cli.json),
+        Command::Retrieve(args) => retrieve::retrieve(args, cli.json),
         Command::Runs(command) => runs::runs(command, cli.json),
         Command::Doctor => doctor::doctor(cli.json),
         Command::Schema { sweep: false } => output::json(&crate::experiment::schema()),
