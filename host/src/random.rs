@@ -21,6 +21,8 @@ pub enum Purpose {
     Plugin = 5,
     /// Initial centres of k-means.
     Clustering = 6,
+    /// Which images are drawn as queries in a picture of retrievals.
+    Queries = 9,
 }
 
 /// A generator that depends on its four arguments and on nothing else.

@@ -15,5 +15,7 @@ mod learning;
 mod objectives;
 mod plugin_crates;
 mod resume;
+mod retrieve;
 mod support;
+mod sweeps;
 mod teacher;

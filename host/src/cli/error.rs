@@ -7,7 +7,9 @@ use miette::Diagnostic;
 use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
 use crate::plugin::{ParameterError, PluginError};
+use crate::retrieve::RetrieveError;
 use crate::run::RunError;
+use crate::sweep::SweepError;
 use crate::toolchain::ToolchainError;
 use crate::train::TrainingError;
 
@@ -61,6 +63,18 @@ pub enum CliError {
         /// The run's folder.
         run: String,
     },
+    /// A picture of retrievals.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Retrieve(#[from] RetrieveError),
+    /// A sweep.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Sweep(#[from] SweepError),
+    /// Somebody stopped a sweep; what was at work is saved.
+    #[error("the sweep was stopped; its runs are saved")]
+    #[diagnostic(help("go on with the same command: runs that are done are kept"))]
+    SweepInterrupted,
     /// Something that this machine cannot do.
     #[error("{0}")]
     Machine(String),
@@ -91,17 +105,33 @@ impl CliError {
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
             Self::Plugin(_) => 4,
-            Self::Interrupted { .. } => 130,
-            Self::Training(error) => match error {
-                TrainingError::Experiment(_)
-                | TrainingError::Objective(ObjectiveError::Experiment(_))
-                | TrainingError::Model(_)
-                | TrainingError::Optimizer(_)
-                | TrainingError::Device(_) => 3,
-                TrainingError::Objective(_) | TrainingError::Gradient { .. } | TrainingError::Loss { .. } => 4,
-                TrainingError::Data(_) | TrainingError::Teacher(_) | TrainingError::EmptyPart => 5,
-                _ => 1,
+            Self::Interrupted { .. } | Self::SweepInterrupted => 130,
+            Self::Training(error) => training_code(error),
+            Self::Retrieve(error) => match error {
+                RetrieveError::Training(error) => training_code(error),
+                RetrieveError::Different(_) => 2,
+                RetrieveError::Data(_) | RetrieveError::NothingToFind => 5,
+                RetrieveError::Write { .. } => 1,
+            },
+            Self::Sweep(error) => match error {
+                SweepError::File(_) => 3,
+                SweepError::Run { error, .. } => training_code(error),
+                SweepError::NoValidation { .. } => 5,
+                SweepError::Failed { .. } | SweepError::Folder(_) => 1,
             },
         }
+    }
+}
+
+fn training_code(error: &TrainingError) -> u8 {
+    match error {
+        TrainingError::Experiment(_)
+        | TrainingError::Objective(ObjectiveError::Experiment(_))
+        | TrainingError::Model(_)
+        | TrainingError::Optimizer(_)
+        | TrainingError::Device(_) => 3,
+        TrainingError::Objective(_) | TrainingError::Gradient { .. } | TrainingError::Loss { .. } => 4,
+        TrainingError::Data(_) | TrainingError::Teacher(_) | TrainingError::EmptyPart => 5,
+        _ => 1,
     }
 }

@@ -2,11 +2,14 @@
 
 mod doctor;
 mod error;
+mod interrupt;
 mod output;
 mod plugin_eval;
 mod plugins;
 mod progress;
+mod retrieve;
 mod runs;
+mod sweep;
 mod train;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -19,7 +22,7 @@ Exit codes:
   0    success
   1    a file or this machine: cannot read, write, or start something
   2    wrong use of the command line
-  3    the experiment file: unknown key, wrong type, value out of range
+  3    the experiment or sweep file: unknown key, wrong type, value out of range
   4    a plugin: refused, or a fault while it ran
   5    the data or the teacher: missing or damaged files, classes that are too small, a network that does not fit
   130  interrupted; the run was saved";
@@ -38,8 +41,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::TrainArgs),
+    Sweep(sweep::SweepArgs),
     Eval(runs::EvalArgs),
     Embed(runs::EmbedArgs),
+    Retrieve(retrieve::RetrieveArgs),
     #[command(subcommand)]
     Runs(runs::RunsCommand),
     /// Build, look into, and try plugins.
@@ -48,7 +53,11 @@ enum Command {
     /// Print what this machine has, and the remedy for what is missing.
     Doctor,
     /// Print the JSON schema of experiment files.
-    Schema,
+    Schema {
+        /// That of sweep files.
+        #[arg(long)]
+        sweep: bool,
+    },
     /// Print a script that completes commands in a shell.
     Completions {
         /// The shell.
@@ -70,11 +79,14 @@ enum PluginCommand {
 pub fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.command {
         Command::Train(args) => train::train(args, cli.json),
+        Command::Sweep(args) => sweep::sweep(args, cli.json),
         Command::Eval(args) => runs::eval(args, cli.json),
         Command::Embed(args) => runs::embed(args, cli.json),
+        Command::Retrieve(args) => retrieve::retrieve(args, cli.json),
         Command::Runs(command) => runs::runs(command, cli.json),
         Command::Doctor => doctor::doctor(cli.json),
-        Command::Schema => output::json(&crate::experiment::schema()),
+        Command::Schema { sweep: false } => output::json(&crate::experiment::schema()),
+        Command::Schema { sweep: true } => output::json(&crate::sweep::schema()),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "lossmith", &mut std::io::stdout());
             Ok(())

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
 use super::error::CliError;
+use super::interrupt::stop_flag;
 use super::output;
 use super::plugins;
 use super::progress::Progress;
@@ -59,16 +59,7 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
         }
         (None, None) => return Err(CliError::Usage("give an experiment file, or --resume RUN".into())),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            // The second time means now. Checkpoints are written aside, so none is damaged.
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping after this step (again to stop at once, without saving)");
-    });
-    handler.map_err(|error| CliError::Machine(format!("Ctrl-C cannot be caught: {error}")))?;
+    let stop = stop_flag()?;
     let mut progress = Progress::new(json);
     let outcome = training.train(&stop, &mut |event| progress.show(&event));
     progress.finish();

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
+
 use super::resample::Preparation;
 use super::source::Source;
 use super::split::{Split, split};
@@ -183,8 +185,22 @@ impl Dataset {
         }
     }
 
+    /// An image as it is in the data, by its number; grey ones have three equal channels. None if there is no such image.
+    ///
+    /// # Errors
+    /// Its file cannot be read or decoded.
+    pub fn picture(&self, index: usize) -> Result<Option<RgbImage>, DataError> {
+        let Some(picture) = self.source.picture(index).transpose()? else { return Ok(None) };
+        let pixels = match self.channels() {
+            1 => picture.pixels.iter().flat_map(|grey| [*grey; 3]).collect(),
+            _ => picture.pixels.into_owned(),
+        };
+        Ok(RgbImage::from_raw(picture.width as u32, picture.height as u32, pixels))
+    }
+
     /// The name of a class; empty if there is no such class.
-    pub(super) fn class_name(&self, label: i64) -> &str {
+    #[must_use]
+    pub fn class_name(&self, label: i64) -> &str {
         usize::try_from(label).ok().and_then(|label| self.class_names.get(label)).map_or("", String::as_str)
     }
 

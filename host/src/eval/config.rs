@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct EvaluationConfig {
     /// Epochs from one evaluation to the next, at least 1. Default 1: after every epoch.
     pub every: NonZeroUsize,
+    /// Whether the test part is measured at the end of the training. A sweep switches it off: it measures the test part of what
+    /// was chosen only. Default true.
+    pub test: bool,
     /// The K of Recall@K, each at least 1: a query counts if one of its K nearest is of its class. Default [1, 2, 4, 8].
     pub recall_at: Vec<NonZeroUsize>,
     /// What "near" means. Default "cosine".
@@ -39,6 +42,7 @@ impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
             every: NonZeroUsize::MIN,
+            test: true,
             recall_at: [1, 2, 4, 8].into_iter().filter_map(NonZeroUsize::new).collect(),
             distance: Distance::Cosine,
             nmi: true,

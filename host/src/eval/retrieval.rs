@@ -91,13 +91,13 @@ pub fn retrieval_against(
 }
 
 /// Labels on the device, for comparing, and on the host, for counting.
-struct Labels {
-    device: Tensor,
-    host: Vec<i64>,
+pub(super) struct Labels {
+    pub(super) device: Tensor,
+    pub(super) host: Vec<i64>,
 }
 
 impl Labels {
-    fn new(labels: &Tensor, points: &Points) -> Result<Self, EvalError> {
+    pub(super) fn new(labels: &Tensor, points: &Points) -> Result<Self, EvalError> {
         let (kind, shape) = (labels.f_kind()?, labels.size());
         if kind != Kind::Int64 || shape != [points.len()] {
             return Err(EvalError::Labels { rows: points.len(), shape, kind });
@@ -208,7 +208,7 @@ fn search(
 
 /// One integer for each query and reference (count x M, int64), whose order is that of the distances (in single precision)
 /// and then of the positions: no two of a query are equal, so the ranking is the same on every device.
-fn ranking_keys(
+pub(super) fn ranking_keys(
     queries: &Points,
     start: i64,
     count: i64,

@@ -17,6 +17,11 @@ fn line(positions: &[f64]) -> Tensor {
     Tensor::from_slice(positions).unsqueeze(1)
 }
 
+/// Of distances, whose squares are kept a little too small (see [`points`]).
+fn near(ours: Option<f64>, theirs: f64) {
+    assert!(ours.is_some_and(|ours| (ours - theirs).abs() < 1e-10), "{ours:?} is not {theirs}");
+}
+
 fn close(ours: f64, theirs: f64) {
     assert!((ours - theirs).abs() < 1e-12, "{ours} is not {theirs}");
 }
@@ -216,6 +221,92 @@ fn more_images_than_a_block_holds() {
 }
 
 #[test]
+fn neighbours_are_the_nearest_others_with_their_distances() {
+    let found = |queries: &[usize], count| -> Vec<Vec<(usize, f64)>> {
+        let found = neighbours(&line(&[0.0, 1.0, 3.0, 7.0, 3.0]), queries, count, Distance::Euclidean).unwrap();
+        found.into_iter().map(|all| all.into_iter().map(|one| (one.row, one.distance.round())).collect()).collect()
+    };
+    let expected: Vec<Vec<(usize, f64)>> = vec![vec![(2, 4.0), (4, 4.0), (1, 6.0)], vec![(4, 0.0), (1, 2.0), (0, 3.0)]];
+    assert_eq!(found(&[3, 2], 3), expected);
+    assert_eq!(found(&[1, 9], 100)[0], [(0, 1.0), (2, 2.0), (4, 2.0), (3, 6.0)]);
+    assert!(found(&[9], 2)[0].is_empty() && found(&[0], 0)[0].is_empty());
+    // Directions 0, 90 and 45 degrees, of any length.
+    let angles = Tensor::from_slice(&[5.0, 0.0, 0.0, 1.0, 0.1, 0.1]).view([3, 2]);
+    let found = neighbours(&angles, &[0], 2, Distance::Cosine).unwrap();
+    assert_eq!((found[0][0].row, found[0][1].row), (2, 1));
+    assert!((found[0][0].distance - (2.0 - 2.0_f64.sqrt()).sqrt()).abs() < 1e-9);
+    assert!((found[0][1].distance - 2.0_f64.sqrt()).abs() < 1e-9);
+}
+
+#[test]
+fn distances_within_and_between_classes_by_hand() {
+    // A at 0, 1 and 3, B at 10: within A 1, 3 and 2, between 10, 9 and 7.
+    let embeddings = line(&[0.0, 1.0, 3.0, 10.0]);
+    let euclidean = config(Distance::Euclidean, &[1]);
+    let found = class_distances(&embeddings, &Tensor::from_slice(&[0_i64, 0, 0, 1]), &euclidean).unwrap();
+    near(found.intra, 2.0);
+    near(found.inter, 26.0 / 3.0);
+    near(found.ratio(), 6.0 / 26.0);
+    // Right angles: 3 A and 4 B on two axes. Scaled to length 1 they are the root of 2 apart, and nothing within a class.
+    let crossed = Tensor::from_slice(&[3.0, 0.0, 1.0, 0.0, 0.0, 4.0]).view([3, 2]);
+    let found =
+        class_distances(&crossed, &Tensor::from_slice(&[0_i64, 0, 1]), &config(Distance::Cosine, &[1])).unwrap();
+    assert_eq!(found.intra, Some(0.0));
+    near(found.inter, 2.0_f64.sqrt());
+    assert_eq!(found.ratio(), Some(0.0));
+}
+
+#[test]
+fn a_half_without_pairs_has_no_distance() {
+    let embeddings = line(&[0.0, 1.0, 3.0]);
+    let euclidean = config(Distance::Euclidean, &[1]);
+    let found = |labels: [i64; 3]| class_distances(&embeddings, &Tensor::from_slice(&labels), &euclidean).unwrap();
+    let one_class = found([4, 4, 4]);
+    near(one_class.intra, 2.0);
+    assert_eq!((one_class.inter, one_class.ratio()), (None, None));
+    assert_eq!(one_class.values().into_keys().collect::<Vec<_>>(), ["intra-distance"]);
+    let singles = found([1, 2, 3]);
+    near(singles.inter, 2.0);
+    assert_eq!((singles.intra, singles.ratio()), (None, None));
+    // All on one spot: distances of zero, whose ratio is nothing.
+    let spot = class_distances(&line(&[1.0; 3]), &Tensor::from_slice(&[0_i64, 0, 1]), &euclidean).unwrap();
+    assert_eq!((spot.intra, spot.inter, spot.ratio()), (Some(0.0), Some(0.0), None));
+}
+
+#[test]
+fn distances_are_those_of_a_loop_over_all_pairs_whatever_the_block() {
+    let (embeddings, labels) = imbalanced();
+    let rows: Vec<Vec<f64>> =
+        Vec::<f64>::try_from(embeddings.flatten(0, 1)).unwrap().chunks(8).map(<[f64]>::to_vec).collect();
+    let of = Vec::<i64>::try_from(&labels).unwrap();
+    for distance in [Distance::Cosine, Distance::Euclidean] {
+        let length = |row: &[f64]| match distance {
+            Distance::Cosine => row.iter().map(|x| x * x).sum::<f64>().sqrt(),
+            Distance::Euclidean => 1.0,
+        };
+        let (mut intra, mut inter) = ((0.0, 0), (0.0, 0));
+        for (a, row) in rows.iter().enumerate() {
+            for (b, other) in rows.iter().enumerate().skip(a + 1) {
+                let (one, two) = (length(row), length(other));
+                let apart = row.iter().zip(other).map(|(x, y)| (x / one - y / two).powi(2)).sum::<f64>().sqrt();
+                let half = if of[a] == of[b] { &mut intra } else { &mut inter };
+                *half = (half.0 + apart, half.1 + 1);
+            }
+        }
+        let (intra, inter) = (intra.0 / f64::from(intra.1), inter.0 / f64::from(inter.1));
+        for block in [7, 1000] {
+            let config = EvaluationConfig { block: NonZeroUsize::new(block).unwrap(), ..config(distance, &[1]) };
+            let values = class_distances(&embeddings, &labels, &config).unwrap().values();
+            let near =
+                |name: &str, slow: f64| assert!((values[name] - slow).abs() < 1e-10, "{name}: {values:?}, {slow}");
+            near("intra-distance", intra);
+            near("inter-distance", inter);
+            near("distance-ratio", intra / inter);
+        }
+    }
+}
+
+#[test]
 fn k_means_finds_separate_classes() {
     let (embeddings, labels) = imbalanced();
     let far = embeddings * 0.01 + labels.to_kind(Kind::Double).unsqueeze(1);
@@ -264,7 +355,8 @@ fn evaluate_names_its_values() {
     let mut config = config(Distance::Cosine, &[1, 2]);
     let found = evaluate(&embeddings, &labels, &config, 0).unwrap();
     let values = found.values();
-    for name in ["precision-at-1", "recall-at-2", "r-precision", "map-at-r", "macro-map-at-r", "nmi"] {
+    for name in ["precision-at-1", "recall-at-2", "r-precision", "map-at-r", "macro-map-at-r", "distance-ratio", "nmi"]
+    {
         assert!(values.contains_key(name), "{name} is missing in {values:?}");
     }
     config.nmi = false;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use toml_edit::{DocumentMut, Item};
 
 use super::config::{Experiment, ObjectiveConfig};
@@ -17,7 +19,7 @@ use crate::suggest::nearest;
 use crate::teacher::{TeacherConfig, TeacherError};
 use crate::train::TrainError;
 
-/// The text of an experiment and where it came from: what errors point into.
+/// The text of an experiment, or of a sweep of them, and where it came from: what errors point into.
 #[derive(Clone, Debug)]
 pub struct Source {
     name: String,
@@ -48,10 +50,17 @@ impl Source {
             std::fs::read_to_string(path).map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let source = Self { name: shown, text, directory };
-        if sets.is_empty() { Ok(source) } else { source.set(sets) }
+        source.set(sets)
     }
 
-    fn set(self, sets: &[String]) -> Result<Self, ExperimentError> {
+    /// Applies `key.path=value` in order.
+    ///
+    /// # Errors
+    /// When one of them has no place in the file.
+    pub fn set(self, sets: &[String]) -> Result<Self, ExperimentError> {
+        if sets.is_empty() {
+            return Ok(self);
+        }
         let mut document: DocumentMut =
             self.text.parse().map_err(|error: toml_edit::TomlError| self.syntax(error.message(), error.span()))?;
         for text in sets {
@@ -73,9 +82,27 @@ impl Source {
     /// # Errors
     /// When the text is not TOML, has an unknown key, or a value of another type.
     pub fn parse(&self) -> Result<Experiment, ExperimentError> {
+        let mut experiment: Experiment = self.read_as()?;
+        self.check(&experiment)?;
+        self.anchor(&mut experiment);
+        Ok(experiment)
+    }
+
+    /// The folder that relative paths of the file start at.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The text as what it describes, nothing but its keys and types checked.
+    ///
+    /// # Errors
+    /// When the text is not TOML, has an unknown key, or a value of another type.
+    pub fn read_as<T: DeserializeOwned + JsonSchema>(&self) -> Result<T, ExperimentError> {
         let value: toml::Table =
             toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
-        if let Some(unknown) = keys::unknown(&schema(), &toml::Value::Table(value)) {
+        let schema = schemars::schema_for!(T).to_value();
+        if let Some(unknown) = keys::unknown(&schema, &toml::Value::Table(value)) {
             let help = match nearest(&unknown.key, &unknown.known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known here: {}", unknown.known.join(", ")),
@@ -88,11 +115,7 @@ impl Source {
                 Some(help),
             ));
         }
-        let mut experiment: Experiment =
-            toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
-        self.check(&experiment)?;
-        self.anchor(&mut experiment);
-        Ok(experiment)
+        toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))
     }
 
     /// Makes paths independent of the current folder: relative ones start at the file's folder.

@@ -105,8 +105,7 @@ impl<'a> Loader<'a> {
     fn path(&self, slot: &str, plugin: &Path) -> PathBuf {
         match self.place {
             Places::Run(kept) => kept.get(slot).cloned().unwrap_or_else(|| plugin.to_owned()),
-            Places::Standard(directory) if is_bare(plugin) => directory.join(plugin).with_extension("wasm"),
-            Places::Standard(_) => plugin.to_owned(),
+            Places::Standard(directory) => component(directory, plugin),
         }
     }
 
@@ -135,6 +134,12 @@ impl<'a> Loader<'a> {
         let help = error.help().map(|help| help.to_string());
         self.source.wrong_value(&format!("{place}.strategy"), error.to_string(), help).into()
     }
+}
+
+/// The file of a component that an experiment names; a bare name is a standard plugin in `directory`.
+#[must_use]
+pub fn component(directory: &Path, plugin: &Path) -> PathBuf {
+    if is_bare(plugin) { directory.join(plugin).with_extension("wasm") } else { plugin.to_owned() }
 }
 
 /// The names of the components in a folder, sorted.

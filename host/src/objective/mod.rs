@@ -6,5 +6,5 @@ mod load;
 mod objectives;
 
 pub use error::ObjectiveError;
-pub use load::{Bound, Loader, Places};
+pub use load::{Bound, Loader, Places, component};
 pub use objectives::{Batch, Objectives, Outcome};

@@ -86,7 +86,7 @@ pub enum RunError {
 
 impl RunError {
     /// For `map_err`: `action` on `path` failed.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
@@ -97,7 +97,7 @@ impl RunError {
     }
 
     /// For `map_err`: `path` has content that cannot be understood.
-    pub(super) fn damaged<E: ToString>(path: &Path) -> impl FnOnce(E) -> Self {
+    pub(crate) fn damaged<E: ToString>(path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |reason| Self::Damaged { path, reason: reason.to_string() }
     }

@@ -33,7 +33,7 @@ pub use checkpoint::{Checkpoint, load_checkpoint, write_checked, write_tensors};
 pub use config::RunConfig;
 pub use directory::{Run, Summary, list};
 pub use error::RunError;
-pub(crate) use file::hex;
+pub(crate) use file::{hex, replace};
 pub use journal::{Entry, Event};
 pub use jsonl::Lines;
 pub use manifest::{Manifest, PluginEntry, TeacherEntry, Versions, commit};

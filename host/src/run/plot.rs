@@ -13,7 +13,7 @@ const SIZE: (u32, u32) = (800, 400);
 
 /// Colours that people with the usual kinds of colour blindness can tell apart: those of Okabe and Ito ("Color Universal
 /// Design") without yellow, and three darker ones.
-const COLOURS: [RGBColor; 10] = [
+pub(crate) const COLOURS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -25,8 +25,8 @@ const COLOURS: [RGBColor; 10] = [
     RGBColor(51, 34, 136),
     RGBColor(102, 102, 0),
 ];
-const INK: RGBColor = RGBColor(51, 51, 51);
-const GRID: RGBColor = RGBColor(225, 225, 225);
+pub(crate) const INK: RGBColor = RGBColor(51, 51, 51);
+pub(crate) const GRID: RGBColor = RGBColor(225, 225, 225);
 
 /// One line of a plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,30 +52,48 @@ pub struct Axes<'a> {
 /// # Errors
 /// The plotter refuses.
 pub fn lines(series: &[Series], title: &str, axes: Axes<'_>) -> Result<String, RunError> {
+    let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
+    framed(title, &names, |area| draw(area, series, axes))
+}
+
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(crate) type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// An image as SVG text: the title, what `chart` draws below it, and to the right of that a legend of `names` in the order of
+/// [`COLOURS`], if there are two or more.
+pub(crate) fn framed(title: &str, names: &[&str], chart: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, RunError> {
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    draw(&area, series, title, axes)
+    frame(&area, title, names, chart)
         .and_then(|()| area.present())
         .map_err(|error| RunError::Plot { title: title.to_owned(), reason: error.to_string() })?;
     drop(area);
     Ok(svg)
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
-
-fn draw<'a>(area: &Area<'a>, series: &[Series], title: &str, axes: Axes<'_>) -> Drawn<'a> {
+fn frame(area: &Area<'_>, title: &str, names: &[&str], chart: impl FnOnce(&Area<'_>) -> Drawn) -> Drawn {
     area.fill(&WHITE)?;
     let heading = text(20).pos(Pos::new(HPos::Left, VPos::Top));
     area.draw(&Text::new(title, (16, 12), heading))?;
     let (_, below) = area.split_vertically(38);
-    let longest = series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0);
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     // A letter is about 8 pixels wide; the line before it and the margins take 56.
-    let legend = if series.len() > 1 { 56 + 8 * longest as u32 } else { 24 };
+    let legend = if names.len() > 1 { 56 + 8 * longest as u32 } else { 24 };
     let (left, right) = below.split_horizontally(SIZE.0.saturating_sub(legend));
+    chart(&left)?;
+    if names.len() > 1 {
+        for ((name, colour), row) in names.iter().zip(COLOURS.iter().cycle()).zip(0..) {
+            let y = 16 + 22 * row;
+            right.draw(&PathElement::new([(10, y), (34, y)], colour.stroke_width(3)))?;
+            right.draw(&Text::new(*name, (42, y), text(15).pos(Pos::new(HPos::Left, VPos::Center))))?;
+        }
+    }
+    Ok(())
+}
 
+fn draw(area: &Area<'_>, series: &[Series], axes: Axes<'_>) -> Drawn {
     let all = || series.iter().flat_map(|series| series.points.iter().filter(|point| drawable(point)));
-    let mut chart = ChartBuilder::on(&left)
+    let mut chart = ChartBuilder::on(area)
         .margin_right(8)
         .x_label_area_size(52)
         .y_label_area_size(76)
@@ -103,17 +121,10 @@ fn draw<'a>(area: &Area<'a>, series: &[Series], title: &str, axes: Axes<'_>) -> 
             }
         }
     }
-    if series.len() > 1 {
-        for ((series, colour), row) in series.iter().zip(COLOURS.iter().cycle()).zip(0..) {
-            let y = 16 + 22 * row;
-            right.draw(&PathElement::new([(10, y), (34, y)], colour.stroke_width(3)))?;
-            right.draw(&Text::new(series.name.as_str(), (42, y), text(15).pos(Pos::new(HPos::Left, VPos::Center))))?;
-        }
-    }
     Ok(())
 }
 
-fn text(size: i32) -> TextStyle<'static> {
+pub(crate) fn text(size: i32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&INK)
 }
 
@@ -124,7 +135,7 @@ fn drawable((x, y): &(f64, f64)) -> bool {
 
 /// From the least to the greatest value, widened by a share of `margin` at both ends. It is never so narrow that its labels
 /// would be equal.
-fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
+pub(crate) fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
     let (least, greatest) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), at| (a.min(at), b.max(at)));
     if least > greatest {
         return 0.0..1.0;
@@ -141,7 +152,7 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
 }
 
 /// A number of an axis in at most 4 digits.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let value = if value.abs() < 1e-12 { 0.0 } else { value };
     if value != 0.0 && !(1e-3..1e6).contains(&value.abs()) {
         return format!("{value:.1e}");

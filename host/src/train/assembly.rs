@@ -89,7 +89,7 @@ impl Assembly {
     }
 }
 
-fn images(dataset: &Dataset, part: PartName) -> &Part {
+pub(super) fn images(dataset: &Dataset, part: PartName) -> &Part {
     match part {
         PartName::Train => dataset.train(),
         PartName::Validation => dataset.validation(),

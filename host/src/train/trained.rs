@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use super::PartName;
-use super::assembly::{Assembly, below};
+use super::assembly::{Assembly, below, images};
 use super::training::kept;
 use super::training_error::TrainingError;
-use crate::eval::Evaluation;
+use crate::data::{Dataset, Part};
+use crate::eval::{Evaluation, EvaluationConfig};
 use crate::plugin::{Progress, Runtime};
 use crate::run::{self, Run};
 
@@ -44,6 +45,24 @@ impl Trained {
     #[must_use]
     pub fn class_names(&self) -> &[String] {
         self.assembly.dataset.class_names()
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        &self.assembly.dataset
+    }
+
+    /// A part of the data.
+    #[must_use]
+    pub fn images(&self, part: PartName) -> &Part {
+        images(&self.assembly.dataset, part)
+    }
+
+    /// How the embeddings are measured.
+    #[must_use]
+    pub fn evaluation(&self) -> &EvaluationConfig {
+        &self.assembly.experiment.evaluation
     }
 
     /// Measures a part of the data.

@@ -336,8 +336,11 @@ impl Training {
         Ok(values.into_iter().map(|(name, value)| (format!("{part}/{name}"), value)).collect())
     }
 
-    /// Measures the test part once, with the best checkpoint.
+    /// Measures the test part once, with the best checkpoint, unless `evaluation.test` is off.
     fn test(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+        if !self.assembly.experiment.evaluation.test {
+            return Ok(());
+        }
         let mut epoch = self.assembly.experiment.epochs;
         if self.best.is_some() {
             let checkpoint = run::load_checkpoint(&self.run.best_checkpoint())?;

@@ -1,0 +1,46 @@
+//! Which images are the queries.
+
+use std::collections::BTreeMap;
+
+use rand::seq::SliceRandom;
+
+use crate::random::{Purpose, generator};
+
+/// Draws `count` rows as queries, given the class of each row: of different classes as far as there are, then again one of each
+/// class, and so on. Only rows with another row of their class are drawn; all of them if there are fewer than `count`.
+#[must_use]
+pub fn queries(labels: &[i64], count: usize, seed: u64) -> Vec<usize> {
+    let mut random = generator(seed, Purpose::Queries, 0, 0);
+    let mut rows = BTreeMap::<i64, Vec<usize>>::new();
+    for (row, label) in labels.iter().enumerate() {
+        rows.entry(*label).or_default().push(row);
+    }
+    let mut classes: Vec<Vec<usize>> = rows.into_values().filter(|rows| rows.len() > 1).collect();
+    classes.shuffle(&mut random);
+    classes.iter_mut().for_each(|rows| rows.shuffle(&mut random));
+    let rounds = classes.iter().map(Vec::len).max().unwrap_or(0);
+    let drawn = (0..rounds).flat_map(|round| classes.iter().filter_map(move |rows| rows.get(round).copied()));
+    drawn.take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::queries;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn classes_come_before_images_and_single_images_never() {
+        let labels = [5, 5, 5, 7, 8, 8, 5, 9, 9, 8];
+        let classes = |rows: &[usize]| rows.iter().map(|row| labels[*row]).collect::<BTreeSet<i64>>();
+        for seed in 0..20 {
+            let three = queries(&labels, 3, seed);
+            assert_eq!((three.len(), classes(&three)), (3, BTreeSet::from([5, 8, 9])));
+            let all = queries(&labels, 100, seed);
+            assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (9, 9));
+            assert!(!all.contains(&3));
+            assert_eq!(all[..3], three);
+        }
+        assert!((0..20).any(|seed| queries(&labels, 3, seed) != queries(&labels, 3, 99)));
+        assert!(queries(&[1, 2, 3], 2, 0).is_empty());
+    }
+}

@@ -1,0 +1,11 @@
+//! What a network finds: queries, their nearest neighbours, and a picture of both.
+
+mod choose;
+mod draw;
+mod error;
+mod lists;
+
+pub use choose::queries;
+pub use draw::{FRAME, GAP, INK, RIGHT, SIDE, WRONG, draw};
+pub use error::RetrieveError;
+pub use lists::{Found, Hit, find, same_part};

@@ -1,0 +1,352 @@
+//! A sweep from its first run to its last.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::choose;
+use super::error::SweepError;
+use super::kept::{self, Done};
+use super::load::Sweep;
+use super::plan::{Cell, Plan, Trial};
+use super::results::{Outcome, Results};
+use super::test_part::TestPart;
+use crate::plugin::{Level, Runtime};
+use crate::run::report;
+use crate::suggest::nearest;
+use crate::train::{End, Event, PartName, Trained, Training, TrainingError};
+
+/// How a sweep is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder of the results.
+    pub output: PathBuf,
+    /// The folder of standard plugins.
+    pub plugins: PathBuf,
+    /// Whether to pass over runs that fail. A prepared run that fails always ends the sweep.
+    pub keep_going: bool,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Report<'a> {
+    /// A run is complete.
+    Run {
+        /// Its number, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// Name of its experiment.
+        name: &'a str,
+        /// The selected metric on the validation part; none if a prepared run has none.
+        validation: Option<f64>,
+        /// How long it took; none if it was there already.
+        seconds: Option<f64>,
+    },
+    /// A run failed and is passed over.
+    Failed {
+        /// Its number, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// Name of its experiment.
+        name: &'a str,
+        /// What ended it.
+        error: &'a TrainingError,
+    },
+    /// The test part of a chosen run is measured.
+    Tested {
+        /// Its number among the chosen ones, from 1.
+        number: usize,
+        /// How many are chosen.
+        of: usize,
+        /// Name of its experiment.
+        name: &'a str,
+        /// How long it took; none if it was measured already.
+        seconds: Option<f64>,
+    },
+    /// A strategy warns.
+    Warning {
+        /// Name of the experiment.
+        name: &'a str,
+        /// The strategy's place in it.
+        slot: &'a str,
+        /// The text.
+        text: &'a str,
+    },
+}
+
+/// What a complete sweep leaves.
+#[derive(Debug)]
+pub struct Complete {
+    /// What it measured.
+    pub results: Results,
+    /// Names of the runs that failed and were passed over.
+    pub failed: Vec<String>,
+}
+
+/// Runs a sweep: makes the runs that are not there, chooses, measures the test part of what was chosen. None if `stop` was set;
+/// the run at work has saved its state then.
+///
+/// # Errors
+/// What is wrong with an experiment (before anything is trained), or what ended a run.
+pub fn conduct(
+    sweep: &Sweep,
+    options: &Options,
+    runtime: Arc<Runtime>,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(Report<'_>),
+) -> Result<Option<Complete>, SweepError> {
+    let mut plan = Plan::new(sweep)?;
+    // A damaged file shows before anything is trained.
+    let mut test_part = TestPart::open(&options.output)?;
+    let of = sweep.config.prepare.len()
+        + plan.methods().iter().map(|(_, method)| runs(&plan, sweep, *method)).sum::<usize>();
+    let threads = tch::get_num_threads();
+    let mut conductor = Conductor { sweep, options, runtime, stop, watch, number: 0, of, failed: Vec::new(), threads };
+    for (index, prepare) in sweep.config.prepare.iter().enumerate() {
+        match conductor.run(&plan.preparation(index)?, true)? {
+            Step::Done(done) => plan.prepared(&prepare.name, &done.path),
+            Step::Stopped | Step::Failed => return Ok(None),
+        }
+    }
+    let Some((done, chosen)) = conductor.all(&plan)? else { return Ok(None) };
+    let tested: Vec<_> = done.iter().filter(|(cell, _)| is_chosen(&chosen, cell)).collect();
+    for (number, (cell, done)) in tested.iter().enumerate() {
+        if !conductor.test(&plan.trial(**cell)?, done, &mut test_part, (number + 1, tested.len()))? {
+            return Ok(None);
+        }
+    }
+    let outcome = |(cell, done): (&Cell, &Done)| {
+        let chosen = is_chosen(&chosen, cell);
+        Ok::<_, SweepError>(Outcome {
+            name: plan.trial(*cell)?.name,
+            setting: sweep.config.setting[cell.setting].name.clone(),
+            method: sweep.config.method[cell.method].name.clone(),
+            value: plan.value(cell.method, cell.value).cloned(),
+            seed: cell.seed,
+            chosen,
+            validation: done.validation.clone(),
+            test: chosen.then(|| test_part.get(&done.path).cloned()).flatten(),
+            train_metrics: picked(&done.training, &sweep.config.train_metrics),
+        })
+    };
+    let results = Results {
+        name: sweep.config.name.clone(),
+        select: sweep.config.select.clone(),
+        selection_seeds: sweep.selection_seeds().to_vec(),
+        runs: done.iter().map(outcome).collect::<Result<_, _>>()?,
+    };
+    Ok(Some(Complete { results, failed: conductor.failed }))
+}
+
+/// How many runs a method has in a setting.
+fn runs(plan: &Plan<'_>, sweep: &Sweep, method: usize) -> usize {
+    let (selection, all) = (sweep.selection_seeds().len(), sweep.config.seeds.len());
+    plan.value_count(method) * selection + all - selection
+}
+
+/// The runs that are complete.
+type Made = BTreeMap<Cell, Done>;
+
+/// The number of the chosen value of a method in a setting.
+type Chosen = BTreeMap<(usize, usize), usize>;
+
+fn is_chosen(chosen: &Chosen, cell: &Cell) -> bool {
+    chosen.get(&(cell.setting, cell.method)) == Some(&cell.value)
+}
+
+fn picked(values: &BTreeMap<String, f64>, names: &[String]) -> BTreeMap<String, f64> {
+    names.iter().filter_map(|name| Some((name.clone(), *values.get(name)?))).collect()
+}
+
+/// How a run ended.
+enum Step {
+    Done(Done),
+    Failed,
+    Stopped,
+}
+
+/// What all runs of a sweep have in common.
+struct Conductor<'a> {
+    sweep: &'a Sweep,
+    options: &'a Options,
+    runtime: Arc<Runtime>,
+    stop: &'a AtomicBool,
+    watch: &'a mut dyn FnMut(Report<'_>),
+    number: usize,
+    of: usize,
+    failed: Vec<String>,
+    /// Threads of an operation where an experiment does not say.
+    threads: i32,
+}
+
+impl Conductor<'_> {
+    /// Makes the runs that choose, chooses, and makes the rest. None if it was stopped.
+    fn all(&mut self, plan: &Plan<'_>) -> Result<Option<(Made, Chosen)>, SweepError> {
+        let (sweep, selection) = (self.sweep, self.sweep.selection_seeds());
+        let mut done = Made::new();
+        for (setting, method) in plan.methods() {
+            for value in 0..plan.value_count(method) {
+                if !self.seeds(plan, Cell { setting, method, value, seed: 0 }, selection, &mut done)? {
+                    return Ok(None);
+                }
+            }
+        }
+        let mut chosen = Chosen::new();
+        for (setting, method) in plan.methods() {
+            let reached = |value, seed: &u64| {
+                let done: &Done = done.get(&Cell { setting, method, value, seed: *seed })?;
+                done.validation.get(&sweep.config.select).copied()
+            };
+            let count = plan.value_count(method);
+            let values: Vec<Vec<_>> =
+                (0..count).map(|value| selection.iter().map(|seed| reached(value, seed)).collect()).collect();
+            // A method without values has nothing to choose from.
+            let best = if count == 1 { Some(0) } else { choose::best(&values) };
+            chosen.extend(best.map(|best| ((setting, method), best)));
+        }
+        let rest = sweep.config.seeds.get(selection.len()..).unwrap_or_default();
+        for ((setting, method), value) in &chosen {
+            let cell = Cell { setting: *setting, method: *method, value: *value, seed: 0 };
+            if !self.seeds(plan, cell, rest, &mut done)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some((done, chosen)))
+    }
+
+    /// Makes the runs of a value with some seeds. False if it was stopped.
+    fn seeds(&mut self, plan: &Plan<'_>, cell: Cell, seeds: &[u64], done: &mut Made) -> Result<bool, SweepError> {
+        for seed in seeds {
+            let cell = Cell { seed: *seed, ..cell };
+            match self.run(&plan.trial(cell)?, false)? {
+                Step::Done(run) => _ = done.insert(cell, run),
+                Step::Failed => {}
+                Step::Stopped => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes a run, if it is not there.
+    fn run(&mut self, trial: &Trial, prepared: bool) -> Result<Step, SweepError> {
+        self.number += 1;
+        let (number, of, name) = (self.number, self.of, trial.name.as_str());
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(Step::Stopped);
+        }
+        let begun = Instant::now();
+        let (done, seconds) = match self.train(trial) {
+            Ok(Trainee::Kept(done)) => (done, None),
+            Ok(Trainee::Trained(done)) => (done, Some(begun.elapsed().as_secs_f64())),
+            Ok(Trainee::Stopped) => return Ok(Step::Stopped),
+            Err(error) => {
+                // Another process at work on this run will finish it; it has not failed.
+                if !self.options.keep_going || prepared || matches!(error, TrainingError::AtWork { .. }) {
+                    return Err(SweepError::Run { name: name.to_owned(), error });
+                }
+                (self.watch)(Report::Failed { number, of, name, error: &error });
+                self.failed.push(name.to_owned());
+                return Ok(Step::Failed);
+            }
+        };
+        if !prepared {
+            self.check_metrics(name, &done)?;
+        }
+        let validation = done.validation.get(&self.sweep.config.select).copied();
+        (self.watch)(Report::Run { number, of, name, validation, seconds });
+        Ok(Step::Done(done))
+    }
+
+    fn train(&mut self, trial: &Trial) -> Result<Trainee, TrainingError> {
+        // The run before may have set it, and results depend on it in the last bits.
+        tch::set_num_threads(self.threads);
+        let kept = kept::find(&self.sweep.config.directory, trial, &self.options.plugins)?;
+        if let Some(done) = kept.done {
+            return Ok(Trainee::Kept(done));
+        }
+        let mut training = self.begin(trial, kept.begun)?;
+        let watch = &mut *self.watch;
+        let ended = training.train(self.stop, &mut |event| {
+            if let Event::Line { slot, level: Level::Warn, text } = event {
+                watch(Report::Warning { name: &trial.name, slot: &slot, text: &text });
+            }
+        });
+        let report = report::write(training.run());
+        match ended? {
+            End::Interrupted => Ok(Trainee::Stopped),
+            End::Finished => {
+                report?;
+                Ok(Trainee::Trained(Done::read(training.run())?))
+            }
+        }
+    }
+
+    /// Goes on with the first of the runs that can be gone on with, or starts a new one.
+    fn begin(&self, trial: &Trial, begun: Vec<PathBuf>) -> Result<Training, TrainingError> {
+        for path in begun {
+            match Training::resume(&path, Arc::clone(&self.runtime)) {
+                // What has no checkpoint yet, or a damaged one, is begun anew.
+                Err(TrainingError::NoCheckpoint | TrainingError::Run(_)) => {}
+                resumed => return resumed,
+            }
+        }
+        Training::start(&trial.source, Arc::clone(&self.runtime), &self.options.plugins)
+    }
+
+    /// Checks that a run has the metrics that the sweep asks for.
+    fn check_metrics(&self, name: &str, done: &Done) -> Result<(), SweepError> {
+        if done.validation.is_empty() {
+            return Err(SweepError::NoValidation { name: name.to_owned() });
+        }
+        let config = &self.sweep.config;
+        let report = config.report.iter().enumerate().map(|(index, metric)| (format!("report.{index}"), metric));
+        for (place, metric) in std::iter::once(("select".to_owned(), &config.select)).chain(report) {
+            if !done.validation.contains_key(metric) {
+                let known: Vec<&String> = done.validation.keys().collect();
+                let help = match nearest(metric, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("measured: {}", done.validation.keys().cloned().collect::<Vec<_>>().join(", ")),
+                };
+                let message = format!("`{metric}` is not measured");
+                return Err(self.sweep.source.wrong_value(&place, message, Some(help)).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures the test part of a run, if that was not done. False if the sweep was stopped.
+    fn test(
+        &mut self,
+        trial: &Trial,
+        done: &Done,
+        test_part: &mut TestPart,
+        (number, of): (usize, usize),
+    ) -> Result<bool, SweepError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        let mut seconds = None;
+        if test_part.get(&done.path).is_none() {
+            tch::set_num_threads(self.threads);
+            let trained = Trained::open(&done.path, "best", Arc::clone(&self.runtime));
+            let measured = trained.and_then(|mut trained| trained.evaluate(PartName::Test));
+            let failed = |error| SweepError::Run { name: trial.name.clone(), error };
+            test_part.put(&done.path, measured.map_err(failed)?.values())?;
+            seconds = Some(begun.elapsed().as_secs_f64());
+        }
+        (self.watch)(Report::Tested { number, of, name: &trial.name, seconds });
+        Ok(true)
+    }
+}
+
+/// How a training came to its end.
+enum Trainee {
+    Kept(Done),
+    Trained(Done),
+    Stopped,
+}

@@ -1,0 +1,228 @@
+//! The curve of a setting: what the validation part reached over the value that was varied.
+
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+
+use super::config::SweepConfig;
+use super::results::{Outcome, Results};
+use super::statistics::mean;
+use crate::plugin::Value;
+use crate::run::RunError;
+use crate::run::plot::{Area, COLOURS, Drawn, GRID, INK, framed, number, range, text};
+
+/// What some runs with different seeds reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reached {
+    mean: f64,
+    least: f64,
+    greatest: f64,
+}
+
+/// A method in the picture.
+struct Line<'a> {
+    name: &'a str,
+    /// By value, ascending.
+    points: Vec<(f64, Reached)>,
+    /// Where nothing varies.
+    level: Option<Reached>,
+}
+
+/// Draws a setting as SVG: for each method whose value is a number, the mean of the selected metric over the selection seeds,
+/// with a bar from the lowest to the highest of them; for methods without a value a dashed horizontal line. The horizontal axis
+/// is logarithmic if the values are above zero and the largest is 8 times the smallest or more. None if no method of the
+/// setting varies a number.
+pub(super) fn draw(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RunError> {
+    let lines: Vec<Line<'_>> = config.method.iter().map(|method| line(results, setting, &method.name)).collect();
+    let lines: Vec<Line<'_>> =
+        lines.into_iter().filter(|line| line.level.is_some() || !line.points.is_empty()).collect();
+    let mut values: Vec<f64> = lines.iter().flat_map(|line| line.points.iter().map(|point| point.0)).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    let (Some(first), Some(last)) = (values.first(), values.last()) else { return Ok(None) };
+    let logarithmic = *first > 0.0 && last / first >= 8.0;
+    let names: Vec<&str> = lines.iter().map(|line| line.name).collect();
+    let keys = config.method.iter().filter_map(|method| method.vary.as_ref()).map(|vary| vary.key.as_str());
+    let mut keys: Vec<&str> = keys.map(|key| key.rsplit('.').next().unwrap_or(key)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let x = format!("{}{}", keys.join(", "), if logarithmic { " (logarithmic)" } else { "" });
+    let y = format!("validation {}", results.select);
+    let title = format!("{}: {setting}", results.name);
+    framed(&title, &names, |area| chart(area, &lines, Values::new(values, logarithmic), &x, &y)).map(Some)
+}
+
+fn line<'a>(results: &Results, setting: &str, method: &'a str) -> Line<'a> {
+    let mut by_value: Vec<(Option<f64>, Vec<f64>)> = Vec::new();
+    for outcome in results.of(setting, method).filter(|outcome| results.selection_seeds.contains(&outcome.seed)) {
+        let (Some(value), Some(at)) = (outcome.validation.get(&results.select), place(outcome)) else { continue };
+        match by_value.iter_mut().find(|(known, _)| *known == at) {
+            Some((_, values)) => values.push(*value),
+            None => by_value.push((at, vec![*value])),
+        }
+    }
+    let reached = |values: &[f64]| {
+        let (least, greatest) =
+            values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), at| (a.min(*at), b.max(*at)));
+        mean(values).map(|mean| Reached { mean, least, greatest })
+    };
+    let level = by_value.iter().find(|(at, _)| at.is_none()).and_then(|(_, values)| reached(values));
+    let points = by_value.iter().filter_map(|(at, values)| Some(((*at)?, reached(values)?)));
+    let mut points: Vec<_> = points.collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Line { name: method, points, level }
+}
+
+/// Where an outcome is on the horizontal axis: nowhere in particular if nothing varies, and not in the picture if its value is
+/// no number.
+fn place(outcome: &Outcome) -> Option<Option<f64>> {
+    match outcome.value {
+        None => Some(None),
+        Some(Value::Integer(value)) => Some(Some(value as f64)),
+        Some(Value::Number(value)) => Some(Some(value)),
+        Some(_) => None,
+    }
+}
+
+/// The horizontal axis, with a mark at each value that was tried.
+struct Values {
+    tried: Vec<f64>,
+    logarithmic: bool,
+    /// Where the values are, or their logarithms.
+    places: RangedCoordf64,
+}
+
+impl Values {
+    fn new(tried: Vec<f64>, logarithmic: bool) -> Self {
+        let places = range(tried.iter().map(|value| if logarithmic { value.ln() } else { *value }), 0.05);
+        Self { tried, logarithmic, places: places.into() }
+    }
+}
+
+impl Ranged for Values {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.places.map(&if self.logarithmic { value.ln() } else { *value }, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        if hint.weight().allow_light_points() { Vec::new() } else { self.tried.clone() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        let Range { start, end } = self.places.range();
+        if self.logarithmic { start.exp()..end.exp() } else { start..end }
+    }
+}
+
+fn chart(area: &Area<'_>, lines: &[Line<'_>], values: Values, x: &str, y: &str) -> Drawn {
+    let reached = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.1).chain(line.level));
+    let height = range(reached().flat_map(|reached| [reached.least, reached.greatest]), 0.05);
+    let width = values.range();
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(8)
+        .x_label_area_size(52)
+        .y_label_area_size(76)
+        .build_cartesian_2d(values, height)?;
+    chart
+        .configure_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(INK)
+        .x_desc(x)
+        .y_desc(y)
+        .axis_desc_style(text(17))
+        .label_style(text(15))
+        .y_labels(6)
+        .x_label_formatter(&|at| number(*at))
+        .y_label_formatter(&|at| number(*at))
+        .draw()?;
+    for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
+        let joined = line.points.iter().map(|(value, reached)| (*value, reached.mean));
+        chart.draw_series(LineSeries::new(joined.clone(), colour.stroke_width(2)))?;
+        chart.draw_series(joined.map(|point| Circle::new(point, 4, colour.filled())))?;
+        chart.draw_series(line.points.iter().map(|(value, reached)| {
+            PathElement::new([(*value, reached.least), (*value, reached.greatest)], colour.stroke_width(1))
+        }))?;
+        if let Some(level) = line.level {
+            let ends = [(width.start, level.mean), (width.end, level.mean)];
+            chart.draw_series(DashedLineSeries::new(ends, 8, 5, colour.stroke_width(2)))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn config(values: &str) -> SweepConfig {
+        let text = format!(
+            "name = 'x'\nexperiment = 'e'\ndirectory = 'd'\nseeds = [1, 2, 3]\nselection-seeds = 2\n[[setting]]\nname = 's'\n\
+             [[method]]\nname = 'alone'\n[[method]]\nname = 'sum'\nvary = {{ key = 'a.alpha', values = {values} }}"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    fn outcome(method: &str, value: Option<Value>, seed: u64, map: f64) -> Outcome {
+        Outcome {
+            name: String::new(),
+            setting: "s".into(),
+            method: method.into(),
+            value,
+            seed,
+            chosen: false,
+            validation: BTreeMap::from([("map-at-r".to_owned(), map)]),
+            test: None,
+            train_metrics: BTreeMap::new(),
+        }
+    }
+
+    fn results(runs: Vec<Outcome>) -> Results {
+        Results { name: "x".into(), select: "map-at-r".into(), selection_seeds: vec![1, 2], runs }
+    }
+
+    #[test]
+    fn means_and_extremes_are_over_the_selection_seeds() {
+        let number = |value| Some(Value::Integer(value));
+        let results = results(vec![
+            outcome("sum", number(8), 1, 0.5),
+            outcome("sum", number(8), 2, 0.25),
+            outcome("sum", number(8), 3, 0.9),
+            outcome("sum", number(1), 1, 0.125),
+            outcome("alone", None, 1, 0.25),
+            outcome("alone", None, 2, 0.75),
+        ]);
+        let sum = line(&results, "s", "sum");
+        let at_8 = Reached { mean: 0.375, least: 0.25, greatest: 0.5 };
+        assert_eq!(sum.points, [(1.0, Reached { mean: 0.125, least: 0.125, greatest: 0.125 }), (8.0, at_8)]);
+        assert_eq!((sum.level, line(&results, "s", "alone").level.unwrap().mean), (None, 0.5));
+
+        let svg = draw(&results, &config("[1, 8]"), "s").unwrap().unwrap();
+        for text in ["alpha (logarithmic)", "validation map-at-r", "alone", "sum", "x: s"] {
+            assert!(svg.contains(text), "{text} is missing");
+        }
+    }
+
+    #[test]
+    fn the_axis_is_linear_for_near_values_and_for_zero() {
+        for (low, high) in [(1, 7), (0, 100)] {
+            let runs = [low, high].map(|value| outcome("sum", Some(Value::Integer(value)), 1, 0.5)).to_vec();
+            let svg = draw(&results(runs), &config(&format!("[{low}, {high}]")), "s").unwrap().unwrap();
+            assert!(!svg.contains("logarithmic"));
+        }
+    }
+
+    #[test]
+    fn without_a_number_that_varies_there_is_no_curve() {
+        let runs = vec![outcome("alone", None, 1, 0.5), outcome("sum", Some(Value::Text("a".into())), 1, 0.5)];
+        assert_eq!(draw(&results(runs), &config("['a', 'b']"), "s").unwrap(), None);
+    }
+}

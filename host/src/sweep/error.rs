@@ -1,0 +1,47 @@
+//! What can end a sweep.
+
+use miette::Diagnostic;
+
+use crate::experiment::ExperimentError;
+use crate::run::RunError;
+use crate::train::TrainingError;
+
+/// What ended a sweep.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum SweepError {
+    /// The sweep file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] ExperimentError),
+    /// One of its runs.
+    #[error("the run `{name}` failed")]
+    #[diagnostic(help(
+        "runs that are done are kept: the same command goes on; --keep-going passes over runs that fail"
+    ))]
+    Run {
+        /// Name of its experiment.
+        name: String,
+        /// What ended it.
+        #[source]
+        #[diagnostic_source]
+        error: TrainingError,
+    },
+    /// A run without anything to choose by.
+    #[error("the run `{name}` measured nothing on a validation part")]
+    #[diagnostic(help("a sweep chooses by the validation part: give `data.validation` a share of the images"))]
+    NoValidation {
+        /// Name of its experiment.
+        name: String,
+    },
+    /// Runs that failed and were passed over.
+    #[error("{} of the runs failed: {}", names.len(), names.join(", "))]
+    #[diagnostic(help("the table is of the others; the same command tries them again"))]
+    Failed {
+        /// Names of their experiments.
+        names: Vec<String>,
+    },
+    /// A file of the results or a run's folder.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Folder(#[from] RunError),
+}

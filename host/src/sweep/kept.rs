@@ -1,0 +1,117 @@
+//! Runs that are there already: finished ones to keep, stopped ones to go on with.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::plan::Trial;
+use crate::objective::component;
+use crate::run::{self, Row, RowKind, Run, RunError, Status};
+
+/// A finished run and what it measured.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) path: PathBuf,
+    /// The validation part at the best checkpoint, by metric; empty if it was never measured.
+    pub(super) validation: BTreeMap<String, f64>,
+    /// Means over the last epoch, by training metric.
+    pub(super) training: BTreeMap<String, f64>,
+}
+
+/// What there is of a trial.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) done: Option<Done>,
+    /// Runs that were stopped or are at work, the newest first.
+    pub(super) begun: Vec<PathBuf>,
+}
+
+/// Looks for the runs of a trial in a folder: those that wrote the same experiment and ran the same components. What is
+/// damaged is passed over. `plugins` is the folder of standard plugins.
+pub(super) fn find(directory: &Path, trial: &Trial, plugins: &Path) -> Result<Kept, RunError> {
+    let mut kept = Kept::default();
+    for path in folders(directory, &trial.name)?.into_iter().rev() {
+        let Ok(run) = Run::open(&path) else { continue };
+        if !same(&run, trial, plugins) {
+            continue;
+        }
+        match run.status() {
+            Ok(Status::Finished) => {
+                if let Ok(done) = Done::read(&run) {
+                    kept.done = Some(done);
+                    break;
+                }
+            }
+            Ok(Status::Interrupted | Status::Died | Status::Failed | Status::Running) => kept.begun.push(path),
+            Ok(Status::Unknown) | Err(_) => {}
+        }
+    }
+    Ok(kept)
+}
+
+/// The folders that a run of this name may have, by name and so by time.
+fn folders(directory: &Path, name: &str) -> Result<Vec<PathBuf>, RunError> {
+    let list = || -> std::io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&format!("{name}-")) {
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        Ok(found)
+    };
+    match list() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(RunError::io("list", directory)),
+    }
+}
+
+fn same(run: &Run, trial: &Trial, plugins: &Path) -> bool {
+    let (Ok(text), Ok(manifest)) = (run.experiment(), run.manifest()) else { return false };
+    let Ok(experiment) = toml::from_str::<toml::Table>(&text) else { return false };
+    let experiment = toml::Value::Table(experiment);
+    // The component that a start would take, byte by byte as the one that the run kept.
+    let unchanged = |slot: &str, hash: &str| {
+        let plugin = at(&experiment, slot)?.get("plugin")?.as_str()?;
+        let now = fs::read(component(plugins, Path::new(plugin))).ok()?;
+        Some(now == fs::read(run.plugin_path(hash)).ok()?)
+    };
+    text == trial.text && manifest.plugins.iter().all(|plugin| unchanged(&plugin.slot, &plugin.hash) == Some(true))
+}
+
+/// The entry of a slot: `objective.0.loss`.
+fn at<'a>(experiment: &'a toml::Value, slot: &str) -> Option<&'a toml::Value> {
+    slot.split('.').try_fold(experiment, |here, step| match here {
+        toml::Value::Array(entries) => entries.get(step.parse::<usize>().ok()?),
+        _ => here.get(step),
+    })
+}
+
+impl Done {
+    /// Reads a finished run.
+    ///
+    /// # Errors
+    /// The checkpoint that is measured, or the metrics, are missing or damaged.
+    pub(super) fn read(run: &Run) -> Result<Self, RunError> {
+        let best = run.best_checkpoint();
+        let file = if best.is_file() { Some(best) } else { run.checkpoints()?.pop_last().map(|(_, file)| file) };
+        let file = file.ok_or_else(|| RunError::damaged(run.path())("it has no checkpoint"))?;
+        let epoch = run::load_checkpoint(&file)?.epoch;
+        let rows = run.metrics()?.rows;
+        let last = |wanted: &dyn Fn(&&Row) -> bool| {
+            rows.iter().rev().find(wanted).map(|row| row.values.clone()).unwrap_or_default()
+        };
+        let measured = |name: &str| name.starts_with("validation/");
+        let validation = last(&|row| {
+            row.kind == RowKind::Evaluation && row.epoch == epoch && row.values.keys().any(|name| measured(name))
+        });
+        let named = |(name, value): (String, f64)| Some((name.strip_prefix("validation/")?.to_owned(), value));
+        Ok(Self {
+            path: run.path().to_owned(),
+            validation: validation.into_iter().filter_map(named).collect(),
+            training: last(&|row| row.kind == RowKind::Epoch),
+        })
+    }
+}

@@ -1,0 +1,30 @@
+//! Sweeps: many trainings of one experiment, the table of what came out, and the curve over the value that was varied.
+//!
+//! ```text
+//! sweep file --[load]--> SweepConfig --[plan]--> Plan, whose runs are sources of experiments
+//!   --[conduct]--> selection runs --[choose]--> runs with the chosen values --[tests]--> test parts
+//!   --[results]--> results.json, table.md, curve-SETTING.svg
+//! ```
+//!
+//! Nothing is kept about the state of a sweep but the test values: its runs are found again in their folder, by the text of
+//! their experiment and the components that they ran ([`kept`]).
+
+mod choose;
+mod conduct;
+mod config;
+mod curve;
+mod error;
+mod kept;
+mod load;
+mod plan;
+mod results;
+mod statistics;
+mod table;
+mod test_part;
+
+pub use conduct::{Complete, Options, Report, conduct};
+pub use config::{MethodConfig, PrepareConfig, SettingConfig, SweepConfig, VaryConfig};
+pub use error::SweepError;
+pub use load::{Sweep, schema};
+pub use results::{Outcome, Results};
+pub use table::Table;

@@ -1,0 +1,194 @@
+//! Which trainings a sweep is made of, and the experiment of each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::error::SweepError;
+use super::load::Sweep;
+use crate::experiment::{ExperimentError, Source};
+use crate::plugin::Value;
+use crate::train::TrainingError;
+
+/// The place of a run in the sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Cell {
+    /// Number of the setting.
+    pub(super) setting: usize,
+    /// Number of the method.
+    pub(super) method: usize,
+    /// Number of the value; 0 where nothing varies.
+    pub(super) value: usize,
+    pub(super) seed: u64,
+}
+
+/// A training, ready to be started or to be found again.
+#[derive(Debug)]
+pub(super) struct Trial {
+    /// Name of the experiment.
+    pub(super) name: String,
+    pub(super) source: Source,
+    /// The `experiment.toml` that the run writes.
+    pub(super) text: String,
+}
+
+/// The experiments of a sweep.
+pub(super) struct Plan<'a> {
+    sweep: &'a Sweep,
+    base: Source,
+    /// The folders of the prepared runs by name: stand-ins until they are there.
+    prepared: BTreeMap<String, PathBuf>,
+}
+
+/// The names that a change has in braces. An inline table has other characters between them.
+pub(super) fn placeholders(change: &str) -> impl Iterator<Item = &str> {
+    let name = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    change.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).filter(name)
+}
+
+impl<'a> Plan<'a> {
+    /// Reads the experiment and makes a trial of every value, so that what is wrong with one shows before anything is trained.
+    pub(super) fn new(sweep: &'a Sweep) -> Result<Self, SweepError> {
+        let config = &sweep.config;
+        let base = Source::read(&sweep.source.directory().join(&config.experiment), &[])?;
+        let mut plan = Self { sweep, base, prepared: BTreeMap::new() };
+        for prepare in &config.prepare {
+            plan.prepared(&prepare.name, &config.directory.join(&prepare.name));
+        }
+        for index in 0..config.prepare.len() {
+            plan.preparation(index)?;
+        }
+        for (setting, method) in plan.methods() {
+            for value in 0..plan.value_count(method) {
+                for seed in config.seeds.iter().take(1) {
+                    plan.trial(Cell { setting, method, value, seed: *seed })?;
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Says where a prepared run is.
+    pub(super) fn prepared(&mut self, name: &str, run: &Path) {
+        let path = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
+        self.prepared.insert(name.to_owned(), path);
+    }
+
+    /// Every method in every setting that it takes part in, by their numbers.
+    pub(super) fn methods(&self) -> Vec<(usize, usize)> {
+        let config = &self.sweep.config;
+        let pairs = config.setting.iter().enumerate().flat_map(|(setting, table)| {
+            let takes_part = |only: &Option<Vec<String>>| only.as_ref().is_none_or(|only| only.contains(&table.name));
+            let methods = config.method.iter().enumerate().filter(move |(_, method)| takes_part(&method.only));
+            methods.map(move |(method, _)| (setting, method))
+        });
+        pairs.collect()
+    }
+
+    /// How many values a method has: 1 where nothing varies.
+    pub(super) fn value_count(&self, method: usize) -> usize {
+        self.sweep.config.method[method].vary.as_ref().map_or(1, |vary| vary.values.len())
+    }
+
+    /// A value of a method; none where nothing varies.
+    pub(super) fn value(&self, method: usize, value: usize) -> Option<&Value> {
+        self.sweep.config.method[method].vary.as_ref().and_then(|vary| vary.values.get(value))
+    }
+
+    /// The trial of a prepared run.
+    pub(super) fn preparation(&self, index: usize) -> Result<Trial, SweepError> {
+        let config = &self.sweep.config;
+        let prepare = &config.prepare[index];
+        let source = Source::read(&self.sweep.source.directory().join(&prepare.experiment), &[])?;
+        let changes = listed(&format!("prepare.{index}."), &prepare.set);
+        self.changed(&source, &changes, format!("{}-{}", config.name, prepare.name), &[])
+    }
+
+    /// The trial of a place.
+    pub(super) fn trial(&self, cell: Cell) -> Result<Trial, SweepError> {
+        let config = &self.sweep.config;
+        let (setting, method) = (&config.setting[cell.setting], &config.method[cell.method]);
+        let mut changes = listed("", &config.set);
+        changes.extend(listed(&format!("setting.{}.", cell.setting), &setting.set));
+        changes.extend(listed(&format!("method.{}.", cell.method), &method.set));
+        let mut name = format!("{}-{}-{}", config.name, setting.name, method.name);
+        if let (Some(vary), Some(value)) = (&method.vary, self.value(cell.method, cell.value)) {
+            let text = as_toml(value);
+            changes.push((format!("method.{}.vary.key", cell.method), format!("{}={text}", vary.key)));
+            name += &format!("-{}", in_a_name(value));
+        }
+        name += &format!("-s{}", cell.seed);
+        self.changed(&self.base, &changes, name, &[format!("seed={}", cell.seed), "evaluation.test=false".into()])
+    }
+
+    fn changed(
+        &self,
+        source: &Source,
+        changes: &[(String, String)],
+        name: String,
+        fixed: &[String],
+    ) -> Result<Trial, SweepError> {
+        let directory = toml::Value::String(self.sweep.config.directory.display().to_string());
+        let mut sets: Vec<String> = changes.iter().map(|(_, change)| self.filled(change)).collect();
+        sets.extend(fixed.iter().cloned());
+        sets.extend([format!("run.directory={directory}"), format!("name=\"{name}\"")]);
+        let pointed = |error| match error {
+            ExperimentError::Set { text, message } => {
+                let change = changes.iter().find(|(_, change)| self.filled(change) == text);
+                let place = change.map_or("", |(place, _)| place.as_str());
+                self.sweep.source.wrong_value(place, format!("`{text}`: {message}"), None)
+            }
+            other => other,
+        };
+        let source = source.clone().set(&sets).map_err(pointed)?;
+        let failed = |error: TrainingError| SweepError::Run { name: name.clone(), error };
+        let experiment = source.parse().map_err(|error| failed(error.into()))?;
+        let text = experiment.to_toml().map_err(|error| failed(error.into()))?;
+        Ok(Trial { name, source, text })
+    }
+
+    /// A change with the folders of prepared runs in it.
+    fn filled(&self, change: &str) -> String {
+        self.prepared.iter().fold(change.to_owned(), |change, (name, path)| {
+            change.replace(&format!("{{{name}}}"), &path.display().to_string())
+        })
+    }
+}
+
+/// Changes with their places in the sweep file.
+fn listed(table: &str, set: &[String]) -> Vec<(String, String)> {
+    set.iter().enumerate().map(|(index, change)| (format!("{table}set.{index}"), change.clone())).collect()
+}
+
+fn as_toml(value: &Value) -> String {
+    match value {
+        Value::Text(text) => toml::Value::String(text.clone()).to_string(),
+        Value::Number(number) => toml::Value::Float(*number).to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A value as a part of a folder's name.
+fn in_a_name(value: &Value) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    value.to_string().trim_matches('"').chars().map(allowed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_braces_are_found_and_inline_tables_are_not() {
+        let found = |change| placeholders(change).collect::<Vec<_>>();
+        assert_eq!(found("teacher.run={teacher}"), ["teacher"]);
+        assert_eq!(found("a={run=\"{big}\",other={small-2}}"), ["big", "small-2"]);
+        assert!(found("loss={plugin=\"losses\",params={}}").is_empty());
+    }
+
+    #[test]
+    fn values_are_written_so_that_they_are_read_as_what_they_are() {
+        let texts = [Value::Number(2.0), Value::Integer(2), Value::Text("a/b".into()), Value::Boolean(true)];
+        assert_eq!(texts.each_ref().map(as_toml), ["2.0", "2", "\"a/b\"", "true"]);
+        assert_eq!(texts.each_ref().map(in_a_name), ["2", "2", "a_b", "true"]);
+    }
+}

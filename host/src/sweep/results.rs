@@ -1,0 +1,79 @@
+//! What came out of a sweep: its record, and the files that show it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::config::SweepConfig;
+use super::curve;
+use super::error::SweepError;
+use super::table::{self, Table};
+use crate::plugin::Value;
+use crate::run::{self, RunError};
+
+/// Everything that a sweep measured. It holds no time of day and no folder's name: the same sweep has the same results,
+/// however often it was stopped.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Results {
+    /// Name of the sweep.
+    pub name: String,
+    /// The metric of the validation part that chose.
+    pub select: String,
+    /// The seeds that chose.
+    pub selection_seeds: Vec<u64>,
+    /// Its runs, by setting, method, value and seed, in the order of the sweep file. The prepared ones are not among them.
+    pub runs: Vec<Outcome>,
+}
+
+/// What a run measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Outcome {
+    /// Name of the experiment; the run's folder begins with it.
+    pub name: String,
+    /// The setting.
+    pub setting: String,
+    /// The method.
+    pub method: String,
+    /// The value; none where nothing varies.
+    pub value: Option<Value>,
+    /// The seed.
+    pub seed: u64,
+    /// Whether the value was chosen.
+    pub chosen: bool,
+    /// The validation part at the best checkpoint, by metric.
+    pub validation: BTreeMap<String, f64>,
+    /// The test part at the best checkpoint, by metric; none if the value was not chosen.
+    pub test: Option<BTreeMap<String, f64>>,
+    /// The sweep's `train-metrics` over the last epoch, as far as the run has them.
+    pub train_metrics: BTreeMap<String, f64>,
+}
+
+impl Results {
+    /// The outcomes of a method in a setting.
+    pub(super) fn of<'a>(&'a self, setting: &'a str, method: &'a str) -> impl Iterator<Item = &'a Outcome> {
+        self.runs.iter().filter(move |outcome| outcome.setting == setting && outcome.method == method)
+    }
+
+    /// Writes `results.json`, `table.md` and the curves into a folder, and returns the tables.
+    ///
+    /// # Errors
+    /// A curve that cannot be drawn, or a file that cannot be written.
+    pub fn write(&self, config: &SweepConfig, output: &Path) -> Result<Vec<Table>, SweepError> {
+        std::fs::create_dir_all(output).map_err(RunError::io("make", output))?;
+        let path = output.join("results.json");
+        let mut text = serde_json::to_string_pretty(self).map_err(RunError::damaged(&path))?;
+        text.push('\n');
+        run::replace(&path, text.as_bytes())?;
+        let tables = table::tables(self, config);
+        run::replace(&output.join("table.md"), table::markdown(&tables, config).as_bytes())?;
+        for setting in &config.setting {
+            if let Some(svg) = curve::draw(self, config, &setting.name)? {
+                run::replace(&output.join(format!("curve-{}.svg", setting.name)), svg.as_bytes())?;
+            }
+        }
+        Ok(tables)
+    }
+}

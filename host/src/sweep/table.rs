@@ -1,0 +1,158 @@
+//! The tables of a sweep: one for each setting, with a row for each method.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::config::SweepConfig;
+use super::results::{Outcome, Results};
+use super::statistics::{Estimate, estimate};
+
+/// The table of a setting, as texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Name of the setting.
+    pub setting: String,
+    /// Names of the columns.
+    pub header: Vec<String>,
+    /// A row for each method.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// What stands where there is no number.
+const NOTHING: &str = "-";
+
+/// The tables of all settings.
+pub(super) fn tables(results: &Results, config: &SweepConfig) -> Vec<Table> {
+    let mut header = vec!["method".to_owned(), "value".to_owned(), format!("validation {}", config.select)];
+    for metric in &config.report {
+        header.push(metric.clone());
+        header.extend(config.baseline.iter().map(|baseline| format!("{metric}: difference to {baseline}")));
+    }
+    header.extend(config.train_metrics.iter().cloned());
+    let table = |setting: &str| {
+        let methods = config.method.iter().map(|method| method.name.as_str());
+        let methods = methods.filter(|method| results.of(setting, method).next().is_some());
+        Table {
+            setting: setting.to_owned(),
+            header: header.clone(),
+            rows: methods.map(|method| row(results, config, setting, method)).collect(),
+        }
+    };
+    config.setting.iter().map(|setting| table(&setting.name)).collect()
+}
+
+/// The tables as a Markdown page.
+pub(super) fn markdown(tables: &[Table], config: &SweepConfig) -> String {
+    let seeds = |seeds: &[u64]| seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let count = config.selection_seeds.unwrap_or(config.seeds.len());
+    let mut page = format!(
+        "# {}\n\nMeans over the seeds {}, ± half the width of the 95 % interval by Student's t. Metrics without another word \
+         are of the test part, at the best checkpoint of the validation part. A value was chosen by the validation part's {}, \
+         averaged over the seeds {}.",
+        config.name,
+        seeds(&config.seeds),
+        config.select,
+        seeds(config.seeds.get(..count).unwrap_or(&config.seeds)),
+    );
+    if let Some(baseline) = &config.baseline {
+        let _ = write!(page, " Differences to {baseline} are between runs of the same seed.");
+    }
+    page.push('\n');
+    for Table { setting, header, rows } in tables {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let rule: Vec<String> =
+            header.iter().enumerate().map(|(at, _)| if at == 0 { "---" } else { "---:" }.into()).collect();
+        let _ = write!(page, "\n## {setting}\n\n{}{}", line(header), line(&rule));
+        rows.iter().for_each(|row| page += &line(row));
+    }
+    page
+}
+
+fn row(results: &Results, config: &SweepConfig, setting: &str, method: &str) -> Vec<String> {
+    let chosen = || results.of(setting, method).filter(|outcome| outcome.chosen);
+    let value = chosen().find_map(|outcome| outcome.value.as_ref());
+    let mut cells =
+        vec![method.to_owned(), value.map_or(NOTHING.to_owned(), |value| value.to_string().replace('"', ""))];
+    cells.push(cell(
+        &chosen().filter_map(|outcome| outcome.validation.get(&config.select).copied()).collect::<Vec<_>>(),
+    ));
+    for metric in &config.report {
+        let ours = by_seed(chosen(), metric);
+        cells.push(cell(&ours.values().copied().collect::<Vec<_>>()));
+        if let Some(baseline) = &config.baseline {
+            let theirs = by_seed(results.of(setting, baseline).filter(|outcome| outcome.chosen), metric);
+            let pairs = ours.iter().filter_map(|(seed, value)| Some(value - theirs.get(seed)?));
+            let difference = estimate(&pairs.collect::<Vec<_>>()).filter(|_| baseline != method);
+            cells.push(difference.map_or(NOTHING.to_owned(), |difference| show(difference, true)));
+        }
+    }
+    for metric in &config.train_metrics {
+        let values = chosen().filter_map(|outcome| outcome.train_metrics.get(metric).copied());
+        cells.push(cell(&values.collect::<Vec<_>>()));
+    }
+    cells
+}
+
+/// A metric of the test part by seed.
+fn by_seed<'a>(outcomes: impl Iterator<Item = &'a Outcome>, metric: &str) -> BTreeMap<u64, f64> {
+    outcomes.filter_map(|outcome| Some((outcome.seed, *outcome.test.as_ref()?.get(metric)?))).collect()
+}
+
+fn cell(values: &[f64]) -> String {
+    estimate(values).map_or(NOTHING.to_owned(), |estimate| show(estimate, false))
+}
+
+fn show(Estimate { mean, half_width }: Estimate, signed: bool) -> String {
+    let mean = if signed { format!("{mean:+.4}") } else { format!("{mean:.4}") };
+    half_width.map_or(mean.clone(), |half_width| format!("{mean} ± {half_width:.4}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use crate::plugin::Value;
+
+    fn outcome(method: &str, value: Option<i64>, seed: u64, chosen: bool, p: f64) -> Outcome {
+        let metric = |value| BTreeMap::from([("p".to_owned(), value)]);
+        Outcome {
+            name: String::new(),
+            setting: "s".into(),
+            method: method.into(),
+            value: value.map(Value::Integer),
+            seed,
+            chosen,
+            validation: metric(p / 2.0),
+            test: chosen.then(|| metric(p)),
+            train_metrics: if method == "none" { BTreeMap::new() } else { metric(9.0) },
+        }
+    }
+
+    #[test]
+    fn differences_are_between_runs_of_one_seed() {
+        let text = "name = 'x'\nexperiment = 'e'\ndirectory = 'd'\nseeds = [1, 2, 3]\nselect = 'p'\nreport = ['p']\n\
+                    baseline = 'none'\ntrain-metrics = ['p']\n[[setting]]\nname = 's'\n[[method]]\nname = 'none'\n[[method]]\nname = 'sum'";
+        let config: SweepConfig = toml::from_str(text).unwrap();
+        // Differences 0.1, 0.2 and 0.3: mean 0.2, standard deviation 0.1, half-width 4.303 x 0.1 / sqrt(3) = 0.24843.
+        let runs = vec![
+            outcome("none", None, 1, true, 0.2),
+            outcome("none", None, 2, true, 0.2),
+            outcome("none", None, 3, true, 0.5),
+            outcome("sum", Some(2), 1, false, 0.9),
+            outcome("sum", Some(4), 3, true, 0.8),
+            outcome("sum", Some(4), 1, true, 0.3),
+            outcome("sum", Some(4), 2, true, 0.4),
+        ];
+        let results = Results { name: "x".into(), select: "p".into(), selection_seeds: vec![1], runs };
+        let tables = tables(&results, &config);
+        assert_eq!(tables[0].header, ["method", "value", "validation p", "p", "p: difference to none", "p"]);
+        // 0.2, 0.2, 0.5: mean 0.3, deviation 0.17321, half-width 4.303 x 0.17321 / sqrt(3) = 0.4303; of the halves, 0.21515.
+        assert_eq!(tables[0].rows[0], ["none", "-", "0.1500 ± 0.2152", "0.3000 ± 0.4303", "-", "-"]);
+        // 0.8, 0.3, 0.4: mean 0.5, deviation 0.26458, half-width 4.303 x 0.26458 / sqrt(3) = 0.65729.
+        let row = ["sum", "4", "0.2500 ± 0.3286", "0.5000 ± 0.6573", "+0.2000 ± 0.2484", "9.0000 ± 0.0000"];
+        assert_eq!(tables[0].rows[1], row);
+        let page = markdown(&tables, &config);
+        assert!(page.contains("## s") && page.contains(&format!("| {} |", row.join(" | "))), "{page}");
+    }
+}
