@@ -9,6 +9,7 @@ mod crop;
 mod cub;
 mod dataset;
 mod error;
+pub mod fetch;
 #[cfg(test)]
 mod fixtures;
 mod folder;
