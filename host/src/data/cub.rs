@@ -113,7 +113,7 @@ mod tests {
     fn a_missing_file_is_named() {
         for file in ["classes.txt", "images.txt", "image_class_labels.txt"] {
             let error = message(|root| std::fs::remove_file(root.join(file)).unwrap());
-            assert!(error.contains(&format!("cannot read")) && error.contains(file), "{error}");
+            assert!(error.contains("cannot read") && error.contains(file), "{error}");
         }
         assert!(message(|root| std::fs::write(root.join("images.txt"), "").unwrap()).contains("no image is listed"));
     }

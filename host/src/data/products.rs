@@ -31,7 +31,7 @@ fn read<'a>(
     let index = Index::text(path);
     let help = "the file is not the one of the data set; fetch it again";
     let mut rows = table::read(path, COLUMNS)?.into_iter();
-    if !rows.next().is_some_and(|header| header.columns == COLUMNS) {
+    if rows.next().is_none_or(|header| header.columns != COLUMNS) {
         return Err(index.wrong(1, format!("this is not the header `{}`", COLUMNS.join(" ")), help));
     }
     let mut classes = BTreeMap::new();

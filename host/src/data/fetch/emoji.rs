@@ -6,8 +6,8 @@ use std::path::Path;
 use super::collection::Collection;
 use super::{FetchError, FetchEvent, VENDORS, Vendor, archive, npm, render};
 
-/// Images that a class needs to be in the manifest. With three images of a class in a batch one is left to test a closed set,
-/// and only about fifty emoji are drawn by fewer of the free vendors.
+/// Images that a class needs to be in the manifest: three for a batch with a class-disjoint split, and one more, so that a
+/// query of the test part has several right answers. Only about fifty emoji are drawn by fewer of the free vendors.
 const MINIMUM: usize = 4;
 
 /// What is fetched, and where to.
