@@ -5,6 +5,7 @@ mod bad_data;
 mod bad_experiments;
 mod commands;
 mod config;
+mod data_commands;
 mod determinism;
 mod directory;
 mod faults;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use miette::Diagnostic;
 
+use crate::data::fetch::FetchError;
 use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
 use crate::plugin::{ParameterError, PluginError};
@@ -56,6 +57,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Toolchain(#[from] ToolchainError),
+    /// Data that cannot be fetched.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fetch(#[from] FetchError),
     /// Somebody stopped the training; its state is saved.
     #[error("the training was stopped; its state is saved in {run}")]
     #[diagnostic(help("go on with `lossmith train --resume {run}`"))]
@@ -105,6 +110,14 @@ impl CliError {
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
             Self::Plugin(_) => 4,
+            Self::Fetch(error) => match error {
+                FetchError::Vendor { .. } => 2,
+                FetchError::Integrity { .. }
+                | FetchError::Archive { .. }
+                | FetchError::Escape { .. }
+                | FetchError::Image { .. } => 5,
+                _ => 1,
+            },
             Self::Interrupted { .. } | Self::SweepInterrupted => 130,
             Self::Training(error) => training_code(error),
             Self::Retrieve(error) => match error {

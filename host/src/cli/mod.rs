@@ -1,5 +1,6 @@
 //! The command line.
 
+mod data;
 mod doctor;
 mod error;
 mod interrupt;
@@ -50,6 +51,9 @@ enum Command {
     /// Build, look into, and try plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// List and fetch data.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Print what this machine has, and the remedy for what is missing.
     Doctor,
     /// Print the JSON schema of experiment files.
@@ -84,6 +88,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Embed(args) => runs::embed(args, cli.json),
         Command::Retrieve(args) => retrieve::retrieve(args, cli.json),
         Command::Runs(command) => runs::runs(command, cli.json),
+        Command::Data(command) => data::data(command, cli.json),
         Command::Doctor => doctor::doctor(cli.json),
         Command::Schema { sweep: false } => output::json(&crate::experiment::schema()),
         Command::Schema { sweep: true } => output::json(&crate::sweep::schema()),

@@ -12,7 +12,8 @@ use super::{DataError, DataKind, Preparation};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataConfig {
-    /// What the data is: `fashion-mnist`, `folder`, `manifest` or `emoji`. `lossmith data list` says what of it is there.
+    /// What the data is: `fashion-mnist`, `emoji`, `cub-200-2011`, `cars196`, `stanford-online-products`, `folder` or
+    /// `manifest`. `lossmith data list` says what of it is there.
     pub kind: DataKind,
     /// The folder of the data, for a `manifest` its CSV file; a relative path starts at the working directory. A `folder` and a
     /// `manifest` must give it. The default for the others is the first existing of `$LOSSMITH_DATA/<kind>`, `.data/<kind>`
@@ -22,16 +23,17 @@ pub struct DataConfig {
     /// Seed of the split and of `limit`. Default: the experiment's seed. Give it to train with several seeds on one split.
     #[serde(default)]
     pub seed: Option<u64>,
-    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 32 for `emoji`, else 64.
+    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 32 for `emoji`, 64 for
+    /// `folder` and `manifest`, else 224.
     #[serde(default)]
     pub size: Option<usize>,
-    /// Which images are for training and which for testing.
+    /// Which images are for training and which for testing. Default: `auto`.
     #[serde(default)]
     pub split: SplitKind,
     /// Share of the training part that becomes the validation part, at least 0 and below 1. `closed-set` takes this share of
-    /// the training images, spread evenly over the classes, and never the last image of a class. `class-disjoint` takes this
-    /// share of the training classes, rounded to the nearest whole number but at least one class. With 0 there is no
-    /// validation part.
+    /// the training images, spread evenly over the classes, and never the last image of a class. `class-disjoint` and
+    /// `official` take this share of the training classes, rounded to the nearest whole number but at least two classes: among
+    /// images of one class every neighbour is right. With 0 there is no validation part.
     #[serde(default = "default_validation")]
     pub validation: f64,
     /// Share of the images that becomes the test part, at least 0 and below 1, spread evenly over the classes. Only for the
@@ -66,12 +68,18 @@ pub struct DataConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitKind {
+    /// `official` where the data has such a split, else `closed-set`.
+    #[default]
+    Auto,
     /// Every class is in all parts. The data's own test images are the test part; data without them gives `test` of its
     /// images.
-    #[default]
     ClosedSet,
     /// No class is in two parts. All images are put together, and the seed draws the classes of each part.
     ClassDisjoint,
+    /// No class is in two parts, and the data's publisher says which classes are for testing: the second half of
+    /// `cub-200-2011` and of `cars196`, the test file of `stanford-online-products`. The seed draws the classes for
+    /// validation. The other kinds have no such split.
+    Official,
 }
 
 /// Random changes of the training images: a random crop that is resized to the network's input, then a horizontal flip.
@@ -164,6 +172,16 @@ impl DataConfig {
         Preparation::new(self.size(), &self.mean(), &self.std())
     }
 
+    /// Which images are for training and which for testing, never [`SplitKind::Auto`].
+    #[must_use]
+    pub fn split(&self) -> SplitKind {
+        match self.split {
+            SplitKind::Auto if self.kind.has_official_split() => SplitKind::Official,
+            SplitKind::Auto => SplitKind::ClosedSet,
+            split => split,
+        }
+    }
+
     /// Mean of each channel: the configured one or the default of the kind.
     pub(super) fn mean(&self) -> Vec<f64> {
         self.mean.clone().unwrap_or_else(|| self.kind.mean())
@@ -186,6 +204,9 @@ impl DataConfig {
         share("data.test", self.test)?;
         let test_classes = self.test_classes > 0.0 && self.test_classes < 1.0;
         check("data.test-classes", &self.test_classes, test_classes, "above 0 and below 1")?;
+        if self.split == SplitKind::Official && !self.kind.has_official_split() {
+            return Err(DataError::NoOfficialSplit { kind: self.kind });
+        }
         check("data.limit", &self.limit, self.limit != Some(0), "at least 1")?;
         check("data.workers", &self.workers, (1..=256).contains(&self.workers), "1 to 256")?;
         let one_a_channel = if channels == 1 { "one number" } else { "three numbers, one a channel" };
@@ -239,6 +260,20 @@ mod tests {
         assert_eq!(config.augmentation.crop_scale, [0.5, 1.0]);
         let error = toml::from_str::<DataConfig>("kind = 'folder'\nvalidaton = 0.2").unwrap_err();
         assert!(error.message().contains("validaton"), "{error}");
+    }
+
+    #[test]
+    fn the_kind_decides_the_split_if_nobody_does() {
+        for kind in DataKind::ALL {
+            let with = |split| DataConfig { split, ..DataConfig::new(kind) };
+            let official = kind.has_official_split();
+            let expected = if official { SplitKind::Official } else { SplitKind::ClosedSet };
+            assert_eq!(with(SplitKind::Auto).split(), expected);
+            assert_eq!(with(SplitKind::ClassDisjoint).split(), SplitKind::ClassDisjoint);
+            assert_eq!(with(SplitKind::Official).check().is_ok(), official);
+        }
+        let error = DataConfig { split: SplitKind::Official, ..DataConfig::new(DataKind::Emoji) }.check().unwrap_err();
+        assert!(error.to_string().contains("data of kind `emoji` has no official split"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use image::RgbImage;
 use super::resample::Preparation;
 use super::source::Source;
 use super::split::{Split, split};
-use super::{AugmentationConfig, DataConfig, DataError, DataKind, Summary, find, folder, idx, manifest};
+use super::{
+    AugmentationConfig, DataConfig, DataError, DataKind, Summary, cars, cub, find, folder, idx, manifest, products,
+};
 
 /// Images that belong together: those for training, for validation or for testing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,12 +87,15 @@ impl Dataset {
         let path = config.path.clone().map_or_else(|| find(config.kind), Ok)?;
         let scan = match config.kind {
             DataKind::FashionMnist => idx::scan(&path)?,
-            DataKind::Folder => folder::scan(&path, config.split)?,
+            DataKind::Folder => folder::scan(&path, config.split())?,
             DataKind::Manifest => manifest::scan(&path)?,
             DataKind::Emoji if !path.join("manifest.csv").is_file() => {
                 return Err(DataError::NotInstalled { kind: config.kind, places: vec![path] });
             }
             DataKind::Emoji => manifest::scan(&path.join("manifest.csv"))?,
+            DataKind::Cub => cub::scan(&path)?,
+            DataKind::Cars196 => cars::scan(&path)?,
+            DataKind::StanfordOnlineProducts => products::scan(&path)?,
         };
         let Split { train, validation, test } = split(config, &scan, config.seed.unwrap_or(seed))?;
         let part = |indices| Part::new(indices, &scan.labels);
@@ -247,7 +252,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::SplitKind;
-    use super::super::fixtures::{write_class, write_fashion_mnist};
+    use super::super::fixtures::{write_cars, write_class, write_cub, write_fashion_mnist, write_products};
     use super::*;
 
     fn folder(path: &Path) -> DataConfig {
@@ -271,7 +276,7 @@ mod tests {
         let config = DataConfig { split: SplitKind::ClassDisjoint, limit: Some(1000), ..config };
         let disjoint = Dataset::open(&config, 1).unwrap();
         let parts = [disjoint.train(), disjoint.validation(), disjoint.test()];
-        assert_eq!(parts.map(|part| (part.len(), part.classes().len())), [(1000, 4), (1000, 1), (1000, 5)]);
+        assert_eq!(parts.map(|part| (part.len(), part.classes().len())), [(1000, 3), (1000, 2), (1000, 5)]);
         assert_eq!(parts.into_iter().flat_map(Part::classes).collect::<BTreeSet<_>>().len(), 10);
         assert_eq!(disjoint.digest(), dataset.digest());
     }
@@ -332,6 +337,32 @@ mod tests {
         let dataset = Dataset::open(&config, 1).unwrap();
         assert_eq!((dataset.size(), dataset.channels(), dataset.class_names().len()), (32, 3, 2));
         assert_eq!(dataset.train().len() + dataset.validation().len() + dataset.test().len(), 10);
+    }
+
+    #[test]
+    fn the_official_split_is_that_of_the_publisher() {
+        let root = tempfile::tempdir().unwrap();
+        let open = |kind, split, validation| {
+            let path = Some(root.path().to_owned());
+            let dataset = Dataset::open(&DataConfig { path, split, validation, ..DataConfig::new(kind) }, 1).unwrap();
+            [dataset.train(), dataset.validation(), dataset.test()].map(Part::classes)
+        };
+        write_cub(root.path());
+        write_cars(root.path());
+        write_products(root.path());
+        let expected = [
+            (DataKind::Cub, vec![0, 1], vec![2, 3, 4]),
+            (DataKind::Cars196, vec![0, 1], vec![2, 3]),
+            (DataKind::StanfordOnlineProducts, vec![0, 1, 2], vec![3, 4]),
+        ];
+        for (kind, train, test) in expected {
+            assert_eq!(open(kind, SplitKind::Auto, 0.0), [train.clone(), vec![], test.clone()]);
+            assert_eq!(open(kind, SplitKind::Official, 0.0), [train.clone(), vec![], test.clone()]);
+            let all = [train, test].concat();
+            assert_eq!(open(kind, SplitKind::ClosedSet, 0.0).first().unwrap(), &all);
+            let [train, validation, test] = open(kind, SplitKind::ClassDisjoint, 0.0);
+            assert_eq!(([&train[..], &validation, &test].concat().len(), validation.len()), (all.len(), 0));
+        }
     }
 
     #[test]

@@ -107,11 +107,20 @@ pub enum DataError {
         /// The class.
         class: String,
     },
-    /// A class-disjoint split leaves less than two classes for training.
+    /// A split that the data does not have.
+    #[error("`data.split` is \"official\", but data of kind `{}` has no official split of its classes", kind.name())]
+    #[diagnostic(help("use `split = \"class-disjoint\"`, and `data.seed` to say which"))]
+    NoOfficialSplit {
+        /// The kind.
+        kind: DataKind,
+    },
+    /// A split of classes leaves less than two classes for training.
     #[error(
         "of {classes} classes, {test} are for testing and {validation} for validation, which leaves {left} for training; at least 2 are needed"
     )]
-    #[diagnostic(help("lower `data.test-classes` or `data.validation`"))]
+    #[diagnostic(help(
+        "lower `data.validation` (0 for none; else at least two classes are taken), or `data.test-classes` if the split is `class-disjoint`"
+    ))]
     FewClasses {
         /// Classes of the data.
         classes: usize,

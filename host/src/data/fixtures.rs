@@ -73,3 +73,41 @@ pub(super) fn folder_dataset(counts: &[(&str, usize)]) -> Dataset {
     let config = DataConfig { path, validation: 0.0, test: 0.0, ..DataConfig::new(DataKind::Folder) };
     Dataset::open(&config, 0).unwrap()
 }
+
+fn write_lines(path: &Path, lines: impl IntoIterator<Item = String>) {
+    std::fs::write(path, lines.into_iter().map(|line| line + "\n").collect::<String>()).unwrap();
+}
+
+/// The layout of CUB-200-2011 with five classes of three images.
+pub(super) fn write_cub(root: &Path) {
+    let classes = ["001.Albatross", "002.Auklet", "003.Bunting", "004.Cardinal", "005.Catbird"];
+    write_lines(&root.join("classes.txt"), (1..).zip(classes).map(|(id, class)| format!("{id} {class}")));
+    let names: Vec<String> =
+        classes.iter().flat_map(|class| (0..3).map(move |image| format!("{class}/{image}.jpg"))).collect();
+    write_lines(&root.join("images.txt"), (1..).zip(&names).map(|(id, name)| format!("{id} {name}")));
+    write_lines(&root.join("image_class_labels.txt"), (0..15).map(|image| format!("{} {}", image + 1, image / 3 + 1)));
+    names.iter().for_each(|name| write_jpeg(&root.join("images").join(name), 12, 10));
+}
+
+/// Four classes of three images, made by the script beside it.
+pub(super) const CARS_ANNOTATIONS: &[u8] = include_bytes!("../../../tests/data/cars196/cars_annos.mat");
+
+/// The layout of Cars196 with four classes of three images.
+pub(super) fn write_cars(root: &Path) {
+    std::fs::write(root.join("cars_annos.mat"), CARS_ANNOTATIONS).unwrap();
+    (1..=12).for_each(|image| write_jpeg(&root.join(format!("car_ims/{image:06}.jpg")), 12, 10));
+}
+
+/// The layout of Stanford Online Products: three classes of two images for training, two for testing.
+pub(super) fn write_products(root: &Path) {
+    let mut image = 0;
+    for (file, classes) in [("Ebay_train.txt", vec![10, 1, 2]), ("Ebay_test.txt", vec![11, 3])] {
+        let mut lines = vec!["image_id class_id super_class_id path".to_owned()];
+        for class in classes.into_iter().flat_map(|class| [class, class]) {
+            image += 1;
+            lines.push(format!("{image} {class} 1 chair/{image}.JPG"));
+            write_jpeg(&root.join(format!("chair/{image}.JPG")), 12, 10);
+        }
+        write_lines(&root.join(file), lines);
+    }
+}

@@ -43,7 +43,15 @@ pub(super) fn scan(root: &Path, split: SplitKind) -> Result<Scan, DataError> {
             }
         }
     }
-    Ok(Scan { source: Source::Files(files), labels, class_names, own_test, skipped, digest: hex(digest) })
+    Ok(Scan {
+        source: Source::Files(files),
+        labels,
+        class_names,
+        own_test,
+        first_test_class: None,
+        skipped,
+        digest: hex(digest),
+    })
 }
 
 /// The line of the digest for a file.

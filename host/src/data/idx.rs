@@ -30,6 +30,7 @@ pub(super) fn scan(path: &Path) -> Result<Scan, DataError> {
         labels,
         class_names: CLASSES.map(str::to_owned).to_vec(),
         own_test: Some(trained),
+        first_test_class: None,
         skipped: 0,
         digest: hex(digest),
     })

@@ -17,11 +17,28 @@ pub enum DataKind {
     Manifest,
     /// The emoji that `lossmith data fetch emoji` fetches: 64 x 64 pixels, RGB, each class drawn by several vendors.
     Emoji,
+    /// Birds: the folder of CUB-200-2011 with `images.txt`, `image_class_labels.txt`, `classes.txt` and `images`. RGB, three
+    /// channels.
+    #[serde(rename = "cub-200-2011")]
+    Cub,
+    /// Cars: the folder of Cars196 with `cars_annos.mat` and `car_ims`. RGB, three channels.
+    Cars196,
+    /// Products of a shop: the folder of Stanford Online Products with `Ebay_train.txt`, `Ebay_test.txt` and the images. RGB,
+    /// three channels.
+    StanfordOnlineProducts,
 }
 
 impl DataKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::FashionMnist, Self::Folder, Self::Manifest, Self::Emoji];
+    pub const ALL: [Self; 7] = [
+        Self::FashionMnist,
+        Self::Emoji,
+        Self::Cub,
+        Self::Cars196,
+        Self::StanfordOnlineProducts,
+        Self::Folder,
+        Self::Manifest,
+    ];
 
     /// The name in an experiment file.
     #[must_use]
@@ -31,6 +48,9 @@ impl DataKind {
             Self::Folder => "folder",
             Self::Manifest => "manifest",
             Self::Emoji => "emoji",
+            Self::Cub => "cub-200-2011",
+            Self::Cars196 => "cars196",
+            Self::StanfordOnlineProducts => "stanford-online-products",
         }
     }
 
@@ -42,6 +62,9 @@ impl DataKind {
             Self::Folder => "image folder",
             Self::Manifest => "image list",
             Self::Emoji => "emoji",
+            Self::Cub => "CUB-200-2011",
+            Self::Cars196 => "Cars196",
+            Self::StanfordOnlineProducts => "Stanford Online Products",
         }
     }
 
@@ -51,6 +74,9 @@ impl DataKind {
         match self {
             Self::FashionMnist => "few classes, many images each: closed sets, quick tries",
             Self::Emoji => "many classes, few images each: retrieval, embedding transfer",
+            Self::Cub => "birds that differ in detail: fine-grained retrieval, the usual benchmark",
+            Self::Cars196 => "cars that differ in detail: fine-grained retrieval",
+            Self::StanfordOnlineProducts => "very many classes, about five images each: retrieval at scale",
             Self::Folder | Self::Manifest => "images of your own",
         }
     }
@@ -64,6 +90,9 @@ impl DataKind {
                  the one that `data.path` names"
             }
             Self::Emoji => "`lossmith data fetch emoji` fetches it",
+            Self::Cub | Self::Cars196 | Self::StanfordOnlineProducts => {
+                "obtain it from its publisher under their terms, and let `data.path` name its folder"
+            }
             Self::Folder => "`data.path` must name a folder with one sub-folder per class",
             Self::Manifest => "`data.path` must name a CSV file with the columns `path` and `class`",
         }
@@ -74,8 +103,13 @@ impl DataKind {
     pub fn channels(self) -> usize {
         match self {
             Self::FashionMnist => 1,
-            Self::Folder | Self::Manifest | Self::Emoji => 3,
+            _ => 3,
         }
+    }
+
+    /// Whether the data's publisher has divided the classes into those for training and those for testing.
+    pub(super) fn has_official_split(self) -> bool {
+        matches!(self, Self::Cub | Self::Cars196 | Self::StanfordOnlineProducts)
     }
 
     /// Height and width of the network's input in pixels, if none is configured.
@@ -84,6 +118,7 @@ impl DataKind {
             Self::FashionMnist => 28,
             Self::Emoji => 32,
             Self::Folder | Self::Manifest => 64,
+            Self::Cub | Self::Cars196 | Self::StanfordOnlineProducts => 224,
         }
     }
 
@@ -91,7 +126,7 @@ impl DataKind {
     pub(super) fn mean(self) -> Vec<f64> {
         match self {
             Self::FashionMnist => vec![0.2860],
-            Self::Folder | Self::Manifest | Self::Emoji => vec![0.485, 0.456, 0.406],
+            _ => vec![0.485, 0.456, 0.406],
         }
     }
 
@@ -99,7 +134,7 @@ impl DataKind {
     pub(super) fn std(self) -> Vec<f64> {
         match self {
             Self::FashionMnist => vec![0.3530],
-            Self::Folder | Self::Manifest | Self::Emoji => vec![0.229, 0.224, 0.225],
+            _ => vec![0.229, 0.224, 0.225],
         }
     }
 }

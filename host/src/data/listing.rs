@@ -22,51 +22,56 @@ impl<'a> Index<'a> {
         Self { path, unit: "line" }
     }
 
+    fn place(&self, record: u64) -> String {
+        let file = self.path.display();
+        if record == 0 { file.to_string() } else { format!("{file}, {} {record}", self.unit) }
+    }
+
     /// An error about a record; about the whole file if the number is 0.
     pub(super) fn wrong(&self, record: u64, problem: impl Into<String>, help: impl Into<String>) -> DataError {
-        let file = self.path.display();
-        let place = if record == 0 { file.to_string() } else { format!("{file}, {} {record}", self.unit) };
-        DataError::Record { place, problem: problem.into(), help: help.into() }
+        DataError::Record { place: self.place(record), problem: problem.into(), help: help.into() }
     }
 }
 
 /// What an index file says.
-pub(super) struct Listing {
-    pub(super) images: Vec<Listed>,
+pub(super) struct Listing<'a> {
+    pub(super) images: Vec<Listed<'a>>,
     pub(super) class_names: Vec<String>,
 }
 
 /// One image.
-pub(super) struct Listed {
+pub(super) struct Listed<'a> {
+    /// The file that lists it, and the number of its record there, for errors.
+    pub(super) index: Index<'a>,
+    pub(super) record: u64,
     /// Its file, relative to the folder of the images.
     pub(super) name: String,
     /// Its class, an index into the names of the classes.
     pub(super) label: i64,
-    /// The number of its record in the index file, for errors.
-    pub(super) record: u64,
 }
 
-impl Listing {
-    /// Checks that every image is there and listed once. The images keep their order.
-    pub(super) fn scan(self, index: Index, images: &Path) -> Result<Scan, DataError> {
+impl Listing<'_> {
+    /// Checks that every image is there and listed once. The images keep their order. `index` is the file for an error about
+    /// all images, `folder` that of the images, `first_test_class` what [`Scan::first_test_class`] becomes.
+    pub(super) fn scan(self, index: Index, folder: &Path, first_test_class: Option<usize>) -> Result<Scan, DataError> {
         if self.images.is_empty() {
             return Err(index.wrong(0, "no image is listed", "the file is empty; make or fetch it again"));
         }
-        let mut records = HashMap::new();
+        let mut listed: HashMap<String, (Index, u64)> = HashMap::new();
         let mut digest = Sha256::new();
         let (mut files, mut labels) = (Vec::new(), Vec::new());
-        for Listed { name, label, record } in self.images {
-            let file = images.join(&name);
+        for Listed { index, record, name, label } in self.images {
+            let file = folder.join(&name);
             let size = match file.metadata() {
                 Ok(found) if found.is_file() => found.len(),
                 _ => {
-                    let help = format!("paths start at {}; fetch the images again or correct the path", place(images));
+                    let help = format!("paths start at {}; fetch the images again or correct the path", place(folder));
                     return Err(index.wrong(record, format!("there is no file `{name}`"), help));
                 }
             };
             digest.update(digest_line(&name, size, label));
-            if let Some(first) = records.insert(name.clone(), record) {
-                let problem = format!("`{name}` is listed already in {} {first}", index.unit);
+            if let Some((file, first)) = listed.insert(name.clone(), (index, record)) {
+                let problem = format!("`{name}` is listed already in {}", file.place(first));
                 return Err(index.wrong(record, problem, "an image belongs to one class; remove one of them"));
             }
             files.push(file);
@@ -77,6 +82,7 @@ impl Listing {
             labels,
             class_names: self.class_names,
             own_test: None,
+            first_test_class: first_test_class.map(|class| class as i64),
             skipped: 0,
             digest: hex(digest),
         })

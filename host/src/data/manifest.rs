@@ -36,10 +36,10 @@ pub(super) fn scan(manifest: &Path) -> Result<Scan, DataError> {
     let images = rows.into_iter().map(|(name, class, record)| {
         // Every class of the rows is in the sorted list of names.
         let label = class_names.binary_search(&class).unwrap_or_else(|place| place) as i64;
-        Listed { name, label, record }
+        Listed { index, record, name, label }
     });
     let images = images.collect();
-    Listing { images, class_names }.scan(index, manifest.parent().unwrap_or(Path::new("")))
+    Listing { images, class_names }.scan(index, manifest.parent().unwrap_or(Path::new("")), None)
 }
 
 fn column(index: Index, header: &StringRecord, name: &str) -> Result<usize, DataError> {
@@ -106,7 +106,7 @@ mod tests {
             ("path,class\na.png,x\nsub,x\n", "line 3: there is no file `sub`"),
             ("path,class\na.png,x\nb.png,\n", "line 3: the column `class` is empty"),
             ("path,class\n,x\n", "line 2: the column `path` is empty"),
-            ("path,class\na.png,x\nb.png,x\na.png,y\n", "line 4: `a.png` is listed already in line 2"),
+            ("path,class\na.png,x\nb.png,x\na.png,y\n", "line 4: `a.png` is listed already in"),
             ("path,class\na.png,x,y\n", "line 2: there are 3 columns, expected 2"),
             ("path,class\n", "list.csv: no image is listed"),
             ("", "line 1: there is no column `path`"),

@@ -16,7 +16,7 @@ fn below(kind: DataKind, variable: Option<OsString>) -> Vec<PathBuf> {
     let roots: &[&str] = match kind {
         DataKind::Folder | DataKind::Manifest => return Vec::new(),
         DataKind::FashionMnist => &[".data", "/usr/share/datasets"],
-        DataKind::Emoji => &[".data"],
+        _ => &[".data"],
     };
     let roots = variable.map(PathBuf::from).into_iter().chain(roots.iter().map(PathBuf::from));
     roots.map(|root| root.join(kind.name())).collect()
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_variable_comes_first() {
-        for kind in [DataKind::FashionMnist, DataKind::Emoji] {
+        for kind in [DataKind::FashionMnist, DataKind::Emoji, DataKind::Cub] {
             let with = below(kind, Some("/somewhere".into()));
             assert_eq!(*with.first().unwrap(), Path::new("/somewhere").join(kind.name()));
             assert_eq!(with.get(1..).unwrap(), below(kind, None));

@@ -17,6 +17,8 @@ pub(super) struct Scan {
     pub(super) class_names: Vec<String>,
     /// The first image of the data's own test part; all images after it belong to it as well.
     pub(super) own_test: Option<usize>,
+    /// The first class of the test part of the data's own class split; all classes after it belong to it as well.
+    pub(super) first_test_class: Option<i64>,
     /// Files that are neither JPEG nor PNG.
     pub(super) skipped: usize,
     /// SHA-256 of the content, in hexadecimal.

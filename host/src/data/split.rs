@@ -18,10 +18,11 @@ pub(super) struct Split {
 /// What a draw is for: each has its own stream of random numbers.
 #[derive(Clone, Copy)]
 enum Draw {
-    Classes = 0,
+    TestClasses = 0,
     Test = 1,
     Validation = 2,
     Limit = 3,
+    ValidationClasses = 4,
 }
 
 /// The images of each class.
@@ -30,8 +31,21 @@ type Classes = BTreeMap<i64, Vec<usize>>;
 /// Splits as the configuration says.
 pub(super) fn split(config: &DataConfig, scan: &Scan, seed: u64) -> Result<Split, DataError> {
     let all = 0..scan.labels.len();
-    let (train, validation, test) = match config.split {
-        SplitKind::ClosedSet => {
+    let (train, validation, test) = match config.split() {
+        SplitKind::ClassDisjoint => {
+            let classes = classes(&scan.labels, all);
+            let count = share(config.test_classes, classes.len()).max(1);
+            let (rest, test) = draw_classes(classes, count, seed, Draw::TestClasses);
+            let (train, validation) = divide_classes(config, rest, &test, seed)?;
+            (train, validation, test)
+        }
+        SplitKind::Official => {
+            let mut train = classes(&scan.labels, all);
+            let test = train.split_off(&scan.first_test_class.ok_or(DataError::NoOfficialSplit { kind: config.kind })?);
+            let (train, validation) = divide_classes(config, train, &test, seed)?;
+            (train, validation, test)
+        }
+        SplitKind::Auto | SplitKind::ClosedSet => {
             let (train, test) = match scan.own_test {
                 Some(first) => (0..first, classes(&scan.labels, first..all.end)),
                 None => (all, Classes::new()),
@@ -42,7 +56,6 @@ pub(super) fn split(config: &DataConfig, scan: &Scan, seed: u64) -> Result<Split
             let (train, validation) = divide(train, config.validation, seed, Draw::Validation);
             (train, validation, test)
         }
-        SplitKind::ClassDisjoint => draw_classes(config, classes(&scan.labels, all), seed)?,
     };
     let finish = |part| limit(part, config.limit.unwrap_or(usize::MAX), seed);
     Ok(Split { train: finish(train), validation: finish(validation), test: finish(test) })
@@ -82,28 +95,35 @@ fn divide(mut kept: Classes, share: f64, seed: u64, draw: Draw) -> (Classes, Cla
     (kept, other)
 }
 
-fn draw_classes(
+/// `share` of a number of classes, rounded to the nearest whole number.
+fn share(share: f64, of: usize) -> usize {
+    (of as f64 * share).round() as usize
+}
+
+/// Takes the classes for validation from those that are not for testing. One class would make no validation part: among
+/// images of one class every neighbour is right.
+fn divide_classes(
     config: &DataConfig,
-    mut classes: Classes,
+    rest: Classes,
+    test: &Classes,
     seed: u64,
-) -> Result<(Classes, Classes, Classes), DataError> {
-    let share = |share: f64, of: usize| ((of as f64 * share).round() as usize).max(1);
-    let total = classes.len();
-    let test = share(config.test_classes, total);
-    let trained = total.saturating_sub(test);
-    let validation = if config.validation > 0.0 { share(config.validation, trained) } else { 0 };
-    let left = trained.saturating_sub(validation);
+) -> Result<(Classes, Classes), DataError> {
+    let validation = if config.validation > 0.0 { share(config.validation, rest.len()).max(2) } else { 0 };
+    let left = rest.len().saturating_sub(validation);
     if left < 2 {
-        return Err(DataError::FewClasses { classes: total, test, validation, left });
+        let classes = rest.len() + test.len();
+        return Err(DataError::FewClasses { classes, test: test.len(), validation, left });
     }
+    Ok(draw_classes(rest, validation, seed, Draw::ValidationClasses))
+}
+
+/// Moves `count` classes into a second part.
+fn draw_classes(mut classes: Classes, count: usize, seed: u64, draw: Draw) -> (Classes, Classes) {
     let mut labels: Vec<i64> = classes.keys().copied().collect();
-    labels.shuffle(&mut generator(seed, Purpose::Split, Draw::Classes as u64, 0));
-    let mut take = |count: usize| -> Classes {
-        let taken = labels.split_off(labels.len().saturating_sub(count));
-        taken.into_iter().filter_map(|label| classes.remove_entry(&label)).collect()
-    };
-    let (test, validation) = (take(test), take(validation));
-    Ok((classes, validation, test))
+    labels.shuffle(&mut generator(seed, Purpose::Split, draw as u64, 0));
+    let drawn = labels.split_off(labels.len().saturating_sub(count));
+    let drawn = drawn.into_iter().filter_map(|label| classes.remove_entry(&label)).collect();
+    (classes, drawn)
 }
 
 /// At most `most` images in ascending order, taken from one class after the other, round by round.
@@ -134,7 +154,15 @@ mod tests {
     fn scan(counts: &[usize], own_test: Option<usize>) -> Scan {
         let labels = (0..).zip(counts).flat_map(|(label, count)| vec![label; *count]).collect();
         let class_names = counts.iter().map(usize::to_string).collect();
-        Scan { source: Source::Files(Vec::new()), labels, class_names, own_test, skipped: 0, digest: String::new() }
+        Scan {
+            source: Source::Files(Vec::new()),
+            labels,
+            class_names,
+            own_test,
+            first_test_class: None,
+            skipped: 0,
+            digest: String::new(),
+        }
     }
 
     fn config(change: impl FnOnce(&mut DataConfig)) -> DataConfig {
@@ -193,7 +221,7 @@ mod tests {
         let split = split(&disjoint(0.1), &scan, 1).unwrap();
         assert_partition(&scan, &split);
         let parts = [&split.train, &split.validation, &split.test].map(|part| count(&scan, part));
-        assert_eq!(parts.clone().map(|part| part.iter().filter(|count| **count > 0).count()), [4, 1, 5]);
+        assert_eq!(parts.clone().map(|part| part.iter().filter(|count| **count > 0).count()), [3, 2, 5]);
         let whole = |class: usize| parts.iter().any(|part| part[class] == class + 5);
         assert!((0..10).all(whole), "{parts:?}");
         let without = super::split(&disjoint(0.0), &scan, 1).unwrap();
@@ -204,7 +232,27 @@ mod tests {
     fn too_few_classes_to_be_disjoint_is_an_error() {
         let error = split(&config(|c| c.split = SplitKind::ClassDisjoint), &scan(&[5; 4], None), 1).err().unwrap();
         let text = error.to_string();
-        assert!(text.contains("of 4 classes, 2 are for testing and 1 for validation, which leaves 1"), "{text}");
+        assert!(text.contains("of 4 classes, 2 are for testing and 2 for validation, which leaves 0"), "{text}");
+    }
+
+    #[test]
+    fn official_validation_comes_from_the_training_classes() {
+        let scan = Scan { first_test_class: Some(6), ..scan(&[3; 10], None) };
+        let official = |validation| {
+            let change =
+                |c: &mut DataConfig| (c.kind, c.split, c.validation) = (DataKind::Cub, SplitKind::Auto, validation);
+            split(&config(change), &scan, 1)
+        };
+        let classes = |part: &[usize]| (0..10).filter(|class| part.contains(&(class * 3))).collect::<Vec<usize>>();
+        let split = official(0.1).unwrap();
+        assert_partition(&scan, &split);
+        assert_eq!(classes(&split.test), [6, 7, 8, 9]);
+        assert_eq!((split.validation.len(), split.train.len()), (2 * 3, 4 * 3));
+        assert!(classes(&split.validation).iter().all(|class| *class < 6));
+        let without = official(0.0).unwrap();
+        assert_eq!((classes(&without.train), without.validation.len()), (vec![0, 1, 2, 3, 4, 5], 0));
+        let error = official(0.9).err().unwrap().to_string();
+        assert!(error.contains("of 10 classes, 4 are for testing and 5 for validation, which leaves 1"), "{error}");
     }
 
     #[test]

