@@ -16,7 +16,7 @@ pub struct Neighbour {
 }
 
 /// The `count` nearest of the other rows of `embeddings` (N x D, any float type, finite) for each of some rows, nearest first,
-/// in the order in which [`super::retrieval`] ranks them; all others if there are fewer. A query that is no row finds nothing.
+/// in the order in which [`retrieval`](fn@super::retrieval) ranks them; all others if there are fewer. A query that is no row finds nothing.
 ///
 /// # Errors
 /// Wrong shapes or types, or embeddings that are not finite.

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! sweep file --[load]--> SweepConfig --[plan]--> Plan, whose runs are sources of experiments
-//!   --[conduct]--> selection runs --[choose]--> runs with the chosen values --[tests]--> test parts
+//!   --[conduct]--> selection runs --[choose]--> runs with the chosen values --[test_part]--> their test parts
 //!   --[results]--> results.json, table.md, curve-SETTING.svg
 //! ```
 //!
 //! Nothing is kept about the state of a sweep but the test values: its runs are found again in their folder, by the text of
-//! their experiment and the components that they ran ([`kept`]).
+//! their experiment and the components that they ran.
 
 mod choose;
 mod conduct;
