@@ -242,3 +242,36 @@ fn a_batch_without_pairs_of_one_class_is_warned_about_and_trains() {
     let all = run.lines("metrics.jsonl");
     assert!(all.iter().all(|row| row["values"].as_object().unwrap().values().all(Value::is_number)));
 }
+
+const STANDARD: &str = r#"
+[[objective]]
+transfer = { plugin = "transfers", strategy = "relaxed-contrastive" }
+balance = { plugin = "balances", strategy = "gradient-share", params = { rho = 0.4 } }
+
+[[objective]]
+weight = 0.1
+loss = { plugin = "transfers", strategy = "attention" }
+
+[teacher]
+"#;
+
+#[test]
+fn standard_strategies_train_on_two_views_with_feature_maps() {
+    let (lab, teacher) = lab(&[]);
+    lab.replace(STUDENT, STANDARD);
+    let set = of(&teacher);
+    let run = lab.train(&[&set, "sampler.views=2", "sampler.samples=2"]);
+    // Two images of a class, each twice: 40 images, each with 3 of its class.
+    assert_eq!(run.values("step", "objective.0/intra-pairs"), [120.0; 24]);
+    let losses = run.values("epoch", "loss");
+    assert!(losses[1] < losses[0], "{losses:?}");
+    // The balance's own metric is the weight that the host sees in force.
+    let (own, seen) = (run.values("step", "objective.0.balance/weight"), run.values("step", "objective.0/intra-weight"));
+    assert!(own.iter().zip(&seen).all(|(own, seen)| (own - seen).abs() < 1e-3 * own), "{own:?} {seen:?}");
+    assert!(own.iter().any(|weight| (weight - own[0]).abs() > 1e-3), "{own:?}");
+    // Its state is in the checkpoint.
+    assert!(!run.part("epoch-0002", "plugin/objective.0.balance/buffer/").is_empty());
+    // Known embeddings come without maps.
+    lab.try_train(&[&set, PLAIN]).fails(4, &["attention", "cache = false"]);
+    lab.try_train(&[&set, PLAIN, "sampler.views=2"]).fails(5, &["views", "augmentation"]);
+}

@@ -9,6 +9,9 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::plugin::{Metric, PairLosses};
 
+/// What was measured, by name.
+pub(super) type Imbalance = Vec<(&'static str, Metric)>;
+
 /// Measures a batch. `balanced` is what a balance made of the pair losses, if it computed with their values alone. Scalars on
 /// the device; nothing waits for it.
 ///
@@ -26,7 +29,7 @@ pub(super) fn measure(
     balanced: Option<&Tensor>,
     embeddings: &Tensor,
     labels: &Tensor,
-) -> Result<Vec<(&'static str, Metric)>, TchError> {
+) -> Result<Imbalance, TchError> {
     let halves = Halves::of(labels, pairs.values.kind())?;
     let (loss, gradient) = halves.shares(&pairs.values, embeddings)?;
     let mut metrics =

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 use super::error::ObjectiveError;
-use super::imbalance;
+use super::imbalance::{self, Imbalance};
 use super::load::Loader;
 use crate::experiment::ObjectiveConfig;
 use crate::plugin::{Input, Level, Metric, Progress, Role, Slot, StateParameter};
@@ -215,11 +215,7 @@ impl Objectives {
 
 impl Objective {
     /// The value of a batch, and how unequal the halves of a transfer are if that is measured.
-    fn compute(
-        &mut self,
-        batch: &Batch<'_>,
-        progress: &Progress,
-    ) -> Result<(Tensor, Vec<(&'static str, Metric)>), ObjectiveError> {
+    fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<(Tensor, Imbalance), ObjectiveError> {
         let mut input = Input {
             embeddings: Some(batch.embeddings.shallow_clone()),
             labels: Some(batch.labels.shallow_clone()),
