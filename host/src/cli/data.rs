@@ -26,7 +26,7 @@ pub(super) enum FetchCommand {
     FashionMnist(FashionMnistArgs),
 }
 
-/// Fetch emoji, each drawn by several vendors, by the npm client (about 230 MB).
+/// Fetch emoji, each drawn by several vendors, by the npm client (215 MB).
 ///
 /// An interrupted fetch goes on when the command is run again. LICENCES.md in the folder says what the images may be used for.
 #[derive(Args, Debug)]
@@ -63,7 +63,7 @@ pub(super) fn data(command: &DataCommand, json: bool) -> Result<(), CliError> {
 fn emoji(args: &EmojiArgs, json: bool) -> Result<(), CliError> {
     let default = || places(DataKind::Emoji).into_iter().next().unwrap_or_default();
     let directory = args.directory.clone().unwrap_or_else(default);
-    let vendors = FetchEmoji::vendors(&args.with)?;
+    let vendors = FetchEmoji::select(&args.with)?;
     let npm = Path::new("npm");
     let request = FetchEmoji { directory: &directory, vendors: &vendors, npm, keep_packages: args.keep_packages };
     tell(json, |show| fetch_emoji(&request, show))

@@ -86,8 +86,7 @@ impl DataKind {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::FashionMnist => {
-                "`lossmith data fetch fashion-mnist` fetches it; or put its four IDX files into one of these folders or into \
-                 the one that `data.path` names"
+                "`lossmith data fetch fashion-mnist` fetches it; or let `data.path` name a folder with its four IDX files"
             }
             Self::Emoji => "`lossmith data fetch emoji` fetches it",
             Self::Cub | Self::Cars196 | Self::StanfordOnlineProducts => {

@@ -15,7 +15,7 @@ const MINIMUM: usize = 4;
 pub struct FetchEmoji<'a> {
     /// The folder; it is made if it is not there.
     pub directory: &'a Path,
-    /// Whose drawings, see [`FetchEmoji::vendors`].
+    /// Whose drawings, see [`FetchEmoji::select`].
     pub vendors: &'a [Vendor],
     /// The npm client: a path, or a name that is looked for in `PATH`.
     pub npm: &'a Path,
@@ -28,7 +28,7 @@ impl FetchEmoji<'_> {
     ///
     /// # Errors
     /// [`FetchError::Vendor`] for a name that is no vendor's.
-    pub fn vendors(with: &[String]) -> Result<Vec<Vendor>, FetchError> {
+    pub fn select(with: &[String]) -> Result<Vec<Vendor>, FetchError> {
         if let Some(name) = with.iter().find(|name| !VENDORS.iter().any(|vendor| vendor.name == **name)) {
             let known = VENDORS.iter().map(|vendor| vendor.name).collect();
             return Err(FetchError::Vendor { name: name.clone(), known });

@@ -299,7 +299,7 @@ fn a_damaged_record_is_named() {
 fn vendors_that_are_not_free_are_asked_for_by_name() {
     let names = |with: &[&str]| {
         let with: Vec<String> = with.iter().map(|name| (*name).to_owned()).collect();
-        FetchEmoji::vendors(&with).map(|vendors| vendors.iter().map(|vendor| vendor.name).collect::<Vec<_>>())
+        FetchEmoji::select(&with).map(|vendors| vendors.iter().map(|vendor| vendor.name).collect::<Vec<_>>())
     };
     let free = ["google", "blob", "twitter", "fluent-3d", "fluent-flat", "fluent-modern"];
     assert_eq!(names(&[]).unwrap(), free);
