@@ -266,7 +266,8 @@ fn standard_strategies_train_on_two_views_with_feature_maps() {
     let losses = run.values("epoch", "loss");
     assert!(losses[1] < losses[0], "{losses:?}");
     // The balance's own metric is the weight that the host sees in force.
-    let (own, seen) = (run.values("step", "objective.0.balance/weight"), run.values("step", "objective.0/intra-weight"));
+    let (own, seen) =
+        (run.values("step", "objective.0.balance/weight"), run.values("step", "objective.0/intra-weight"));
     assert!(own.iter().zip(&seen).all(|(own, seen)| (own - seen).abs() < 1e-3 * own), "{own:?} {seen:?}");
     assert!(own.iter().any(|weight| (weight - own[0]).abs() > 1e-3), "{own:?}");
     // Its state is in the checkpoint.

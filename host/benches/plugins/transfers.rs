@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lossmith::plugin::{Input, Plugin, Progress, Role, Runtime, Slot, Value};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{backward, data, in_turns, load, native, slot};
 
