@@ -182,6 +182,7 @@ impl Source {
         };
         experiment.data.check().map_err(|error| match &error {
             DataError::Setting { key, .. } => wrong(key, &error),
+            DataError::NoOfficialSplit { .. } => wrong("data.split", &error),
             _ => wrong("data", &error),
         })?;
         experiment.model.check().map_err(|error| match &error {
