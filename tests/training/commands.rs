@@ -64,8 +64,7 @@ fn a_run_is_measured_and_embedded() {
 fn what_a_run_does_not_have_cannot_be_measured() {
     let lab = Lab::new(MINED_TRIPLETS);
     let run = lab.train(&["epochs=1", "data.validation=0.0"]);
-    lab.lossmith(&["eval", run.name(), "--checkpoint", "7"])
-        .fails(1, &["has no checkpoint `7`; there are", "last, 1"]);
+    lab.lossmith(&["eval", run.name(), "--checkpoint", "7"]).fails(1, &["has no checkpoint `7`; there are", "last, 1"]);
     lab.lossmith(&["eval", run.name(), "--part", "validation"]).fails(5, &["this part of the data has no images"]);
     lab.lossmith(&["eval", run.name(), "--part", "exam"]).fails(2, &["possible values: train, validation, test"]);
     lab.lossmith(&["embed", run.name(), "--output", "no/such/folder/x.safetensors"])
