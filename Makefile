@@ -5,7 +5,7 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins demo test lint bench doctor
+.PHONY: help setup build plugins demo test lint bet bench doctor
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,10 @@ lint: setup ## Check the format, the lints and the documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-sdk
+
+bet: plugins ## Reproduce the tables of examples/bet; what is trained is kept (an hour and a half on 2 cores).
+	$(LOSSMITH) data fetch emoji
+	@set -e; for sweep in compression same-network control; do $(LOSSMITH) sweep examples/bet/$$sweep.toml; done
 
 bench: plugins ## Time components against native code.
 	cargo bench -p lossmith --profile dev

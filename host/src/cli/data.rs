@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::error::CliError;
@@ -138,13 +137,14 @@ fn list(json: bool) -> Result<(), CliError> {
     if json {
         return output::json(&entries);
     }
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["kind", "state", "good for", "how to get it"]);
     for entry in &entries {
         let user_given = places(entry.kind).is_empty();
         let state = if user_given { "given by `data.path`".to_owned() } else { entry.state() };
-        table.add_row([entry.kind.name().to_owned(), state, entry.purpose.to_owned(), entry.remedy.to_owned()]);
+        output::line(&format!("{:<24} {state}", entry.kind.name()))?;
+        output::line(&format!("{:<24} good for: {}", "", entry.purpose))?;
+        if entry.images.is_none() {
+            output::line(&format!("{:<24} to get it: {}", "", entry.remedy))?;
+        }
     }
-    output::line(&table.to_string())
+    Ok(())
 }
