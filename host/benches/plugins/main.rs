@@ -1,12 +1,13 @@
 //! What the sandbox costs: the same losses as component and as native `tch` code, in one run.
 //!
-//! `make bench` runs it. Each loss is computed forward and backward on the CPU in 32 bits, with 4 images a class, by the standard
+//! `make bench` runs it. Each loss, and each step of an embedding transfer (`transfers.rs`), is computed forward and backward on the CPU in 32 bits, with 4 images a class, by the standard
 //! plugin and by the native code in `native.rs` that does the same operations. The two take turns, so that both meet the same
 //! machine: a figure is the median of the rounds, a ratio the median of the rounds' ratios. Criterion measures what has no
 //! counterpart. The plugins are those in target/plugins (`make plugins`).
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
 mod native;
+mod transfers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use lossmith::plugin::{Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot};
+use lossmith::plugin::{Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot, Value};
 use tch::{Device, Kind, Tensor};
 
 const SIZES: [(i64, i64); 4] = [(32, 64), (120, 512), (512, 512), (1024, 128)];
@@ -29,7 +30,7 @@ fn main() {
     for (name, native) in LOSSES {
         for (batch, dimension) in SIZES {
             let (embeddings, labels) = data(batch, dimension);
-            let mut slot = slot(&runtime, &losses, name);
+            let mut slot = loss_slot(&runtime, &losses, name);
             let ours = component(&mut slot, &embeddings, &labels).double_value(&[]);
             let theirs = native(&embeddings, &labels).double_value(&[]);
             assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{name}: {ours} as component, {theirs} natively");
@@ -43,7 +44,7 @@ fn main() {
     }
     // All triplets, against the distance matrix that they are computed from.
     let (embeddings, labels) = data(1024, 128);
-    let mut triplet = slot(&runtime, &losses, "triplet");
+    let mut triplet = loss_slot(&runtime, &losses, "triplet");
     let [ours, matrix, ratio] = in_turns(
         || backward(&component(&mut triplet, &embeddings, &labels), &embeddings),
         || backward(&native::distance_matrix(&native::unit(&embeddings)).sum(Kind::Float), &embeddings),
@@ -53,6 +54,7 @@ fn main() {
         ours * 1e3,
         matrix * 1e3
     );
+    transfers::run(&runtime);
     let mut criterion = Criterion::default()
         .configure_from_args()
         .warm_up_time(Duration::from_millis(500))
@@ -94,9 +96,9 @@ fn host(criterion: &mut Criterion, runtime: &Arc<Runtime>, plugin: &Arc<Plugin>)
         bench.iter(|| Plugin::load(runtime, &path, &Arc::new(Limits::default())).expect("the plugin loads"));
     });
     group.bench_function("instantiate-and-call", |bench| {
-        bench.iter(|| refusal(&mut slot(runtime, plugin, "triplet")));
+        bench.iter(|| refusal(&mut loss_slot(runtime, plugin, "triplet")));
     });
-    let mut slot = slot(runtime, plugin, "triplet");
+    let mut slot = loss_slot(runtime, plugin, "triplet");
     group.bench_function("call", |bench| bench.iter(|| refusal(&mut slot)));
     group.finish();
 }
@@ -115,12 +117,22 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/plugins").join(name).with_extension("wasm")
 }
 
-fn slot(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, name: &str) -> Slot {
-    let strategy = plugin.strategy(Role::Loss, name).expect("a standard loss");
-    let params = Params::new(strategy, &BTreeMap::new()).expect("defaults fit");
+fn loss_slot(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, name: &str) -> Slot {
+    slot(runtime, plugin, Role::Loss, name, &BTreeMap::new())
+}
+
+fn slot(
+    runtime: &Arc<Runtime>,
+    plugin: &Arc<Plugin>,
+    role: Role,
+    name: &str,
+    params: &BTreeMap<String, Value>,
+) -> Slot {
+    let strategy = plugin.strategy(role, name).expect("a standard strategy");
+    let params = Params::new(strategy, params).expect("the parameters fit");
     let limits = Arc::new(Limits::default());
     let setting = Setting { device: Device::Cpu, float: Kind::Float, seed: 0, slot: 0, limits };
-    Slot::new(Arc::clone(runtime), Arc::clone(plugin), Role::Loss, name, params, setting).expect("a slot")
+    Slot::new(Arc::clone(runtime), Arc::clone(plugin), role, name, params, setting).expect("a slot")
 }
 
 fn data(batch: i64, dimension: i64) -> (Tensor, Tensor) {

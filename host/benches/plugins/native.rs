@@ -12,7 +12,9 @@ pub(super) fn distance_matrix(x: &Tensor) -> Tensor {
     let squares = x.square().sum_dim_intlist(-1, true, None);
     let scale = &squares + squares.transpose(-2, -1);
     let squared = &scale - x.matmul(&x.transpose(-2, -1)) * 2.0;
-    let masked = squared.detach().gt_tensor(&(scale.detach() * (4.0 * f64::from(f32::EPSILON)))).logical_not();
+    let keep = squared.detach().gt_tensor(&(scale.detach() * (4.0 * f64::from(f32::EPSILON))));
+    let _ = keep.diagonal(0, -2, -1).fill_(0.0);
+    let masked = keep.logical_not();
     squared.masked_fill(&masked, 1.0).sqrt().masked_fill(&masked, 0.0)
 }
 
@@ -47,4 +49,43 @@ pub(super) fn multi_similarity(embeddings: &Tensor, labels: &Tensor) -> Tensor {
     let pull = half(&excess * -2.0, &same);
     let push = half(&excess * 50.0, &different);
     (pull / 2.0 + push / 50.0).mean(Kind::Float)
+}
+
+/// Pair losses and divisor of the relaxed contrastive loss with sigma 1 and delta 1.
+pub(super) fn relaxed_contrastive(student: &Tensor, teacher: &Tensor) -> (Tensor, f64) {
+    let size = student.size()[0];
+    let unit = unit(teacher);
+    let relations = ((unit.matmul(&unit.transpose(0, 1)) - 1.0).clamp_max(0.0) * 2.0).exp();
+    let distances = distance_matrix(student);
+    let means = distances.mean_dim(1, true, None).clamp_min(1e-12);
+    let relative = distances / means;
+    let pairs = Tensor::eye(size, (Kind::Float, student.device())).rsub_scalar(1.0);
+    let attract = relations * &pairs;
+    let repel = pairs - &attract;
+    let pull = relative.square() * attract;
+    let push = relative.rsub_scalar(1.0).relu().square() * repel;
+    (pull + push, size as f64)
+}
+
+/// Pair losses and divisor of RKD's distances.
+pub(super) fn rkd_distance(student: &Tensor, teacher: &Tensor) -> (Tensor, f64) {
+    let relative = |x: &Tensor| {
+        let distances = distance_matrix(x);
+        let count = distances.gt(0.0).sum(Kind::Int64).to_kind(Kind::Float).clamp_min(1.0);
+        let mean = (distances.sum(Kind::Float) / count).clamp_min(1e-12);
+        distances / mean
+    };
+    let teacher = relative(&unit(teacher));
+    let values = relative(student).smooth_l1_loss(&teacher, tch::Reduction::None, 1.0);
+    let size = student.size()[0] as f64;
+    (values, size * size)
+}
+
+/// The balance `sum` by labels.
+pub(super) fn weighted_sum(values: &Tensor, labels: &Tensor, alpha: f64, divisor: f64) -> Tensor {
+    let (rows, columns) = (labels.unsqueeze(1), labels.unsqueeze(0));
+    let itself = Tensor::eye(labels.size()[0], (Kind::Bool, labels.device()));
+    let same = rows.eq_tensor(&columns).logical_xor(&itself);
+    let weights = same.to_kind(Kind::Float) * (alpha - 1.0) + 1.0;
+    (values * weights).sum(Kind::Float) / divisor
 }
