@@ -31,7 +31,7 @@ lint: setup ## Check the format, the lints and the documentation.
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-sdk
 
-bet: plugins ## Reproduce the tables of examples/bet; what is trained is kept (an hour and a half on 2 cores).
+bet: plugins ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji
 	@set -e; for sweep in compression same-network control; do $(LOSSMITH) sweep examples/bet/$$sweep.toml; done
 

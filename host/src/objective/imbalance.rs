@@ -168,11 +168,8 @@ mod tests {
     #[test]
     fn equal_embeddings_give_finite_shares() {
         let (x, pairs) = products(&[0.0, 0.0, 0.0]);
-        assert!(
-            measured(&pairs, Some(&pairs.total().unwrap()), &x, &[0, 0, 1])
-                .values()
-                .all(|value| *value == 0.0 || value.is_finite())
-        );
+        let found = measured(&pairs, Some(&pairs.total().unwrap()), &x, &[0, 0, 1]);
+        assert!(found.values().all(|value| value.is_finite()), "{found:?}");
     }
 
     #[test]
