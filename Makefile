@@ -5,7 +5,7 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins demo test lint bet bench doctor
+.PHONY: help setup build plugins demo test lint bet bench torture doctor
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,8 +35,11 @@ bet: plugins ## Reproduce the tables of examples/bet; what is trained is kept (o
 	$(LOSSMITH) data fetch emoji
 	@set -e; for sweep in compression same-network control; do $(LOSSMITH) sweep examples/bet/$$sweep.toml; done
 
-bench: plugins ## Time components against native code.
+bench: plugins ## Time components against native code, and edits of a running training.
 	cargo bench -p lossmith --profile dev
+
+torture: setup ## A thousand reloads of a running training with random faults.
+	LOSSMITH_TORTURE=1000 cargo test -p lossmith --test training session::torture -- --nocapture
 
 doctor: build ## Print what was found and what is missing.
 	@$(LOSSMITH) doctor

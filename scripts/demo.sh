@@ -48,3 +48,6 @@ picture=$runs/retrieval.png
 "$lossmith" retrieve "$(newest balanced)" --against "$(newest unbalanced)" --output "$picture"
 printf '\nThe picture: %s (for each query the balanced student above, the unbalanced one below)\n' "$picture"
 printf 'The report:  %s/report.html\n' "$(newest balanced)"
+
+printf '\n== a training that is edited while it runs: one swap, and one edit that is refused\n'
+examples/hot-reload/guided.sh "$lossmith" --short

@@ -11,6 +11,7 @@ pub mod plugin;
 pub mod random;
 pub mod retrieve;
 pub mod run;
+pub mod session;
 pub mod suggest;
 pub mod sweep;
 pub mod teacher;

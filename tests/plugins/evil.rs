@@ -41,6 +41,7 @@ fn what_it_keeps_at_the_host_is_limited() {
     reaches("tensor-bytes", &ALL, &["allocate"]);
     reaches("handles", &ALL, &["handles", "handles-dropped", "tuples"]);
     reaches("state-bytes", &ALL, &["state-buffer", "state-parameter"]);
+    reaches("state-bytes", &ALL, &["state-replaced-buffer", "state-replaced-parameter"]);
     reaches("list-elements", &ALL, &["list", "list-in"]);
 }
 

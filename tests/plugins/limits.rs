@@ -86,6 +86,25 @@ fn sizes_are_limited_exactly() {
 }
 
 #[test]
+fn what_is_replaced_lives_beside_what_replaces_it() {
+    let grown = |per_class: i64, setting| {
+        slot("lossmith-test-roles", Role::Loss, "grown-proxies", json!({ "per-class": per_class }), setting)
+    };
+    // 64-bit floats: of each of two classes a proxy of four numbers, and a counter; then twice as much.
+    let (kept, new) = (8 * (2 * 4 + 1), 8 * (4 * 4 + 2));
+    let grow = |value: u64| {
+        let mut before = grown(1, setting());
+        drop(before.loss(batch(6, 4, Kind::Double), &epoch(0)).unwrap());
+        let mut after = grown(2, Setting { limits: limits("state-bytes", value), ..setting() });
+        *after.state_mut() = std::mem::take(before.state_mut());
+        after.loss(batch(6, 4, Kind::Double), &epoch(1)).map(drop).map_err(|error| error.cause)
+    };
+    grow(kept + new).unwrap();
+    let refused = grow(kept + new - 1).unwrap_err();
+    assert_eq!(wanted("state-bytes", kept + new - 1, &refused), Some(kept + new));
+}
+
+#[test]
 fn what_a_call_uses_adds_up() {
     // What each more of the amount costs; the rest of the call has a cost of its own.
     for (key, each) in [("host-elements", 1), ("tensor-bytes", 8), ("handles", 1)] {

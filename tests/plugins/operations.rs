@@ -87,7 +87,7 @@ fn close(found: &Tensor, expected: &Tensor) -> Result<(), String> {
 }
 
 /// What the contract calls an error: the function, and after a slash which misuse of it.
-const MISUSES: [&str; 77] = [
+const MISUSES: [&str; 80] = [
     "arange",
     "linspace",
     "zeros",
@@ -160,6 +160,9 @@ const MISUSES: [&str; 77] = [
     "state.add-parameter/integer",
     "state.add-parameter/negative",
     "state.add-parameter/infinite",
+    "state.replace-parameter",
+    "state.replace-parameter/integer",
+    "state.replace-buffer",
     "state.set-buffer/shape",
     "state.set-buffer/dtype",
     "random.integers",

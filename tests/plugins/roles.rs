@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Input, Level, Metric, Progress, Role, Setting, Slot, Tuples};
+use lossmith::plugin::{Cause, Input, Level, Metric, Progress, Role, Setting, Slot, State, Tuples};
 use serde_json::json;
 use tch::{Kind, Tensor};
 
@@ -189,4 +189,104 @@ fn state_moves_to_another_slot() {
     let mean = input.embeddings.as_ref().unwrap().square().mean(Kind::Double).double_value(&[]);
     let loss = second.loss(input, &epoch(0)).unwrap();
     assert!((loss.double_value(&[]) - 12.0 * mean).abs() < 1e-12);
+}
+
+/// The strategy whose proxies can grow, with what another slot kept.
+fn grown(per_class: i64, migrate: bool, kept: State) -> Slot {
+    let params = json!({ "per-class": per_class, "migrate": migrate });
+    let mut slot = slot(ROLES, Role::Loss, "grown-proxies", params, setting());
+    *slot.state_mut() = kept;
+    slot
+}
+
+/// What such a slot keeps after a call with one proxy for each of two classes.
+fn one_proxy_each() -> State {
+    let mut slot = grown(1, true, State::default());
+    drop(slot.loss(batch(6, 4, Kind::Double), &epoch(0)).unwrap());
+    std::mem::take(slot.state_mut())
+}
+
+fn assert_close(found: &[f64], expected: &[f64]) {
+    let close = |(found, expected): (&f64, &f64)| (found - expected).abs() < 1e-12;
+    assert!(found.len() == expected.len() && found.iter().zip(expected).all(close), "{found:?}, not {expected:?}");
+}
+
+#[test]
+fn a_parameter_that_was_replaced_goes_on_in_its_new_shape() {
+    let (first_input, second_input) = (batch(6, 4, Kind::Double), batch(6, 4, Kind::Double));
+    let gradient = |input: &Input| numbers(&input.embeddings.as_ref().unwrap().grad());
+    let mut first = grown(1, true, State::default());
+    let before = first.loss(first_input.shallow_clone(), &epoch(0)).unwrap();
+    before.backward();
+    assert_eq!(metrics(&mut first)["rows"], 2.0);
+    assert!(first.state().replaced.is_empty(), "a parameter that was made is not replaced");
+    let old = first.state().parameters["proxies"].tensor.shallow_clone();
+    let old_gradient = numbers(&old.grad());
+
+    let mut second = grown(2, true, std::mem::take(first.state_mut()));
+    let after = second.loss(second_input.shallow_clone(), &epoch(1)).unwrap();
+    after.backward();
+    assert_eq!(metrics(&mut second)["rows"], 4.0, "the new one is seen in the call that made it");
+    let parameter = &second.state().parameters["proxies"];
+    assert_eq!((parameter.tensor.size(), parameter.learning_rate_multiplier), (vec![4, 4], 10.0));
+    assert_eq!(numbers(&parameter.tensor), numbers(&old).repeat(2));
+    assert_eq!(numbers(&second.state().buffers["seen"]), [2.0, 2.0]);
+    assert_eq!(second.state().replaced, ["proxies"]);
+    // Each proxy is there twice: the mean stays, and each has half of the gradient.
+    assert_close(&numbers(&after), &numbers(&before));
+    assert_close(&gradient(&second_input), &gradient(&first_input));
+    let half: Vec<f64> = old_gradient.iter().map(|x| x / 2.0).collect();
+    assert!(half.iter().any(|x| x.abs() > 1e-3));
+    assert_close(&numbers(&parameter.tensor.grad()), &half.repeat(2));
+    assert_eq!(numbers(&old.grad()), old_gradient, "the old one learns no more");
+
+    // Once more, by a call whose predecessor nobody has asked about; then by none.
+    let mut third = grown(3, true, std::mem::take(second.state_mut()));
+    drop(third.loss(batch(6, 4, Kind::Double), &epoch(2)).unwrap());
+    assert_eq!(third.state().parameters["proxies"].tensor.size(), [6, 4]);
+    assert_eq!(std::mem::take(&mut third.state_mut().replaced), ["proxies"]);
+    drop(third.loss(batch(6, 4, Kind::Double), &epoch(2)).unwrap());
+    assert_eq!(numbers(&third.state().buffers["seen"]), [4.0, 4.0, 4.0]);
+    assert!(third.state().replaced.is_empty());
+}
+
+#[test]
+fn a_call_that_fails_after_replacing_leaves_the_old_ones() {
+    let mut slot = grown(2, true, one_proxy_each());
+    let before = kept(slot.state());
+    // Another dimension does not fit the proxies, which are replaced before that is found.
+    let error = slot.loss(batch(6, 5, Kind::Double), &epoch(1)).unwrap_err();
+    assert!(matches!(*error.cause, Cause::Operation { operation: "cosine-matrix", .. }), "{error}");
+    assert_eq!(kept(slot.state()), before);
+    assert!(slot.state().replaced.is_empty());
+
+    drop(slot.loss(batch(6, 4, Kind::Double), &epoch(1)).unwrap());
+    assert_eq!(slot.state().parameters["proxies"].tensor.size(), [4, 4]);
+    assert_eq!(slot.state().replaced, ["proxies"]);
+}
+
+#[test]
+fn code_that_does_not_replace_fails_on_another_shape() {
+    let mut slot = grown(2, false, one_proxy_each());
+    let before = kept(slot.state());
+    let error = slot.loss(batch(6, 4, Kind::Double), &epoch(1)).unwrap_err();
+    assert!(matches!(*error.cause, Cause::Operation { operation: "reshape", .. }), "{error}");
+    assert_eq!(kept(slot.state()), before);
+}
+
+#[test]
+fn only_what_is_there_is_replaced_and_a_parameter_by_floats() {
+    for (case, words) in [
+        ("state.replace-parameter", "there is no parameter `missing`"),
+        ("state.replace-parameter/integer", "the parameter `kept` must be float"),
+        ("state.replace-buffer", "there is no buffer `missing`"),
+    ] {
+        let mut slot = slot(OPERATIONS, Role::Loss, "misuse", json!({ "case": case }), setting());
+        let error = slot.loss(batch(4, 6, Kind::Double), &epoch(0)).unwrap_err();
+        assert!(
+            matches!(&*error.cause, Cause::Operation { message, .. } if message.contains(words)),
+            "{case}: {error}"
+        );
+        assert!(kept(slot.state()).is_empty(), "{case}");
+    }
 }

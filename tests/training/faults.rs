@@ -39,7 +39,7 @@ fn a_fault_at_the_first_step_of_an_epoch_leaves_its_checkpoint_as_it_is() {
 }
 
 /// The command in a shell that lets files grow to `kilobytes` only, as on a disk that is full.
-fn with_small_files(command: &Command, kilobytes: u32) -> Command {
+pub(super) fn with_small_files(command: &Command, kilobytes: u32) -> Command {
     let mut shell = Command::new("bash");
     // Without the trap the system would end the process at once.
     shell.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$0\" \"$@\""));

@@ -17,6 +17,7 @@ mod objectives;
 mod plugin_crates;
 mod resume;
 mod retrieve;
+mod session;
 mod support;
 mod sweeps;
 mod teacher;

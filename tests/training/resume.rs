@@ -83,5 +83,5 @@ fn what_is_no_run_cannot_be_resumed() {
     lab.lossmith(&["train", "--resume", "."]).fails(1, &[". is not a run: it has no journal.jsonl", "runs list"]);
     lab.lossmith(&["train", "--resume", "nowhere"]).fails(1, &["nowhere is not a run"]);
     lab.lossmith(&["train"]).fails(2, &["<EXPERIMENT>"]);
-    lab.lossmith(&["train", "experiment.toml", "--resume", "."]).fails(2, &["cannot be used with"]);
+    lab.lossmith(&["train", "experiment.toml", "--from", "run@1"]).fails(2, &["cannot be used with"]);
 }

@@ -59,6 +59,7 @@ pub(crate) mod ffi {
         fn fused_sgd(slots: &[SgdSlot], settings: &SgdSettings) -> Result<()>;
         fn clip_gradients(parameters: &[TensorPointer], maximum: f64) -> Result<UniquePtr<Tensor>>;
         fn clear_gradients(parameters: &[TensorPointer]) -> Result<()>;
+        fn retain_gradient(tensor: &Tensor) -> Result<()>;
 
         fn enter_autocast(cuda: bool, enabled: bool) -> Result<Autocast>;
         fn leave_autocast(before: &Autocast);

@@ -14,6 +14,7 @@ mod script;
 pub use context::{autocast, set_deterministic, version};
 pub use optimizer::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
+    retain_gradient,
 };
 pub use script::{ScriptModule, ScriptTensor};
 

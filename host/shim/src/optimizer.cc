@@ -127,4 +127,6 @@ void clear_gradients(rust::Slice<const TensorPointer> parameters) {
   }
 }
 
+void retain_gradient(const at::Tensor &tensor) { tensor.retain_grad(); }
+
 }  // namespace lossmith

@@ -112,6 +112,16 @@ fn pointers<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<ffi::Tenso
     tensors.into_iter().map(|tensor| ffi::TensorPointer { tensor: pointer(tensor) }).collect()
 }
 
+/// Makes the next backward pass keep the gradient of a tensor that is computed from others, for `Tensor::grad`.
+///
+/// # Errors
+/// If it requires no gradient.
+pub fn retain_gradient(tensor: &Tensor) -> Result<(), TchError> {
+    // SAFETY: the pointer is that of a tensor which outlives the call.
+    let tensor = unsafe { &*pointer(tensor) };
+    ffi::retain_gradient(tensor).map_err(error)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]

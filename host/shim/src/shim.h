@@ -41,6 +41,7 @@ void fused_adam(rust::Slice<const AdamSlot> slots, const AdamSettings &settings)
 void fused_sgd(rust::Slice<const SgdSlot> slots, const SgdSettings &settings);
 std::unique_ptr<at::Tensor> clip_gradients(rust::Slice<const TensorPointer> parameters, double maximum);
 void clear_gradients(rust::Slice<const TensorPointer> parameters);
+void retain_gradient(const at::Tensor &tensor);
 
 Autocast enter_autocast(bool cuda, bool enabled);
 void leave_autocast(const Autocast &before) noexcept;

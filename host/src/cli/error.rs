@@ -10,6 +10,7 @@ use crate::objective::ObjectiveError;
 use crate::plugin::{ParameterError, PluginError};
 use crate::retrieve::RetrieveError;
 use crate::run::RunError;
+use crate::session::control::ControlError;
 use crate::sweep::SweepError;
 use crate::toolchain::ToolchainError;
 use crate::train::TrainingError;
@@ -80,6 +81,28 @@ pub enum CliError {
     #[error("the sweep was stopped; its runs are saved")]
     #[diagnostic(help("go on with the same command: runs that are done are kept"))]
     SweepInterrupted,
+    /// A training that could not be controlled.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Control(#[from] ControlError),
+    /// A training that refused a command.
+    #[error("{text}")]
+    Refused {
+        /// Why.
+        text: String,
+        /// What to do.
+        #[help]
+        help: Option<String>,
+    },
+    /// A repetition that came out otherwise.
+    #[error("the repetition differs from {run}")]
+    #[diagnostic(help(
+        "bits depend on the machine, the versions and the number of threads: compare both `manifest.json`"
+    ))]
+    Different {
+        /// The run that was repeated.
+        run: String,
+    },
     /// Something that this machine cannot do.
     #[error("{0}")]
     Machine(String),
@@ -106,10 +129,11 @@ impl CliError {
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
-            Self::File { .. } | Self::Machine(_) | Self::Run(_) | Self::Toolchain(_) => 1,
+            Self::File { .. } | Self::Machine(_) | Self::Run(_) | Self::Toolchain(_) | Self::Control(_) => 1,
+            Self::Different { .. } => 1,
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
-            Self::Plugin(_) => 4,
+            Self::Plugin(_) | Self::Refused { .. } => 4,
             Self::Fetch(error) => match error {
                 FetchError::Vendor { .. } => 2,
                 FetchError::Integrity { .. }
@@ -142,9 +166,17 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Objective(ObjectiveError::Experiment(_))
         | TrainingError::Model(_)
         | TrainingError::Optimizer(_)
+        | TrainingError::Fixed { .. }
         | TrainingError::Device(_) => 3,
-        TrainingError::Objective(_) | TrainingError::Gradient { .. } | TrainingError::Loss { .. } => 4,
-        TrainingError::Data(_) | TrainingError::Teacher(_) | TrainingError::EmptyPart => 5,
+        TrainingError::Changed { .. } => 2,
+        TrainingError::Objective(_)
+        | TrainingError::Gradient { .. }
+        | TrainingError::Loss { .. }
+        | TrainingError::Divergence { .. } => 4,
+        TrainingError::Data(_)
+        | TrainingError::Teacher(_)
+        | TrainingError::EmptyPart
+        | TrainingError::OtherData { .. } => 5,
         _ => 1,
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod compare;
 mod data;
 mod doctor;
 mod error;
@@ -10,6 +11,7 @@ mod plugins;
 mod progress;
 mod retrieve;
 mod runs;
+mod session;
 mod sweep;
 mod train;
 
@@ -42,6 +44,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::TrainArgs),
+    /// Look at a training that runs, and control it.
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    Replay(compare::ReplayArgs),
     Sweep(sweep::SweepArgs),
     Eval(runs::EvalArgs),
     Embed(runs::EmbedArgs),
@@ -83,6 +89,8 @@ enum PluginCommand {
 pub fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.command {
         Command::Train(args) => train::train(args, cli.json),
+        Command::Session(command) => session::session(command, cli.json),
+        Command::Replay(args) => compare::replay(args, cli.json),
         Command::Sweep(args) => sweep::sweep(args, cli.json),
         Command::Eval(args) => runs::eval(args, cli.json),
         Command::Embed(args) => runs::embed(args, cli.json),

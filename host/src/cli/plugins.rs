@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::output;
 use crate::experiment::is_bare;
 use crate::plugin::{Limits, ParameterType, Plugin, Role, Runtime, stem};
-use crate::toolchain::build_crate;
+use crate::toolchain::{Messages, build_crate};
 
 /// The folder of standard plugins: `LOSSMITH_PLUGINS`, else `target/plugins`, where `plugin build` puts them.
 pub(super) fn directory() -> PathBuf {
@@ -90,7 +90,7 @@ pub(super) struct BuildArgs {
 }
 
 pub(super) fn build(args: &BuildArgs, json: bool) -> Result<(), CliError> {
-    let built = build_crate(&args.crate_directory, args.out.as_deref())?;
+    let built = build_crate(&args.crate_directory, args.out.as_deref(), Messages::Shown)?;
     let runtime = Runtime::new().map_err(CliError::engine)?;
     let plugin = Plugin::load(&runtime, &built.component, &Arc::new(Limits::default()))?;
     if json {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::error::CliError;
 use super::output;
 use crate::plugin::Level;
+use crate::run;
 use crate::train::{End, Event};
 
 /// Without a terminal, a line at most this often: a log of an hour has 60 of them.
@@ -19,6 +20,9 @@ pub(super) struct Progress {
     json: bool,
     terminal: bool,
     bar: ProgressBar,
+    /// What is live, and the last news of edits.
+    live: String,
+    news: String,
     epochs: u64,
     steps: u64,
     loss: f64,
@@ -32,7 +36,20 @@ impl Progress {
         let terminal = !json && std::io::stderr().is_terminal();
         let now = Instant::now();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        Self { json, terminal, bar, epochs: 0, steps: 0, loss: f64::NAN, images: 0, epoch_begun: now, last_line: now }
+        let (live, news) = (String::new(), String::new());
+        Self {
+            json,
+            terminal,
+            bar,
+            live,
+            news,
+            epochs: 0,
+            steps: 0,
+            loss: f64::NAN,
+            images: 0,
+            epoch_begun: now,
+            last_line: now,
+        }
     }
 
     pub(super) fn show(&mut self, event: &Event<'_>) {
@@ -45,6 +62,8 @@ impl Progress {
                 (self.epochs, self.steps) = (*epochs, *steps);
                 self.print(&data.to_string());
                 self.print(&format!("network of {parameters} numbers on {device}"));
+                let live = bound.iter().map(|bound| (&bound.strategy, &bound.plugin.hash));
+                self.live = live_line(0, live);
                 for bound in *bound {
                     let (plugin, hash) = (&bound.plugin.name, bound.plugin.hash.get(..12).unwrap_or_default());
                     self.print(&format!("{:<18} {} (plugin {plugin}, {hash})", bound.slot, bound.strategy));
@@ -58,7 +77,10 @@ impl Progress {
                 }
                 self.begin_epoch();
             }
-            Event::Step { epoch, step, images, loss } => self.step(*epoch, *step, *images, *loss),
+            Event::Step { epoch, epochs, step, images, loss } => {
+                self.epochs = *epochs;
+                self.step(*epoch, *step, *images, *loss);
+            }
             Event::Line { slot, level, text } => {
                 let level = match level {
                     Level::Debug => return,
@@ -67,7 +89,8 @@ impl Progress {
                 };
                 self.print(&format!("{slot} {level}: {text}"));
             }
-            Event::Epoch { epoch, loss, seconds, values, best } => {
+            Event::Epoch { epoch, epochs, loss, seconds, values, best } => {
+                self.epochs = *epochs;
                 let digits = self.epochs.to_string().len();
                 let mut line = format!("epoch {epoch:>digits$}/{}  loss {loss:.4}", self.epochs);
                 for (name, value) in
@@ -79,6 +102,21 @@ impl Progress {
                 line += if *best { "  best so far" } else { "" };
                 self.print(&line);
                 self.begin_epoch();
+            }
+            // A command is answered where it was given.
+            Event::Session { event: run::Event::Control { .. }, .. } => {}
+            Event::Session { event, milliseconds } => {
+                let taken = milliseconds.map_or(String::new(), |milliseconds| format!("\n  in {milliseconds:.1} ms"));
+                let text = event.to_string();
+                self.news = text.lines().next().unwrap_or_default().to_owned();
+                if let run::Event::Swap { revision, plugins, .. } | run::Event::Rollback { to: revision, plugins, .. } =
+                    event
+                {
+                    let live = plugins.iter().map(|plugin| (&plugin.strategy, &plugin.hash));
+                    self.live = live_line(*revision, live);
+                }
+                self.print(&format!("{text}{taken}"));
+                self.bar.set_message(format!("{}  {}", self.live, self.news));
             }
             Event::Tested { epoch, values } => {
                 self.bar.finish_and_clear();
@@ -106,10 +144,11 @@ impl Progress {
         self.epoch_begun = Instant::now();
         self.bar.finish_and_clear();
         if self.terminal {
-            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}  {msg}  {eta} left");
+            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}  {eta} left\n{wide_msg}");
             self.bar = ProgressBar::new(self.steps);
             // The template is a constant that indicatif accepts; without it its own style would do.
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.bar.set_message(format!("{}  {}", self.live, self.news));
         }
     }
 
@@ -119,8 +158,7 @@ impl Progress {
         let rate = self.images as f64 / self.epoch_begun.elapsed().as_secs_f64().max(1e-9);
         let loss = if self.loss.is_nan() { String::new() } else { format!("loss {:.4}  ", self.loss) };
         if self.terminal {
-            self.bar.set_prefix(format!("epoch {}/{}", epoch + 1, self.epochs));
-            self.bar.set_message(format!("{loss}{rate:.0} images/s"));
+            self.bar.set_prefix(format!("epoch {}/{}  {loss}{rate:.0} images/s", epoch + 1, self.epochs));
             self.bar.set_position(step);
         } else if self.last_line.elapsed() >= QUIET {
             self.last_line = Instant::now();
@@ -141,6 +179,12 @@ impl Progress {
     }
 }
 
+/// The strategies that are live, each with the beginning of its component's hash.
+fn live_line<'a>(revision: u64, live: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    let live = live.map(|(strategy, hash)| format!("{strategy} {}", hash.get(..6).unwrap_or_default()));
+    format!("revision {revision}: {}", live.collect::<Vec<_>>().join(", "))
+}
+
 /// What an epoch's line shows; the record has everything.
 const SHOWN: [&str; 3] = ["precision-at-1", "r-precision", "map-at-r"];
 
@@ -152,9 +196,16 @@ fn as_json(event: &Event<'_>) -> String {
         }),
         Event::Step { epoch, step, loss, .. } => json!({ "event": "step", "epoch": epoch, "step": step, "loss": loss }),
         Event::Line { slot, text, .. } => json!({ "event": "line", "slot": slot, "text": text }),
-        Event::Epoch { epoch, loss, seconds, values, best } => json!({
+        Event::Epoch { epoch, loss, seconds, values, best, .. } => json!({
             "event": "epoch", "epoch": epoch, "loss": loss, "seconds": seconds, "values": values, "best": best,
         }),
+        Event::Session { event, milliseconds } => {
+            let mut value = json!(event);
+            if let (Some(milliseconds), Some(value)) = (milliseconds, value.as_object_mut()) {
+                value.insert("milliseconds".into(), json!(milliseconds));
+            }
+            value
+        }
         Event::Tested { epoch, values } => json!({ "event": "tested", "epoch": epoch, "values": values }),
         Event::Ended(end) => json!({ "event": if *end == End::Finished { "finished" } else { "interrupted" } }),
     };

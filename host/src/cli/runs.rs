@@ -28,6 +28,7 @@ pub(super) enum RunsCommand {
         /// The run's folder.
         run: PathBuf,
     },
+    Diff(super::compare::DiffArgs),
 }
 
 /// Measure a run's network on a part of its data.
@@ -64,6 +65,7 @@ pub(super) fn runs(command: &RunsCommand, json: bool) -> Result<(), CliError> {
     match command {
         RunsCommand::List { directory } => list(directory, json),
         RunsCommand::Show { run } => show(run, json),
+        RunsCommand::Diff(args) => super::compare::diff(args, json),
     }
 }
 
@@ -118,6 +120,13 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
             plugin.strategy,
             plugin.hash.get(..12).unwrap_or_default()
         ))?;
+    }
+    for (epoch, revision, plugins) in run.revisions()?.iter().skip(1) {
+        let plugins = plugins.iter().map(|plugin| {
+            format!("{} {} ({})", plugin.slot, plugin.strategy, plugin.hash.get(..12).unwrap_or_default())
+        });
+        let plugins = plugins.collect::<Vec<_>>().join(", ");
+        output::line(&format!("from epoch {} on, revision {revision}: {plugins}", epoch + 1))?;
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["epoch", "part", "P@1", "R-precision", "MAP@R", "NMI"]);

@@ -13,28 +13,41 @@ use super::progress::Progress;
 use crate::experiment::Source;
 use crate::plugin::Runtime;
 use crate::run::{Run, Status, report};
-use crate::train::{End, Training, TrainingError};
+use crate::train::{End, Origin, Training, TrainingError};
 
-/// Train an experiment, or go on with a run that was stopped.
+/// Train an experiment, go on with a run that was stopped, or branch off from one.
+///
+/// While it runs, `lossmith session` controls it. With --watch, edits of the experiment file and of the components are checked
+/// beside the training and taken between two epochs; what is refused, or fails in its first steps, does not cost the run.
 #[derive(Args, Debug)]
 pub(super) struct TrainArgs {
-    /// The experiment file.
-    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    /// The experiment file. With --resume: another configuration for the run, from the next epoch on.
+    #[arg(required_unless_present_any = ["resume", "from"], conflicts_with = "from")]
     experiment: Option<PathBuf>,
     /// Change a key of the experiment: `--set model.width=64`, `--set objective.0.loss.params.margin=0.3`. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
+    #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Print the whole experiment with every default, and stop.
-    #[arg(long, conflicts_with = "resume")]
+    #[arg(long, conflicts_with_all = ["resume", "from"])]
     print_config: bool,
-    /// Go on with a run that was interrupted, from its last checkpoint.
-    #[arg(long, value_name = "RUN")]
+    /// Go on with a run that was interrupted, from its last checkpoint, as if it had never stopped.
+    #[arg(long, value_name = "RUN", conflicts_with = "from")]
     resume: Option<PathBuf>,
+    /// Take what differs from the run's configuration, from the next epoch on.
+    #[arg(long, requires = "resume")]
+    accept_changes: bool,
+    /// Make a run that begins with the state of another one, with its experiment and what --set changes in it.
+    #[arg(long, value_name = "RUN@EPOCH")]
+    from: Option<String>,
+    /// Follow the experiment file, the components, and the sources of plugins that are given as crates.
+    #[arg(long)]
+    watch: bool,
 }
 
 pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
-    let mut training = match (&args.experiment, &args.resume) {
-        (_, Some(path)) => {
+    let plugins = plugins::directory();
+    let mut training = match (&args.experiment, &args.resume, &args.from) {
+        (experiment, Some(path), _) => {
             let run = Run::open(path)?;
             if run.status()? == Status::Finished {
                 return output::line(&if json {
@@ -43,9 +56,12 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
                     format!("{0} is finished; `lossmith eval {0}` measures it", path.display())
                 });
             }
-            Training::resume(path, runtime()?)?
+            let mut training = Training::resume(path, runtime()?)?;
+            training.reconfigure(experiment.as_deref(), &args.set, &plugins, args.accept_changes)?;
+            training
         }
-        (Some(path), None) => {
+        (_, None, Some(from)) => Training::branch(&origin(from)?, &args.set, runtime()?, &plugins)?,
+        (Some(path), None, None) => {
             let source = Source::read(path, &args.set)?;
             if args.print_config {
                 let experiment = source.parse()?;
@@ -55,10 +71,12 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
                     output::line(&experiment.to_toml().map_err(TrainingError::from)?)
                 };
             }
-            Training::start(&source, runtime()?, &plugins::directory())?
+            Training::start(&source, runtime()?, &plugins)?
         }
-        (None, None) => return Err(CliError::Usage("give an experiment file, or --resume RUN".into())),
+        (None, None, None) => return Err(CliError::Usage("give an experiment file, or --resume RUN".into())),
     };
+    let file = args.experiment.as_deref().map(|file| (file, args.set.as_slice()));
+    training.open_session(&plugins, args.watch, file)?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(json);
     let outcome = training.train(&stop, &mut |event| progress.show(&event));
@@ -73,6 +91,14 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
         Ok(End::Interrupted) => Err(CliError::Interrupted { run: run.path().display().to_string() }),
         Err(error) => Err(error.into()),
     }
+}
+
+/// `RUN@EPOCH`, where the epoch may be `best` or `last`.
+fn origin(text: &str) -> Result<Origin, CliError> {
+    let (run, checkpoint) = text.rsplit_once('@').ok_or_else(|| {
+        CliError::Usage(format!("--from {text}: expected RUN@EPOCH, for instance runs/a-20250131-140502@3"))
+    })?;
+    Ok(Origin { run: run.into(), checkpoint: checkpoint.to_owned() })
 }
 
 fn runtime() -> Result<Arc<Runtime>, CliError> {

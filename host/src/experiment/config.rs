@@ -11,6 +11,7 @@ use crate::eval::EvaluationConfig;
 use crate::model::ModelConfig;
 use crate::plugin::{Limits, Value};
 use crate::run::RunConfig;
+use crate::session::SessionConfig;
 use crate::teacher::TeacherConfig;
 use crate::train::{LearningRateConfig, OptimizerConfig};
 
@@ -58,9 +59,15 @@ pub struct Experiment {
     /// What is measured, and when.
     #[serde(default)]
     pub evaluation: EvaluationConfig,
+    /// Candidates that see the batches of the training without touching it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<ShadowConfig>,
     /// Where the run is kept.
     #[serde(default)]
     pub run: RunConfig,
+    /// How edits of the running training are taken.
+    #[serde(default)]
+    pub session: SessionConfig,
     /// What plugins may use.
     #[serde(default)]
     pub limits: Limits,
@@ -91,6 +98,21 @@ pub struct ObjectiveConfig {
 }
 
 impl Experiment {
+    /// The strategy of an objective at a place such as `objective.0.loss`.
+    #[must_use]
+    pub fn strategy(&self, place: &str) -> Option<&StrategyConfig> {
+        let (objective, role) = place.rsplit_once('.')?;
+        let objective = self.objective.get(objective.strip_prefix("objective.")?.parse::<usize>().ok()?)?;
+        let strategy = match role {
+            "loss" => &objective.loss,
+            "transfer" => &objective.transfer,
+            "balance" => &objective.balance,
+            "miner" => &objective.miner,
+            _ => &objective.schedule,
+        };
+        strategy.as_ref()
+    }
+
     /// The experiment as TOML, every default written out.
     ///
     /// # Errors
@@ -108,13 +130,60 @@ fn one() -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StrategyConfig {
-    /// The component: a path beside the experiment file, or the bare name of a standard plugin, for instance `losses`.
-    pub plugin: PathBuf,
+    /// The component: a path beside the experiment file, the bare name of a standard plugin, for instance `losses`, or a Rust
+    /// crate that is built, `{ crate = "../my-loss" }`.
+    pub plugin: PluginSource,
     /// The strategy's name. `lossmith plugin inspect` lists them.
     pub strategy: String,
     /// Parameters of the strategy. What is left out has the default of its description.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Value>,
+    /// Names of parameters and buffers that begin anew if this strategy, swapped into a running training, needs another shape of
+    /// them than what is kept. Default: none, and such a swap is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reset: Vec<String>,
+}
+
+/// Where a component comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a plugin is a path, a bare name, or { crate = \"DIRECTORY\" }")]
+pub enum PluginSource {
+    /// A file, or the bare name of a standard plugin.
+    Component(PathBuf),
+    /// A Rust crate.
+    Crate {
+        /// The crate's folder.
+        #[serde(rename = "crate")]
+        directory: PathBuf,
+    },
+}
+
+impl PluginSource {
+    /// The path as it is given.
+    #[must_use]
+    pub fn path(&self) -> &PathBuf {
+        let (Self::Component(path) | Self::Crate { directory: path }) = self;
+        path
+    }
+
+    /// Whether it is the bare name of a standard plugin.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        matches!(self, Self::Component(path) if super::is_bare(path))
+    }
+}
+
+/// A candidate beside an objective: it is computed on the same batches, and what it would have done is recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ShadowConfig {
+    /// Its name in the record and for `lossmith session promote`.
+    pub name: String,
+    /// The number of the objective that it would replace, from 0. Default 0.
+    #[serde(default)]
+    pub replaces: usize,
+    /// What it computes.
+    pub objective: ObjectiveConfig,
 }
 
 /// Where tensors live.

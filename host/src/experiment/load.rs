@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml_edit::{DocumentMut, Item};
 
-use super::config::{Experiment, ObjectiveConfig};
+use super::config::{Experiment, ObjectiveConfig, PluginSource, ShadowConfig};
 use super::error::ExperimentError;
 use super::keys;
 use super::spans::{self, Part};
@@ -25,6 +25,8 @@ pub struct Source {
     name: String,
     text: String,
     directory: PathBuf,
+    file: Option<PathBuf>,
+    sets: Vec<String>,
 }
 
 /// Whether a plugin is given by the bare name of a standard one, not by a path.
@@ -49,8 +51,15 @@ impl Source {
         let text =
             std::fs::read_to_string(path).map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-        let source = Self { name: shown, text, directory };
+        let file = std::path::absolute(path).ok();
+        let source = Self { name: shown, text, directory, file, sets: Vec::new() };
         source.set(sets)
+    }
+
+    /// A text that is in no file; relative paths in it start at the current folder.
+    #[must_use]
+    pub fn from_text(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), text, directory: PathBuf::new(), file: None, sets: Vec::new() }
     }
 
     /// Applies `key.path=value` in order.
@@ -74,7 +83,36 @@ impl Source {
             let place = place(&mut document, path.trim()).map_err(wrong)?;
             *place = Item::Value(value);
         }
-        Ok(Self { name: format!("{} with --set", self.name), text: document.to_string(), ..self })
+        let name = if self.sets.is_empty() { format!("{} with --set", self.name) } else { self.name };
+        let sets = [self.sets.as_slice(), sets].concat();
+        Ok(Self { name, text: document.to_string(), sets, ..self })
+    }
+
+    /// Puts the shadow `name` in place of the objective that it stands beside.
+    ///
+    /// # Errors
+    /// When the text is no experiment or has no such shadow.
+    pub fn promote(self, name: &str) -> Result<Self, ExperimentError> {
+        let mut table: toml::Table =
+            toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))?;
+        let experiment = self.read_as::<Experiment>()?;
+        let Some(place) = experiment.shadow.iter().position(|shadow| shadow.name == name) else {
+            let names: Vec<_> = experiment.shadow.iter().map(|shadow| shadow.name.clone()).collect();
+            let help = match nearest(name, &names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => "a [[shadow]] of the experiment file makes one".into(),
+                None => format!("there are {}", names.join(", ")),
+            };
+            return Err(self.wrong_key("shadow", format!("there is no shadow `{name}`"), Some(help)));
+        };
+        let replaced = experiment.shadow.get(place).map_or(0, |shadow| shadow.replaces);
+        let shadow = table.get_mut("shadow").and_then(toml::Value::as_array_mut).map(|shadows| shadows.remove(place));
+        let objective = shadow.and_then(|shadow| shadow.get("objective").cloned());
+        let target = table.get_mut("objective").and_then(|objectives| objectives.get_mut(replaced));
+        if let (Some(target), Some(objective)) = (target, objective) {
+            *target = objective;
+        }
+        Ok(Self { name: format!("{} with `{name}` promoted", self.name), text: table.to_string(), ..self })
     }
 
     /// The experiment.
@@ -86,6 +124,12 @@ impl Source {
         self.check(&experiment)?;
         self.anchor(&mut experiment);
         Ok(experiment)
+    }
+
+    /// The file, and the `key=value` settings that were applied to it; none of a text.
+    #[must_use]
+    pub fn origin(&self) -> Option<(&Path, &[String])> {
+        self.file.as_deref().map(|file| (file, self.sets.as_slice()))
     }
 
     /// The folder that relative paths of the file start at.
@@ -124,19 +168,23 @@ impl Source {
             let joined = self.directory.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);
         };
-        let Experiment { data, model, teacher, objective, fusion, .. } = experiment;
+        let Experiment { data, model, teacher, objective, shadow, fusion, .. } = experiment;
         [&mut data.path, &mut model.weights, &mut model.path].into_iter().flatten().for_each(anchor);
         if let Some(TeacherConfig { run, weights, module, .. }) = teacher {
             [run, weights, module].into_iter().flatten().for_each(anchor);
         }
-        let objectives = objective.iter_mut().flat_map(|objective| {
+        let shadows = shadow.iter_mut().map(|ShadowConfig { objective, .. }| objective);
+        let objectives = objective.iter_mut().chain(shadows).flat_map(|objective| {
             let ObjectiveConfig { weight: _, loss, transfer, balance, miner, schedule } = objective;
             [loss, transfer, balance, miner, schedule].into_iter().flatten()
         });
         objectives
             .chain(fusion)
             .map(|strategy| &mut strategy.plugin)
-            .filter(|plugin| !is_bare(plugin))
+            .filter(|plugin| !plugin.is_bare())
+            .map(|plugin| match plugin {
+                PluginSource::Component(path) | PluginSource::Crate { directory: path } => path,
+            })
             .for_each(anchor);
     }
 
@@ -158,19 +206,40 @@ impl Source {
             return wrong("objective", "at least one [[objective]]".into());
         }
         for (index, objective) in experiment.objective.iter().enumerate() {
-            let path = format!("objective.{index}");
-            if objective.loss.is_some() == objective.transfer.is_some() {
-                return wrong(&path, "an objective has either a `loss` or a `transfer`".into());
+            self.check_objective(&format!("objective.{index}"), objective)?;
+        }
+        for (index, shadow) in experiment.shadow.iter().enumerate() {
+            let path = format!("shadow.{index}");
+            let named = |other: &&ShadowConfig| other.name == shadow.name;
+            if shadow.name.is_empty() || !shadow.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+                return wrong(&format!("{path}.name"), "the name must be letters, digits, `-` or `_`".into());
             }
-            if objective.balance.is_some() && objective.transfer.is_none() {
-                return wrong(
-                    &format!("{path}.balance"),
-                    "a balance weighs the pair losses of a `transfer`; there is none here".into(),
-                );
+            if experiment.shadow.iter().filter(named).count() > 1 {
+                return wrong(&format!("{path}.name"), format!("two shadows are called `{}`", shadow.name));
             }
-            if !objective.weight.is_finite() {
-                return wrong(&format!("{path}.weight"), "the weight must be a finite number".into());
+            if shadow.replaces >= experiment.objective.len() {
+                let message = format!("there is no objective {}; the first is 0", shadow.replaces);
+                return wrong(&format!("{path}.replaces"), message);
             }
+            self.check_objective(&format!("{path}.objective"), &shadow.objective)?;
+        }
+        experiment
+            .session
+            .check()
+            .map_err(|(key, message)| self.wrong_value(&format!("session.{key}"), message.to_owned(), None))
+    }
+
+    fn check_objective(&self, path: &str, objective: &ObjectiveConfig) -> Result<(), ExperimentError> {
+        let wrong = |path: &str, message: &str| Err(self.wrong_value(path, message.to_owned(), None));
+        if objective.loss.is_some() == objective.transfer.is_some() {
+            return wrong(path, "an objective has either a `loss` or a `transfer`");
+        }
+        if objective.balance.is_some() && objective.transfer.is_none() {
+            let message = "a balance weighs the pair losses of a `transfer`; there is none here";
+            return wrong(&format!("{path}.balance"), message);
+        }
+        if !objective.weight.is_finite() {
+            return wrong(&format!("{path}.weight"), "the weight must be a finite number");
         }
         Ok(())
     }

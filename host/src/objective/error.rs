@@ -1,9 +1,12 @@
 //! Errors of objectives.
 
+use std::path::PathBuf;
+
 use miette::Diagnostic;
 
 use crate::experiment::ExperimentError;
 use crate::plugin::PluginError;
+use crate::toolchain::ToolchainError;
 
 /// What is wrong with an objective.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -16,6 +19,17 @@ pub enum ObjectiveError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Plugin(#[from] PluginError),
+    /// A plugin's crate that cannot be built.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Toolchain(#[from] ToolchainError),
+    /// A component that a run kept is not what it was.
+    #[error("{} is damaged: its name is the SHA-256 of other bytes", path.display())]
+    #[diagnostic(help("copy the run anew if it was copied, or put the component of that hash there"))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// A tensor operation of the host.
     #[error("adding up the objectives: {0}")]
     Tensor(#[from] tch::TchError),

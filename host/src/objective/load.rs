@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tch::{Device, Kind};
 
 use super::error::ObjectiveError;
-use crate::experiment::{Source, StrategyConfig, is_bare};
+use crate::experiment::{PluginSource, Source, StrategyConfig, is_bare};
 use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
 use crate::suggest::nearest;
+use crate::toolchain::{Messages, build_crate};
 
-/// Loads plugins, each file once, and numbers the slots.
+/// Loads plugins, each once.
 pub struct Loader<'a> {
     runtime: Arc<Runtime>,
     source: &'a Source,
@@ -19,7 +20,10 @@ pub struct Loader<'a> {
     device: Device,
     seed: u64,
     limits: Arc<Limits>,
-    plugins: BTreeMap<PathBuf, Arc<Plugin>>,
+    messages: Messages,
+    /// Compiled already, whatever file they came from.
+    known: Vec<Arc<Plugin>>,
+    plugins: BTreeMap<PluginSource, Arc<Plugin>>,
     bound: Vec<Bound>,
 }
 
@@ -43,6 +47,8 @@ pub struct Bound {
     pub strategy: String,
     /// The component.
     pub plugin: Arc<Plugin>,
+    /// Where the experiment says that it comes from.
+    pub source: PluginSource,
 }
 
 impl<'a> Loader<'a> {
@@ -57,27 +63,51 @@ impl<'a> Loader<'a> {
         limits: Limits,
     ) -> Self {
         let (plugins, bound) = (BTreeMap::new(), Vec::new());
-        Self { runtime, source, place, device, seed, limits: Arc::new(limits), plugins, bound }
+        let (limits, messages, known) = (Arc::new(limits), Messages::Shown, Vec::new());
+        Self { runtime, source, place, device, seed, limits, messages, known, plugins, bound }
     }
 
-    /// What has been bound so far.
+    /// Reuses these components where a file has the same bytes.
     #[must_use]
-    pub fn bound(&self) -> &[Bound] {
-        &self.bound
+    pub fn knowing(self, known: Vec<Arc<Plugin>>) -> Self {
+        Self { known, ..self }
     }
 
-    /// Binds a strategy to a slot. `place` is its key in the experiment, which errors point at.
+    /// Takes these components without looking at their files, and the messages of a compiler into the error.
+    #[must_use]
+    pub fn pinned(self, plugins: BTreeMap<PluginSource, Arc<Plugin>>) -> Self {
+        Self { plugins, messages: Messages::Kept, ..self }
+    }
+
+    /// What was bound.
+    #[must_use]
+    pub fn into_bound(self) -> Vec<Bound> {
+        self.bound
+    }
+
+    /// Binds a strategy to a slot. `place` is its key in the experiment, which errors point at; `number` is that of its random
+    /// stream.
     ///
     /// # Errors
     /// When the plugin cannot be loaded, has no such strategy, or a parameter does not fit.
-    pub fn slot(&mut self, place: &str, role: Role, config: &StrategyConfig) -> Result<Slot, ObjectiveError> {
-        let path = self.path(place, &config.plugin);
-        let plugin = match self.plugins.get(&path) {
+    pub fn slot(
+        &mut self,
+        place: &str,
+        number: u64,
+        role: Role,
+        config: &StrategyConfig,
+    ) -> Result<Slot, ObjectiveError> {
+        let plugin = match self.plugins.get(&config.plugin) {
             Some(plugin) => Arc::clone(plugin),
             None => {
-                let plugin = Plugin::load_as(&self.runtime, &stem(&config.plugin), &path, &self.limits)
-                    .map_err(|error| self.unreadable(place, &config.plugin, &path, error))?;
-                self.plugins.insert(path, Arc::clone(&plugin));
+                let path = self.path(place, &config.plugin)?;
+                let plugin =
+                    Plugin::load_known(&self.runtime, &stem(config.plugin.path()), &path, &self.limits, &self.known)
+                        .map_err(|error| self.unreadable(place, config.plugin.path(), &path, error))?;
+                if matches!(self.place, Places::Run(kept) if kept.contains_key(place)) && stem(&path) != plugin.hash {
+                    return Err(ObjectiveError::Damaged { path });
+                }
+                self.plugins.insert(config.plugin.clone(), Arc::clone(&plugin));
                 plugin
             }
         };
@@ -90,7 +120,7 @@ impl<'a> Loader<'a> {
             device: self.device,
             float: Kind::Float,
             seed: self.seed,
-            slot: self.bound.len() as u64,
+            slot: number,
             limits: Arc::clone(&self.limits),
         };
         self.bound.push(Bound {
@@ -98,15 +128,22 @@ impl<'a> Loader<'a> {
             role,
             strategy: config.strategy.clone(),
             plugin: Arc::clone(&plugin),
+            source: config.plugin.clone(),
         });
         Ok(Slot::new(Arc::clone(&self.runtime), plugin, role, &config.strategy, params, setting)?)
     }
 
-    fn path(&self, slot: &str, plugin: &Path) -> PathBuf {
-        match self.place {
-            Places::Run(kept) => kept.get(slot).cloned().unwrap_or_else(|| plugin.to_owned()),
-            Places::Standard(directory) => component(directory, plugin),
+    fn path(&self, slot: &str, plugin: &PluginSource) -> Result<PathBuf, ObjectiveError> {
+        if let Places::Run(kept) = self.place
+            && let Some(path) = kept.get(slot)
+        {
+            return Ok(path.clone());
         }
+        Ok(match (self.place, plugin) {
+            (_, PluginSource::Crate { directory }) => build_crate(directory, None, self.messages)?.component,
+            (Places::Run(_), PluginSource::Component(path)) => path.clone(),
+            (Places::Standard(directory), PluginSource::Component(path)) => component(directory, path),
+        })
     }
 
     fn unreadable(&self, place: &str, plugin: &Path, path: &Path, error: PluginError) -> ObjectiveError {

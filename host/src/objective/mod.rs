@@ -4,7 +4,9 @@ mod error;
 mod imbalance;
 mod load;
 mod objectives;
+mod strategies;
 
 pub use error::ObjectiveError;
 pub use load::{Bound, Loader, Places, component};
 pub use objectives::{Batch, Objectives, Outcome};
+pub use strategies::{Shadow, Strategies};

@@ -8,7 +8,7 @@ use super::error::ObjectiveError;
 use super::imbalance::{self, Imbalance};
 use super::load::Loader;
 use crate::experiment::ObjectiveConfig;
-use crate::plugin::{Input, Level, Metric, Progress, Role, Slot, StateParameter};
+use crate::plugin::{Input, Level, Metric, Progress, Role, Slot, State, StateParameter};
 
 /// What the objectives see of a batch.
 pub struct Batch<'a> {
@@ -60,6 +60,10 @@ struct Placed {
     slot: Slot,
 }
 
+/// Random streams of an objective: one for each slot that it can have. They depend on its place alone, so that an edit of
+/// one objective does not change what others draw.
+const STREAMS: u64 = 8;
+
 /// All objectives of an experiment.
 pub struct Objectives(Vec<Objective>);
 
@@ -69,27 +73,20 @@ impl Objectives {
     /// # Errors
     /// See [`Loader::slot`].
     pub fn load(configs: &[ObjectiveConfig], loader: &mut Loader<'_>) -> Result<Self, ObjectiveError> {
-        let objectives = configs.iter().enumerate().map(|(index, config)| {
-            let place = format!("objective.{index}");
-            let mut bind = |role: Role, strategy: &Option<_>| {
-                let Some(strategy) = strategy else { return Ok(None) };
-                let place = format!("{place}.{role}");
-                let slot = loader.slot(&place, role, strategy)?;
-                Ok::<_, ObjectiveError>(Some(Placed { place, slot }))
-            };
-            let schedule = bind(Role::Schedule, &config.schedule)?;
-            let miner = bind(Role::Miner, &config.miner)?;
-            let term = match (bind(Role::Loss, &config.loss)?, bind(Role::Transfer, &config.transfer)?) {
-                (Some(loss), None) => Term::Loss(Box::new(loss)),
-                (None, Some(transfer)) => {
-                    let balance = bind(Role::Balance, &config.balance)?.map(Box::new);
-                    Term::Transfer { transfer: Box::new(transfer), balance }
-                }
-                _ => return Err(ObjectiveError::State(format!("{place} needs a loss or a transfer"))),
-            };
-            Ok(Objective { place, weight: config.weight, schedule, miner, term })
-        });
+        let objectives = configs
+            .iter()
+            .zip(0..)
+            .map(|(config, index)| Objective::load(format!("objective.{index}"), index * STREAMS, config, loader));
         Ok(Self(objectives.collect::<Result<_, _>>()?))
+    }
+
+    /// Binds the strategies of a shadow, the `index`-th.
+    ///
+    /// # Errors
+    /// See [`Loader::slot`].
+    pub fn shadow(index: u64, config: &ObjectiveConfig, loader: &mut Loader<'_>) -> Result<Self, ObjectiveError> {
+        let first = (1 << 32) + index * STREAMS;
+        Ok(Self(vec![Objective::load(format!("shadow.{index}.objective"), first, config, loader)?]))
     }
 
     /// Computes every objective of a batch and adds them up.
@@ -137,21 +134,25 @@ impl Objectives {
         parameters
     }
 
-    /// Everything that the slots keep, for a checkpoint. A parameter's learning-rate multiplier is kept beside it.
+    /// Names of the parameters that strategies exchanged for another tensor since this was last asked, as
+    /// [`parameters`](Self::parameters) has them. Who trains them must take the new tensor and start anew with it.
+    pub fn take_replaced(&mut self) -> Vec<String> {
+        let mut replaced = Vec::new();
+        for Placed { place, slot } in self.slots_mut() {
+            let names = std::mem::take(&mut slot.state_mut().replaced);
+            replaced.extend(names.into_iter().map(|name| format!("{place}/{name}")));
+        }
+        replaced
+    }
+
+    /// Everything that the slots keep, for a checkpoint.
     ///
     /// # Errors
     /// What libtorch says.
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>, ObjectiveError> {
         let mut state = BTreeMap::new();
         for Placed { place, slot } in self.slots() {
-            for (name, StateParameter { tensor, learning_rate_multiplier }) in &slot.state().parameters {
-                state.insert(format!("{place}/parameter/{name}"), tensor.f_detach()?);
-                let multiplier = Tensor::f_from_slice(&[*learning_rate_multiplier])?;
-                state.insert(format!("{place}/multiplier/{name}"), multiplier);
-            }
-            for (name, tensor) in &slot.state().buffers {
-                state.insert(format!("{place}/buffer/{name}"), tensor.shallow_clone());
-            }
+            state.extend(slot.state().tensors(place)?);
         }
         Ok(state)
     }
@@ -192,6 +193,32 @@ impl Objectives {
         Ok(())
     }
 
+    /// What each slot keeps, by its place; the slots keep nothing then.
+    pub fn take_states(&mut self) -> BTreeMap<String, State> {
+        self.slots_mut().map(|Placed { place, slot }| (place.clone(), std::mem::take(slot.state_mut()))).collect()
+    }
+
+    /// Sets what the slots keep; a slot that is not named keeps nothing. What belongs to no slot is dropped.
+    pub fn put_states(&mut self, mut states: BTreeMap<String, State>) {
+        for Placed { place, slot } in self.slots_mut() {
+            *slot.state_mut() = states.remove(place).unwrap_or_default();
+        }
+    }
+
+    /// Copies of what each slot keeps, by its place.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn copy_states(&self) -> Result<BTreeMap<String, State>, ObjectiveError> {
+        let states = self.slots().map(|Placed { place, slot }| Ok((place.clone(), slot.state().copy()?)));
+        states.collect()
+    }
+
+    /// The places of the slots.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        self.slots().map(|placed| placed.place.as_str())
+    }
+
     fn slots(&self) -> impl Iterator<Item = &Placed> {
         self.0.iter().flat_map(|Objective { schedule, miner, term, .. }| {
             let (first, second) = match term {
@@ -214,6 +241,32 @@ impl Objectives {
 }
 
 impl Objective {
+    /// Binds the strategies of an objective. `first` is the number of its first random stream.
+    fn load(
+        place: String,
+        first: u64,
+        config: &ObjectiveConfig,
+        loader: &mut Loader<'_>,
+    ) -> Result<Self, ObjectiveError> {
+        let mut bind = |number: u64, role: Role, strategy: &Option<_>| {
+            let Some(strategy) = strategy else { return Ok(None) };
+            let place = format!("{place}.{role}");
+            let slot = loader.slot(&place, first + number, role, strategy)?;
+            Ok::<_, ObjectiveError>(Some(Placed { place, slot }))
+        };
+        let schedule = bind(1, Role::Schedule, &config.schedule)?;
+        let miner = bind(2, Role::Miner, &config.miner)?;
+        let term = match (bind(0, Role::Loss, &config.loss)?, bind(0, Role::Transfer, &config.transfer)?) {
+            (Some(loss), None) => Term::Loss(Box::new(loss)),
+            (None, Some(transfer)) => {
+                let balance = bind(3, Role::Balance, &config.balance)?.map(Box::new);
+                Term::Transfer { transfer: Box::new(transfer), balance }
+            }
+            _ => return Err(ObjectiveError::State(format!("{place} needs a loss or a transfer"))),
+        };
+        Ok(Self { place, weight: config.weight, schedule, miner, term })
+    }
+
     /// The value of a batch, and how unequal the halves of a transfer are if that is measured.
     fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<(Tensor, Imbalance), ObjectiveError> {
         let mut input = Input {

@@ -25,13 +25,55 @@ pub struct State {
     pub parameters: BTreeMap<String, Parameter>,
     /// Other tensors by name, without gradient.
     pub buffers: BTreeMap<String, Tensor>,
+    /// Names of parameters that calls exchanged for another tensor, each once. Whoever trains them takes the names out.
+    pub replaced: Vec<String>,
     new_parameters: BTreeMap<String, Parameter>,
     new_buffers: BTreeMap<String, Tensor>,
 }
 
 impl State {
+    /// A copy of all that is kept, which shares no memory with it.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn copy(&self) -> std::result::Result<Self, TchError> {
+        let parameters = self.parameters.iter().map(|(name, parameter)| {
+            let tensor = copy(&parameter.tensor)?.f_requires_grad_(true)?;
+            let learning_rate_multiplier = parameter.learning_rate_multiplier;
+            Ok((name.clone(), Parameter { tensor, learning_rate_multiplier }))
+        });
+        let buffers = self.buffers.iter().map(|(name, tensor)| Ok((name.clone(), copy(tensor)?)));
+        Ok(Self {
+            parameters: parameters.collect::<std::result::Result<_, TchError>>()?,
+            buffers: buffers.collect::<std::result::Result<_, TchError>>()?,
+            ..Self::default()
+        })
+    }
+
+    /// All that is kept under names of a checkpoint, each beginning with `place`. A parameter's learning-rate multiplier is
+    /// kept beside it.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn tensors(&self, place: &str) -> std::result::Result<BTreeMap<String, Tensor>, TchError> {
+        let mut tensors = BTreeMap::new();
+        for (name, Parameter { tensor, learning_rate_multiplier }) in &self.parameters {
+            tensors.insert(format!("{place}/parameter/{name}"), tensor.f_detach()?);
+            let multiplier = Tensor::f_from_slice(&[*learning_rate_multiplier])?;
+            tensors.insert(format!("{place}/multiplier/{name}"), multiplier);
+        }
+        let buffers = self.buffers.iter();
+        tensors.extend(buffers.map(|(name, tensor)| (format!("{place}/buffer/{name}"), tensor.shallow_clone())));
+        Ok(tensors)
+    }
+
     /// Keeps what the call added.
     pub(super) fn commit(&mut self) {
+        for name in self.new_parameters.keys() {
+            if self.parameters.contains_key(name) && !self.replaced.contains(name) {
+                self.replaced.push(name.clone());
+            }
+        }
         self.parameters.append(&mut self.new_parameters);
         self.buffers.append(&mut self.new_buffers);
     }
@@ -42,6 +84,17 @@ impl State {
         self.new_buffers.clear();
     }
 
+    /// A parameter as this call sees it.
+    fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.new_parameters.get(name).or_else(|| self.parameters.get(name))
+    }
+
+    /// A buffer as this call sees it.
+    fn buffer(&self, name: &str) -> Option<&Tensor> {
+        self.new_buffers.get(name).or_else(|| self.buffers.get(name))
+    }
+
+    /// Of all that lives during the call: what was replaced and what replaces it.
     fn bytes(&self) -> u64 {
         let parameters = self.parameters.values().chain(self.new_parameters.values()).map(|p| &p.tensor);
         let buffers = self.buffers.values().chain(self.new_buffers.values());
@@ -60,15 +113,18 @@ fn copy(tensor: &Tensor) -> std::result::Result<Tensor, TchError> {
     Ok(copy)
 }
 
+/// A copy that can be trained.
+fn leaf(operation: &'static str, tensor: &Tensor) -> std::result::Result<Tensor, HostFault> {
+    copy(tensor).and_then(|mut copy| copy.f_requires_grad_(true)).map_err(|error| fault(operation, &[tensor], &error))
+}
+
 fn wrong(operation: &'static str, inputs: &[&Tensor], message: String) -> HostFault {
     HostFault::Operation { operation, shapes: describe(inputs), message }
 }
 
 impl wit::Host for Host {
     fn parameter(&mut self, name: String) -> Result<Option<Resource<Tensor>>> {
-        let state = &self.state;
-        let found = state.parameters.get(&name).or_else(|| state.new_parameters.get(&name));
-        let found = found.map(|parameter| parameter.tensor.shallow_clone());
+        let found = self.state.parameter(&name).map(|parameter| parameter.tensor.shallow_clone());
         found.map(|tensor| self.push("state.parameter", tensor)).transpose()
     }
 
@@ -76,7 +132,7 @@ impl wit::Host for Host {
         const NAME: &str = "state.add-parameter";
         self.charge_text(name.len())?;
         let initial = self.tensor(NAME, &initial)?;
-        if self.state.parameters.contains_key(&name) || self.state.new_parameters.contains_key(&name) {
+        if self.state.parameter(&name).is_some() {
             return Err(wrong(NAME, &[&initial], format!("the parameter `{name}` exists")).into());
         }
         if !is_float(initial.kind()) {
@@ -86,17 +142,31 @@ impl wit::Host for Host {
             return Err(wrong(NAME, &[&initial], format!("a learning-rate multiplier of {multiplier}")).into());
         }
         self.state_room(&initial)?;
-        let tensor = copy(&initial)
-            .and_then(|mut tensor| tensor.f_requires_grad_(true))
-            .map_err(|error| fault(NAME, &[&initial], &error))?;
+        let tensor = leaf(NAME, &initial)?;
         let handle = tensor.shallow_clone();
         self.state.new_parameters.insert(name, Parameter { tensor, learning_rate_multiplier: multiplier });
         self.push(NAME, handle)
     }
 
+    fn replace_parameter(&mut self, name: String, value: Resource<Tensor>) -> Result<Resource<Tensor>> {
+        const NAME: &str = "state.replace-parameter";
+        self.charge_text(name.len())?;
+        let value = self.tensor(NAME, &value)?;
+        let Some(&Parameter { learning_rate_multiplier, .. }) = self.state.parameter(&name) else {
+            return Err(wrong(NAME, &[&value], format!("there is no parameter `{name}`")).into());
+        };
+        if !is_float(value.kind()) {
+            return Err(wrong(NAME, &[&value], format!("the parameter `{name}` must be float")).into());
+        }
+        self.state_room(&value)?;
+        let tensor = leaf(NAME, &value)?;
+        let handle = tensor.shallow_clone();
+        self.state.new_parameters.insert(name, Parameter { tensor, learning_rate_multiplier });
+        self.push(NAME, handle)
+    }
+
     fn buffer(&mut self, name: String) -> Result<Option<Resource<Tensor>>> {
-        let found = self.state.new_buffers.get(&name).or_else(|| self.state.buffers.get(&name));
-        let found = found.map(Tensor::shallow_clone);
+        let found = self.state.buffer(&name).map(Tensor::shallow_clone);
         found.map(|tensor| self.push("state.buffer", tensor)).transpose()
     }
 
@@ -104,7 +174,7 @@ impl wit::Host for Host {
         const NAME: &str = "state.set-buffer";
         self.charge_text(name.len())?;
         let value = self.tensor(NAME, &value)?;
-        if let Some(old) = self.state.new_buffers.get(&name).or_else(|| self.state.buffers.get(&name)) {
+        if let Some(old) = self.state.buffer(&name) {
             if old.size() != value.size() || old.kind() != value.kind() {
                 return Err(
                     wrong(NAME, &[old, &value], format!("the buffer `{name}` has another shape or dtype")).into()
@@ -113,14 +183,29 @@ impl wit::Host for Host {
         } else {
             self.state_room(&value)?;
         }
-        self.charge(value.numel() as u64)?;
-        let copy = copy(&value).map_err(|error| fault(NAME, &[&value], &error))?;
-        self.state.new_buffers.insert(name, copy);
-        Ok(())
+        self.keep_buffer(NAME, name, &value)
+    }
+
+    fn replace_buffer(&mut self, name: String, value: Resource<Tensor>) -> Result<()> {
+        const NAME: &str = "state.replace-buffer";
+        self.charge_text(name.len())?;
+        let value = self.tensor(NAME, &value)?;
+        if self.state.buffer(&name).is_none() {
+            return Err(wrong(NAME, &[&value], format!("there is no buffer `{name}`")).into());
+        }
+        self.state_room(&value)?;
+        self.keep_buffer(NAME, name, &value)
     }
 }
 
 impl Host {
+    fn keep_buffer(&mut self, operation: &'static str, name: String, value: &Tensor) -> Result<()> {
+        self.charge(value.numel() as u64)?;
+        let copy = copy(value).map_err(|error| fault(operation, &[value], &error))?;
+        self.state.new_buffers.insert(name, copy);
+        Ok(())
+    }
+
     fn state_room(&self, tensor: &Tensor) -> std::result::Result<(), HostFault> {
         let (value, wanted) = (self.limits.state_bytes, self.state.bytes() + bytes(tensor));
         if wanted > value {

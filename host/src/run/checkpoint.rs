@@ -48,13 +48,8 @@ impl Run {
         let path = self.checkpoint_path(epoch);
         write(&path, tensors, Some((epoch, step)))?;
         // What an epoch's checkpoint has, the one of an interruption before it had, and more.
-        let interrupted = self.interrupted_checkpoint();
-        match std::fs::remove_file(&interrupted) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(RunError::io("remove", &interrupted)(error))
-            }
-            _ => Ok(path),
-        }
+        self.forget_interrupted()?;
+        Ok(path)
     }
 
     /// Writes `checkpoints/interrupted.safetensors`: the state inside an epoch. The next checkpoint of an epoch replaces it.
@@ -72,16 +67,28 @@ impl Run {
         Ok(path)
     }
 
-    /// The checkpoint with the most steps, to go on from; none if there is none yet.
+    /// The checkpoints that a run can go on from, the one with the most steps first.
     ///
     /// # Errors
     /// The system refuses to list the folder.
-    pub fn latest_checkpoint(&self) -> Result<Option<PathBuf>, RunError> {
+    pub fn checkpoints_by_age(&self) -> Result<Vec<PathBuf>, RunError> {
+        let interrupted = Some(self.interrupted_checkpoint()).filter(|path| path.is_file());
+        let epochs = self.checkpoints()?.into_values().rev();
+        Ok(interrupted.into_iter().chain(epochs).collect())
+    }
+
+    /// Removes the checkpoint inside an epoch, if there is one.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn forget_interrupted(&self) -> Result<(), RunError> {
         let interrupted = self.interrupted_checkpoint();
-        if interrupted.is_file() {
-            return Ok(Some(interrupted));
+        match std::fs::remove_file(&interrupted) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RunError::io("remove", &interrupted)(error))
+            }
+            _ => Ok(()),
         }
-        Ok(self.checkpoints()?.pop_last().map(|(_, path)| path))
     }
 
     /// The file of a checkpoint: `best` (the last where there is none), `last`, or the number of an epoch.
@@ -119,21 +126,39 @@ impl Run {
     /// # Errors
     /// There is no checkpoint of that epoch, or no room.
     pub fn mark_best(&self, epoch: u64) -> Result<PathBuf, RunError> {
-        let (from, best) = (self.checkpoint_path(epoch), self.best_checkpoint());
-        let aside = self.checkpoint_folder().join(".writing-best");
+        self.link(epoch, self.best_checkpoint())
+    }
+
+    /// Makes `checkpoints/origin.safetensors` the checkpoint of `epoch`: what a branch began with.
+    ///
+    /// # Errors
+    /// As [`Run::mark_best`].
+    pub fn mark_origin(&self, epoch: u64) -> Result<PathBuf, RunError> {
+        self.link(epoch, self.checkpoint_folder().join("origin.safetensors"))
+    }
+
+    /// What a branch began with; none of a run that is no branch.
+    #[must_use]
+    pub fn origin_checkpoint(&self) -> Option<PathBuf> {
+        Some(self.checkpoint_folder().join("origin.safetensors")).filter(|path| path.is_file())
+    }
+
+    fn link(&self, epoch: u64, to: PathBuf) -> Result<PathBuf, RunError> {
+        let from = self.checkpoint_path(epoch);
+        let aside = self.checkpoint_folder().join(format!("{}link", file::ASIDE));
         let link = || {
             // Left over if a process died between the two steps.
             if aside.try_exists()? {
                 std::fs::remove_file(&aside)?;
             }
             std::fs::hard_link(&from, &aside)?;
-            std::fs::rename(&aside, &best)
+            std::fs::rename(&aside, &to)
         };
         if link().is_err() {
             // A file system without hard links.
-            file::replace(&best, &std::fs::read(&from).map_err(RunError::io("read", &from))?)?;
+            file::replace(&to, &std::fs::read(&from).map_err(RunError::io("read", &from))?)?;
         }
-        Ok(best)
+        Ok(to)
     }
 
     /// Removes all checkpoints of epochs but the last `keep`. `best.safetensors` stays.

@@ -14,6 +14,9 @@ pub struct RunConfig {
     pub directory: PathBuf,
     /// Epochs from one checkpoint to the next, at least 1. Default 1.
     pub checkpoint_every: NonZeroUsize,
+    /// Steps from one checkpoint inside an epoch to the next; each replaces the one before. Default: none inside an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_steps: Option<NonZeroUsize>,
     /// How many of the last checkpoints are kept, at least 1. The best one is kept besides. Default 3.
     pub keep: NonZeroUsize,
     /// Steps from one row of training metrics to the next, at least 1. Default 50.
@@ -25,6 +28,7 @@ impl Default for RunConfig {
         Self {
             directory: PathBuf::from("runs"),
             checkpoint_every: NonZeroUsize::MIN,
+            checkpoint_steps: None,
             keep: NonZeroUsize::MIN.saturating_add(2),
             log_every: NonZeroUsize::MIN.saturating_add(49),
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::jsonl::{self, Appender, Lines};
+use super::metrics::settled;
 use super::{Entry, Event, Manifest, MetricsLog, Row, RowKind, RunError, Status, file};
 
 /// A run directory. It holds a path and no open files, so a run can be looked at while another process writes to it.
@@ -80,6 +81,26 @@ impl Run {
             return Err(RunError::NotARun { path });
         }
         Ok(Self { path })
+    }
+
+    /// Removes files that a process left half-written when it died.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn tidy(&self) -> Result<(), RunError> {
+        let mut folders = vec![self.path.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).map_err(RunError::io("list", &folder))? {
+                let path = entry.map_err(RunError::io("list", &folder))?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if name.starts_with(file::ASIDE) {
+                    fs::remove_file(&path).map_err(RunError::io("remove", &path))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The folder.
@@ -178,12 +199,13 @@ impl Run {
         MetricsLog::open(&self.path)
     }
 
-    /// Reads `metrics.jsonl`.
+    /// Reads `metrics.jsonl`, without the rows that were undone.
     ///
     /// # Errors
     /// It cannot be read. Lines that cannot be understood are counted, not refused.
     pub fn metrics(&self) -> Result<Lines<Row>, RunError> {
-        jsonl::read(&self.path.join("metrics.jsonl"))
+        let Lines { rows, skipped } = jsonl::read(&self.path.join("metrics.jsonl"))?;
+        Ok(Lines { rows: settled(rows), skipped })
     }
 
     /// How it stands with the run.

@@ -7,6 +7,9 @@ use std::path::Path;
 
 use super::RunError;
 
+/// How the names of files begin that are being written.
+pub(super) const ASIDE: &str = ".writing-";
+
 /// Writes `bytes` to `path`, replacing what was there: aside in the same folder, synced, renamed, the folder synced. After
 /// an error the old file, if any, is still there and nothing is left beside it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
@@ -15,7 +18,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let write = || {
         // Readable as any other file of the user's; a temporary file would be private.
         let everyone = Permissions::from_mode(0o666);
-        let mut aside = tempfile::Builder::new().prefix(".writing-").permissions(everyone).tempfile_in(folder)?;
+        let mut aside = tempfile::Builder::new().prefix(ASIDE).permissions(everyone).tempfile_in(folder)?;
         aside.write_all(bytes)?;
         aside.as_file().sync_all()?;
         aside.persist(path)?;

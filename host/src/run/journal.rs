@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Process;
+use super::{PluginEntry, Process};
 
 /// An event and when it happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,121 @@ pub enum Event {
         /// The error, in one line.
         error: String,
     },
+    /// Somebody wants other strategies or settings. What is wanted is in `revisions/NUMBER` once it could be loaded.
+    Candidate {
+        /// Its number; a candidate that is taken is the revision of this number.
+        number: u64,
+        /// Where it comes from: names of changed files, or a command such as `set optimizer.learning-rate=0.01`.
+        origin: String,
+    },
+    /// What the checks said about a candidate.
+    Verdict {
+        /// The candidate.
+        number: u64,
+        /// What was found.
+        #[serde(flatten)]
+        verdict: Verdict,
+    },
+    /// From this epoch on the run trains with another revision.
+    Swap {
+        /// The revision.
+        revision: u64,
+        /// Epochs that were complete.
+        epoch: u64,
+        /// Steps that were complete.
+        step: u64,
+        /// What changed in the experiment.
+        changes: Vec<Change>,
+        /// All components from now on.
+        plugins: Vec<PluginEntry>,
+    },
+    /// A revision failed: the run goes on from the start of the epoch with the one before.
+    Rollback {
+        /// The revision that failed.
+        revision: u64,
+        /// The one before.
+        to: u64,
+        /// Epochs that are complete, again.
+        epoch: u64,
+        /// Steps that are complete, again.
+        step: u64,
+        /// The step in which it failed.
+        failed_at: u64,
+        /// What happened.
+        reason: String,
+        /// SHA-256 of the components that are refused until their files change; of the experiment, where no component is new.
+        quarantined: Vec<String>,
+        /// All components from now on.
+        plugins: Vec<PluginEntry>,
+    },
+    /// A command from outside.
+    Control {
+        /// Its words: `pause`.
+        command: String,
+    },
+}
+
+/// A changed key of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Where: `objective.0.loss.params.margin`.
+    pub key: String,
+    /// The value before; null where there was none.
+    pub from: serde_json::Value,
+    /// The value after; null where there is none.
+    pub to: serde_json::Value,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |value: &serde_json::Value| if value.is_null() { "(none)".to_owned() } else { value.to_string() };
+        write!(formatter, "{}: {} -> {}", self.key, shown(&self.from), shown(&self.to))
+    }
+}
+
+/// What the checks said about a candidate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is taken at the next epoch.
+    Accepted {
+        /// What changes in the experiment.
+        changes: Vec<Change>,
+        /// All components.
+        plugins: Vec<PluginEntry>,
+        /// How it did on a batch of the run.
+        canary: Canary,
+        /// Names of kept tensors that begin anew, as `objective.0.loss/proxies`.
+        reset: Vec<String>,
+        /// From the request to the verdict.
+        milliseconds: f64,
+    },
+    /// What is at work stays.
+    Refused {
+        /// Why.
+        reason: String,
+        /// What to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
+    },
+    /// It is what is at work already.
+    Same,
+    /// A later one took its place before it was taken.
+    Superseded,
+}
+
+/// A candidate and what is at work, on one batch of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Canary {
+    /// The candidate's loss.
+    pub loss: f64,
+    /// The loss of what is at work; none if it fails on this batch.
+    pub live_loss: Option<f64>,
+    /// Cosine of their gradients with respect to the embeddings; none if one of them is 0.
+    pub cosine: Option<f64>,
+    /// Time of the candidate's forward and backward pass.
+    pub milliseconds: f64,
 }
 
 impl Event {
@@ -64,7 +179,7 @@ impl Event {
             Self::Checkpoint { epoch, step, .. }
             | Self::Finished { epoch, step }
             | Self::Interrupted { epoch, step } => Some((epoch, step)),
-            Self::Started { .. } | Self::Failed { .. } => None,
+            _ => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `manifest.json`: what it takes to run an experiment again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jiff::Timestamp;
@@ -33,7 +33,14 @@ pub struct Manifest {
     /// The teacher of its transfers; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherEntry>,
-    /// The run that this one continues; none if it began from nothing.
+    /// The experiment file; none if it was no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<PathBuf>,
+    /// `key=value` settings of the command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<String>,
+    /// The run and the epoch that this one branched off from, as `NAME@3`, or the run that it repeats; none if it began from
+    /// nothing.
     pub parent: Option<String>,
 }
 

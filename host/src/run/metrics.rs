@@ -34,6 +34,8 @@ pub enum RowKind {
     Epoch,
     /// Of the embeddings after an epoch.
     Evaluation,
+    /// No measurement: the rows before this one that are of later steps were undone; the run went back to this step.
+    Rewind,
 }
 
 impl fmt::Display for RowKind {
@@ -42,8 +44,21 @@ impl fmt::Display for RowKind {
             Self::Step => "step",
             Self::Epoch => "epoch",
             Self::Evaluation => "evaluation",
+            Self::Rewind => "rewind",
         })
     }
+}
+
+/// The rows that count: without those that were undone, and without the rewinds.
+pub(super) fn settled(rows: Vec<Row>) -> Vec<Row> {
+    let mut settled: Vec<Row> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row.kind {
+            RowKind::Rewind => settled.retain(|earlier| earlier.step <= row.step),
+            _ => settled.push(row),
+        }
+    }
+    settled
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,6 +104,14 @@ impl MetricsLog {
         self.events.write(row)
     }
 
+    /// Notes that the run goes back to a step.
+    ///
+    /// # Errors
+    /// As [`MetricsLog::write`].
+    pub fn rewind(&mut self, epoch: u64, step: u64) -> Result<(), RunError> {
+        self.rows.append(&Row { kind: RowKind::Rewind, epoch, step, values: BTreeMap::new() })
+    }
+
     /// Makes sure that all rows are on the disk; the system does so by itself after a while.
     ///
     /// # Errors
@@ -114,6 +137,14 @@ mod tests {
         MetricsLog::open(folder.path()).unwrap().write(&row).unwrap();
         let path = folder.path().join("metrics.jsonl");
         assert_eq!(jsonl::read::<Row>(&path).unwrap().rows, [row]);
+    }
+
+    #[test]
+    fn a_rewind_takes_back_the_rows_of_later_steps() {
+        let row = |kind, step| Row { kind, epoch: 0, step, values: BTreeMap::new() };
+        let rows = [1, 2, 3].map(|step| row(RowKind::Step, step));
+        let rows = rows.into_iter().chain([row(RowKind::Rewind, 1), row(RowKind::Step, 2)]).collect();
+        assert_eq!(settled(rows), [row(RowKind::Step, 1), row(RowKind::Step, 2)]);
     }
 
     #[test]

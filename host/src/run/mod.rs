@@ -8,6 +8,7 @@
 //!   metrics.jsonl            what was measured, one row a line                                       [`Row`]
 //!   events.out.tfevents.*    the same for TensorBoard
 //!   plugins/SHA256.wasm      the components that ran
+//!   revisions/0002/          what an edit of the running training changed it to                      [`Revision`]
 //!   checkpoints/epoch-0003.safetensors, best.safetensors                                             [`Checkpoint`]
 //!   report.html              a page to look at                                                       [`report`]
 //! ```
@@ -16,26 +17,31 @@
 //! derived from its journal and from the process that wrote it ([`Status`]).
 
 mod checkpoint;
+mod compare;
 mod config;
 mod directory;
 mod error;
 mod file;
 mod journal;
+mod journal_text;
 mod jsonl;
 mod manifest;
 mod metrics;
 pub mod plot;
 pub mod report;
+mod revision;
 mod status;
 mod tensorboard;
 
 pub use checkpoint::{Checkpoint, load_checkpoint, write_checked, write_tensors};
+pub use compare::{Comparison, Difference, compare};
 pub use config::RunConfig;
 pub use directory::{Run, Summary, list};
 pub use error::RunError;
 pub(crate) use file::{hex, replace};
-pub use journal::{Entry, Event};
+pub use journal::{Canary, Change, Entry, Event, Verdict};
 pub use jsonl::Lines;
 pub use manifest::{Manifest, PluginEntry, TeacherEntry, Versions, commit};
 pub use metrics::{MetricsLog, Row, RowKind};
+pub use revision::{About, Edit, Revision};
 pub use status::{Process, Status};

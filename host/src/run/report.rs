@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::plot::{self, Axes, Series};
-use super::{Manifest, Row, RowKind, Run, RunError, Summary, file};
+use super::{Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary, file};
 
 /// Points of a curve; more of them are drawn as means of neighbours.
 const POINTS: usize = 500;
@@ -20,7 +20,9 @@ pre{background:#f6f6f6;padding:1rem;overflow-x:auto}svg{max-width:100%;height:au
 /// # Errors
 /// A file of the run cannot be read, or there is no room.
 pub fn write(run: &Run) -> Result<PathBuf, RunError> {
-    let html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows)?;
+    let mut html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows)?;
+    html += &history(&run.journal()?.rows);
+    html += "</body></html>\n";
     let path = run.path().join("report.html");
     file::replace(&path, html.as_bytes())?;
     Ok(path)
@@ -49,8 +51,22 @@ fn page(summary: &Summary, manifest: &Manifest, experiment: &str, rows: &[Row]) 
         html += &plot::lines(&metrics, "Validation part after each epoch", Axes { x: "epoch", y: "value (0 to 1)" })?;
         html += &results(rows);
     }
-    html += &format!("<h2>Experiment</h2>\n<pre>{}</pre>\n</body></html>\n", escape(experiment));
+    html += &format!("<h2>Experiment</h2>\n<pre>{}</pre>\n", escape(experiment));
     Ok(html)
+}
+
+/// What was edited while the run went on.
+fn history(journal: &[Entry]) -> String {
+    let edits = journal.iter().filter(|entry| matches!(entry.event, Event::Swap { .. } | Event::Rollback { .. }));
+    let edits: Vec<String> = edits
+        .map(|entry| {
+            format!("{}  {}", entry.time.strftime("%H:%M:%S"), entry.event.to_string().replace('\n', "\n          "))
+        })
+        .collect();
+    if edits.is_empty() {
+        return String::new();
+    }
+    format!("<h2>Edits while it ran</h2>\n<pre>{}</pre>\n", escape(&edits.join("\n")))
 }
 
 /// The intra-class half of each transfer: its shares, and its weight.
@@ -178,6 +194,8 @@ pub(super) mod tests {
             commit: None,
             plugins: vec![plugin("loss", "triplet", "a1"), plugin("miner", "batch-hard", "b2")],
             teacher: None,
+            experiment: None,
+            sets: Vec::new(),
             parent: None,
         }
     }

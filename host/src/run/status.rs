@@ -30,7 +30,10 @@ impl Status {
     /// that process still exists.
     #[must_use]
     pub fn of(journal: &[Entry]) -> Self {
-        let last = journal.iter().map(|entry| &entry.event).rfind(|event| !matches!(event, Event::Checkpoint { .. }));
+        let last = journal.iter().map(|entry| &entry.event).rfind(|event| {
+            use Event::{Failed, Finished, Interrupted, Started};
+            matches!(event, Started { .. } | Finished { .. } | Interrupted { .. } | Failed { .. })
+        });
         match last {
             Some(Event::Started { process: Some(process) }) if process.host == host() => {
                 let alive = Process::with_id(process.id).as_ref() == Some(process);
@@ -40,7 +43,7 @@ impl Status {
             Some(Event::Finished { .. }) => Self::Finished,
             Some(Event::Interrupted { .. }) => Self::Interrupted,
             Some(Event::Failed { .. }) => Self::Failed,
-            Some(Event::Checkpoint { .. }) | None => Self::Died,
+            _ => Self::Died,
         }
     }
 }

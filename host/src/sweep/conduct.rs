@@ -289,8 +289,8 @@ impl Conductor<'_> {
     fn begin(&self, trial: &Trial, begun: Vec<PathBuf>) -> Result<Training, TrainingError> {
         for path in begun {
             match Training::resume(&path, Arc::clone(&self.runtime)) {
-                // What has no checkpoint yet, or a damaged one, is begun anew.
-                Err(TrainingError::NoCheckpoint | TrainingError::Run(_)) => {}
+                // What is damaged is begun anew.
+                Err(TrainingError::Run(_)) => {}
                 resumed => return resumed,
             }
         }

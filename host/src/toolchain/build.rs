@@ -1,6 +1,6 @@
 //! Building one crate.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -32,16 +32,23 @@ pub struct Built {
     pub component: PathBuf,
 }
 
+/// Where the messages of cargo and the compiler go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Messages {
+    /// To the standard error output.
+    Shown,
+    /// Into the error.
+    Kept,
+}
+
 /// Builds the crate in `dir` and writes the component `NAME.wasm` into `out_dir`, by default `plugins` in the target
 /// folder of the crate's workspace. An older file is replaced in one step, and stays if the build fails.
 ///
-/// Cargo's own messages go to the standard error output.
-///
 /// # Errors
 /// See [`ToolchainError`].
-pub fn build_crate(dir: &Path, out_dir: Option<&Path>) -> Result<Built, ToolchainError> {
+pub fn build_crate(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<Built, ToolchainError> {
     let package = Package::read(dir)?;
-    let module = package.build_module(&detect(&package.dir)?)?;
+    let module = package.build_module(&detect(&package.dir)?, messages)?;
     let bytes = std::fs::read(&module).map_err(ToolchainError::file("reading", &module))?;
     if !has_contract(&bytes) {
         return Err(ToolchainError::NoContract { package: package.name });
@@ -90,7 +97,7 @@ impl Package {
     }
 
     /// Compiles the crate to a core module and returns its file.
-    fn build_module(&self, toolchain: &Toolchain) -> Result<PathBuf, ToolchainError> {
+    fn build_module(&self, toolchain: &Toolchain, messages: Messages) -> Result<PathBuf, ToolchainError> {
         let mut command = clean("cargo", &self.dir);
         command.args(["build", "--lib", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
         command.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
@@ -101,7 +108,19 @@ impl Package {
             Toolchain::Debian { .. } => self.target_dir.join("guests-debian"),
         });
         toolchain.configure(&mut command);
+        if messages == Messages::Kept {
+            command.arg("--quiet").stderr(Stdio::piped());
+        }
         let mut cargo = command.stdout(Stdio::piped()).spawn().map_err(ToolchainError::start("cargo"))?;
+        // On a thread of its own: cargo would wait for whichever pipe nobody empties.
+        let kept = cargo.stderr.take().map(|mut stderr| {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                // What could be read is worth showing.
+                let _ = stderr.read_to_end(&mut text);
+                String::from_utf8_lossy(&text).trim().to_owned()
+            })
+        });
         let mut module = None;
         if let Some(stdout) = cargo.stdout.take() {
             for line in BufReader::new(stdout).lines() {
@@ -113,7 +132,11 @@ impl Package {
             }
         }
         let status = cargo.wait().map_err(ToolchainError::start("cargo"))?;
-        module.filter(|_| status.success()).ok_or_else(|| ToolchainError::Compile { package: self.name.clone() })
+        let kept = kept.and_then(|thread| thread.join().ok());
+        let messages = kept.unwrap_or_else(|| "the compiler's messages are above".to_owned());
+        module
+            .filter(|_| status.success())
+            .ok_or_else(|| ToolchainError::Compile { package: self.name.clone(), messages })
     }
 
     /// The module's file, if this message of cargo names it.
@@ -213,10 +236,10 @@ mod tests {
     fn a_crate_without_the_contract_becomes_a_core_module_only() {
         let dir = crate_with(CDYLIB, "#[unsafe(no_mangle)] pub extern \"C\" fn answer() -> i32 { 42 }");
         let package = Package::read(dir.path()).unwrap();
-        let module = package.build_module(&detect(dir.path()).unwrap()).unwrap();
+        let module = package.build_module(&detect(dir.path()).unwrap(), Messages::Shown).unwrap();
         let bytes = std::fs::read(&module).unwrap();
         assert!(Parser::is_core_wasm(&bytes));
-        let error = build_crate(dir.path(), None).unwrap_err();
+        let error = build_crate(dir.path(), None, Messages::Shown).unwrap_err();
         assert!(matches!(error, ToolchainError::NoContract { .. }), "{error}");
     }
 
@@ -226,34 +249,34 @@ mod tests {
         let out = dir.path().join("out");
         std::fs::create_dir(&out).unwrap();
         std::fs::write(out.join("tiny.wasm"), "the last one").unwrap();
-        let error = build_crate(dir.path(), Some(&out)).unwrap_err();
-        assert!(matches!(error, ToolchainError::Compile { package } if package == "lossmith-tiny"));
+        let error = build_crate(dir.path(), Some(&out), Messages::Shown).unwrap_err();
+        assert!(matches!(error, ToolchainError::Compile { package, .. } if package == "lossmith-tiny"));
         assert_eq!(std::fs::read_to_string(out.join("tiny.wasm")).unwrap(), "the last one");
     }
 
     #[test]
     fn a_library_that_is_no_cdylib_is_refused() {
         let dir = crate_with("", "");
-        assert!(matches!(build_crate(dir.path(), None), Err(ToolchainError::NoCdylib { .. })));
+        assert!(matches!(build_crate(dir.path(), None, Messages::Shown), Err(ToolchainError::NoCdylib { .. })));
     }
 
     #[test]
     fn a_folder_without_a_manifest_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(build_crate(dir.path(), None), Err(ToolchainError::NoManifest { .. })));
+        assert!(matches!(build_crate(dir.path(), None, Messages::Shown), Err(ToolchainError::NoManifest { .. })));
     }
 
     #[test]
     fn a_workspace_is_not_a_crate() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("Cargo.toml"), "[workspace]\n").unwrap();
-        assert!(matches!(build_crate(dir.path(), None), Err(ToolchainError::Workspace { .. })));
+        assert!(matches!(build_crate(dir.path(), None, Messages::Shown), Err(ToolchainError::Workspace { .. })));
     }
 
     #[test]
     fn a_broken_manifest_is_shown_as_cargo_sees_it() {
         let dir = crate_with("crate-type = 7", "");
-        let error = build_crate(dir.path(), None).unwrap_err();
+        let error = build_crate(dir.path(), None, Messages::Shown).unwrap_err();
         assert!(error.to_string().contains("crate-type"), "{error}");
     }
 

@@ -62,12 +62,14 @@ pub enum ToolchainError {
     #[error("cargo's answer is not understood")]
     Answer(#[source] serde_json::Error),
 
-    /// The crate does not compile. Cargo has printed why to the standard error output.
+    /// The crate does not compile.
     #[error("the crate `{package}` does not compile")]
-    #[diagnostic(help("the compiler's messages are above"))]
+    #[diagnostic(help("{messages}"))]
     Compile {
         /// The crate's name.
         package: String,
+        /// What the compiler said, or where it said it.
+        messages: String,
     },
 
     /// The module exports nothing that the contract knows.

@@ -8,6 +8,6 @@ mod command;
 mod detect;
 mod error;
 
-pub use build::{Built, build_crate};
+pub use build::{Built, Messages, build_crate};
 pub use detect::{Toolchain, detect};
 pub use error::ToolchainError;

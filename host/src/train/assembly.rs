@@ -11,8 +11,8 @@ use crate::data::{Dataset, Loader as Images, Part};
 use crate::eval::{self, Evaluation};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::Model;
-use crate::objective::{Bound, Loader, Objectives, Places};
-use crate::plugin::{Input, Progress, Role, Runtime, Slot};
+use crate::objective::{Loader, Places, Strategies};
+use crate::plugin::{Input, Progress, Runtime};
 
 /// An experiment, loaded.
 pub(super) struct Assembly {
@@ -20,28 +20,29 @@ pub(super) struct Assembly {
     pub(super) device: Device,
     pub(super) dataset: Arc<Dataset>,
     pub(super) model: Model,
-    pub(super) objectives: Objectives,
-    pub(super) fusion: Option<Slot>,
-    pub(super) bound: Vec<Bound>,
+    pub(super) strategies: Strategies,
 }
 
 impl Assembly {
-    pub(super) fn new(source: &Source, runtime: Arc<Runtime>, places: Places<'_>) -> Result<Self, TrainingError> {
+    /// `configure` says which components are known already.
+    pub(super) fn new<'a>(
+        source: &'a Source,
+        runtime: Arc<Runtime>,
+        places: Places<'a>,
+        configure: impl FnOnce(Loader<'a>) -> Loader<'a>,
+    ) -> Result<Self, TrainingError> {
         let experiment = source.parse()?;
         let device = device(&experiment.device)?;
         if let Some(threads) = experiment.threads {
             tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         }
         lossmith_torch_shim::set_deterministic(true);
-        let mut loader = Loader::new(runtime, source, places, device, experiment.seed, experiment.limits.clone());
-        let objectives = Objectives::load(&experiment.objective, &mut loader)?;
-        let fusion =
-            experiment.fusion.as_ref().map(|config| loader.slot("fusion", Role::Fusion, config)).transpose()?;
-        let bound = loader.bound().to_vec();
+        let loader = Loader::new(runtime, source, places, device, experiment.seed, experiment.limits.clone());
+        let strategies = Strategies::load(&experiment, configure(loader))?;
         let dataset = Arc::new(Dataset::open(&experiment.data, experiment.seed)?);
         let (channels, size) = (dataset.channels() as i64, dataset.size() as i64);
         let model = Model::new(&experiment.model, channels, size, device, experiment.seed)?;
-        Ok(Self { experiment, device, dataset, model, objectives, fusion, bound })
+        Ok(Self { experiment, device, dataset, model, strategies })
     }
 
     /// The embeddings of images, B x D in 32 bits, and the last feature map where the network has one.
@@ -59,7 +60,7 @@ impl Assembly {
         for batch in Images::evaluation(&dataset, part.indices(), batch_size)? {
             let images = batch?.images.f_to_device(self.device)?;
             let (embedding, _) = tch::no_grad(|| self.forward(&images, false))?;
-            embeddings.push(match &mut self.fusion {
+            embeddings.push(match &mut self.strategies.fusion {
                 None => embedding,
                 Some(fusion) => {
                     let slice_count = self.experiment.model.slices.into();

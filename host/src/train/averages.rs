@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::plugin::Metric;
 
@@ -50,6 +50,29 @@ impl Averages {
             sum.number += mean * steps as f64;
             sum.count += steps;
         }
+    }
+
+    /// The sums as tensors of four numbers: on the device, of numbers, how many, and whether there is one on the device.
+    pub(super) fn state(&self) -> Result<BTreeMap<String, Tensor>, TchError> {
+        let state = self.sums.iter().map(|(name, sum)| {
+            let tensor = sum.tensor.as_ref().map(|tensor| tensor.f_double_value(&[])).transpose()?;
+            let numbers = [tensor.unwrap_or(0.0), sum.number, sum.count as f64, f64::from(u8::from(tensor.is_some()))];
+            Ok((name.clone(), Tensor::f_from_slice(&numbers)?))
+        });
+        state.collect()
+    }
+
+    /// Sets the sums to those of [`state`](Self::state).
+    pub(super) fn load_state(&mut self, state: &BTreeMap<String, Tensor>, device: Device) -> Result<(), TchError> {
+        self.sums.clear();
+        for (name, numbers) in state {
+            let numbers = Vec::<f64>::try_from(numbers)?;
+            let [tensor, number, count, on_device] = numbers[..] else { continue };
+            let tensor =
+                (on_device != 0.0).then(|| Tensor::f_from_slice(&[tensor])?.f_reshape([0_i64; 0])?.f_to_device(device));
+            self.sums.insert(name.clone(), Sum { tensor: tensor.transpose()?, number, count: count as u64 });
+        }
+        Ok(())
     }
 
     /// The means by name, in one read of the device, and starts again.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::data::Summary;
 use crate::objective::Bound;
 use crate::plugin::Level;
+use crate::run;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub enum Event<'a> {
     Step {
         /// Epoch, from 0.
         epoch: u64,
+        /// Epochs of the run; an edit can change that.
+        epochs: u64,
         /// Steps of this epoch that are complete.
         step: u64,
         /// Images of a step.
@@ -55,6 +58,8 @@ pub enum Event<'a> {
     Epoch {
         /// Epochs that are complete.
         epoch: u64,
+        /// Epochs of the run.
+        epochs: u64,
         /// Mean loss of its steps.
         loss: f64,
         /// Seconds since the epoch began, the evaluation included.
@@ -63,6 +68,13 @@ pub enum Event<'a> {
         values: &'a BTreeMap<String, f64>,
         /// Whether it is the best so far.
         best: bool,
+    },
+    /// A candidate, its verdict, a swap, a rollback, or a command.
+    Session {
+        /// As it is in the journal.
+        event: &'a run::Event,
+        /// How long a swap or a rollback took; none of what is neither.
+        milliseconds: Option<f64>,
     },
     /// The test part was measured, once, with the best checkpoint.
     Tested {

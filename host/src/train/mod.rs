@@ -1,17 +1,25 @@
 //! Training: the optimizer and its learning rate, and the loop from the first step to the last.
 
 mod assembly;
+mod attend;
 mod averages;
+mod begin;
 mod error;
 mod event;
+mod keep;
 mod learning_rate;
+mod live;
 mod optimizer;
 mod optimizer_config;
 mod part;
+mod reconfigure;
+mod shadows;
+mod step;
 mod trained;
 mod training;
 mod training_error;
 
+pub use begin::Origin;
 pub use error::TrainError;
 pub use event::{End, Event};
 pub use learning_rate::{LearningRateConfig, Schedule};

@@ -13,7 +13,8 @@ use tch::{Kind, TchError, Tensor};
 #[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    /// The parameters of one multiplier are updated by one call.
+    /// The parameters of one multiplier are updated by one call. Sorted by multiplier, and in a group by name: the norm of all
+    /// gradients is a sum in this order, which must not depend on when a parameter came.
     groups: Vec<Group>,
 }
 
@@ -61,10 +62,33 @@ impl Optimizer {
         }
         let moments = Moments::new(&self.config, parameter)?;
         let slot = Slot { name: name.to_owned(), parameter: parameter.shallow_clone(), moments };
-        match self.groups.iter_mut().find(|group| group.multiplier == multiplier) {
-            Some(group) => group.slots.push(slot),
-            None => self.groups.push(Group { multiplier, slots: vec![slot] }),
+        let place = match self.groups.binary_search_by(|group| group.multiplier.total_cmp(&multiplier)) {
+            Ok(place) => place,
+            Err(place) => {
+                self.groups.insert(place, Group { multiplier, slots: Vec::new() });
+                place
+            }
+        };
+        if let Some(Group { slots, .. }) = self.groups.get_mut(place) {
+            slots.insert(slots.partition_point(|other| other.name < slot.name), slot);
         }
+        Ok(())
+    }
+
+    /// Forgets the parameters for which `keep` is false.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.groups.iter_mut().for_each(|group| group.slots.retain(|slot| keep(&slot.name)));
+        self.groups.retain(|group| !group.slots.is_empty());
+    }
+
+    /// Goes on with other numbers. The algorithm, the multipliers, and whether there is momentum must stay: they decide what
+    /// is remembered.
+    ///
+    /// # Errors
+    /// A setting outside of its range; nothing is changed then.
+    pub fn configure(&mut self, config: OptimizerConfig) -> Result<(), TrainError> {
+        config.check()?;
+        self.config = config;
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use tch::Tensor;
 
 use super::PartName;
 use super::assembly::{Assembly, below, images};
-use super::training::kept;
+use super::begin::kept;
+use super::live::revision_of;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Part};
 use crate::eval::{Evaluation, EvaluationConfig};
@@ -28,7 +29,7 @@ impl Trained {
     pub fn open(path: &Path, checkpoint: &str, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
         let run = Run::open(path)?;
         let checkpoint = run::load_checkpoint(&run.checkpoint(checkpoint)?)?;
-        let assembly = kept(&run, runtime)?;
+        let (assembly, _) = kept(&run, revision_of(&run, checkpoint.step)?, runtime)?;
         assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
         let epochs = assembly.experiment.epochs;
         let progress = Progress { epoch: checkpoint.epoch, epochs, step: checkpoint.step, ..Progress::default() };

@@ -12,6 +12,7 @@ use crate::model::ModelError;
 use crate::objective::ObjectiveError;
 use crate::plugin::PluginError;
 use crate::run::RunError;
+use crate::session::SessionError;
 use crate::teacher::TeacherError;
 
 /// What ended a training.
@@ -69,6 +70,39 @@ pub enum TrainingError {
         /// The step of the run, from 0.
         step: u64,
     },
+    /// A loss that grew too much in the first steps of a revision.
+    #[error("the loss is {value} at step {step}, above the bound {bound}")]
+    #[diagnostic(help("`session.divergence` is the bound, as a multiple of the loss before"))]
+    Divergence {
+        /// The loss.
+        value: f64,
+        /// The bound.
+        bound: f64,
+        /// The step of the run, from 0.
+        step: u64,
+    },
+    /// A run that goes on would change.
+    #[error("this would go on with another configuration:\n{changes}")]
+    #[diagnostic(help(
+        "`--accept-changes` takes it from the next epoch on; without `--set` and without a file the run goes on as it was"
+    ))]
+    Changed {
+        /// What would change, a line each.
+        changes: String,
+    },
+    /// A change that a run cannot take.
+    #[error("{change}: this cannot change in a run that goes on: {reason}")]
+    #[diagnostic(help("`lossmith train --from RUN@EPOCH --set KEY=VALUE` starts a branch with it"))]
+    Fixed {
+        /// The change.
+        change: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The session of a training.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Session(#[from] SessionError),
     /// The experiment cannot be written as TOML.
     #[error("the experiment cannot be written down: {0}")]
     Toml(#[from] toml::ser::Error),
@@ -79,9 +113,14 @@ pub enum TrainingError {
         /// The run's folder.
         run: PathBuf,
     },
-    /// A run without a checkpoint.
-    #[error("this run has no checkpoint to go on from")]
-    NoCheckpoint,
+    /// The data is not what it was.
+    #[error("the data is not what the run was trained on: its digest is {found}, and was {expected}")]
+    OtherData {
+        /// Digest of the data that is there.
+        found: String,
+        /// Digest in the manifest.
+        expected: String,
+    },
     /// A part of the data without images.
     #[error("this part of the data has no images")]
     EmptyPart,

@@ -47,7 +47,7 @@ impl Outcome {
 }
 
 /// The text of a message in one line, without the frame that errors are printed in.
-fn unwrapped(text: &str) -> String {
+pub(crate) fn unwrapped(text: &str) -> String {
     let plain: String = text.chars().map(|c| if "×│╭╰─╯┬·╮".contains(c) { ' ' } else { c }).collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -5,7 +5,7 @@ mod data;
 mod lab;
 mod run;
 
-pub(crate) use command::{Outcome, Running, lossmith};
+pub(crate) use command::{Outcome, Running, lossmith, unwrapped};
 pub(crate) use data::{fashion_mnist, folder, gzip, idx_images, idx_labels, picture};
 pub(crate) use lab::{Lab, MINED_TRIPLETS, PROXIES};
 pub(crate) use run::{Run, Stored, tensors};

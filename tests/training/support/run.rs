@@ -67,9 +67,17 @@ impl Run {
         self.text(file).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The rows of one kind in `metrics.jsonl`.
+    /// The rows of one kind in `metrics.jsonl` that were not undone.
     pub(crate) fn rows(&self, kind: &str) -> Vec<Value> {
-        self.lines("metrics.jsonl").into_iter().filter(|row| row["kind"] == kind).collect()
+        let mut rows: Vec<Value> = Vec::new();
+        for row in self.lines("metrics.jsonl") {
+            if row["kind"] == "rewind" {
+                rows.retain(|earlier| earlier["step"].as_u64() <= row["step"].as_u64());
+            } else {
+                rows.push(row);
+            }
+        }
+        rows.into_iter().filter(|row| row["kind"] == kind).collect()
     }
 
     /// One metric of the rows of one kind that have it.

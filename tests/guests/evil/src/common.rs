@@ -70,6 +70,10 @@ pub(crate) fn misbehave(how: &str, batch: &Batch) -> Result<()> {
         "buffer-shape" => state::set_buffer("calls", &Tensor::ones(&[2], Dtype::Float)),
         "state-buffer" => state::set_buffer("huge", &Tensor::ones(&[1 << 20], Dtype::Float)),
         "state-parameter" => drop(state::parameter("huge", 1.0, || Tensor::ones(&[1 << 20], Dtype::Float))),
+        "state-replaced-buffer" => state::replace_buffer("extra", &Tensor::ones(&[1 << 20], Dtype::Float)),
+        "state-replaced-parameter" => {
+            drop(state::replace_parameter("extra", &Tensor::ones(&[1 << 20], Dtype::Float)));
+        }
         "list" => drop(Tensor::ones(&[1 << 20], Dtype::Float).to_doubles()),
         "list-in" => drop(Tensor::from_doubles(&vec![0.0; 1 << 20], &[1 << 20])),
         "shapes" => add_what_does_not_fit(),

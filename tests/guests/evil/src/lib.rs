@@ -9,7 +9,7 @@ mod results;
 use lossmith_sdk::prelude::*;
 
 export! {
-    losses: [results::EvilLoss, always::UnknownParameter, always::OtherType, always::KeepsHandles],
+    losses: [results::EvilLoss, results::EvilLater, always::UnknownParameter, always::OtherType, always::KeepsHandles],
     miners: [results::EvilMiner],
     transfers: [results::EvilTransfer],
     balances: [results::EvilBalance],

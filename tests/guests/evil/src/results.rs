@@ -56,6 +56,28 @@ fn scalar(how: &str, right: Tensor, input: &Tensor) -> Tensor {
     }
 }
 
+strategy! {
+    /// Behaves up to a step.
+    pub struct EvilLater as "evil-later" {
+        /// How it misbehaves then.
+        how: String = String::new();
+        /// The first step in which it misbehaves.
+        after: i64 = 0, range 0..;
+    }
+}
+
+impl Loss for EvilLater {
+    fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
+        let embeddings = batch.embeddings();
+        let right = embeddings.square().mean(ALL);
+        if self.how.is_empty() || progress.step() < self.after as u64 {
+            return Ok(right);
+        }
+        common::misbehave(&self.how, batch)?;
+        Ok(scalar(&self.how, right, &embeddings))
+    }
+}
+
 impl Loss for EvilLoss {
     fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
         let how = self.how(batch, progress)?;

@@ -106,6 +106,12 @@ fn misuse(case: &str, x: &Tensor) -> Result<()> {
         "state.add-parameter/integer" => drop(raw_state::add_parameter("integer", &Raw::arange(0, 2), 1.0)),
         "state.add-parameter/negative" => drop(raw_state::add_parameter("negative", &raw(), -1.0)),
         "state.add-parameter/infinite" => drop(raw_state::add_parameter("infinite", &raw(), f64::INFINITY)),
+        "state.replace-parameter" => drop(state::replace_parameter("missing", x)),
+        "state.replace-parameter/integer" => {
+            state::parameter("kept", 1.0, || x.detach());
+            state::replace_parameter("kept", &integers(&[0, 1]));
+        }
+        "state.replace-buffer" => state::replace_buffer("missing", x),
         "state.set-buffer/shape" => {
             state::set_buffer("buffer", x);
             state::set_buffer("buffer", &scalar);

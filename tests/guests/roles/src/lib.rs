@@ -3,7 +3,7 @@
 use lossmith_sdk::prelude::*;
 
 export! {
-    losses: [RunningMean, Noise, Failing],
+    losses: [RunningMean, Noise, Failing, GrownProxies],
     miners: [Neighbours],
     transfers: [CosineDifference, ClassCosine],
     balances: [WeightedSum],
@@ -63,6 +63,46 @@ impl Loss for Failing {
         let good = progress.step() < self.after as u64;
         Ok(batch.embeddings().square().mean(ALL) * if good { 1.0 } else { f64::NAN })
     }
+}
+
+strategy! {
+    /// 1 minus the mean cosine of each image and the proxies of its class.
+    pub struct GrownProxies as "grown-proxies" {
+        /// Proxies of each class.
+        per_class: i64 = 1, range 1..;
+        /// Whether proxies of another number are taken over; otherwise they are used as they are, which fails.
+        migrate: bool = true;
+    }
+}
+
+impl Loss for GrownProxies {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let (classes, count) = (batch.class_count(), self.per_class);
+        // Row `j * classes + c` is proxy `j` of class `c`.
+        let rows = classes * count;
+        let kept = || state::parameter("proxies", 10.0, || random::normal(&[rows, batch.dimension()]));
+        let mut proxies = kept();
+        if self.migrate && proxies.size(0) != rows {
+            proxies = state::replace_parameter("proxies", &repeated(&proxies, rows));
+        }
+        report::metric("rows", kept().size(0) as f64);
+        // For each proxy of a class the calls that have seen it; of a copy those that have seen the kept one.
+        let mut seen = state::buffer("seen").unwrap_or_else(|| Tensor::zeros(&[count], Dtype::Float));
+        if self.migrate && seen.size(0) != count {
+            state::replace_buffer("seen", &repeated(&seen, count));
+            seen = state::buffer("seen").ok_or("the buffer is gone")?;
+        }
+        state::set_buffer("seen", &(seen + 1.0));
+        let cosines = batch.embeddings().cosine_matrix(&proxies).reshape(&[batch.size(), count, classes]).mean(1);
+        Ok((1.0 - cosines.gather(1, &batch.labels().unsqueeze(1))).mean(ALL))
+    }
+}
+
+/// The entries of the first dimension again and again, until there are `count`.
+fn repeated(tensor: &Tensor, count: i64) -> Tensor {
+    let kept = tensor.size(0);
+    let entries: Vec<i64> = (0..count).map(|entry| entry % kept).collect();
+    tensor.index_select(0, &Tensor::from_integers(&entries, &[count]))
 }
 
 strategy! {

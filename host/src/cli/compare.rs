@@ -1,0 +1,148 @@
+//! `lossmith replay` and `lossmith runs diff`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::json;
+
+use super::error::CliError;
+use super::interrupt::stop_flag;
+use super::output;
+use super::progress::Progress;
+use crate::experiment::{Experiment, Source};
+use crate::plugin::Runtime;
+use crate::run::{self, Comparison, PluginEntry, RowKind, Run};
+use crate::session::edit;
+use crate::train::Training;
+
+/// Repeat a run from its beginning, with the same revisions at the same epochs, and compare every number and tensor.
+///
+/// The repetition is a run of its own beside the original. On the machine of the original, with the same versions, both are equal
+/// to the last bit; numbers of shadows are not compared.
+#[derive(Args, Debug)]
+pub(super) struct ReplayArgs {
+    /// The run's folder.
+    run: PathBuf,
+}
+
+pub(super) fn replay(args: &ReplayArgs, json: bool) -> Result<(), CliError> {
+    let original = Run::open(&args.run)?;
+    let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
+    let mut training = Training::repeat(&args.run, runtime)?;
+    let stop = stop_flag()?;
+    let mut progress = Progress::new(json);
+    let outcome = training.train(&stop, &mut |event| progress.show(&event));
+    progress.finish();
+    outcome?;
+    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+        return Err(CliError::Interrupted { run: training.run().path().display().to_string() });
+    }
+    let until = training.run().summary()?.step;
+    let comparison = run::compare(&original, training.run(), until)?;
+    if json {
+        let (run, original) = (training.run().path(), original.path());
+        output::line(
+            &json!({ "event": "replay", "run": run, "original": original, "comparison": comparison }).to_string(),
+        )?;
+    } else {
+        output::line(&told(&comparison))?;
+    }
+    if comparison.is_equal() { Ok(()) } else { Err(CliError::Different { run: args.run.display().to_string() }) }
+}
+
+fn told(comparison: &Comparison) -> String {
+    let Comparison { equal, different, first, equal_tensors, different_tensors } = comparison;
+    let mut text = format!("{equal} numbers and {equal_tensors} tensors of checkpoints are equal to the last bit");
+    if comparison.is_equal() {
+        return text;
+    }
+    text += &format!("\n{different} numbers differ");
+    if let Some(first) = first {
+        let shown = |value: Option<f64>| value.map_or("nothing".to_owned(), |value| value.to_string());
+        text += &format!(
+            "; the first: {} of the {} row after step {}: {} and {}",
+            first.name,
+            first.kind,
+            first.step,
+            shown(first.first),
+            shown(first.second)
+        );
+    }
+    if !different_tensors.is_empty() {
+        text += &format!("\ntensors that differ: {}", different_tensors.join(", "));
+    }
+    text
+}
+
+/// Show what differs between two runs: configuration, components by epoch, metrics.
+#[derive(Args, Debug)]
+pub(super) struct DiffArgs {
+    /// A run's folder.
+    first: PathBuf,
+    /// Another one.
+    second: PathBuf,
+}
+
+pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
+    let (first, second) = (Run::open(&args.first)?, Run::open(&args.second)?);
+    let experiments = (experiment(&first)?, experiment(&second)?);
+    let changes = edit::changes(&experiments.0, &experiments.1).map_err(CliError::json)?;
+    let revisions = (first.revisions()?, second.revisions()?);
+    let until = first.summary()?.step.min(second.summary()?.step);
+    let comparison = run::compare(&first, &second, until)?;
+    let evaluations = (evaluation(&first)?, evaluation(&second)?);
+    if json {
+        let part = |revisions: &[(u64, u64, Vec<PluginEntry>)]| {
+            let part = |(epoch, revision, plugins): &(_, _, _)| json!({ "epoch": epoch, "revision": revision, "plugins": plugins });
+            revisions.iter().map(part).collect::<Vec<_>>()
+        };
+        return output::json(&json!({
+            "configuration": changes, "revisions": [part(&revisions.0), part(&revisions.1)],
+            "compared-until-step": until, "comparison": comparison, "evaluation": [evaluations.0, evaluations.1],
+        }));
+    }
+    output::line("configuration")?;
+    if changes.is_empty() {
+        output::line("  the same")?;
+    }
+    for change in &changes {
+        output::line(&format!("  {change}"))?;
+    }
+    output::line("\ncomponents")?;
+    for (run, revisions) in [(&first, &revisions.0), (&second, &revisions.1)] {
+        output::line(&format!("  {}", run.name()))?;
+        for (epoch, revision, plugins) in revisions {
+            let plugins = plugins.iter().map(|plugin| {
+                format!("{} {} ({})", plugin.slot, plugin.strategy, plugin.hash.get(..12).unwrap_or_default())
+            });
+            let plugins = plugins.collect::<Vec<_>>().join(", ");
+            output::line(&format!("    from epoch {} on, revision {revision}: {plugins}", epoch + 1))?;
+        }
+    }
+    output::line(&format!("\nmetrics up to step {until}\n  {}", told(&comparison).replace('\n', "\n  ")))?;
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["last evaluation", &first.name(), &second.name(), "difference"]);
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    for (name, value) in &evaluations.0 {
+        if let Some(other) = evaluations.1.get(name) {
+            table.add_row([
+                name.clone(),
+                format!("{value:.4}"),
+                format!("{other:.4}"),
+                format!("{:+.4}", other - value),
+            ]);
+        }
+    }
+    if table.is_empty() { Ok(()) } else { output::line(&format!("\n{table}")) }
+}
+
+fn experiment(run: &Run) -> Result<Experiment, CliError> {
+    Ok(Source::read(&run.path().join("experiment.toml"), &[])?.parse()?)
+}
+
+fn evaluation(run: &Run) -> Result<std::collections::BTreeMap<String, f64>, CliError> {
+    let rows = run.metrics()?.rows;
+    Ok(rows.into_iter().rfind(|row| row.kind == RowKind::Evaluation).map(|row| row.values).unwrap_or_default())
+}

@@ -1,0 +1,67 @@
+//! Events of a journal in words.
+
+use std::fmt;
+
+use super::{Canary, Event, PluginEntry, Verdict};
+
+impl fmt::Display for Event {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { .. } => out.write_str("a process began to train"),
+            Self::Checkpoint { epoch, file, .. } => write!(out, "checkpoint {file} after epoch {epoch}"),
+            Self::Finished { epoch, .. } => write!(out, "finished after epoch {epoch}"),
+            Self::Interrupted { step, .. } => write!(out, "stopped after step {step}"),
+            Self::Failed { error } => write!(out, "failed: {error}"),
+            Self::Candidate { number, origin } => write!(out, "candidate {number} ({origin})"),
+            Self::Verdict { number, verdict } => write!(out, "candidate {number}: {verdict}"),
+            Self::Swap { revision, epoch, changes, plugins, .. } => {
+                write!(out, "revision {revision} is live from epoch {} on", epoch + 1)?;
+                for change in changes {
+                    write!(out, "\n  {change}")?;
+                }
+                for PluginEntry { slot, strategy, hash, .. } in plugins {
+                    write!(out, "\n  {slot} {strategy} ({})", hash.get(..12).unwrap_or_default())?;
+                }
+                Ok(())
+            }
+            Self::Rollback { revision, to, epoch, failed_at, reason, .. } => write!(
+                out,
+                "revision {revision} failed in step {failed_at}: {reason}\n  back to the start of epoch {} with revision {to}",
+                epoch + 1
+            ),
+            Self::Control { command } => write!(out, "command: {command}"),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted { changes, canary, reset, milliseconds, .. } => {
+                write!(out, "accepted after {milliseconds:.0} ms; it is live from the next epoch on\n  {canary}")?;
+                for change in changes {
+                    write!(out, "\n  {change}")?;
+                }
+                if reset.is_empty() { Ok(()) } else { write!(out, "\n  begins anew: {}", reset.join(", ")) }
+            }
+            Self::Refused { reason, help } => {
+                write!(out, "refused, what is live stays: {reason}")?;
+                help.as_ref().map_or(Ok(()), |help| write!(out, "\n  help: {}", help.replace('\n', "\n  ")))
+            }
+            Self::Same => out.write_str("nothing changed"),
+            Self::Superseded => out.write_str("another one takes its place"),
+        }
+    }
+}
+
+impl fmt::Display for Canary {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "on a batch of the run: loss {:.4}", self.loss)?;
+        match self.live_loss {
+            Some(live) => write!(out, " (live {live:.4})")?,
+            None => out.write_str(" (what is live fails on it)")?,
+        }
+        self.cosine.map_or(Ok(()), |cosine| write!(out, ", cosine of the gradients {cosine:.3}"))?;
+        write!(out, ", {:.1} ms", self.milliseconds)
+    }
+}

@@ -1,0 +1,111 @@
+//! What may change in a running training, and what changed.
+
+use serde_json::Value;
+
+use crate::experiment::Experiment;
+use crate::run::Change;
+
+/// What differs between two experiments, in the order of the keys.
+///
+/// # Errors
+/// A value that JSON cannot say.
+pub fn changes(from: &Experiment, to: &Experiment) -> Result<Vec<Change>, serde_json::Error> {
+    let mut found = Vec::new();
+    compare("", &serde_json::to_value(from)?, &serde_json::to_value(to)?, &mut found);
+    Ok(found)
+}
+
+/// What differs between two JSON values, key by key; lists of plain values are compared as a whole.
+pub fn compare(path: &str, from: &Value, to: &Value, found: &mut Vec<Change>) {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let null = Value::Null;
+    match (from, to) {
+        _ if from == to => {}
+        (Value::Object(_) | Value::Null, Value::Object(_)) | (Value::Object(_), Value::Null) => {
+            let keys = [from, to].into_iter().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
+            let keys: std::collections::BTreeSet<_> = keys.collect();
+            for key in keys {
+                compare(&below(key), from.get(key).unwrap_or(&null), to.get(key).unwrap_or(&null), found);
+            }
+        }
+        (Value::Array(_) | Value::Null, Value::Array(_)) | (Value::Array(_), Value::Null)
+            if nested(from) || nested(to) =>
+        {
+            let length = |value: &Value| value.as_array().map_or(0, Vec::len);
+            for index in 0..length(from).max(length(to)) {
+                let at = |value: &Value| value.get(index).cloned().unwrap_or_default();
+                compare(&below(&index.to_string()), &at(from), &at(to), found);
+            }
+        }
+        _ => found.push(Change { key: path.to_owned(), from: from.clone(), to: to.clone() }),
+    }
+}
+
+fn nested(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(|item| item.is_object() || item.is_array()))
+}
+
+/// Why a change cannot be made in a running training; none if it can.
+#[must_use]
+pub fn fixed(change: &Change) -> Option<&'static str> {
+    let mut words = change.key.split('.');
+    let zero = |value: &Value| value.as_f64() == Some(0.0);
+    match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
+        ("epochs" | "objective" | "fusion" | "shadow" | "learning-rate" | "evaluation" | "limits" | "session", _) => {
+            None
+        }
+        ("optimizer", "name") => Some("what the optimizer remembers is of another kind"),
+        ("optimizer", "multipliers") => Some("parameters are grouped by it when the training starts"),
+        ("optimizer", "momentum") if zero(&change.from) || zero(&change.to) => {
+            Some("without momentum the optimizer remembers nothing, with it it does")
+        }
+        ("optimizer", _) => None,
+        ("run", "directory") | ("name", _) => Some("the run's folder is there already"),
+        ("run", _) => None,
+        ("seed", _) => Some("every random number since the start came from it"),
+        ("data" | "sampler", _) => Some("the batches of the whole run are drawn from it"),
+        ("model", _) => Some("it is the network that is being trained"),
+        ("teacher", _) => Some("what the student learned so far is from this teacher"),
+        ("device" | "precision" | "threads", _) => Some("it is chosen when the process starts"),
+        _ => Some("it is read when the training starts"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use serde_json::json;
+
+    fn keys(from: &Value, to: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        compare("", from, to, &mut found);
+        found.into_iter().map(|change| change.to_string()).collect()
+    }
+
+    #[test]
+    fn a_change_is_named_by_its_leaf() {
+        let from = json!({ "a": { "b": 1, "c": [1, 2] }, "list": [{ "x": 1 }], "same": [{ "y": 2 }] });
+        let to =
+            json!({ "a": { "b": 2, "c": [1, 3] }, "list": [{ "x": 1, "z": true }, { "x": 2 }], "same": [{ "y": 2 }] });
+        let expected = ["a.b: 1 -> 2", "a.c: [1,2] -> [1,3]", "list.0.z: (none) -> true", "list.1.x: (none) -> 2"];
+        assert_eq!(keys(&from, &to), expected);
+        assert_eq!(keys(&to, &from).len(), 4);
+        assert!(keys(&from, &from).is_empty());
+    }
+
+    #[test]
+    fn every_table_of_an_experiment_says_whether_it_may_change() {
+        let change = |key: &str| Change { key: key.into(), from: json!(1), to: json!(2) };
+        for key in ["objective.0.weight", "optimizer.learning-rate", "optimizer.momentum", "epochs", "run.log-every"] {
+            assert_eq!(fixed(&change(key)), None, "{key}");
+        }
+        let schema = crate::experiment::schema();
+        let tables = schema["properties"].as_object().unwrap().keys();
+        let unknown: Vec<_> =
+            tables.filter(|key| fixed(&change(key)) == Some("it is read when the training starts")).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        let momentum = Change { from: json!(0.0), ..change("optimizer.momentum") };
+        assert!(fixed(&momentum).is_some() && fixed(&change("model.width")).is_some());
+    }
+}

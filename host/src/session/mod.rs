@@ -1,0 +1,32 @@
+//! Sessions: edits of a training that runs, checked beside it and taken between two epochs.
+//!
+//! ```text
+//! files ----> watch --+                                   (thread)
+//! commands -> control-+--> mail --> training ---job---> gate: load, compare, try out on a batch    (thread)
+//!                            ^         |                  |
+//!                            |         +--- at the start of an epoch: takes what is accepted
+//!                            +------------ verdict -------+
+//! ```
+//!
+//! This folder knows how candidates are made, checked and asked for. Taking one, and going back from it, is the training's
+//! business (`train/live.rs`).
+
+mod canary;
+mod config;
+pub mod control;
+pub mod edit;
+mod error;
+mod gate;
+mod mail;
+mod refusal;
+
+mod surroundings;
+mod watch;
+
+pub use canary::{Sample, States};
+pub use config::{OnFault, SessionConfig};
+pub use error::SessionError;
+pub use gate::{Base, Checked, Job, Staged, Wanted, entries};
+pub use mail::Mail;
+pub use surroundings::{Session, followed};
+pub use watch::Followed;

@@ -1,0 +1,75 @@
+//! Why a candidate is not taken.
+
+use miette::Diagnostic;
+use tch::TchError;
+
+use crate::experiment::ExperimentError;
+use crate::objective::ObjectiveError;
+use crate::run::RunError;
+
+/// A reason in a line, and what to do.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    pub(super) help: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: String) -> Self {
+        Self { reason, help: None }
+    }
+
+    pub(super) fn with_help(self, help: &str) -> Self {
+        Self { help: Some(help.to_owned()), ..self }
+    }
+}
+
+impl From<ExperimentError> for Refusal {
+    fn from(error: ExperimentError) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<ObjectiveError> for Refusal {
+    fn from(error: ObjectiveError) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<RunError> for Refusal {
+    fn from(error: RunError) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<TchError> for Refusal {
+    fn from(error: TchError) -> Self {
+        Self::of(&ObjectiveError::Tensor(error))
+    }
+}
+
+impl Refusal {
+    fn of(error: &dyn Diagnostic) -> Self {
+        let mut reason = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Errors that only pass on what is below them have its text.
+            if !reason.contains(&text) {
+                reason = format!("{reason}: {text}");
+            }
+            cause = error.source();
+        }
+        if let Some(place) = place(error) {
+            reason = format!("{reason} ({place})");
+        }
+        Self { reason, help: error.help().map(|help| help.to_string()) }
+    }
+}
+
+/// File and line of an error that points into a file.
+fn place(error: &dyn Diagnostic) -> Option<String> {
+    let label = error.labels()?.next()?;
+    let contents = error.source_code()?.read_span(label.inner(), 0, 0).ok()?;
+    Some(format!("{}:{}", contents.name().unwrap_or("line"), contents.line() + 1))
+}

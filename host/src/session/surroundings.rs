@@ -1,0 +1,176 @@
+//! What is around a training: the watcher of files, the gate, the commands from outside, and the mail from all of them.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tch::Device;
+
+use super::control::{ControlError, Request, Response, Server, Snapshot};
+use super::error::SessionError;
+use super::gate::{Gate, Job};
+use super::mail::Mail;
+use super::watch::{Followed, Watcher};
+use crate::experiment::{Experiment, ObjectiveConfig, PluginSource, ShadowConfig};
+use crate::objective::component;
+use crate::plugin::Runtime;
+use crate::run::Run;
+
+/// How often a paused training looks for Ctrl-C.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How many of the last events a status tells.
+const EVENTS: usize = 10;
+
+/// The surroundings of a training.
+pub struct Session {
+    mail: Receiver<Mail>,
+    sender: Sender<Mail>,
+    gate: Gate,
+    watcher: Option<Watcher>,
+    /// Answers until it is dropped; none where the file system has no sockets.
+    _server: Option<Server>,
+    /// Why there is none.
+    pub warning: Option<String>,
+    snapshot: Arc<Mutex<Snapshot>>,
+    plugins: PathBuf,
+    /// Whether the training waits.
+    pub paused: bool,
+    /// Whether the gate is at work.
+    pub busy: bool,
+    /// Names of files that have changed since they were last read.
+    pub changed: BTreeSet<String>,
+    /// Edits by commands that wait for the gate.
+    pub queue: VecDeque<(Request, Sender<Response>)>,
+    /// The number of the next candidate.
+    pub next: u64,
+}
+
+impl Session {
+    /// Starts the gate and listens for commands. `plugins` is the folder of standard plugins.
+    ///
+    /// # Errors
+    /// Another process controls the run, or the system refuses something.
+    pub fn start(run: &Run, runtime: Arc<Runtime>, device: Device, plugins: &Path) -> Result<Self, SessionError> {
+        let (sender, mail) = mpsc::channel();
+        let gate = Gate::start(runtime, device, plugins.to_owned(), run.clone(), sender.clone());
+        let gate = gate.map_err(SessionError::Thread)?;
+        let snapshot =
+            Arc::new(Mutex::new(Snapshot { run: run.name(), process: std::process::id(), ..Snapshot::default() }));
+        let (told, asked) = (Arc::clone(&snapshot), Mutex::new(sender.clone()));
+        let server = Server::start(run.path(), move |request| {
+            if request == Request::Status {
+                let snapshot = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                return Response::Status { snapshot: Box::new(snapshot) };
+            }
+            let (answer, answered) = mpsc::channel();
+            let sent = asked.lock().unwrap_or_else(PoisonError::into_inner).send(Mail::Asked(request, answer));
+            let answer = sent.ok().and_then(|()| answered.recv().ok());
+            answer.unwrap_or_else(|| Response::Refused { text: "the training has ended".into(), help: None })
+        });
+        let (server, warning) = match server {
+            Ok(server) => (Some(server), None),
+            Err(error @ ControlError::InUse { .. }) => return Err(error.into()),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                (None, Some(format!("`lossmith session` cannot reach this training: {error}{cause}")))
+            }
+        };
+        Ok(Self {
+            mail,
+            sender,
+            gate,
+            watcher: None,
+            _server: server,
+            warning,
+            snapshot,
+            plugins: plugins.to_owned(),
+            paused: false,
+            busy: false,
+            changed: BTreeSet::new(),
+            queue: VecDeque::new(),
+            next: run.next_candidate()?,
+        })
+    }
+
+    /// Follows the experiment file and the components from now on.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn watch(&mut self, file: &Path, experiment: &Experiment) -> Result<(), SessionError> {
+        let followed = followed(file, experiment, &self.plugins);
+        let quiet = Duration::from_millis(experiment.session.quiet_ms.get());
+        let sender = self.sender.clone();
+        self.watcher = Some(Watcher::start(followed, quiet, move |changed| {
+            // Nobody reads when the training has ended.
+            let _ = sender.send(Mail::Changed(changed));
+        })?);
+        Ok(())
+    }
+
+    /// Whether files are followed.
+    #[must_use]
+    pub fn watches(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Follows these files in place of those before.
+    pub fn follow(&self, followed: Vec<Followed>) {
+        if let Some(watcher) = &self.watcher {
+            watcher.follow(followed);
+        }
+    }
+
+    /// Follows the files of this experiment.
+    pub fn follow_experiment(&self, file: &Path, experiment: &Experiment) {
+        self.follow(followed(file, experiment, &self.plugins));
+    }
+
+    /// The next piece of mail; a paused training waits for it a while.
+    #[must_use]
+    pub fn next_mail(&self) -> Option<Mail> {
+        if !self.paused {
+            return self.mail.try_recv().ok();
+        }
+        self.mail.recv_timeout(GLANCE).ok()
+    }
+
+    /// Hands a job to the gate. False if its thread is gone.
+    pub fn check(&mut self, job: Job) -> bool {
+        self.busy = self.gate.check(job);
+        self.busy
+    }
+
+    /// Changes what a status tells.
+    pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Adds to the last events that a status tells.
+    pub fn tell(&self, text: String) {
+        self.update(|snapshot| {
+            snapshot.events.push(text);
+            let old = snapshot.events.len().saturating_sub(EVENTS);
+            snapshot.events.drain(..old);
+        });
+    }
+}
+
+/// The files that an experiment is made of. `plugins` is the folder of standard plugins.
+#[must_use]
+pub fn followed(file: &Path, experiment: &Experiment, plugins: &Path) -> Vec<Followed> {
+    let shadows = experiment.shadow.iter().map(|ShadowConfig { objective, .. }| objective);
+    let strategies = experiment.objective.iter().chain(shadows).flat_map(|objective| {
+        let ObjectiveConfig { weight: _, loss, transfer, balance, miner, schedule } = objective;
+        [loss, transfer, balance, miner, schedule].into_iter().flatten()
+    });
+    let sources = strategies.chain(&experiment.fusion).map(|strategy| match &strategy.plugin {
+        PluginSource::Component(path) => Followed::File(component(plugins, path)),
+        PluginSource::Crate { directory } => Followed::Sources(directory.clone()),
+    });
+    let mut followed: Vec<_> = std::iter::once(Followed::File(file.to_owned())).chain(sources).collect();
+    followed.sort();
+    followed.dedup();
+    followed
+}

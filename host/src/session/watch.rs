@@ -1,0 +1,500 @@
+//! Following files, and the sources of crates, to say that they changed.
+//!
+//! Whether something changed is decided by comparing fingerprints, never by an event: events only wake the thread, and
+//! every second it looks even without one. A folder is watched before what is in it is looked at, so that a change is
+//! either seen or wakes. Every look adds all watches again: the inode behind a path may be another one, and `notify`
+//! itself drops the watch of a folder that is moved, even when it comes back. Without events, changes are seen later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+/// The longest time between two looks.
+const POLL: Duration = Duration::from_secs(1);
+/// The shortest time between two looks that events ask for, however many there are.
+const PAUSE: Duration = Duration::from_millis(20);
+/// What never becomes quiet is reported after this many times the quiet time.
+const PATIENCE: u32 = 10;
+
+/// Why nothing can be followed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the thread that follows files")]
+pub struct WatchError(#[from] io::Error);
+
+/// What is followed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Followed {
+    /// A single file, which need not exist yet. Where it is a symbolic link, the link and the file behind it.
+    File(PathBuf),
+    /// The sources of crates below a folder: files ending in `.rs` or `.toml`, and `Cargo.lock`. Not what is hidden or
+    /// in a folder `target`, at whatever depth, nor what is behind a symbolic link to a folder.
+    Sources(PathBuf),
+}
+
+/// Follows files on a thread of its own until it is dropped.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    orders: Sender<Order>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// `changed` is called on the watcher's thread with what changed since it was last called (sorted, without
+    /// duplicates), after the followed places have been quiet for `quiet`, but at the latest 10 x `quiet` after the
+    /// first change. A change after `start` returned is not missed.
+    pub(super) fn start(
+        followed: Vec<Followed>,
+        quiet: Duration,
+        changed: impl FnMut(Vec<Followed>) + Send + 'static,
+    ) -> Result<Self, WatchError> {
+        let (orders, received) = mpsc::channel();
+        let waker = orders.clone();
+        let mut follower = Follower { places: BTreeMap::new(), pending: None, quiet, changed };
+        follower.follow(fingerprints(followed));
+        let thread = std::thread::Builder::new().name("watch".into()).spawn(move || follower.run(&received, waker))?;
+        Ok(Self { orders, thread: Some(thread) })
+    }
+
+    /// Follows these from now on, in place of what it followed. A change after `follow` returned is not missed; a
+    /// report that is under way may still name what was followed before.
+    pub(super) fn follow(&self, followed: Vec<Followed>) {
+        // Nobody receives it only after `changed` panicked.
+        let _ = self.orders.send(Order::Follow(fingerprints(followed)));
+    }
+}
+
+impl Drop for Watcher {
+    /// Waits for a call of `changed` that is under way. What is not yet reported never is.
+    fn drop(&mut self) {
+        let _ = self.orders.send(Order::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread waits for.
+enum Order {
+    Wake,
+    Follow(BTreeMap<Followed, Fingerprint>),
+    Stop,
+}
+
+/// The files of a followed place.
+type Fingerprint = BTreeMap<PathBuf, Mark>;
+
+/// What tells a state of a file from another: that of the file, then that of the symbolic link (if it is none, the same
+/// again), each nothing if there is none. Device, inode and length; seconds and nanoseconds of the last changes of
+/// content and of inode.
+type Mark = [Option<([u64; 3], [i64; 4])>; 2];
+
+fn mark(path: &Path) -> Mark {
+    [fs::metadata(path), fs::symlink_metadata(path)].map(|found| {
+        let found = found.ok()?;
+        let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+        Some(([found.dev(), found.ino(), found.len()], times))
+    })
+}
+
+/// Calls `watch` with each folder before it looks into it.
+fn fingerprint(followed: &Followed, watch: &mut impl FnMut(&Path)) -> Fingerprint {
+    let mut found = BTreeMap::new();
+    match followed {
+        Followed::File(path) => {
+            watch(parent(path));
+            if let (true, Ok(target)) = (path.is_symlink(), path.canonicalize()) {
+                watch(parent(&target));
+            }
+            found.insert(path.clone(), mark(path));
+        }
+        Followed::Sources(folder) => add_sources(folder, watch, &mut found),
+    }
+    found
+}
+
+fn fingerprints(followed: Vec<Followed>) -> BTreeMap<Followed, Fingerprint> {
+    let found: Vec<_> = followed.iter().map(|followed| fingerprint(followed, &mut |_| ())).collect();
+    followed.into_iter().zip(found).collect()
+}
+
+/// The parent of a bare name is the empty path.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn add_sources(folder: &Path, watch: &mut impl FnMut(&Path), found: &mut Fingerprint) {
+    watch(folder);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_source = name == "Cargo.lock" || path.extension().is_some_and(|end| end == "rs" || end == "toml");
+        // Hidden files are those of editors, such as the lock `.#lib.rs` of Emacs.
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        } else if is_folder && name != "target" {
+            add_sources(&path, watch, found);
+        } else if !is_folder && is_source {
+            found.insert(path.clone(), mark(&path));
+        }
+    }
+}
+
+/// The folders whose events wake the thread.
+struct Folders {
+    /// Nothing if the system cannot give events.
+    notify: Option<RecommendedWatcher>,
+    /// Device and inode of what is watched.
+    watched: BTreeMap<PathBuf, (u64, u64)>,
+    /// What was asked for in this look.
+    wanted: BTreeSet<PathBuf>,
+}
+
+impl Folders {
+    fn watch(&mut self, folder: &Path) {
+        let (Some(notify), Ok(found)) = (&mut self.notify, fs::metadata(folder)) else { return };
+        if !self.wanted.insert(folder.to_owned()) {
+            return;
+        }
+        let inode = (found.dev(), found.ino());
+        if self.watched.get(folder).is_some_and(|before| *before != inode) {
+            let _ = notify.unwatch(folder);
+        }
+        if notify.watch(folder, RecursiveMode::NonRecursive).is_ok() {
+            self.watched.insert(folder.to_owned(), inode);
+        }
+    }
+
+    /// Ends the watches that were not asked for in this look.
+    fn end_look(&mut self) {
+        let (Some(notify), wanted) = (&mut self.notify, std::mem::take(&mut self.wanted)) else { return };
+        for (folder, _) in self.watched.extract_if(.., |folder, _| !wanted.contains(folder)) {
+            let _ = notify.unwatch(&folder);
+        }
+    }
+}
+
+/// A followed place, as it was when it was last reported and when it was last looked at.
+struct Place {
+    reported: Fingerprint,
+    seen: Fingerprint,
+}
+
+/// The state of the thread.
+struct Follower<F> {
+    places: BTreeMap<Followed, Place>,
+    /// When the first and the last of the changes that are not yet reported were seen.
+    pending: Option<(Instant, Instant)>,
+    quiet: Duration,
+    changed: F,
+}
+
+impl<F: FnMut(Vec<Followed>)> Follower<F> {
+    fn run(mut self, orders: &Receiver<Order>, waker: Sender<Order>) {
+        // Between two looks at most one order to wake is sent.
+        let woken = Arc::new(AtomicBool::new(false));
+        let wake = Arc::clone(&woken);
+        let notify = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // A look is an access itself and would wake the thread for ever.
+            let is_access = event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_)));
+            if !is_access && !wake.swap(true, Ordering::SeqCst) {
+                let _ = waker.send(Order::Wake);
+            }
+        });
+        let mut folders = Folders { notify: notify.ok(), watched: BTreeMap::new(), wanted: BTreeSet::new() };
+        let (mut looked, mut wait) = (Instant::now(), Duration::ZERO);
+        loop {
+            match orders.recv_timeout(wait.saturating_sub(looked.elapsed())) {
+                Ok(Order::Wake) => wait = wait.min(PAUSE),
+                Ok(Order::Follow(found)) => {
+                    self.follow(found);
+                    wait = Duration::ZERO;
+                }
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    woken.store(false, Ordering::SeqCst);
+                    wait = self.look(&mut folders);
+                    looked = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// What was followed before keeps its state.
+    fn follow(&mut self, found: BTreeMap<Followed, Fingerprint>) {
+        let mut before = std::mem::take(&mut self.places);
+        for (followed, found) in found {
+            let new = || Place { reported: found.clone(), seen: found };
+            let place = before.remove(&followed).unwrap_or_else(new);
+            self.places.insert(followed, place);
+        }
+    }
+
+    /// Reports what is due, and says how long to wait for the next look.
+    fn look(&mut self, folders: &mut Folders) -> Duration {
+        let begun = Instant::now();
+        let mut differs = false;
+        for (followed, place) in &mut self.places {
+            let found = fingerprint(followed, &mut |folder| folders.watch(folder));
+            differs |= found != place.seen;
+            place.seen = found;
+        }
+        folders.end_look();
+        let now = Instant::now();
+        if differs {
+            self.pending = Some((self.pending.map_or(now, |(first, _)| first), now));
+        }
+        let Some((first, last)) = self.pending else { return POLL };
+        // It was quiet from the end of the last look that saw a change to the begin of this one.
+        let rest = self.quiet.saturating_sub(begun.saturating_duration_since(last));
+        let rest = rest.min(self.quiet.saturating_mul(PATIENCE).saturating_sub(now - first));
+        if rest.is_zero() {
+            self.report();
+            return POLL;
+        }
+        rest.min(POLL)
+    }
+
+    fn report(&mut self) {
+        self.pending = None;
+        let mut report = Vec::new();
+        for (followed, place) in self.places.iter_mut().filter(|(_, place)| place.seen != place.reported) {
+            place.reported = place.seen.clone();
+            report.push(followed.clone());
+        }
+        if !report.is_empty() {
+            (self.changed)(report);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+    use std::sync::mpsc::TryRecvError;
+
+    use super::*;
+
+    const QUIET: Duration = Duration::from_millis(200);
+
+    /// Files in a folder, and a watcher of some. Each act changes what is there at one instant: were it two, a slow
+    /// machine could be quiet between them.
+    struct Test {
+        folder: tempfile::TempDir,
+        watcher: Watcher,
+        reports: Receiver<Vec<Followed>>,
+    }
+
+    impl Test {
+        /// Follows files, and sources where the name ends with a slash.
+        fn start(names: &[&str], quiet: Duration) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for below in ["one", "two", "crates/src", "crates/target"] {
+                fs::create_dir_all(folder.path().join(below)).unwrap();
+            }
+            for name in ["a", "b", "c", "one/file", "two/file", "crates/src/lib.rs"] {
+                fs::write(folder.path().join(name), name).unwrap();
+            }
+            symlink("one/file", folder.path().join("link")).unwrap();
+            symlink("one", folder.path().join("way")).unwrap();
+            let (sender, reports) = mpsc::channel();
+            let followed = followed(folder.path(), names);
+            let watcher = Watcher::start(followed, quiet, move |report| sender.send(report).unwrap()).unwrap();
+            Self { folder, watcher, reports }
+        }
+
+        /// Begins anew until the machine did it all within the quiet time.
+        fn in_time(names: &[&str], quiet: Duration, act: impl Fn(&Self)) -> Self {
+            let attempt = |_| {
+                let (test, begun) = (Self::start(names, quiet), Instant::now());
+                act(&test);
+                (begun.elapsed() < quiet).then_some(test)
+            };
+            (0..100).find_map(attempt).unwrap()
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn append(&self, name: &str) {
+            fs::OpenOptions::new().append(true).open(self.path(name)).unwrap().write_all(b"more").unwrap();
+        }
+
+        fn rename(&self, from: &str, to: &str) {
+            fs::rename(self.path(from), self.path(to)).unwrap();
+        }
+
+        /// Puts a file, or a symbolic link if there is a target, in the place of what was there.
+        fn put(&self, name: &str, target: Option<&str>) {
+            match target {
+                Some(target) => symlink(target, self.path(".aside")).unwrap(),
+                None => fs::write(self.path(".aside"), "something new").unwrap(),
+            }
+            self.rename(".aside", name);
+        }
+
+        /// The next report is this one.
+        fn reports(&self, names: &[&str]) {
+            let report = self.reports.recv_timeout(Duration::from_secs(20)).unwrap();
+            assert_eq!(report, followed(self.folder.path(), names));
+        }
+
+        /// Nothing is reported but a change of `b`, which must be followed. The thread ends.
+        fn ends(self) {
+            self.append("b");
+            self.reports(&["b"]);
+            drop(self.watcher);
+            assert_eq!(self.reports.try_recv(), Err(TryRecvError::Disconnected));
+        }
+    }
+
+    fn followed(folder: &Path, names: &[&str]) -> Vec<Followed> {
+        let one = |name: &&str| match name.strip_suffix('/') {
+            Some(name) => Followed::Sources(folder.join(name)),
+            None => Followed::File(folder.join(name)),
+        };
+        names.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_write_a_rename_a_removal_and_a_return_are_each_reported_once() {
+        let test = Test::start(&["b", "a", "a"], QUIET);
+        test.append("a");
+        test.reports(&["a"]);
+        test.put("a", None);
+        test.reports(&["a"]);
+        fs::remove_file(test.path("a")).unwrap();
+        test.reports(&["a"]);
+        test.put("a", None);
+        test.reports(&["a"]);
+        test.ends();
+    }
+
+    #[test]
+    fn a_burst_and_two_files_at_once_come_in_one_report() {
+        let test = Test::in_time(&["c", "b", "a"], QUIET, |test| {
+            (0..10).for_each(|_| test.append("a"));
+            test.append("c");
+        });
+        test.reports(&["a", "c"]);
+        test.ends();
+    }
+
+    #[test]
+    fn what_never_rests_is_reported_when_patience_ends() {
+        let test = Test::start(&["a"], QUIET);
+        let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+        let attempt = |_| {
+            let begun = Instant::now();
+            test.append("a");
+            let report = test.reports.recv_timeout(Duration::from_millis(5)).ok();
+            longest = longest.max(begun.elapsed());
+            report
+        };
+        let report = (0..4000).find_map(attempt).unwrap();
+        assert_eq!(report, followed(test.folder.path(), &["a"]));
+        // A slow machine may have rested.
+        assert!(begun.elapsed() >= PATIENCE * QUIET || longest >= QUIET / 2);
+    }
+
+    #[test]
+    fn accesses_files_of_editors_and_what_came_back_are_not_reported() {
+        let test = Test::in_time(&["a", "b", "way/file"], QUIET, |test| {
+            for name in [".a.swp", "a~", "4913"] {
+                fs::write(test.path(name), fs::read(test.path("a")).unwrap()).unwrap();
+            }
+            fs::remove_file(test.path("4913")).unwrap();
+            test.put("way", Some("two"));
+            test.put("way", Some("one"));
+        });
+        test.ends();
+    }
+
+    #[test]
+    fn a_link_is_swapped_and_its_target_changes() {
+        let test = Test::start(&["b", "link"], QUIET);
+        test.put("link", Some("two/file"));
+        test.reports(&["link"]);
+        test.append("two/file");
+        test.reports(&["link"]);
+        test.append("one/file");
+        test.ends();
+    }
+
+    #[test]
+    fn a_folder_goes_and_returns_with_another_content() {
+        let test = Test::start(&["b", "one/file"], QUIET);
+        test.rename("one", "away");
+        test.reports(&["one/file"]);
+        test.append("away/file");
+        test.rename("away", "one");
+        test.reports(&["one/file"]);
+        test.append("one/file");
+        test.reports(&["one/file"]);
+        test.ends();
+    }
+
+    #[test]
+    fn sources_are_followed_without_target_and_notes() {
+        let test = Test::start(&["b", "crates/"], QUIET);
+        fs::create_dir(test.path("crates/src/deep")).unwrap();
+        for name in ["crates/src/lib.rs", "crates/src/deep/new.rs", "crates/Cargo.lock", "crates/Cargo.toml"] {
+            test.put(name, None);
+            test.reports(&["crates/"]);
+        }
+        for name in ["crates/target/x.rs", "crates/notes.txt", "crates/src/.#lib.rs"] {
+            test.put(name, None);
+        }
+        test.ends();
+    }
+
+    #[test]
+    fn following_others_keeps_what_is_known_of_those_that_stay() {
+        let test = Test::start(&["a", "b"], QUIET);
+        test.append("b");
+        test.watcher.follow(followed(test.folder.path(), &["b", "c"]));
+        test.reports(&["b"]);
+        test.append("a");
+        test.append("c");
+        test.reports(&["c"]);
+        test.ends();
+    }
+
+    #[test]
+    fn events_wake_the_thread() {
+        let test = Test::in_time(&["a", "crates/", "link"], QUIET / 4, |test| {
+            // Here `notify` drops its watch.
+            test.rename("crates/src", "crates/away");
+            test.rename("crates/away", "crates/src");
+        });
+        test.append("a");
+        test.reports(&["a"]);
+        let begun = Instant::now();
+        for (name, report) in [("a", "a"), ("one/file", "link"), ("crates/src/lib.rs", "crates/")].repeat(15) {
+            test.append(name);
+            test.reports(&[report]);
+        }
+        // Each change comes right after a look; without events it would be seen a second later.
+        let has_events = notify::recommended_watcher(|_| ()).is_ok();
+        assert!(begun.elapsed() < 15 * POLL || !has_events);
+    }
+
+    #[test]
+    fn a_drop_ends_the_wait_for_quiet() {
+        let test = Test::start(&["a"], Duration::MAX);
+        test.append("a");
+        drop(test.watcher);
+        assert_eq!(test.reports.try_recv(), Err(TryRecvError::Disconnected));
+    }
+}

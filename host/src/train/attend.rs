@@ -1,0 +1,297 @@
+//! What a training does between two steps when somebody wants something: commands, changed files, verdicts.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use super::event::Event;
+use super::shadows::brought;
+use super::training::Training;
+use super::training_error::TrainingError;
+use crate::plugin::Level;
+use crate::run::{self, Edit, Verdict};
+use crate::session::control::{LivePlugin, Request, Response};
+use crate::session::{Base, Checked, Followed, Job, Mail, Session, SessionError, Staged, Wanted};
+
+impl Training {
+    /// Listens for commands from now on, and follows the experiment file and the components if `watch`: `file` with its
+    /// `key=value` settings, or else the one that the run began with. `plugins` is the folder of standard plugins.
+    ///
+    /// # Errors
+    /// Another process controls the run, or the system refuses something.
+    pub fn open_session(
+        &mut self,
+        plugins: &Path,
+        watch: bool,
+        file: Option<(&Path, &[String])>,
+    ) -> Result<(), TrainingError> {
+        let mut session = Session::start(&self.run, self.runtime.clone(), self.assembly.device, plugins)?;
+        if watch {
+            let manifest = self.run.manifest()?;
+            let given = file.map(|(file, sets)| (std::path::absolute(file).unwrap_or(file.to_owned()), sets.to_vec()));
+            let known = manifest.experiment.map(|file| (file, manifest.sets));
+            let (file, sets) = given.or(known).ok_or(SessionError::NoFile)?;
+            session.watch(&file, &self.assembly.experiment)?;
+            // The files of a run that goes on may be others by now.
+            if self.live.resumed {
+                session.changed.insert("what changed while it was stopped".to_owned());
+            }
+            self.live.base = Some(Base::File(file, sets));
+        }
+        self.warnings.extend(session.warning.take());
+        self.live.session = Some(session);
+        Ok(())
+    }
+
+    /// Reads the mail. Waits while the training is paused.
+    pub(super) fn attend(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+        if self.live.session.is_none() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let mut idle = false;
+        while let Some(session) = &self.live.session {
+            match session.next_mail() {
+                Some(mail) => self.open(mail, stop, watch),
+                None if session.paused && !stop.load(Ordering::Relaxed) => {}
+                None => break,
+            }
+            idle |= self.live.session.as_ref().is_some_and(|session| session.paused);
+            self.ask(watch)?;
+        }
+        if idle {
+            self.shadows.idle(begun.elapsed());
+        }
+        self.ask(watch)
+    }
+
+    fn open(&mut self, mail: Mail, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) {
+        match mail {
+            Mail::Changed(followed) => {
+                if let Some(session) = &mut self.live.session {
+                    session.changed.extend(followed.iter().map(name));
+                }
+            }
+            Mail::Checked(checked) => self.judge(*checked, watch),
+            Mail::Asked(request, answer) => self.obey(request, answer, stop, watch),
+        }
+    }
+
+    fn obey(
+        &mut self,
+        request: Request,
+        answer: Sender<Response>,
+        stop: &AtomicBool,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) {
+        let Some(session) = &mut self.live.session else { return };
+        if matches!(request, Request::Set { .. } | Request::Promote { .. } | Request::Revert) {
+            session.queue.push_back((request, answer));
+            return;
+        }
+        let step = self.step;
+        let done = |text: String| Response::Done { text };
+        let response = match request {
+            Request::Pause => {
+                session.paused = true;
+                done(format!("paused after step {step}"))
+            }
+            Request::Resume => {
+                session.paused = false;
+                done(format!("goes on after step {step}"))
+            }
+            Request::Stop => {
+                session.paused = false;
+                stop.store(true, Ordering::Relaxed);
+                done(format!(
+                    "stops after step {step}; `lossmith train --resume {}` goes on",
+                    self.run.path().display()
+                ))
+            }
+            _ => match self.checkpoint() {
+                Ok(path) => done(format!("checkpoint of step {step}: {}", path.display())),
+                Err(error) => Response::Refused { text: error.to_string(), help: None },
+            },
+        };
+        self.note(run::Event::Control { command: request.to_string() }, None, watch);
+        self.report(None);
+        // Whoever asked may be gone.
+        let _ = answer.send(response);
+    }
+
+    /// Gives the gate the next candidate, if there is one and the gate is free.
+    fn ask(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+        let (revision, before) = (self.live.revision(), self.live.before());
+        let (Some(session), Some(sample), Some(base)) = (&mut self.live.session, &self.live.sample, &self.live.base)
+        else {
+            return Ok(());
+        };
+        if session.busy {
+            return Ok(());
+        }
+        let mut edits = self.live.staged.as_ref().map_or(&self.live.edits, |staged| &staged.about.edits).clone();
+        let (base, settled) = (base.clone(), edits.len());
+        let mut states = None;
+        let changed = std::mem::take(&mut session.changed);
+        let (origin, wanted, answer) = if !changed.is_empty() {
+            (changed.into_iter().collect::<Vec<_>>().join(", "), Wanted::Edited(base, edits), None)
+        } else {
+            let Some((request, answer)) = session.queue.pop_front() else { return Ok(()) };
+            let origin = request.to_string();
+            let wanted = match request {
+                Request::Set { sets } => {
+                    edits.extend(sets.into_iter().map(Edit::Set));
+                    Wanted::Edited(base, edits)
+                }
+                Request::Promote { name } => {
+                    let shadows = &self.assembly.strategies.shadows;
+                    let shadow = shadows.iter().find(|shadow| shadow.config.name == name);
+                    states = shadow.map(brought).transpose()?;
+                    edits.push(Edit::Promote(name));
+                    Wanted::Edited(base, edits)
+                }
+                _ => match before {
+                    Some(revision) => Wanted::Revision(revision),
+                    None => {
+                        let text = "the run trains with what it began with".to_owned();
+                        let _ = answer.send(Response::Refused { text, help: None });
+                        self.note(run::Event::Control { command: origin }, None, watch);
+                        return Ok(());
+                    }
+                },
+            };
+            (origin, wanted, Some(answer))
+        };
+        let number = session.next;
+        session.next += 1;
+        let job = Job {
+            number,
+            wanted,
+            settled,
+            revision,
+            live: self.assembly.experiment.clone(),
+            bound: self.assembly.strategies.bound.clone(),
+            reread: session.watches(),
+            quarantine: self.live.quarantine.clone(),
+            sample: sample.shallow_clone(),
+            states: self.assembly.strategies.objectives.copy_states()?,
+            brought: states,
+            answer,
+            begun: Instant::now(),
+        };
+        // Its number is taken before anything of it is kept.
+        self.note(run::Event::Candidate { number, origin }, None, watch);
+        if self.live.session.as_mut().is_some_and(|session| !session.check(job)) {
+            let text = "the checks of edits have ended; what is live stays".to_owned();
+            watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
+        }
+        self.report(None);
+        Ok(())
+    }
+
+    /// Takes in a verdict.
+    fn judge(&mut self, checked: Checked, watch: &mut dyn FnMut(Event<'_>)) {
+        let Checked { number, verdict, staged, answer, followed } = checked;
+        if let Some(session) = &mut self.live.session {
+            session.busy = false;
+            if let Some(followed) = followed {
+                session.follow(followed);
+            }
+        }
+        let response = match &verdict {
+            Verdict::Accepted { .. } | Verdict::Same => {
+                Response::Done { text: format!("candidate {number}: {verdict}") }
+            }
+            Verdict::Refused { reason, help } => Response::Refused { text: reason.clone(), help: help.clone() },
+            Verdict::Superseded => Response::Refused { text: verdict.to_string(), help: None },
+        };
+        let replaces = !matches!(verdict, Verdict::Refused { .. });
+        if replaces && let Some(Staged { number, .. }) = std::mem::replace(&mut self.live.staged, staged) {
+            self.note(run::Event::Verdict { number, verdict: Verdict::Superseded }, None, watch);
+        }
+        if matches!(verdict, Verdict::Accepted { .. }) && self.live.session.as_ref().is_some_and(Session::watches) {
+            // All files have other content than what was rolled back.
+            self.live.quarantine.clear();
+        }
+        self.note(run::Event::Verdict { number, verdict }, None, watch);
+        self.report(None);
+        if let Some(answer) = answer {
+            // Whoever asked may be gone.
+            let _ = answer.send(response);
+        }
+    }
+
+    /// What is accepted and has no epoch left to begin with.
+    pub(super) fn drop_staged(&mut self, watch: &mut dyn FnMut(Event<'_>)) {
+        if let Some(Staged { number, .. }) = self.live.staged.take() {
+            let reason = "the training ended before the next epoch".to_owned();
+            let help = Some("ask for it again when the run goes on".to_owned());
+            self.note(run::Event::Verdict { number, verdict: Verdict::Refused { reason, help } }, None, watch);
+        }
+    }
+
+    /// A candidate that was compared to what is not at work any more.
+    pub(super) fn ask_again(&mut self, staged: &Staged, watch: &mut dyn FnMut(Event<'_>)) {
+        let number = staged.number;
+        let verdict = match &mut self.live.session {
+            Some(session) if session.watches() => {
+                session.changed.insert("again, against what is live".to_owned());
+                Verdict::Superseded
+            }
+            _ => Verdict::Refused {
+                reason: "what it was compared to was rolled back".into(),
+                help: Some("ask for it again".into()),
+            },
+        };
+        self.note(run::Event::Verdict { number, verdict }, None, watch);
+    }
+
+    /// Follows the files of what is at work.
+    pub(super) fn follow_files(&self) {
+        if let (Some(session), Some(Base::File(file, _))) = (&self.live.session, &self.live.base) {
+            session.follow_experiment(file, &self.assembly.experiment);
+        }
+    }
+
+    /// Adds an event to those that a status tells.
+    pub(super) fn tell(&self, event: &run::Event) {
+        if let Some(session) = &self.live.session {
+            session.tell(event.to_string());
+        }
+    }
+
+    /// Renews what a status tells.
+    pub(super) fn report(&self, loss: Option<f64>) {
+        let Some(session) = &self.live.session else { return };
+        let (steps, step) = (self.steps(), self.step);
+        session.update(|snapshot| {
+            (snapshot.epoch, snapshot.epochs) = (step / steps, self.assembly.experiment.epochs);
+            (snapshot.step, snapshot.step_in_epoch, snapshot.steps_per_epoch) = (step, step % steps, steps);
+            snapshot.paused = session.paused;
+            snapshot.loss = loss.or(snapshot.loss);
+            snapshot.candidate = match (&self.live.staged, session.busy) {
+                (_, true) => Some(format!("{} is being checked", session.next.saturating_sub(1))),
+                (Some(staged), false) => Some(format!("{} is accepted", staged.number)),
+                (None, false) => None,
+            };
+            if snapshot.plugins.is_empty() || snapshot.revision != self.live.revision() {
+                snapshot.revision = self.live.revision();
+                let bound = self.assembly.strategies.bound.iter();
+                snapshot.plugins = bound
+                    .map(|bound| LivePlugin {
+                        slot: bound.slot.clone(),
+                        strategy: bound.strategy.clone(),
+                        hash: bound.plugin.hash.get(..12).unwrap_or_default().to_owned(),
+                    })
+                    .collect();
+            }
+        });
+    }
+}
+
+/// The name of what is followed, for people.
+fn name(followed: &Followed) -> String {
+    let (Followed::File(path) | Followed::Sources(path)) = followed;
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,90 @@
+//! One step of a training.
+
+use tch::Device;
+
+use super::event::Event;
+use super::training::Training;
+use super::training_error::TrainingError;
+use crate::data;
+use crate::objective::Batch;
+use crate::plugin::Metric;
+
+impl Training {
+    pub(super) fn step(
+        &mut self,
+        batch: &data::Batch,
+        epoch: u64,
+        steps: u64,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Vec<(String, Metric)>, TrainingError> {
+        let images = batch.images.f_to_device(self.assembly.device)?;
+        let labels = batch.labels.f_to_device(self.assembly.device)?;
+        let (embeddings, feature_map) = self.assembly.forward(&images, true)?;
+        let teacher = self.teacher.as_ref().map(|teacher| teacher.view(batch, &images)).transpose()?;
+        let progress = self.progress(epoch, steps);
+        let done = self.step + 1 - epoch * steps;
+        let view = Batch {
+            embeddings: &embeddings,
+            labels: &labels,
+            class_count: self.assembly.dataset.train_classes().len() as i64,
+            slice_count: self.assembly.experiment.model.slices.into(),
+            feature_map: feature_map.as_ref(),
+            teacher: teacher.as_ref().map(|view| &view.embeddings),
+            teacher_feature_map: teacher.as_ref().and_then(|view| view.feature_map.as_ref()),
+            measured: self.logged(done, steps),
+        };
+        self.live.remember(&view, &progress)?;
+        let strategies = &mut self.assembly.strategies;
+        let outcome = strategies.objectives.compute(&view, &progress)?;
+        for (slot, level, text) in outcome.lines {
+            watch(Event::Line { slot, level, text });
+        }
+        let mut shaded = self.shadows.compute(&mut strategies.shadows, &view, &progress, watch)?;
+        self.adopt()?;
+        self.optimizer.zero_grad()?;
+        if !shaded.is_empty() {
+            lossmith_torch_shim::retain_gradient(&embeddings)?;
+        }
+        outcome.total.f_backward()?;
+        let experiment = &self.assembly.experiment;
+        let factor = experiment.learning_rate.factor(self.step, steps, experiment.epochs);
+        let norm = self.optimizer.clip()?;
+        if self.assembly.device == Device::Cpu {
+            // Free here; on another device it would wait, so there the loss is looked at once per interval.
+            let value = norm.f_double_value(&[])?;
+            if !value.is_finite() {
+                return Err(TrainingError::Gradient { value, step: self.step });
+            }
+        }
+        self.on_probation(&outcome.total)?;
+        self.optimizer.step(factor)?;
+        let mut metrics = outcome.metrics;
+        metrics.extend(self.shadows.compare(&mut shaded, &embeddings)?);
+        metrics.push(("loss".to_owned(), Metric::Tensor(outcome.total.f_detach()?)));
+        metrics.push(("gradient-norm".to_owned(), Metric::Tensor(norm)));
+        let rate = self.assembly.experiment.optimizer.learning_rate * factor;
+        metrics.push(("learning-rate".to_owned(), Metric::Number(rate)));
+        Ok(metrics)
+    }
+
+    /// Gives the optimizer the parameters that plugins have made.
+    pub(super) fn adopt(&mut self) -> Result<(), TrainingError> {
+        let objectives = &mut self.assembly.strategies.objectives;
+        let replaced = objectives.take_replaced();
+        if !replaced.is_empty() {
+            self.optimizer.retain(|name| !replaced.iter().any(|replaced| replaced == name));
+            self.adopted = 0;
+        }
+        if objectives.parameter_count() == self.adopted {
+            return Ok(());
+        }
+        let parameters = objectives.parameters();
+        for (name, tensor, multiplier) in &parameters {
+            if !self.optimizer.has(name) {
+                self.optimizer.add(name, tensor, *multiplier)?;
+            }
+        }
+        self.adopted = parameters.len();
+        Ok(())
+    }
+}

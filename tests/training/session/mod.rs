@@ -1,0 +1,16 @@
+//! Edits of a training that runs, and the ways back.
+
+mod branch;
+mod control;
+mod crates;
+mod disk;
+mod driver;
+mod edits;
+mod kills;
+mod later;
+mod replay;
+mod resume;
+mod rollback;
+mod shadows;
+mod state;
+mod torture;
