@@ -13,7 +13,7 @@ use super::output;
 use super::progress::Progress;
 use crate::experiment::{Experiment, Source};
 use crate::plugin::Runtime;
-use crate::run::{self, Comparison, PluginEntry, RowKind, Run};
+use crate::run::{self, Change, Comparison, PluginEntry, RowKind, Run};
 use crate::session::edit;
 use crate::train::Training;
 
@@ -87,8 +87,12 @@ pub(super) struct DiffArgs {
 
 pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
     let (first, second) = (Run::open(&args.first)?, Run::open(&args.second)?);
-    let experiments = (experiment(&first)?, experiment(&second)?);
-    let changes = edit::changes(&experiments.0, &experiments.1).map_err(CliError::json)?;
+    let changed = |number: &dyn Fn(&Run) -> Result<u64, CliError>| {
+        let (first, second) = (experiment(&first, number(&first)?)?, experiment(&second, number(&second)?)?);
+        edit::changes(&first, &second).map_err(CliError::json)
+    };
+    let changes = changed(&|_| Ok(0))?;
+    let at_the_end = changed(&|run| Ok(run.timeline()?.last_key_value().map_or(0, |(_, revision)| *revision)))?;
     let revisions = (first.revisions()?, second.revisions()?);
     let until = first.summary()?.step.min(second.summary()?.step);
     let comparison = run::compare(&first, &second, until)?;
@@ -99,16 +103,21 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
             revisions.iter().map(part).collect::<Vec<_>>()
         };
         return output::json(&json!({
-            "configuration": changes, "revisions": [part(&revisions.0), part(&revisions.1)],
+            "configuration": changes, "configuration-at-the-end": at_the_end, "revisions": [part(&revisions.0), part(&revisions.1)],
             "compared-until-step": until, "comparison": comparison, "evaluation": [evaluations.0, evaluations.1],
         }));
     }
-    output::line("configuration")?;
-    if changes.is_empty() {
-        output::line("  the same")?;
-    }
-    for change in &changes {
-        output::line(&format!("  {change}"))?;
+    let told_changes = |title: &str, changes: &[Change]| {
+        output::line(title)?;
+        let lines = if changes.is_empty() { vec!["the same".to_owned()] } else { vec![] };
+        lines
+            .into_iter()
+            .chain(changes.iter().map(ToString::to_string))
+            .try_for_each(|line| output::line(&format!("  {line}")))
+    };
+    told_changes("configuration", &changes)?;
+    if at_the_end != changes {
+        told_changes("\nconfiguration at the end, after edits", &at_the_end)?;
     }
     output::line("\ncomponents")?;
     for (run, revisions) in [(&first, &revisions.0), (&second, &revisions.1)] {
@@ -138,8 +147,9 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
     if table.is_empty() { Ok(()) } else { output::line(&format!("\n{table}")) }
 }
 
-fn experiment(run: &Run) -> Result<Experiment, CliError> {
-    Ok(Source::read(&run.path().join("experiment.toml"), &[])?.parse()?)
+/// The experiment of a run's revision.
+fn experiment(run: &Run, revision: u64) -> Result<Experiment, CliError> {
+    Ok(Source::read(&run.revision(revision)?.experiment, &[])?.parse()?)
 }
 
 fn evaluation(run: &Run) -> Result<std::collections::BTreeMap<String, f64>, CliError> {

@@ -103,10 +103,10 @@ impl Torture<'_> {
                     self.taken();
                 }
             }
-            // What passes the checks and fails in the first steps.
+            // What passes the checks and fails at work: not in the next step, which a rollback may have tried already.
             4 | 5 => {
                 let how = FAULTS[dice.below(FAULTS.len())];
-                self.write("how = \"\", after = 0", &format!("how = \"{how}\", after = {next}"));
+                self.write("how = \"\", after = 0", &format!("how = \"{how}\", after = {}", next + 1));
                 self.expect("accepted");
                 self.live.go_on();
                 self.live.event("rollback");
