@@ -10,6 +10,7 @@
 //!   plugins/SHA256.wasm      the components that ran
 //!   revisions/0002/          what an edit of the running training changed it to                      [`Revision`]
 //!   checkpoints/epoch-0003.safetensors, best.safetensors                                             [`Checkpoint`]
+//!   control/socket           where a training at work listens for `lossmith session`
 //!   report.html              a page to look at                                                       [`report`]
 //! ```
 //!
