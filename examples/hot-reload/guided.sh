@@ -88,15 +88,18 @@ begin train experiment.toml --watch
 until_line '^epoch *1/'
 run=$(find runs -mindepth 1 -maxdepth 1 -name 'hot-reload-*' | head -n 1)
 margin='margin = 0.5'
+# Out of the range of either loss.
+bad='margin = -1'
+[[ -z $short ]] || bad='margin = -2'
 
 say 'A parameter is edited: it is tried out on a batch of the run and taken at the next epoch.'
 edit experiment.toml "$margin" "${margin/0.5/0.8}"
 until_line 'is live from epoch'
 
 say 'A bad edit is refused, and costs nothing.'
-edit experiment.toml "${margin/0.5/0.8}" "${margin/0.5/-1}"
+edit experiment.toml "${margin/0.5/0.8}" "$bad"
 until_line 'refused'
-edit experiment.toml "${margin/0.5/-1}" "${margin/0.5/0.8}"
+edit experiment.toml "$bad" "${margin/0.5/0.8}"
 until_line 'nothing changed'
 
 if [[ -n $short ]]; then
