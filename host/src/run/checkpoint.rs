@@ -152,7 +152,9 @@ impl Run {
                 std::fs::remove_file(&aside)?;
             }
             std::fs::hard_link(&from, &aside)?;
-            std::fs::rename(&aside, &to)
+            std::fs::rename(&aside, &to)?;
+            // Where both were the same file already, a rename does nothing.
+            if aside.try_exists()? { std::fs::remove_file(&aside) } else { Ok(()) }
         };
         if link().is_err() {
             // A file system without hard links.
@@ -349,6 +351,19 @@ mod tests {
             let (before, after) = (Bytes::of(name, tensor).unwrap(), Bytes::of(name, &loaded.tensors[name]).unwrap());
             assert_eq!((before.dtype, before.shape, before.data), (after.dtype, after.shape, after.data), "{name}");
         }
+    }
+
+    #[test]
+    fn marking_the_best_again_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = run(folder.path());
+        run.save_checkpoint(1, 10, &ones(3)).unwrap();
+        run.mark_best(1).unwrap();
+        run.mark_best(1).unwrap();
+        let files = std::fs::read_dir(run.path().join("checkpoints")).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["best.safetensors", "epoch-0001.safetensors"]);
     }
 
     #[test]
