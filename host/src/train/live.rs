@@ -410,6 +410,11 @@ impl Training {
         self.assembly.experiment = experiment;
         self.restore(Some(&checkpoint), Fit::Where)?;
         self.recollect()?;
+        // The batch serves for checks as well as another; the steps that led to it were undone.
+        let progress = self.progress(epoch, self.steps());
+        if let Some(sample) = &mut self.live.sample {
+            sample.progress = progress;
+        }
         self.follow_files();
         let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
         watch(Event::Session { event: &rollback, milliseconds: Some(milliseconds) });

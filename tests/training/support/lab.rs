@@ -45,7 +45,11 @@ impl Lab {
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        // In one step, as editors do: a training that follows the file must not see half of it.
+        let path = self.path(name);
+        let aside = path.with_extension("aside");
+        fs::write(&aside, text).unwrap();
+        fs::rename(aside, path).unwrap();
     }
 
     /// Changes the experiment's text.
