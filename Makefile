@@ -5,10 +5,10 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins demo test lint bet bench torture doctor
+.PHONY: help setup build plugins demo test lint bet multi-threshold bench torture doctor
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Set up libtorch, the Wasm toolchain and the data set; keep what is there.
 	@scripts/setup.sh
@@ -34,6 +34,10 @@ lint: setup ## Check the format, the lints and the documentation.
 bet: plugins ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji
 	@set -e; for sweep in compression same-network control; do $(LOSSMITH) sweep examples/bet/$$sweep.toml; done
+
+multi-threshold: plugins ## Reproduce the tables of examples/multi-threshold; what is trained is kept (over an hour).
+	$(LOSSMITH) data fetch emoji
+	@set -e; for data in fashion-mnist emoji expressions; do $(LOSSMITH) sweep examples/multi-threshold/$$data-sweep.toml; done
 
 bench: plugins ## Time components against native code, and edits of a running training.
 	cargo bench -p lossmith --profile dev

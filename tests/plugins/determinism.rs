@@ -7,7 +7,7 @@ use lossmith::plugin::{Input, Limits, Params, Plugin, Role, Runtime, Setting, Sl
 use tch::Kind;
 
 use crate::fixture::{batch, bits, epoch, setting, slot};
-use crate::golden::{GOLDEN, losses};
+use crate::golden::losses;
 use crate::support;
 use crate::transfers::{case_for, input, names, of};
 
@@ -24,7 +24,7 @@ fn outcome(slot: &mut Slot, input: &Input) -> (Vec<u64>, Vec<u64>) {
 #[test]
 fn a_loss_gives_the_same_bits_again_and_in_a_new_slot() {
     for golden in losses() {
-        let input = GOLDEN.inputs[&golden.input].input(Kind::Float);
+        let input = golden.batch(Kind::Float);
         let mut slot = golden.slot(Kind::Float);
         let first = outcome(&mut slot, &input);
         assert_eq!(outcome(&mut slot, &input), first, "{}: again", golden.strategy());
@@ -41,13 +41,13 @@ fn a_loss_gives_the_same_bits_in_a_new_engine() {
         let package = golden.package().unwrap();
         let load = || Plugin::load(&runtime, &support::guest(package), &limits).unwrap();
         let plugin = Arc::clone(loaded.entry(package).or_insert_with(load));
-        let given: BTreeMap<String, Value> = serde_json::from_value(golden.params.clone()).unwrap();
+        let given: BTreeMap<String, Value> = serde_json::from_value(golden.params()).unwrap();
         let params = Params::new(plugin.strategy(Role::Loss, golden.strategy()).unwrap(), &given).unwrap();
         let setting = Setting { float: Kind::Float, ..setting() };
         let mut there =
             Slot::new(Arc::clone(&runtime), plugin, Role::Loss, golden.strategy(), params, setting).unwrap();
         golden.set_parameters(&mut there, Kind::Float);
-        let input = GOLDEN.inputs[&golden.input].input(Kind::Float);
+        let input = golden.batch(Kind::Float);
         let here = outcome(&mut golden.slot(Kind::Float), &input);
         assert_eq!(outcome(&mut there, &input), here, "{}", golden.strategy());
     }

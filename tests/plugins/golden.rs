@@ -61,12 +61,13 @@ pub(crate) struct Mined {
 }
 
 /// Strategies that the standard plugins have, with their package.
-const LOSSES: [(&str, &str); 8] = [
+const LOSSES: [(&str, &str); 9] = [
     ("contrastive", "lossmith-losses"),
     ("triplet", "lossmith-losses"),
     ("multi-similarity", "lossmith-losses"),
     ("nt-xent", "lossmith-losses"),
     ("sup-con", "lossmith-losses"),
+    ("multi-threshold", "lossmith-losses"),
     ("proxy-anchor", "lossmith-proxies"),
     ("normalized-softmax", "lossmith-proxies"),
     ("rkd-angle", "lossmith-transfers"),
@@ -76,7 +77,7 @@ const LOSSES: [(&str, &str); 8] = [
 const TRANSFERS: [&str; 3] = ["relaxed-contrastive", "rkd-distance", "pkt"];
 
 /// What the reference has and the standard plugins have not yet.
-const ABSENT: [&str; 16] = [
+const ABSENT: [&str; 15] = [
     "angular",
     "arc-face",
     "circle",
@@ -86,7 +87,6 @@ const ABSENT: [&str; 16] = [
     "intra-pair-variance",
     "lifted-structure",
     "margin",
-    "multi-threshold",
     "n-pairs",
     "nca",
     "proxy-nca",
@@ -118,9 +118,33 @@ impl Loss {
         LOSSES.iter().find(|(name, _)| *name == self.strategy()).map(|(_, package)| *package)
     }
 
+    /// The parameters as our strategy has them: thresholds come from a schedule, and `dual` says in which reading.
+    pub(crate) fn params(&self) -> Json {
+        let mut params = self.params.clone();
+        if self.params.get("thresholds").is_some() {
+            let table = params.as_object_mut().unwrap();
+            table.remove("thresholds");
+            let dual = if table["dual"] == json!(true) { "exchange" } else { "none" };
+            table.insert("dual".into(), json!(dual));
+        }
+        params
+    }
+
+    /// The batch, with a slice for each threshold.
+    pub(crate) fn batch(&self, kind: Kind) -> Input {
+        let input = GOLDEN.inputs[&self.input].input(kind);
+        match self.params.get("thresholds") {
+            None => input,
+            Some(thresholds) => {
+                let thresholds: Vec<f64> = serde_json::from_value(thresholds.clone()).unwrap();
+                Input { slice_count: thresholds.len() as i64, thresholds, ..input }
+            }
+        }
+    }
+
     /// The strategy at work, with the reference's parameters in its state.
     pub(crate) fn slot(&self, kind: Kind) -> Slot {
-        let mut slot = slot(self.package().unwrap(), Role::Loss, self.strategy(), self.params.clone(), of(kind));
+        let mut slot = slot(self.package().unwrap(), Role::Loss, self.strategy(), self.params(), of(kind));
         self.set_parameters(&mut slot, kind);
         slot
     }
@@ -194,7 +218,7 @@ fn losses_and_their_gradients_are_those_of_the_reference() {
         for golden in losses() {
             let what = golden.what(kind);
             let mut slot = golden.slot(kind);
-            let input = GOLDEN.inputs[&golden.input].input(kind);
+            let input = golden.batch(kind);
             let embeddings = input.embeddings.as_ref().unwrap().shallow_clone();
             let loss = slot.loss(input, &epoch(0)).unwrap_or_else(|error| panic!("{what}: {error}"));
             loss.backward();
@@ -211,8 +235,8 @@ fn losses_and_their_gradients_are_those_of_the_reference() {
         }
     }
     println!("{compared} losses compared");
-    // 5 triplets, 2 contrastive losses and 6 others on 3 inputs in 2 precisions.
-    assert_eq!(compared, (5 + 2 + 6) * 3 * 2);
+    // 5 triplets, 2 contrastive losses and 6 others on 3 inputs, 2 multi-threshold losses on 2 inputs, in 2 precisions.
+    assert_eq!(compared, ((5 + 2 + 6) * 3 + 2 * 2) * 2);
 }
 
 #[test]

@@ -40,7 +40,8 @@ fn a_strategy_is_told_its_parameters_the_batch_and_the_progress() {
     let embeddings = input.embeddings.as_ref().unwrap().shallow_clone();
     let labels = input.labels.as_ref().unwrap().shallow_clone();
     let known = Arc::new(BTreeMap::from([("validation/recall".to_owned(), 0.625)]));
-    let progress = Progress { epoch: 2, epochs: 9, step: 11, steps_per_epoch: 5, metrics: known };
+    let progress =
+        Progress { epoch: 2, epochs: 9, step: 11, steps_per_epoch: 5, metrics: known, ..Progress::default() };
     let loss = slot.loss(input, &progress).unwrap();
 
     let report = slot.take_report();

@@ -5,12 +5,14 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 /// Packages and their folders.
-const GUESTS: [(&str, &str); 8] = [
+const GUESTS: [(&str, &str); 10] = [
     ("lossmith-losses", "plugins/losses"),
     ("lossmith-miners", "plugins/miners"),
     ("lossmith-proxies", "plugins/proxies"),
     ("lossmith-transfers", "plugins/transfers"),
     ("lossmith-balances", "plugins/balances"),
+    ("lossmith-schedules", "plugins/schedules"),
+    ("lossmith-fusions", "plugins/fusions"),
     ("lossmith-test-roles", "tests/guests/roles"),
     ("lossmith-test-operations", "tests/guests/operations"),
     ("lossmith-evil", "tests/guests/evil"),

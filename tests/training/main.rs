@@ -3,12 +3,16 @@
 
 mod bad_data;
 mod bad_experiments;
+mod classification;
 mod commands;
 mod config;
 mod data_commands;
 mod determinism;
 mod directory;
+mod expressions;
 mod faults;
+mod folds;
+mod fusions;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the tests of plugins need more of it")]
 mod guests;
@@ -21,3 +25,4 @@ mod session;
 mod support;
 mod sweeps;
 mod teacher;
+mod thresholds;

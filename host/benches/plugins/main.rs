@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
 mod native;
+mod slices;
 mod transfers;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,7 @@ fn main() {
         ours * 1e3,
         matrix * 1e3
     );
+    slices::run(&runtime);
     transfers::run(&runtime);
     let mut criterion = Criterion::default()
         .configure_from_args()

@@ -167,6 +167,7 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Model(_)
         | TrainingError::Optimizer(_)
         | TrainingError::Fixed { .. }
+        | TrainingError::NotMeasured { .. }
         | TrainingError::Device(_) => 3,
         TrainingError::Changed { .. } => 2,
         TrainingError::Objective(_)

@@ -5,6 +5,7 @@ mod data;
 mod doctor;
 mod error;
 mod interrupt;
+mod measured;
 mod output;
 mod plugin_eval;
 mod plugins;

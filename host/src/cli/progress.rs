@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::error::CliError;
-use super::output;
+use super::{measured, output};
 use crate::plugin::Level;
 use crate::run;
 use crate::train::{End, Event};
@@ -121,9 +121,9 @@ impl Progress {
             Event::Tested { epoch, values } => {
                 self.bar.finish_and_clear();
                 self.print(&format!("test part, with the weights of epoch {epoch}:"));
-                for (name, value) in *values {
-                    self.print(&format!("  {:<24} {value:.4}", name.strip_prefix("test/").unwrap_or(name)));
-                }
+                let values =
+                    values.iter().map(|(name, value)| (name.strip_prefix("test/").unwrap_or(name).to_owned(), *value));
+                self.print(measured::text(&values.collect()).trim_end());
             }
             Event::Ended(End::Finished) => {}
             Event::Ended(End::Interrupted) => self.print("stopped; the state is saved"),
@@ -186,7 +186,7 @@ fn live_line<'a>(revision: u64, live: impl Iterator<Item = (&'a String, &'a Stri
 }
 
 /// What an epoch's line shows; the record has everything.
-const SHOWN: [&str; 3] = ["precision-at-1", "r-precision", "map-at-r"];
+const SHOWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nearest-neighbours-accuracy"];
 
 fn as_json(event: &Event<'_>) -> String {
     let value = match event {

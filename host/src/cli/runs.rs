@@ -9,7 +9,8 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::error::CliError;
-use super::output;
+use super::{measured, output};
+use crate::eval::class_name;
 use crate::plugin::Runtime;
 use crate::run::{self, Row, RowKind, Run};
 use crate::train::{PartName, Trained};
@@ -128,15 +129,21 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
         let plugins = plugins.collect::<Vec<_>>().join(", ");
         output::line(&format!("from epoch {} on, revision {revision}: {plugins}", epoch + 1))?;
     }
+    let measured = |name: &str| evaluations.iter().any(|row| row.values.keys().any(|key| key.ends_with(name)));
+    let accuracies = ["linear-accuracy", "nearest-neighbours-accuracy", "class-mean-accuracy"];
+    let accuracies = accuracies.into_iter().filter(|name| measured(name));
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["epoch", "part", "P@1", "R-precision", "MAP@R", "NMI"]);
-    for row in evaluations {
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["epoch", "part", "P@1", "R-precision", "MAP@R", "NMI"].into_iter().chain(accuracies.clone()));
+    for row in &evaluations {
         for part in ["validation", "test"] {
             let value = |name: &str| {
                 row.values.get(&format!("{part}/{name}")).map_or("-".to_owned(), |value| format!("{value:.4}"))
             };
             if value("precision-at-1") != "-" {
-                let cells = [value("precision-at-1"), value("r-precision"), value("map-at-r"), value("nmi")];
+                let cells = ["precision-at-1", "r-precision", "map-at-r", "nmi"].into_iter().chain(accuracies.clone());
+                let cells = cells.map(value);
                 table.add_row([row.epoch.to_string(), part.to_owned()].into_iter().chain(cells));
             }
         }
@@ -191,16 +198,13 @@ pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
         return output::json(&json!({ "epoch": trained.epoch(), "part": part, "evaluation": evaluation }));
     }
     output::line(&format!("{part} part, with the weights of epoch {}:", trained.epoch()))?;
-    for (name, value) in evaluation.values() {
-        output::line(&format!("  {name:<24} {value:.4}"))?;
-    }
+    output::line(&measured::text(&evaluation.values(trained.class_names())))?;
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["class", "images", "P@1", "R-precision", "MAP@R"]);
     for (class, scores) in &evaluation.retrieval.per_class {
-        let name = usize::try_from(*class).ok().and_then(|class| trained.class_names().get(class)).cloned();
         let numbers = [scores.precision_at_1, scores.r_precision, scores.map_at_r].map(|value| format!("{value:.4}"));
         let [p, r, map] = numbers;
-        table.add_row([name.unwrap_or_else(|| class.to_string()), scores.queries.to_string(), p, r, map]);
+        table.add_row([class_name(trained.class_names(), *class), scores.queries.to_string(), p, r, map]);
     }
     output::line(&table.to_string())
 }

@@ -1,4 +1,4 @@
-//! The `[data]` and `[sampler]` tables of an experiment.
+//! The `[data]` table of an experiment.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use super::{DataError, DataKind, Preparation};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataConfig {
-    /// What the data is: `fashion-mnist`, `emoji`, `cub-200-2011`, `cars196`, `stanford-online-products`, `folder` or
-    /// `manifest`. `lossmith data list` says what of it is there.
+    /// What the data is: `fashion-mnist`, `emoji`, `cub-200-2011`, `cars196`, `stanford-online-products`, `raf-db`, `affectnet`,
+    /// `fer2013`, `sfew`, `ck-plus`, `mmi`, `folder` or `manifest`. `lossmith data list` says what of it is there.
     pub kind: DataKind,
-    /// The folder of the data, for a `manifest` its CSV file; a relative path starts at the working directory. A `folder` and a
+    /// The folder of the data, for a `manifest` its CSV file; a relative path starts at the folder of the experiment file. A `folder` and a
     /// `manifest` must give it. The default for the others is the first existing of `$LOSSMITH_DATA/<kind>`, `.data/<kind>`
     /// and, for `fashion-mnist`, `/usr/share/datasets/fashion-mnist`.
     #[serde(default)]
@@ -23,37 +23,50 @@ pub struct DataConfig {
     /// Seed of the split and of `limit`. Default: the experiment's seed. Give it to train with several seeds on one split.
     #[serde(default)]
     pub seed: Option<u64>,
-    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 32 for `emoji`, 64 for
-    /// `folder` and `manifest`, else 224.
+    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 32 for `emoji`, 48 for
+    /// `fer2013`, 100 for the other faces, 64 for `folder` and `manifest`, else 224.
     #[serde(default)]
     pub size: Option<usize>,
     /// Which images are for training and which for testing. Default: `auto`.
     #[serde(default)]
     pub split: SplitKind,
     /// Share of the training part that becomes the validation part, at least 0 and below 1. `closed-set` takes this share of
-    /// the training images, spread evenly over the classes, and never the last image of a class. `class-disjoint` and
-    /// `official` take this share of the training classes, rounded to the nearest whole number but at least two classes: among
-    /// images of one class every neighbour is right. With 0 there is no validation part.
+    /// the training images, spread evenly over the classes, and never the last image of a class; data with validation images
+    /// of its own, as `fer2013` has, uses these instead. `subject-folds` takes this share of the subjects that are not tested,
+    /// rounded to the nearest whole number but at least one subject. `class-disjoint` and `official` take this share of the
+    /// training classes, rounded to the nearest whole number but at least two classes: among images of one class every
+    /// neighbour is right. With 0 no validation part is drawn.
     #[serde(default = "default_validation")]
     pub validation: f64,
     /// Share of the images that becomes the test part, at least 0 and below 1, spread evenly over the classes. Only for the
-    /// `closed-set` split of data without test images of its own, which `fashion-mnist` and a folder with `train` and `test` have.
+    /// `closed-set` split of data without test images of its own, which `fashion-mnist`, `raf-db`, `affectnet`, `fer2013`,
+    /// `sfew`, a folder with `train` and `test` and a manifest with `test` in its column `split` have.
     #[serde(default = "default_test")]
     pub test: f64,
     /// Share of the classes that becomes the test part of the `class-disjoint` split, above 0 and below 1, rounded to the
     /// nearest whole number but at least one class.
     #[serde(default = "default_test_classes")]
     pub test_classes: f64,
+    /// Folds of the `subject-folds` split, at least 2. Default: 10, or as many as a manifest numbers in its column `split`.
+    #[serde(default)]
+    pub folds: Option<usize>,
+    /// Which fold of the `subject-folds` split is tested, from 0 and below `folds`.
+    #[serde(default)]
+    pub fold: usize,
+    /// A CSV file with the columns `class` and `label`, for other classes than those of the data: the images of a class get the
+    /// class `label`, and those of a class that is not listed are left out. A relative path starts at the folder of the experiment file.
+    #[serde(default)]
+    pub relabel: Option<PathBuf>,
     /// Most images of each part, for quick tries, at least 1. Classes give the same number of images as far as they have
     /// them; the seed says which. Default: all images.
     #[serde(default)]
     pub limit: Option<usize>,
     /// Mean of each channel on the scale of 0 (black) to 1 (white), one number a channel. Default: 0.2860 for
-    /// `fashion-mnist`, else ImageNet's 0.485, 0.456, 0.406.
+    /// `fashion-mnist`, 0.5 for `fer2013`, else ImageNet's 0.485, 0.456, 0.406.
     #[serde(default)]
     pub mean: Option<Vec<f64>>,
     /// Standard deviation of each channel on the same scale, above 0, one number a channel. Default: 0.3530 for
-    /// `fashion-mnist`, else ImageNet's 0.229, 0.224, 0.225.
+    /// `fashion-mnist`, 0.25 for `fer2013`, else ImageNet's 0.229, 0.224, 0.225.
     #[serde(default)]
     pub std: Option<Vec<f64>>,
     /// Random changes of the training images.
@@ -68,11 +81,12 @@ pub struct DataConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitKind {
-    /// `official` where the data has such a split, else `closed-set`.
+    /// `official` where the data has such a split; `subject-folds` for `ck-plus`, `mmi` and a manifest that numbers folds; else
+    /// `closed-set`.
     #[default]
     Auto,
     /// Every class is in all parts. The data's own test images are the test part; data without them gives `test` of its
-    /// images.
+    /// images. Its own validation images are the validation part.
     ClosedSet,
     /// No class is in two parts. All images are put together, and the seed draws the classes of each part.
     ClassDisjoint,
@@ -80,6 +94,11 @@ pub enum SplitKind {
     /// `cub-200-2011` and of `cars196`, the test file of `stanford-online-products`. The seed draws the classes for
     /// validation. The other kinds have no such split.
     Official,
+    /// No subject is in two parts: cross-validation over the people of `ck-plus` and `mmi`, the designers of `emoji` or the
+    /// subjects of a manifest. The seed shuffles the subjects, and each goes to the fold with the fewest images so far. Fold
+    /// number `fold` is the test part, the seed draws subjects of the other folds for validation, and the rest trains. With as
+    /// many folds as subjects one is left out at a time. The parts that the data gives its images are not used.
+    SubjectFolds,
 }
 
 /// Random changes of the training images: a random crop that is resized to the network's input, then a horizontal flip.
@@ -97,19 +116,8 @@ pub struct AugmentationConfig {
     pub flip: f64,
 }
 
-/// How a training batch is drawn: some classes, and the same number of images of each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct SamplerConfig {
-    /// Different classes in a batch (P), at least 1 and at most the number of training classes.
-    pub classes: usize,
-    /// Different images of each class in a batch (K), at least 1 and at most the images of the smallest training class. With
-    /// 1 a batch has no positive pair, which only losses with proxies can use, unless `views` is 2.
-    pub samples: usize,
-    /// How often an image stands in a batch, 1 or 2. With 2 the batch is all its images and then all of them again, twice as
-    /// many as with 1, and each place has an augmentation of its own. The number of batches does not change. Default: 1.
-    pub views: usize,
-}
+/// Folds of subjects, if neither the configuration nor the data says how many.
+pub(super) const DEFAULT_FOLDS: usize = 10;
 
 fn default_validation() -> f64 {
     0.1
@@ -133,12 +141,6 @@ impl Default for AugmentationConfig {
     }
 }
 
-impl Default for SamplerConfig {
-    fn default() -> Self {
-        Self { classes: 10, samples: 12, views: 1 }
-    }
-}
-
 impl DataConfig {
     /// The defaults for one kind of data.
     #[must_use]
@@ -152,6 +154,9 @@ impl DataConfig {
             validation: default_validation(),
             test: default_test(),
             test_classes: default_test_classes(),
+            folds: None,
+            fold: 0,
+            relabel: None,
             limit: None,
             mean: None,
             std: None,
@@ -172,11 +177,13 @@ impl DataConfig {
         Preparation::new(self.size(), &self.mean(), &self.std())
     }
 
-    /// Which images are for training and which for testing, never [`SplitKind::Auto`].
+    /// Which images are for training and which for testing, never [`SplitKind::Auto`], as far as the kind of the data decides
+    /// it: a manifest that numbers folds makes `subject-folds` of `auto`.
     #[must_use]
     pub fn split(&self) -> SplitKind {
         match self.split {
             SplitKind::Auto if self.kind.has_official_split() => SplitKind::Official,
+            SplitKind::Auto if self.kind.has_subject_folds() => SplitKind::SubjectFolds,
             SplitKind::Auto => SplitKind::ClosedSet,
             split => split,
         }
@@ -207,6 +214,11 @@ impl DataConfig {
         if self.split == SplitKind::Official && !self.kind.has_official_split() {
             return Err(DataError::NoOfficialSplit { kind: self.kind });
         }
+        check("data.folds", &self.folds, self.folds.is_none_or(|folds| folds >= 2), "at least 2")?;
+        // How many folds a manifest has is in the manifest.
+        let folds = self.folds.or_else(|| (self.kind != DataKind::Manifest).then_some(DEFAULT_FOLDS));
+        let fold = folds.is_none_or(|folds| self.fold < folds);
+        check("data.fold", &self.fold, fold, "below `data.folds`, the number of folds")?;
         check("data.limit", &self.limit, self.limit != Some(0), "at least 1")?;
         check("data.workers", &self.workers, (1..=256).contains(&self.workers), "1 to 256")?;
         let one_a_channel = if channels == 1 { "one number" } else { "three numbers, one a channel" };
@@ -249,7 +261,6 @@ mod tests {
             assert_eq!(toml::from_str::<DataConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
         }
         assert_eq!(toml::from_str::<DataConfig>("kind = 'folder'").unwrap(), DataConfig::new(DataKind::Folder));
-        assert_eq!(toml::from_str::<SamplerConfig>("").unwrap(), SamplerConfig::default());
     }
 
     #[test]
@@ -267,7 +278,11 @@ mod tests {
         for kind in DataKind::ALL {
             let with = |split| DataConfig { split, ..DataConfig::new(kind) };
             let official = kind.has_official_split();
-            let expected = if official { SplitKind::Official } else { SplitKind::ClosedSet };
+            let expected = match kind {
+                DataKind::CkPlus | DataKind::Mmi => SplitKind::SubjectFolds,
+                _ if official => SplitKind::Official,
+                _ => SplitKind::ClosedSet,
+            };
             assert_eq!(with(SplitKind::Auto).split(), expected);
             assert_eq!(with(SplitKind::ClassDisjoint).split(), SplitKind::ClassDisjoint);
             assert_eq!(with(SplitKind::Official).check().is_ok(), official);
@@ -284,6 +299,9 @@ mod tests {
             ("data.validation", "validation = nan"),
             ("data.test", "test = -0.1"),
             ("data.test-classes", "test-classes = 0.0"),
+            ("data.folds", "folds = 1"),
+            ("data.fold", "folds = 4\nfold = 4"),
+            ("data.fold", "fold = 10"),
             ("data.limit", "limit = 0"),
             ("data.workers", "workers = 0"),
             ("data.mean", "mean = [0.5]"),

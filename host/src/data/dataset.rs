@@ -1,5 +1,6 @@
 //! The opened data: all images, their classes and their parts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -7,9 +8,7 @@ use image::RgbImage;
 use super::resample::Preparation;
 use super::source::Source;
 use super::split::{Split, split};
-use super::{
-    AugmentationConfig, DataConfig, DataError, DataKind, Summary, cars, cub, find, folder, idx, manifest, products,
-};
+use super::{AugmentationConfig, DataConfig, DataError, DataKind, Summary, find, reader};
 
 /// Images that belong together: those for training, for validation or for testing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +62,7 @@ pub struct Dataset {
     path: PathBuf,
     source: Source,
     labels: Vec<i64>,
+    subjects: Option<Vec<String>>,
     class_names: Vec<String>,
     train_classes: Vec<i64>,
     train: Part,
@@ -77,26 +77,16 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Finds the data, checks it and splits it by `data.seed`, or by `seed` if there is none. Pixels of Fashion-MNIST are read now (55 MB); image files are
-    /// only listed, so a damaged one is an error of the [`super::Loader`].
+    /// Finds the data, checks it and splits it by `data.seed`, or by `seed` if there is none. Pixels of Fashion-MNIST (55 MB) and
+    /// FER2013 (83 MB) are read now; image files are only listed, so a damaged one is an error of the [`super::Loader`].
     ///
     /// # Errors
-    /// A setting out of range, data that is not there or damaged, a class without images, too few classes for the split.
+    /// A setting out of range, data that is not there or damaged, a class without images, too few classes or subjects for the
+    /// split.
     pub fn open(config: &DataConfig, seed: u64) -> Result<Self, DataError> {
         config.check()?;
         let path = config.path.clone().map_or_else(|| find(config.kind), Ok)?;
-        let scan = match config.kind {
-            DataKind::FashionMnist => idx::scan(&path)?,
-            DataKind::Folder => folder::scan(&path, config.split())?,
-            DataKind::Manifest => manifest::scan(&path)?,
-            DataKind::Emoji if !path.join("manifest.csv").is_file() => {
-                return Err(DataError::NotInstalled { kind: config.kind, places: vec![path] });
-            }
-            DataKind::Emoji => manifest::scan(&path.join("manifest.csv"))?,
-            DataKind::Cub => cub::scan(&path)?,
-            DataKind::Cars196 => cars::scan(&path)?,
-            DataKind::StanfordOnlineProducts => products::scan(&path)?,
-        };
+        let scan = reader::scan(config, &path)?;
         let Split { train, validation, test } = split(config, &scan, config.seed.unwrap_or(seed))?;
         let part = |indices| Part::new(indices, &scan.labels);
         let (train, validation, test) = (part(train), part(validation), part(test));
@@ -113,6 +103,7 @@ impl Dataset {
             workers: config.workers,
             source: scan.source,
             labels: scan.labels,
+            subjects: scan.subjects,
             class_names: scan.class_names,
             skipped: scan.skipped,
             digest: scan.digest,
@@ -137,7 +128,7 @@ impl Dataset {
         &self.test
     }
 
-    /// The number of all images, of every part and outside `limit`.
+    /// The number of all images, of every part and outside `limit`, without those that `data.relabel` leaves out.
     #[must_use]
     pub fn images(&self) -> usize {
         self.labels.len()
@@ -168,11 +159,18 @@ impl Dataset {
         self.size
     }
 
-    /// SHA-256 of the content in hexadecimal: of the uncompressed bytes of IDX files; of the names, sizes and labels of
-    /// image files. It does not depend on where the data lies or how it is split.
+    /// SHA-256 of the content in hexadecimal: of the uncompressed bytes of IDX files; of the pixels, labels and parts of
+    /// FER2013; of the names, sizes and labels of image files; of a manifest's subjects and parts, the boxes of faces and what
+    /// `data.relabel` says, where there are such. It does not depend on where the data lies or how the configuration splits it.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Whom an image shows, or who drew it, by the number of the image; `None` if the data does not say it or has no such image.
+    #[must_use]
+    pub fn subject(&self, index: usize) -> Option<&str> {
+        self.subjects.as_ref()?.get(index).map(String::as_str)
     }
 
     /// What was opened, for a person or a program to read.
@@ -185,6 +183,7 @@ impl Dataset {
             train: count(&self.train).into(),
             validation: count(&self.validation).into(),
             test: count(&self.test).into(),
+            subjects: self.subjects.as_ref().map(|subjects| subjects.iter().collect::<BTreeSet<_>>().len()),
             skipped_files: self.skipped,
             digest: self.digest.clone(),
         }
@@ -248,7 +247,6 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::super::SplitKind;

@@ -99,14 +99,88 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A closed-set test part has a class that the training part lacks.
-    #[error("class `{class}` is in `test` but not in `train`")]
+    #[error("class `{class}` is in `{part}` but not in `train`")]
     #[diagnostic(help(
         "a closed-set split trains on every class that it tests; use `split = \"class-disjoint\"` or add the class"
     ))]
     UntrainedClass {
         /// The class.
         class: String,
+        /// The part of it: `validation` or `test`.
+        part: &'static str,
     },
+    /// The data's own parts have no image for training.
+    #[error("no image is for training: all images are in the data's own validation and test parts")]
+    #[diagnostic(help("let `data.path` or `data.relabel` name data with training images"))]
+    NoTraining,
+    /// The rectangle that is to be cut out of an image is not in it.
+    #[error("{}: the area of {area} pixels is outside of the image of {size} pixels", path.display())]
+    #[diagnostic(help("the image is not the one that the list of the data means; fetch it again"))]
+    Outside {
+        /// The image file.
+        path: PathBuf,
+        /// Width, height, left and top of the area.
+        area: String,
+        /// Width and height of the image.
+        size: String,
+    },
+    /// A split of subjects of data that has none.
+    #[error("`data.split` is \"subject-folds\", but this data of kind `{}` names no subjects", kind.name())]
+    #[diagnostic(help(
+        "use another split, or name the subject of each image in the column `subject` of a `manifest`; `ck-plus` and `mmi` have subjects"
+    ))]
+    NoSubjects {
+        /// The kind.
+        kind: DataKind,
+    },
+    /// More folds than subjects.
+    #[error("{folds} folds need at least {folds} subjects, but the data has {subjects}")]
+    #[diagnostic(help("lower `data.folds`; with as many folds as subjects each fold leaves one subject out"))]
+    FewSubjects {
+        /// The folds that were asked for.
+        folds: usize,
+        /// The subjects of the data.
+        subjects: usize,
+    },
+    /// The data has folds of its own, and another number was asked for.
+    #[error("`data.folds` is {asked}, but the data has {found} folds of its own")]
+    #[diagnostic(help("leave `data.folds` out; `data.fold` says which of the data's folds is tested"))]
+    OwnFolds {
+        /// The folds that were asked for.
+        asked: usize,
+        /// The folds of the data.
+        found: usize,
+    },
+    /// No image is in the fold that is to be tested.
+    #[error("fold {fold} has no image")]
+    #[diagnostic(help("choose another `data.fold`, or list more classes in the table of `data.relabel`"))]
+    EmptyFold {
+        /// The fold.
+        fold: usize,
+    },
+    /// A split of subjects leaves less than two subjects for training.
+    #[error(
+        "of {subjects} subjects, {test} are for testing and {validation} for validation, which leaves {left} for training; at least 2 are needed"
+    )]
+    #[diagnostic(help(
+        "lower `data.validation` (0 for none; else at least one subject is taken), or raise `data.folds`"
+    ))]
+    FewTrainingSubjects {
+        /// Subjects of the data.
+        subjects: usize,
+        /// Subjects of the test part.
+        test: usize,
+        /// Subjects of the validation part.
+        validation: usize,
+        /// Subjects of the training part.
+        left: usize,
+    },
+    /// The official split, when one label has classes of both of its parts.
+    #[error(
+        "`data.split` is \"official\", but `data.relabel` gives one label to classes for training and to classes for testing"
+    )]
+    #[diagnostic(help("use `split = \"class-disjoint\"`, or give them different labels"))]
+    RelabelledSplit,
     /// A split that the data does not have.
     #[error("`data.split` is \"official\", but data of kind `{}` has no official split of its classes", kind.name())]
     #[diagnostic(help("use `split = \"class-disjoint\"`, and `data.seed` to say which"))]
@@ -149,7 +223,7 @@ pub enum DataError {
     /// A batch is to have more images of a class than there are.
     #[error("`sampler.samples` is {asked}, but class `{class}` has only {} for training", images(*found))]
     #[diagnostic(help(
-        "lower `sampler.samples`, or add images to the class; a class needs at least 2 training images to have a positive pair"
+        "lower `sampler.samples`, add images to the class, or let `sampler.repeat` give its images more than once in a batch; a class needs at least 2 training images to have a positive pair of different images"
     ))]
     FewSamples {
         /// The images of a class in a batch.

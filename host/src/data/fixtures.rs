@@ -1,6 +1,7 @@
 //! Small data sets that the tests of this folder write.
 #![expect(clippy::unwrap_used, reason = "only for tests")]
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
@@ -8,6 +9,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{Rgb, RgbImage};
 
+use super::source::{OwnPart, Scan, Source};
+use super::split::Split;
 use super::{DataConfig, DataKind, Dataset};
 
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -110,4 +113,71 @@ pub(super) fn write_products(root: &Path) {
         }
         write_lines(&root.join(file), lines);
     }
+}
+
+/// The layout of RAF-DB: seven classes of two images for training and one for testing.
+pub(super) fn write_raf_db(root: &Path) {
+    std::fs::create_dir_all(root.join("EmoLabel")).unwrap();
+    let name =
+        |image: usize| if image < 14 { format!("train_{:05}", image + 1) } else { format!("test_{:04}", image - 13) };
+    let list = root.join("EmoLabel/list_patition_label.txt");
+    write_lines(&list, (0..21).map(|image| format!("{}.jpg {}", name(image), image % 7 + 1)));
+    (0..21).for_each(|image| write_jpeg(&root.join(format!("Image/aligned/{}_aligned.jpg", name(image))), 10, 10));
+}
+
+/// A line of `fer2013.csv`: pixels that count up from `first`.
+pub(super) fn fer2013_line(first: usize, emotion: usize, usage: &str) -> String {
+    let pixels: Vec<String> = (0..48 * 48).map(|place| ((first + place) % 256).to_string()).collect();
+    format!("{emotion},{},{usage}\n", pixels.join(" "))
+}
+
+/// Class folders of `count` images, each of another subject, `S000_1.png` and so on.
+pub(super) fn write_subjects(root: &Path, classes: &[&str], count: usize) {
+    for class in classes {
+        (0..count).for_each(|subject| write_png(&root.join(class).join(format!("S{subject:03}_1.png")), 12, 10));
+    }
+}
+
+/// The layout of AffectNet: an image of each of the eleven kinds in both files.
+pub(super) fn write_affectnet(root: &Path) {
+    for (file, folder) in [("training.csv", 1), ("validation.csv", 2)] {
+        let header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence";
+        let line = |kind| format!("{folder}/{kind}.jpg,2,1,6,5,x,{kind},0.5");
+        let image = |kind| root.join(format!("Manually_Annotated_Images/{folder}/{kind}.jpg"));
+        (0..11).for_each(|kind| write_jpeg(&image(kind), 12, 10));
+        write_lines(&root.join(file), std::iter::once(header.to_owned()).chain((0..11).map(line)));
+    }
+}
+
+/// Images of which class `c` has `counts[c]`, class by class. They are for training, and from the image number of each of
+/// `parts` on for that part; without `parts` the data has none of its own.
+pub(super) fn counted_scan(counts: &[usize], parts: &[(OwnPart, usize)]) -> Scan {
+    let labels: Vec<i64> = (0..).zip(counts).flat_map(|(label, count)| vec![label; *count]).collect();
+    let part = |image| parts.iter().rev().find(|(_, first)| *first <= image).map_or(OwnPart::Train, |(part, _)| *part);
+    Scan {
+        source: Source::Files(Vec::new()),
+        own_parts: (!parts.is_empty()).then(|| (0..labels.len()).map(part).collect()),
+        labels,
+        class_names: counts.iter().map(usize::to_string).collect(),
+        own_folds: None,
+        subjects: None,
+        first_test_class: None,
+        skipped: 0,
+        digest: String::new(),
+    }
+}
+
+/// How many images of each class are in a part.
+pub(super) fn count(scan: &Scan, part: &[usize]) -> Vec<usize> {
+    let labels: Vec<i64> = part.iter().map(|image| *scan.labels.get(*image).unwrap()).collect();
+    (0..).zip(&scan.class_names).map(|(class, _)| labels.iter().filter(|label| **label == class).count()).collect()
+}
+
+/// The parts are disjoint and hold all images.
+pub(super) fn assert_partition(scan: &Scan, split: &Split) {
+    let parts = [&split.train, &split.validation, &split.test];
+    assert!(parts.iter().all(|part| part.is_sorted()));
+    let all: BTreeSet<usize> = parts.into_iter().flatten().copied().collect();
+    assert_eq!(all.len(), scan.labels.len());
+    assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), all.len());
 }

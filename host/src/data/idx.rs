@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::DataError;
-use super::source::{Scan, Source, hex};
+use super::source::{OwnPart, Scan, Source, hex};
 
 /// Height and width of an image.
 const SIDE: usize = 28;
@@ -24,12 +24,16 @@ pub(super) fn scan(path: &Path) -> Result<Scan, DataError> {
     let mut digest = Sha256::new();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let trained = read_pair(path, "train", &mut digest, &mut pixels, &mut labels)?;
-    read_pair(path, "t10k", &mut digest, &mut pixels, &mut labels)?;
+    let tested = read_pair(path, "t10k", &mut digest, &mut pixels, &mut labels)?;
+    let mut own_parts = vec![OwnPart::Train; trained];
+    own_parts.resize(trained + tested, OwnPart::Test);
     Ok(Scan {
         source: Source::Bytes { pixels, side: SIDE },
         labels,
         class_names: CLASSES.map(str::to_owned).to_vec(),
-        own_test: Some(trained),
+        own_parts: Some(own_parts),
+        own_folds: None,
+        subjects: None,
         first_test_class: None,
         skipped: 0,
         digest: hex(digest),
@@ -165,7 +169,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_fashion_mnist(folder.path(), 20, 10);
         let gzipped = scan(folder.path()).unwrap();
-        assert_eq!((gzipped.labels.len(), gzipped.own_test), (30, Some(20)));
+        let parts = [vec![OwnPart::Train; 20], vec![OwnPart::Test; 10]].concat();
+        assert_eq!((gzipped.labels.len(), gzipped.own_parts.as_ref()), (30, Some(&parts)));
         std::fs::remove_file(folder.path().join(LABELS)).unwrap();
         std::fs::write(folder.path().join("train-labels-idx1-ubyte"), idx_labels(20)).unwrap();
         let plain = scan(folder.path()).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::DataError;
-use super::source::{Scan, Source, digest_line, hex};
+use super::source::{ImageFile, Scan, Source, digest_line, hex};
 
 /// An index file, for errors about its records.
 #[derive(Clone, Copy)]
@@ -74,14 +74,16 @@ impl Listing<'_> {
                 let problem = format!("`{name}` is listed already in {}", file.place(first));
                 return Err(index.wrong(record, problem, "an image belongs to one class; remove one of them"));
             }
-            files.push(file);
+            files.push(ImageFile { path: file, area: None });
             labels.push(label);
         }
         Ok(Scan {
             source: Source::Files(files),
             labels,
             class_names: self.class_names,
-            own_test: None,
+            own_parts: None,
+            own_folds: None,
+            subjects: None,
             first_test_class: first_test_class.map(|class| class as i64),
             skipped: 0,
             digest: hex(digest),

@@ -280,7 +280,8 @@ mod tests {
     }
 
     fn epoch(dataset: &Arc<Dataset>, seed: u64, epoch: u64) -> Loader {
-        let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3, views: 1 }, dataset, 7).unwrap();
+        let sampler =
+            Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, dataset, 7).unwrap();
         Loader::train_from(dataset, sampler.epoch(0), seed, epoch, 0, None).unwrap()
     }
 
@@ -295,7 +296,8 @@ mod tests {
     #[test]
     fn batches_arrive_in_the_order_of_the_sampler() {
         let dataset = fashion_mnist(|c| c.workers = 3);
-        let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3, views: 1 }, &dataset, 7).unwrap();
+        let sampler =
+            Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, &dataset, 7).unwrap();
         let batches = bits(Loader::train_from(&dataset, sampler.epoch(0), 1, 0, 0, None).unwrap());
         let indices: Vec<Vec<usize>> = batches.iter().map(|(.., indices)| indices.clone()).collect();
         assert_eq!(indices, sampler.epoch(0));
@@ -318,7 +320,8 @@ mod tests {
     #[test]
     fn an_epoch_that_goes_on_is_the_same_epoch() {
         let dataset = fashion_mnist(|_| ());
-        let sampler = Sampler::new(&SamplerConfig { classes: 4, samples: 3, views: 1 }, &dataset, 7).unwrap();
+        let sampler =
+            Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, &dataset, 7).unwrap();
         let rest = Loader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6, None).unwrap();
         assert!(bits(rest) == bits(epoch(&dataset, 1, 0)).split_off(6));
     }

@@ -1,65 +1,105 @@
-//! A CSV file that lists images: the columns `path` and `class`.
+//! A CSV file that lists images: the columns `path` and `class`, and maybe `subject` and `split`.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord};
-
 use super::DataError;
+use super::assignment::{Assignment, Place};
 use super::listing::{Index, Listed, Listing};
-use super::source::Scan;
+use super::sheet::{Column, Entry, Sheet, Trim};
+use super::source::{OwnPart, Scan, extend_digest};
+
+/// Whether the column `vendor` names the subject if there is no column `subject`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vendors {
+    Ignored,
+    /// As in the manifest of the emoji: the name up to its first `-`, as a designer draws one emoji in several styles.
+    AreSubjects,
+}
+
+/// One image.
+struct Row {
+    name: String,
+    class: String,
+    line: u64,
+    subject: Option<String>,
+    place: Option<Place>,
+}
+
+/// The columns of a manifest.
+struct Columns {
+    path: Column,
+    class: Column,
+    subject: Option<Column>,
+    vendor: Option<Column>,
+    split: Option<Column>,
+}
 
 /// Lists the images in the order of their paths.
-pub(super) fn scan(manifest: &Path) -> Result<Scan, DataError> {
+pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError> {
     let index = Index::text(manifest);
-    let file = File::open(manifest).map_err(|source| DataError::Read { path: manifest.to_owned(), source })?;
-    let mut reader = ReaderBuilder::new().from_reader(file);
-    let header = reader.headers().map_err(|error| damaged(index, &error))?.clone();
-    let (path, class) = (column(index, &header, "path")?, column(index, &header, "class")?);
+    let sheet = Sheet::open(manifest, Trim::None, "`path` and `class` are needed")?;
+    let columns = Columns::find(&sheet, vendors)?;
+    let mut assignment = Assignment::default();
     let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| damaged(index, &error))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let field = |column: usize, name: &str| match record.get(column) {
-            None | Some("") => {
-                let problem = format!("the column `{name}` is empty");
-                Err(index.wrong(line, problem, "every image needs a path and a class"))
-            }
-            Some(text) => Ok(text.to_owned()),
-        };
-        rows.push((field(path, "path")?, field(class, "class")?, line));
+    for entry in sheet.entries() {
+        let entry = entry?;
+        let mut row = columns.row(&entry)?;
+        if let Some(split) = columns.split {
+            row.place = Some(assignment.place(index, row.line, entry.text(split)?, row.subject.as_deref())?);
+        }
+        rows.push(row);
     }
-    rows.sort_unstable();
-    let names: BTreeSet<&String> = rows.iter().map(|(_, class, _)| class).collect();
+    let places: Vec<Place> = rows.iter().filter_map(|row| row.place).collect();
+    assignment.finish(index, &places)?;
+    rows.sort_unstable_by(|a, b| (&a.name, &a.class, a.line).cmp(&(&b.name, &b.class, b.line)));
+    let names: BTreeSet<&String> = rows.iter().map(|row| &row.class).collect();
     let class_names: Vec<String> = names.into_iter().cloned().collect();
-    let images = rows.into_iter().map(|(name, class, record)| {
+    let images = rows.iter().map(|Row { name, class, line, .. }| {
         // Every class of the rows is in the sorted list of names.
-        let label = class_names.binary_search(&class).unwrap_or_else(|place| place) as i64;
-        Listed { index, record, name, label }
+        let label = class_names.binary_search(class).unwrap_or_else(|place| place) as i64;
+        Listed { index, record: *line, name: name.clone(), label }
     });
     let images = images.collect();
-    Listing { images, class_names }.scan(index, manifest.parent().unwrap_or(Path::new("")), None)
-}
-
-fn column(index: Index, header: &StringRecord, name: &str) -> Result<usize, DataError> {
-    header.iter().position(|column| column == name).ok_or_else(|| {
-        let found: Vec<&str> = header.iter().collect();
-        let problem = format!("there is no column `{name}`, only: {}", found.join(", "));
-        index.wrong(1, problem, "the first line names the columns; `path` and `class` are needed")
-    })
-}
-
-fn damaged(index: Index, error: &csv::Error) -> DataError {
-    let line = error.position().map_or(0, csv::Position::line);
-    let problem = match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("there are {len} columns, expected {expected_len} as in the first line")
-        }
-        csv::ErrorKind::Utf8 { .. } => "this is not UTF-8".to_owned(),
-        _ => error.to_string(),
+    let scan = Listing { images, class_names }.scan(index, manifest.parent().unwrap_or(Path::new("")), None)?;
+    let part = |row: &Row| if let Some(Place::Part(part)) = row.place { Some(part) } else { None };
+    let fold = |row: &Row| if let Some(Place::Fold(fold)) = row.place { Some(fold) } else { None };
+    let own_parts: Option<Vec<OwnPart>> = rows.iter().map(part).collect();
+    let own_folds: Option<Vec<usize>> = rows.iter().map(fold).collect();
+    // Vendors are in the paths already.
+    let digest = if columns.subject.is_some() || columns.split.is_some() {
+        extend_digest(&scan.digest, rows.iter().map(|row| format!("{:?} {:?}\n", row.subject, row.place)))
+    } else {
+        scan.digest
     };
-    index.wrong(line, problem, "the file must be CSV in UTF-8 with a first line that names the columns")
+    Ok(Scan { own_parts, own_folds, subjects: rows.into_iter().map(|row| row.subject).collect(), digest, ..scan })
+}
+
+impl Columns {
+    fn find(sheet: &Sheet, vendors: Vendors) -> Result<Self, DataError> {
+        let path = sheet.column("path")?;
+        let class = match (sheet.find("class"), sheet.find("label")) {
+            (Some(_), Some(_)) => {
+                return Err(sheet.wrong("there are both columns `class` and `label`, which mean the same".to_owned()));
+            }
+            (None, Some(label)) => label,
+            _ => sheet.column("class")?,
+        };
+        let subject = sheet.find("subject");
+        let vendor = if subject.is_none() && vendors == Vendors::AreSubjects { sheet.find("vendor") } else { None };
+        Ok(Self { path, class, subject, vendor, split: sheet.find("split") })
+    }
+
+    fn row(&self, entry: &Entry) -> Result<Row, DataError> {
+        let text = |column| entry.text(column).map(str::to_owned);
+        let designer = |column| text(column).map(|vendor| vendor.split('-').next().unwrap_or_default().to_owned());
+        let subject = match (self.subject, self.vendor) {
+            (Some(column), _) => Some(text(column)?),
+            (None, vendor) => vendor.map(designer).transpose()?,
+        };
+        let (name, class) = (text(self.path)?, text(self.class)?);
+        Ok(Row { name, class, line: entry.line, subject, place: None })
+    }
 }
 
 #[cfg(test)]
@@ -79,18 +119,18 @@ mod tests {
     }
 
     fn scanned(text: &str) -> Scan {
-        scan(&folder(text).path().join("list.csv")).unwrap()
+        scan(&folder(text).path().join("list.csv"), Vendors::Ignored).unwrap()
     }
 
     fn message(text: impl AsRef<[u8]>) -> String {
-        scan(&folder(text).path().join("list.csv")).err().unwrap().to_string()
+        scan(&folder(text).path().join("list.csv"), Vendors::Ignored).err().unwrap().to_string()
     }
 
     #[test]
     fn images_and_classes_are_sorted_and_other_columns_ignored() {
         let found = scanned("class,vendor,path\nplum,x,sub/c.png\n\"apple, red\",y,b.png\nplum,z,a.png\n");
         assert_eq!(found.class_names, ["apple, red", "plum"]);
-        assert_eq!((found.labels, found.own_test), (vec![1, 0, 1], None));
+        assert_eq!((found.labels, found.subjects), (vec![1, 0, 1], None));
         let again = scanned("path,class\nb.png,\"apple, red\"\na.png,plum\nsub/c.png,plum\n");
         assert_eq!(found.digest, again.digest);
         assert_ne!(found.digest, scanned("path,class\nb.png,plum\na.png,plum\nsub/c.png,apple\n").digest);
@@ -100,7 +140,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (text, expected) in [
-            ("path,label\na.png,x\n", "list.csv, line 1: there is no column `class`, only: path, label"),
+            ("path,name\na.png,x\n", "list.csv, line 1: there is no column `class`, only: path, name"),
+            ("path,class,label\na.png,x,x\n", "line 1: there are both columns `class` and `label`"),
+            ("path,class,subject\na.png,x,\n", "line 2: the column `subject` is empty"),
             ("file,class\na.png,x\n", "line 1: there is no column `path`"),
             ("path,class\na.png,x\nz.png,x\n", "line 3: there is no file `z.png`"),
             ("path,class\na.png,x\nsub,x\n", "line 3: there is no file `sub`"),
@@ -120,7 +162,70 @@ mod tests {
 
     #[test]
     fn a_missing_manifest_is_named() {
-        let error = scan(Path::new("no/such/list.csv")).err().unwrap();
+        let error = scan(Path::new("no/such/list.csv"), Vendors::Ignored).err().unwrap();
         assert!(matches!(&error, DataError::Read { path, .. } if path.ends_with("list.csv")), "{error}");
+    }
+
+    const SPLIT: &str = "path,class,subject,split\n";
+
+    #[test]
+    fn the_column_label_is_the_class() {
+        let found = scanned("path,label\na.png,x\nb.png,y\n");
+        assert_eq!(found.class_names, ["x", "y"]);
+    }
+
+    #[test]
+    fn subjects_and_parts_follow_their_images() {
+        let found = scanned(&format!("{SPLIT}sub/c.png,x,C,test\nb.png,y,B,validation\na.png,x,A,train\n"));
+        assert_eq!(found.subjects.unwrap(), ["A", "B", "C"]);
+        assert_eq!((found.own_parts.unwrap(), found.own_folds), (OwnPart::ALL.to_vec(), None));
+        let found = scanned("split,path,class\n1,sub/c.png,x\n0,b.png,y\n1,a.png,x\n");
+        assert_eq!((found.own_folds.unwrap(), found.own_parts, found.subjects), (vec![1, 0, 1], None, None));
+    }
+
+    #[test]
+    fn the_digest_follows_subjects_and_parts() {
+        let digest = |rows: &str| scanned(&format!("{SPLIT}{rows}")).digest;
+        let first = digest("a.png,x,A,train\nb.png,y,B,test\n");
+        assert_eq!(first, digest("b.png,y,B,test\na.png,x,A,train\n"));
+        assert_ne!(first, digest("a.png,x,A,train\nb.png,y,B,train\n"));
+        assert_ne!(first, digest("a.png,x,A,train\nb.png,y,C,test\n"));
+    }
+
+    #[test]
+    fn vendors_are_the_subjects_of_emoji() {
+        let text = "path,class,vendor\na.png,x,fluent-3d\nb.png,x,google\nsub/c.png,y,fluent-flat\n";
+        let root = folder(text);
+        let found = scan(&root.path().join("list.csv"), Vendors::AreSubjects).unwrap();
+        assert_eq!(found.subjects.unwrap(), ["fluent", "google", "fluent"]);
+        let ignored = scanned(text);
+        assert_eq!((ignored.subjects, ignored.digest), (None, found.digest));
+    }
+
+    #[test]
+    fn a_column_split_that_does_not_fit_is_named() {
+        for (rows, expected) in [
+            ("a.png,x,A,train\nb.png,y,B,1\n", "line 3: the column `split` has `1`, but `train` in line 2"),
+            ("a.png,x,A,0\nb.png,y,B,test\n", "line 3: the column `split` has `test`, but `0` in line 2"),
+            ("a.png,x,A,train\nb.png,y,B,valid\n", "line 3: `valid` in the column `split` is no part and no fold"),
+            ("a.png,x,A,-1\n", "line 2: `-1` in the column `split` is no part"),
+            ("a.png,x,A,99999999999999999999999\n", "line 2: `99999999999999999999999` in the column `split`"),
+            ("a.png,x,A,0\nb.png,y,B,2\n", "line 3: there is fold 2, but no image is in fold 1"),
+            ("a.png,x,A,1\nb.png,y,B,2\n", "line 2: there is fold 1, but no image is in fold 0"),
+            ("a.png,x,A,0\nb.png,y,B,0\n", "list.csv: all images are in fold 0"),
+            ("a.png,x,A,test\nb.png,y,B,test\n", "list.csv: no image has `train`"),
+            (
+                "b.png,x,A,train\na.png,y,A,test\n",
+                "line 3: the subject `A` is in part `test`, but in `train` in line 2",
+            ),
+            ("a.png,x,A,0\nb.png,y,A,1\n", "line 3: the subject `A` is in fold `1`, but in `0` in line 2"),
+            ("a.png,x,A,train\nb.png,y,B,\n", "line 3: the column `split` is empty"),
+        ] {
+            let error = message(format!("{SPLIT}{rows}"));
+            assert!(error.contains(expected), "{rows:?}: {error}");
+        }
+        let root = folder(format!("{SPLIT}a.png,x,A,tst\n"));
+        let error = scan(&root.path().join("list.csv"), Vendors::Ignored).err().unwrap();
+        assert!(miette::Diagnostic::help(&error).unwrap().to_string().contains("did you mean `test`?"));
     }
 }

@@ -3,40 +3,54 @@
 use std::collections::BTreeMap;
 
 use rand::Rng;
-use rand::seq::SliceRandom;
 
 use super::config::check;
-use super::{DataError, Dataset, SamplerConfig};
+use super::deck::Deck;
+use super::schedule::Schedule;
+use super::{ClassWeights, DataError, Dataset, SamplerConfig};
 use crate::random::{Purpose, generator};
 
 /// Draws the batches of an epoch.
 ///
 /// - A batch has `classes` different classes and `samples` different images of each, class by class.
+/// - With `repeat` a class with fewer images has some of them more than once in the batch, all about equally often. Each place
+///   has an augmentation of its own.
 /// - With two views the batch is followed by itself.
-/// - An epoch has as many batches as it takes to see as many images as the training part has, rounded up. As every class has
-///   at least `samples` images, that is enough for every class to appear.
+/// - An epoch has as many batches as it takes to see as many images as the training part has, rounded up, and at least as many
+///   as it takes for every class to appear.
 /// - Every class appears before any appears again; every image of a class does so before any of that class does again. So in
 ///   classes of one size every image is seen once per epoch, up to the rounding. An image of a small class is seen more
 ///   often than one of a large class: classes are balanced, not images.
+/// - With other class weights than `uniform` each class appears in an epoch in proportion to its weight, up to the rounding,
+///   but at most once in a batch; a class of few images may be left out of an epoch.
 /// - An epoch depends on the seed and its number only.
 pub struct Sampler {
     seed: u64,
     classes: usize,
     samples: usize,
     views: usize,
+    class_weights: ClassWeights,
     batches: usize,
     /// The training images of each class.
     images: Vec<Vec<usize>>,
+}
+
+/// Draws the classes of a batch.
+enum Classes {
+    /// All equally often.
+    Deck(Deck),
+    /// In proportion to their weights.
+    Schedule(Schedule),
 }
 
 impl Sampler {
     /// A sampler of the training part.
     ///
     /// # Errors
-    /// More classes in a batch than there are, more images of a class than its training part has, or two views without
-    /// augmentation.
+    /// More classes in a batch than there are, more images of a class than its training part has and no `repeat`, or two
+    /// views without augmentation.
     pub fn new(config: &SamplerConfig, dataset: &Dataset, seed: u64) -> Result<Self, DataError> {
-        let SamplerConfig { classes, samples, views } = *config;
+        let SamplerConfig { classes, samples, views, repeat, class_weights } = *config;
         check("sampler.classes", &classes, classes > 0, "at least 1")?;
         check("sampler.samples", &samples, samples > 0, "at least 1")?;
         check("sampler.views", &views, views == 1 || views == 2, "1 or 2")?;
@@ -55,12 +69,15 @@ impl Sampler {
         }
         if let Some((label, smallest)) = images.iter().min_by_key(|(_, images)| images.len())
             && samples > smallest.len()
+            && !repeat
         {
             let class = name(label);
             return Err(DataError::FewSamples { asked: samples, class, found: smallest.len() });
         }
-        let batches = part.len().div_ceil(classes.saturating_mul(samples));
-        Ok(Self { seed, classes, samples, views, batches, images: images.into_values().collect() })
+        // Without `repeat` every class has at least `samples` images, and the second number is never larger.
+        let batches = part.len().div_ceil(classes.saturating_mul(samples)).max(images.len().div_ceil(classes));
+        let images = images.into_values().collect();
+        Ok(Self { seed, classes, samples, views, class_weights, batches, images })
     }
 
     /// The number of batches of every epoch.
@@ -79,13 +96,14 @@ impl Sampler {
     #[must_use]
     pub fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
         let mut random = generator(self.seed, Purpose::Sampler, epoch, 0);
-        let mut classes = Deck::new((0..self.images.len()).collect());
+        let mut classes = self.classes(&mut random);
         let mut images: Vec<Deck> = self.images.iter().cloned().map(Deck::new).collect();
         let mut batch = || {
             let mut batch = Vec::with_capacity(self.classes * self.samples);
             for class in classes.deal(self.classes, &mut random) {
                 if let Some(deck) = images.get_mut(class) {
-                    batch.append(&mut deck.deal(self.samples, &mut random));
+                    // The same as without `repeat` where the class has enough images.
+                    batch.append(&mut deck.deal_again(self.samples, &mut random));
                 }
             }
             // Each place in a batch is augmented by itself, so a repeated image is another view.
@@ -93,32 +111,25 @@ impl Sampler {
         };
         (0..self.batches).map(|_| batch()).collect()
     }
-}
 
-/// Cards that are dealt in random order, each before any is dealt again.
-struct Deck {
-    cards: Vec<usize>,
-    left: Vec<usize>,
-}
-
-impl Deck {
-    fn new(cards: Vec<usize>) -> Self {
-        Self { cards, left: Vec::new() }
-    }
-
-    /// `count` different cards, at most as many as the deck has. If the deck runs out on the way, the cards of this hand stay
-    /// in the new round for the next hands.
-    fn deal(&mut self, count: usize, random: &mut impl Rng) -> Vec<usize> {
-        let mut hand = Vec::with_capacity(count);
-        while hand.len() < count {
-            if self.left.is_empty() {
-                self.left.clone_from(&self.cards);
-                self.left.shuffle(random);
+    fn classes(&self, random: &mut impl Rng) -> Classes {
+        match self.class_weights {
+            ClassWeights::Uniform => Classes::Deck(Deck::new((0..self.images.len()).collect())),
+            weights => {
+                let sizes: Vec<usize> = self.images.iter().map(Vec::len).collect();
+                Classes::Schedule(Schedule::draw(&sizes, weights, self.classes, self.batches, random))
             }
-            let Some(place) = self.left.iter().rposition(|card| !hand.contains(card)) else { break };
-            hand.push(self.left.remove(place));
         }
-        hand
+    }
+}
+
+impl Classes {
+    /// The next `count` classes, all different.
+    fn deal(&mut self, count: usize, random: &mut impl Rng) -> Vec<usize> {
+        match self {
+            Self::Deck(deck) => deck.deal(count, random),
+            Self::Schedule(schedule) => schedule.deal(count, random),
+        }
     }
 }
 
@@ -131,8 +142,11 @@ mod tests {
     use super::super::{DataConfig, DataKind};
     use super::*;
 
+    const ONE_VIEW: SamplerConfig =
+        SamplerConfig { classes: 1, samples: 1, views: 1, repeat: false, class_weights: ClassWeights::Uniform };
+
     fn sampler(counts: &[(&str, usize)], classes: usize, samples: usize, seed: u64) -> Result<Sampler, DataError> {
-        Sampler::new(&SamplerConfig { classes, samples, views: 1 }, &folder_dataset(counts), seed)
+        Sampler::new(&SamplerConfig { classes, samples, ..ONE_VIEW }, &folder_dataset(counts), seed)
     }
 
     /// The class of an image, when class `c` has `counts[c]` images, one class after the other.
@@ -220,7 +234,7 @@ mod tests {
         let error = sampler(&[("apple", 1), ("plum", 1)], 2, 2, 1).err().unwrap();
         assert!(error.to_string().contains("class `apple` has only 1 image"), "{error}");
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
-        assert!(help.contains("positive pair"), "{help}");
+        assert!(help.contains("positive pair") && help.contains("`sampler.repeat`"), "{help}");
     }
 
     #[test]
@@ -233,7 +247,7 @@ mod tests {
     #[test]
     fn two_views_are_the_same_batch_twice() {
         let dataset = folder_dataset(&[("a", 9), ("b", 9), ("c", 9)]);
-        let with = |views| Sampler::new(&SamplerConfig { classes: 2, samples: 3, views }, &dataset, 1);
+        let with = |views| Sampler::new(&SamplerConfig { classes: 2, samples: 3, views, ..ONE_VIEW }, &dataset, 1);
         let (one, two) = (with(1).unwrap(), with(2).unwrap());
         assert_eq!((two.batches_per_epoch(), two.batch_size()), (one.batches_per_epoch(), 12));
         for (once, twice) in one.epoch(4).iter().zip(two.epoch(4)) {
@@ -249,8 +263,55 @@ mod tests {
         let mut config = DataConfig { path: Some(root.path().to_owned()), ..DataConfig::new(DataKind::Folder) };
         config.augmentation.enabled = false;
         let dataset = Dataset::open(&config, 1).unwrap();
-        let with = |views| Sampler::new(&SamplerConfig { classes: 1, samples: 2, views }, &dataset, 1);
+        let with = |views| Sampler::new(&SamplerConfig { classes: 1, samples: 2, views, ..ONE_VIEW }, &dataset, 1);
         assert!(with(1).is_ok());
         assert!(matches!(with(2), Err(DataError::EqualViews)));
+    }
+
+    #[test]
+    fn small_classes_repeat_their_images() {
+        let dataset = folder_dataset(&[("a", 9), ("b", 2), ("c", 1)]);
+        let config = SamplerConfig { classes: 3, samples: 4, repeat: true, ..ONE_VIEW };
+        for batch in (0..20).flat_map(|epoch| Sampler::new(&config, &dataset, 1).unwrap().epoch(epoch)) {
+            let often = |image| batch.iter().filter(|seen| **seen == image).count();
+            assert_eq!([often(9), often(10), often(11)], [2, 2, 4], "{batch:?}");
+            assert!((0..9).all(|image| often(image) <= 1) && batch.len() == 12, "{batch:?}");
+        }
+        // More classes than the images would need batches for.
+        let many = folder_dataset(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1)]);
+        let epoch = Sampler::new(&SamplerConfig { classes: 2, ..config }, &many, 1).unwrap().epoch(0);
+        assert!(epoch.len() == 3 && (0..5).all(|image| often(&epoch, image) > 0), "{epoch:?}");
+    }
+
+    #[test]
+    fn repetition_changes_nothing_where_there_are_enough_images() {
+        let dataset = folder_dataset(&[("a", 9), ("b", 5), ("c", 7)]);
+        let with = |repeat| SamplerConfig { classes: 2, samples: 4, repeat, ..ONE_VIEW };
+        let epoch = |repeat| Sampler::new(&with(repeat), &dataset, 3).unwrap().epoch(2);
+        assert_eq!(epoch(true), epoch(false));
+    }
+
+    #[test]
+    fn weights_say_how_often_a_class_is_drawn() {
+        let counts = [("a", 64), ("b", 16), ("c", 4), ("d", 36)];
+        let dataset = folder_dataset(&counts);
+        for (class_weights, shares) in [
+            (ClassWeights::Uniform, [5.0, 5.0, 5.0, 5.0]),
+            (ClassWeights::SquareRoot, [8.0, 4.0, 2.0, 6.0]),
+            (ClassWeights::Frequency, [64.0, 16.0, 4.0, 36.0]),
+        ] {
+            let config = SamplerConfig { samples: 3, class_weights, ..ONE_VIEW };
+            let sampler = Sampler::new(&config, &dataset, 1).unwrap();
+            for epoch in (0..10).map(|epoch| sampler.epoch(epoch)) {
+                assert_eq!(epoch.len(), 40);
+                for (number, share) in shares.iter().enumerate() {
+                    let drawn = epoch.iter().filter(|batch| class(&counts, batch[0]) == number).count();
+                    let exact = 40.0 * share / shares.iter().sum::<f64>();
+                    assert!((drawn as f64 - exact).abs() < 1.0, "class {number}: {drawn}, expected {exact}");
+                }
+            }
+            assert_eq!(sampler.epoch(4), Sampler::new(&config, &dataset, 1).unwrap().epoch(4));
+            assert_ne!(sampler.epoch(4), sampler.epoch(5));
+        }
     }
 }

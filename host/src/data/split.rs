@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
+use super::closed_set::closed_set;
+use super::folds::subject_folds;
 use super::source::Scan;
 use super::{DataConfig, DataError, SplitKind};
 use crate::random::{Purpose, generator};
@@ -17,21 +19,27 @@ pub(super) struct Split {
 
 /// What a draw is for: each has its own stream of random numbers.
 #[derive(Clone, Copy)]
-enum Draw {
+pub(super) enum Draw {
     TestClasses = 0,
     Test = 1,
     Validation = 2,
     Limit = 3,
     ValidationClasses = 4,
+    SubjectFolds = 5,
+    ValidationSubjects = 6,
 }
 
 /// The images of each class.
-type Classes = BTreeMap<i64, Vec<usize>>;
+pub(super) type Classes = BTreeMap<i64, Vec<usize>>;
 
 /// Splits as the configuration says.
 pub(super) fn split(config: &DataConfig, scan: &Scan, seed: u64) -> Result<Split, DataError> {
     let all = 0..scan.labels.len();
-    let (train, validation, test) = match config.split() {
+    let kind = match config.split {
+        SplitKind::Auto if scan.own_folds.is_some() => SplitKind::SubjectFolds,
+        _ => config.split(),
+    };
+    let (train, validation, test) = match kind {
         SplitKind::ClassDisjoint => {
             let classes = classes(&scan.labels, all);
             let count = share(config.test_classes, classes.len()).max(1);
@@ -41,58 +49,46 @@ pub(super) fn split(config: &DataConfig, scan: &Scan, seed: u64) -> Result<Split
         }
         SplitKind::Official => {
             let mut train = classes(&scan.labels, all);
-            let test = train.split_off(&scan.first_test_class.ok_or(DataError::NoOfficialSplit { kind: config.kind })?);
+            let test = train.split_off(&scan.first_test_class.ok_or_else(|| no_official_split(config))?);
             let (train, validation) = divide_classes(config, train, &test, seed)?;
             (train, validation, test)
         }
-        SplitKind::Auto | SplitKind::ClosedSet => {
-            let (train, test) = match scan.own_test {
-                Some(first) => (0..first, classes(&scan.labels, first..all.end)),
-                None => (all, Classes::new()),
-            };
-            let train = classes(&scan.labels, train);
-            let (train, test) =
-                if scan.own_test.is_some() { (train, test) } else { divide(train, config.test, seed, Draw::Test) };
-            let (train, validation) = divide(train, config.validation, seed, Draw::Validation);
+        SplitKind::SubjectFolds => {
+            let [train, validation, test] = subject_folds(config, scan, seed)?.map(|part| classes(&scan.labels, part));
             (train, validation, test)
         }
+        SplitKind::Auto | SplitKind::ClosedSet => closed_set(config, scan, seed)?,
     };
     let finish = |part| limit(part, config.limit.unwrap_or(usize::MAX), seed);
     Ok(Split { train: finish(train), validation: finish(validation), test: finish(test) })
 }
 
-fn classes(labels: &[i64], images: std::ops::Range<usize>) -> Classes {
+/// The given images by their classes.
+pub(super) fn classes(labels: &[i64], images: impl IntoIterator<Item = usize>) -> Classes {
     let mut classes = Classes::new();
-    for (image, label) in labels.iter().enumerate().take(images.end).skip(images.start) {
-        classes.entry(*label).or_default().push(image);
+    for image in images {
+        if let Some(label) = labels.get(image) {
+            classes.entry(*label).or_default().push(image);
+        }
     }
     classes
 }
 
+/// Why data has no official split of its classes.
+fn no_official_split(config: &DataConfig) -> DataError {
+    if config.kind.has_official_split() {
+        DataError::RelabelledSplit
+    } else {
+        DataError::NoOfficialSplit { kind: config.kind }
+    }
+}
+
 /// Shuffles the images of each class; a class's order does not depend on the others.
-fn shuffle(classes: &mut Classes, seed: u64, draw: Draw) {
+pub(super) fn shuffle(classes: &mut Classes, seed: u64, draw: Draw) {
     for (label, images) in classes {
         let mut random = generator(seed, Purpose::Split, draw as u64, label.unsigned_abs());
         images.shuffle(&mut random);
     }
-}
-
-/// Moves `share` of all images into a second part. What rounding takes from one class it gives to a later one, so the total is
-/// right for small classes too. A class keeps at least one image.
-fn divide(mut kept: Classes, share: f64, seed: u64, draw: Draw) -> (Classes, Classes) {
-    shuffle(&mut kept, seed, draw);
-    let (mut seen, mut moved) = (0, 0);
-    let mut other = Classes::new();
-    for (label, images) in &mut kept {
-        seen += images.len();
-        let due = ((seen as f64 * share).round() as usize).saturating_sub(moved);
-        let count = due.min(images.len().saturating_sub(1));
-        moved += count;
-        if count > 0 {
-            other.insert(*label, images.split_off(images.len() - count));
-        }
-    }
-    (kept, other)
 }
 
 /// `share` of a number of classes, rounded to the nearest whole number.
@@ -144,26 +140,10 @@ fn limit(mut classes: Classes, most: usize, seed: u64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
-    use std::collections::BTreeSet;
-
     use super::super::DataKind;
-    use super::super::source::Source;
+    use super::super::fixtures::{assert_partition, count, counted_scan};
+    use super::super::source::OwnPart;
     use super::*;
-
-    /// Images of which class `c` has `counts[c]`, class by class.
-    fn scan(counts: &[usize], own_test: Option<usize>) -> Scan {
-        let labels = (0..).zip(counts).flat_map(|(label, count)| vec![label; *count]).collect();
-        let class_names = counts.iter().map(usize::to_string).collect();
-        Scan {
-            source: Source::Files(Vec::new()),
-            labels,
-            class_names,
-            own_test,
-            first_test_class: None,
-            skipped: 0,
-            digest: String::new(),
-        }
-    }
 
     fn config(change: impl FnOnce(&mut DataConfig)) -> DataConfig {
         let mut config = DataConfig::new(DataKind::Folder);
@@ -171,52 +151,22 @@ mod tests {
         config
     }
 
-    fn count(scan: &Scan, part: &[usize]) -> Vec<usize> {
-        let labels = classes(&scan.labels, 0..scan.labels.len());
-        labels.values().map(|images| images.iter().filter(|image| part.contains(image)).count()).collect()
-    }
-
-    /// The parts are disjoint and hold all images.
-    fn assert_partition(scan: &Scan, split: &Split) {
-        let parts = [&split.train, &split.validation, &split.test];
-        assert!(parts.iter().all(|part| part.is_sorted()));
-        let all: BTreeSet<usize> = parts.into_iter().flatten().copied().collect();
-        assert_eq!(all.len(), scan.labels.len());
-        assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), all.len());
-    }
-
     #[test]
-    fn closed_set_takes_its_shares_from_every_class() {
-        let scan = scan(&[100, 50, 10], None);
-        let split = split(&config(|c| (c.test, c.validation) = (0.2, 0.25)), &scan, 1).unwrap();
-        assert_partition(&scan, &split);
-        assert_eq!(count(&scan, &split.test), [20, 10, 2]);
-        assert_eq!(count(&scan, &split.validation), [20, 10, 2]);
-    }
-
-    #[test]
-    fn small_classes_give_the_right_total_and_keep_an_image() {
-        let scan = scan(&[3; 40], None);
-        let split = split(&config(|c| (c.test, c.validation) = (0.1, 0.0)), &scan, 1).unwrap();
-        assert_partition(&scan, &split);
-        assert_eq!((split.test.len(), split.validation.len()), (12, 0));
-        let single = super::split(&config(|c| c.test = 0.9), &self::scan(&[1; 5], None), 1).unwrap();
-        assert_eq!((single.train.len(), single.test.len()), (5, 0));
-    }
-
-    #[test]
-    fn the_own_test_part_is_used_as_it_is() {
-        let mut scan = scan(&[10, 10], None);
-        scan.own_test = Some(14);
-        let split = split(&config(|c| c.validation = 0.5), &scan, 1).unwrap();
-        assert_partition(&scan, &split);
-        assert_eq!(split.test, Vec::from_iter(14..20));
-        assert_eq!((split.train.len(), split.validation.len()), (7, 7));
+    fn folds_of_the_data_are_the_split_if_nobody_says_another() {
+        let subjects = Some((0..20).map(|image| format!("S{}", image % 4)).collect());
+        let own_folds = Some((0..20).map(|image| image % 4).collect());
+        let scan = Scan { subjects, own_folds, ..counted_scan(&[10, 10], &[]) };
+        let parts = |kind| split(&config(|c| (c.split, c.fold) = (kind, 1)), &scan, 1).unwrap();
+        let found = parts(SplitKind::Auto);
+        assert_partition(&scan, &found);
+        assert_eq!((found.test.clone(), found.validation.len()), (vec![1, 5, 9, 13, 17], 5));
+        assert_eq!(parts(SplitKind::SubjectFolds).test, found.test);
+        assert_ne!(parts(SplitKind::ClosedSet).test, found.test);
     }
 
     #[test]
     fn class_disjoint_parts_share_no_class() {
-        let scan = scan(&[5, 6, 7, 8, 9, 10, 11, 12, 13, 14], Some(40));
+        let scan = counted_scan(&[5, 6, 7, 8, 9, 10, 11, 12, 13, 14], &[(OwnPart::Test, 40)]);
         let disjoint = |validation| config(|c| (c.split, c.validation) = (SplitKind::ClassDisjoint, validation));
         let split = split(&disjoint(0.1), &scan, 1).unwrap();
         assert_partition(&scan, &split);
@@ -230,19 +180,21 @@ mod tests {
 
     #[test]
     fn too_few_classes_to_be_disjoint_is_an_error() {
-        let error = split(&config(|c| c.split = SplitKind::ClassDisjoint), &scan(&[5; 4], None), 1).err().unwrap();
+        let error =
+            split(&config(|c| c.split = SplitKind::ClassDisjoint), &counted_scan(&[5; 4], &[]), 1).err().unwrap();
         let text = error.to_string();
         assert!(text.contains("of 4 classes, 2 are for testing and 2 for validation, which leaves 0"), "{text}");
     }
 
     #[test]
     fn official_validation_comes_from_the_training_classes() {
-        let scan = Scan { first_test_class: Some(6), ..scan(&[3; 10], None) };
+        let scan = Scan { first_test_class: Some(6), ..counted_scan(&[3; 10], &[]) };
         let official = |validation| {
             let change =
                 |c: &mut DataConfig| (c.kind, c.split, c.validation) = (DataKind::Cub, SplitKind::Auto, validation);
             split(&config(change), &scan, 1)
         };
+        let split_of = |scan: &Scan| split(&DataConfig::new(DataKind::Cub), scan, 1);
         let classes = |part: &[usize]| (0..10).filter(|class| part.contains(&(class * 3))).collect::<Vec<usize>>();
         let split = official(0.1).unwrap();
         assert_partition(&scan, &split);
@@ -251,13 +203,16 @@ mod tests {
         assert!(classes(&split.validation).iter().all(|class| *class < 6));
         let without = official(0.0).unwrap();
         assert_eq!((classes(&without.train), without.validation.len()), (vec![0, 1, 2, 3, 4, 5], 0));
+        let mixed = Scan { first_test_class: None, ..counted_scan(&[3; 10], &[]) };
+        let error = split_of(&mixed).err().unwrap().to_string();
+        assert!(error.contains("`data.relabel` gives one label to classes for training and to classes"), "{error}");
         let error = official(0.9).err().unwrap().to_string();
         assert!(error.contains("of 10 classes, 4 are for testing and 5 for validation, which leaves 1"), "{error}");
     }
 
     #[test]
     fn the_seed_draws_images_and_classes() {
-        let scan = scan(&[30; 10], None);
+        let scan = counted_scan(&[30; 10], &[]);
         for kind in [SplitKind::ClosedSet, SplitKind::ClassDisjoint] {
             let parts = |seed| split(&config(|c| c.split = kind), &scan, seed).unwrap();
             assert_eq!(parts(1).test, parts(1).test);
@@ -268,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_shared_by_the_classes() {
-        let scan = scan(&[100, 3, 100], None);
+        let scan = counted_scan(&[100, 3, 100], &[]);
         let limited = |seed| split(&config(|c| (c.limit, c.test) = (Some(20), 0.0)), &scan, seed).unwrap().train;
         let train = limited(1);
         assert_eq!(train.len(), 20);

@@ -21,7 +21,10 @@ pub struct Summary {
     pub validation: PartSummary,
     /// The test part.
     pub test: PartSummary,
-    /// Files in class folders that are neither JPEG nor PNG.
+    /// Whom the images show or who drew them, counted, if the data says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<usize>,
+    /// Files in class folders or lists that are neither JPEG nor PNG.
     pub skipped_files: usize,
     /// SHA-256 of the content, see [`super::Dataset::digest`].
     pub digest: String,
@@ -48,6 +51,9 @@ impl fmt::Display for Summary {
         write!(f, "{kind} in {}", self.path.display())?;
         for (name, part) in [("train", self.train), ("validation", self.validation), ("test", self.test)] {
             write!(f, "\n  {name:<10} {:>7} images of {} classes", part.images, part.classes)?;
+        }
+        if let Some(subjects) = self.subjects {
+            write!(f, "\n  subjects   {subjects:>7}")?;
         }
         if self.skipped_files > 0 {
             write!(f, "\n  skipped    {:>7} files that are neither JPEG nor PNG", self.skipped_files)?;

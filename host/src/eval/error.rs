@@ -59,6 +59,23 @@ pub enum EvalError {
         /// Clusters asked for.
         clusters: usize,
     },
+    /// Nothing to classify, or nothing to classify by.
+    #[error("{queries} queries cannot be classified by {features} labelled features")]
+    #[diagnostic(help("both need one image or more"))]
+    NothingToClassify {
+        /// Number of queries.
+        queries: i64,
+        /// Number of labelled features.
+        features: i64,
+    },
+    /// The slices are not equal.
+    #[error("{dimensions} dimensions cannot be cut into {slices} equal slices")]
+    Slices {
+        /// Dimensions of an embedding.
+        dimensions: i64,
+        /// Slices asked for.
+        slices: usize,
+    },
     /// libtorch refused an operation.
     #[error("evaluation failed in libtorch")]
     Torch(#[from] TchError),

@@ -5,6 +5,8 @@
 //! time in double precision, and ranks are counted in integers, so a result depends neither on the size of the block nor on
 //! the order in which a device adds numbers up. Only the last digits of the mean distances do.
 
+mod classification;
+mod classification_config;
 mod clustering;
 mod config;
 mod distances;
@@ -12,13 +14,18 @@ mod error;
 mod neighbours;
 mod points;
 mod retrieval;
+mod slices;
+mod softmax;
 
+pub use classification::{Classification, classify};
+pub use classification_config::{ClassificationConfig, Classifier};
 pub use clustering::{k_means, normalised_mutual_information};
 pub use config::{Distance, EvaluationConfig};
 pub use distances::{ClassDistances, class_distances};
 pub use error::EvalError;
 pub use neighbours::{Neighbour, neighbours};
 pub use retrieval::{Retrieval, Scores, retrieval, retrieval_against};
+pub use slices::{Slices, slices};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,23 +42,52 @@ pub struct Evaluation {
     pub distances: ClassDistances,
     /// Normalised mutual information of a k-means clustering and the labels, 0 to 1; none if it is switched off.
     pub nmi: Option<f64>,
+    /// The slices of the embedding, before they are fused; none if it has one or they were not measured.
+    pub slices: Option<Slices>,
+    /// How each classifier that was asked for tells the classes apart.
+    pub classification: BTreeMap<Classifier, Classification>,
 }
+
+/// A class is in the record by itself where there are at most so many.
+const CLASSES_IN_RECORD: usize = 50;
 
 impl Evaluation {
     /// The overall and the macro-averaged numbers by name (`map-at-r`, `macro-map-at-r`, `distance-ratio`, `nmi`, ...), as they
-    /// are logged.
+    /// are logged; of the slices `slice.0.map-at-r`, ...; of a classifier `linear-accuracy`, `linear-mean-class-accuracy` and, of up
+    /// to 50 classes, `linear-accuracy.NAME` for each class. `names` are those of the classes, by label.
     #[must_use]
-    pub fn values(&self) -> BTreeMap<String, f64> {
-        let mut values = self.retrieval.overall.values("");
-        values.extend(self.retrieval.macro_average.values("macro-"));
+    pub fn values(&self, names: &[String]) -> BTreeMap<String, f64> {
+        let mut values = BTreeMap::new();
+        if self.retrieval.overall.queries > 0 {
+            values.extend(self.retrieval.overall.values(""));
+            values.extend(self.retrieval.macro_average.values("macro-"));
+        }
         values.extend(self.distances.values());
         values.extend(self.nmi.map(|nmi| ("nmi".to_owned(), nmi)));
+        values.extend(self.slices.iter().flat_map(Slices::values));
+        for (classifier, classification) in &self.classification {
+            values.insert(format!("{classifier}-accuracy"), classification.accuracy());
+            values.insert(format!("{classifier}-mean-class-accuracy"), classification.mean_class_accuracy());
+            if classification.classes.len() <= CLASSES_IN_RECORD {
+                let by_class = classification.class_accuracy().into_iter();
+                let named = |class| format!("{classifier}-accuracy.{}", class_name(names, class));
+                values.extend(by_class.map(|(class, accuracy)| (named(class), accuracy)));
+            }
+        }
         values
     }
 }
 
+/// The name of a class; its label where it has none.
+#[must_use]
+pub fn class_name(names: &[String], class: i64) -> String {
+    let name = usize::try_from(class).ok().and_then(|class| names.get(class));
+    name.cloned().unwrap_or_else(|| class.to_string())
+}
+
 /// Measures `embeddings` (N x D, any float type) with `labels` (N, int64): every row is searched for among the others, and
-/// all rows are clustered into as many clusters as there are classes. `seed` chooses the first centres of the clusters.
+/// all rows are clustered into as many clusters as there are classes. `seed` chooses the first centres of the clusters. Where the
+/// experiment asks for a classification, no image needs another one of its class: then nothing is searched for.
 ///
 /// # Errors
 /// As [`retrieval`].
@@ -61,7 +97,10 @@ pub fn evaluate(
     config: &EvaluationConfig,
     seed: u64,
 ) -> Result<Evaluation, EvalError> {
-    let retrieval = retrieval(embeddings, labels, config)?;
+    let retrieval = match retrieval(embeddings, labels, config) {
+        Err(EvalError::NoQueries { queries }) if config.classification.is_some() => Retrieval::of_nothing(queries),
+        searched => searched?,
+    };
     let distances = class_distances(embeddings, labels, config)?;
     let nmi = if config.nmi {
         let labels = Vec::<i64>::try_from(labels)?;
@@ -70,7 +109,7 @@ pub fn evaluate(
     } else {
         None
     };
-    Ok(Evaluation { retrieval, distances, nmi })
+    Ok(Evaluation { retrieval, distances, nmi, slices: None, classification: BTreeMap::new() })
 }
 
 #[cfg(test)]

@@ -30,6 +30,14 @@ pub struct Retrieval {
     pub excluded: usize,
 }
 
+impl Retrieval {
+    /// Of queries of which none has anything to find.
+    pub(super) fn of_nothing(queries: usize) -> Self {
+        let scores = Scores::default;
+        Self { overall: scores(), macro_average: scores(), per_class: BTreeMap::new(), excluded: queries }
+    }
+}
+
 /// Means over some queries, each from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -354,7 +354,7 @@ fn evaluate_names_its_values() {
     let (embeddings, labels) = imbalanced();
     let mut config = config(Distance::Cosine, &[1, 2]);
     let found = evaluate(&embeddings, &labels, &config, 0).unwrap();
-    let values = found.values();
+    let values = found.values(&[]);
     for name in ["precision-at-1", "recall-at-2", "r-precision", "map-at-r", "macro-map-at-r", "distance-ratio", "nmi"]
     {
         assert!(values.contains_key(name), "{name} is missing in {values:?}");

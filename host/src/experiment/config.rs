@@ -53,7 +53,7 @@ pub struct Experiment {
     pub teacher: Option<TeacherConfig>,
     /// What is minimised: the sum of these, each times its weight.
     pub objective: Vec<ObjectiveConfig>,
-    /// How slices become one embedding at evaluation. Default: the whole embedding as it is.
+    /// How slices become one embedding, at evaluation and for objectives on it. Default: the whole embedding as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion: Option<StrategyConfig>,
     /// What is measured, and when.
@@ -80,6 +80,9 @@ pub struct ObjectiveConfig {
     /// Factor of this term. Default 1.
     #[serde(default = "one")]
     pub weight: f64,
+    /// What the term is computed on. Default `embedding`.
+    #[serde(default, skip_serializing_if = "On::is_embedding")]
+    pub on: On,
     /// A strategy of the role `loss`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<StrategyConfig>,
@@ -97,10 +100,33 @@ pub struct ObjectiveConfig {
     pub schedule: Option<StrategyConfig>,
 }
 
+/// What an objective is computed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum On {
+    /// The embedding as the network gives it, with its slices.
+    #[default]
+    Embedding,
+    /// What the `[fusion]` makes of it, as one slice. The fusion's parameters and the network learn.
+    Fused,
+    /// As `fused`, but the network does not learn from it: only the parameters of the fusion and of the objective do. Only
+    /// `optimizer.clip-norm`, which is on all gradients together, can make the network's steps smaller by it.
+    FusedOnly,
+}
+
+impl On {
+    fn is_embedding(&self) -> bool {
+        *self == Self::Embedding
+    }
+}
+
 impl Experiment {
-    /// The strategy of an objective at a place such as `objective.0.loss`.
+    /// The strategy at a place such as `objective.0.loss` or `fusion`.
     #[must_use]
     pub fn strategy(&self, place: &str) -> Option<&StrategyConfig> {
+        if place == "fusion" {
+            return self.fusion.as_ref();
+        }
         let (objective, role) = place.rsplit_once('.')?;
         let objective = self.objective.get(objective.strip_prefix("objective.")?.parse::<usize>().ok()?)?;
         let strategy = match role {

@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml_edit::{DocumentMut, Item};
 
-use super::config::{Experiment, ObjectiveConfig, PluginSource, ShadowConfig};
+use super::config::{Experiment, ObjectiveConfig, On, PluginSource, ShadowConfig};
 use super::error::ExperimentError;
 use super::keys;
 use super::spans::{self, Part};
-use crate::data::DataError;
+use crate::data::{DataError, SplitKind};
 use crate::model::ModelError;
 use crate::suggest::nearest;
 use crate::teacher::{TeacherConfig, TeacherError};
@@ -169,13 +169,13 @@ impl Source {
             *path = std::path::absolute(&joined).unwrap_or(joined);
         };
         let Experiment { data, model, teacher, objective, shadow, fusion, .. } = experiment;
-        [&mut data.path, &mut model.weights, &mut model.path].into_iter().flatten().for_each(anchor);
+        [&mut data.path, &mut data.relabel, &mut model.weights, &mut model.path].into_iter().flatten().for_each(anchor);
         if let Some(TeacherConfig { run, weights, module, .. }) = teacher {
             [run, weights, module].into_iter().flatten().for_each(anchor);
         }
         let shadows = shadow.iter_mut().map(|ShadowConfig { objective, .. }| objective);
         let objectives = objective.iter_mut().chain(shadows).flat_map(|objective| {
-            let ObjectiveConfig { weight: _, loss, transfer, balance, miner, schedule } = objective;
+            let ObjectiveConfig { weight: _, on: _, loss, transfer, balance, miner, schedule } = objective;
             [loss, transfer, balance, miner, schedule].into_iter().flatten()
         });
         objectives
@@ -207,6 +207,13 @@ impl Source {
         }
         for (index, objective) in experiment.objective.iter().enumerate() {
             self.check_objective(&format!("objective.{index}"), objective)?;
+            if objective.on != On::Embedding && experiment.fusion.is_none() {
+                return Err(self.wrong_value(
+                    &format!("objective.{index}.on"),
+                    "there is no fused embedding: the experiment has no [fusion]".into(),
+                    Some("add a table [fusion] with a plugin and a strategy".into()),
+                ));
+            }
         }
         for (index, shadow) in experiment.shadow.iter().enumerate() {
             let path = format!("shadow.{index}");
@@ -222,6 +229,12 @@ impl Source {
                 return wrong(&format!("{path}.replaces"), message);
             }
             self.check_objective(&format!("{path}.objective"), &shadow.objective)?;
+            if shadow.objective.on != On::Embedding {
+                return wrong(
+                    &format!("{path}.objective.on"),
+                    "a shadow sees the embedding, not what a fusion makes of it".into(),
+                );
+            }
         }
         experiment
             .session
@@ -269,6 +282,25 @@ impl Source {
             if let Some(model) = &teacher.model {
                 model.check().map_err(|error| wrong("teacher.model", &error))?;
             }
+        }
+        if let Some(classification) = &experiment.evaluation.classification {
+            let table = "evaluation.classification";
+            classification
+                .check()
+                .map_err(|(key, message)| self.wrong_value(&format!("{table}.{key}"), message.to_owned(), None))?;
+            if matches!(experiment.data.split(), SplitKind::ClassDisjoint | SplitKind::Official) {
+                let message = "classes that nobody was trained on cannot be classified: `data.split` lets no class be in two parts";
+                let help = "take `closed-set` or `subject-folds`, or leave this table out";
+                return Err(self.wrong_value(table, message.to_owned(), Some(help.to_owned())));
+            }
+        }
+        let (best, measured) = (&experiment.evaluation.best, experiment.evaluation.metrics(experiment.model.slices));
+        let of_a_class = best.split_once('.').is_some_and(|(metric, _)| measured.iter().any(|name| name == metric));
+        if !measured.contains(best) && !of_a_class {
+            let near = nearest(best.trim_start_matches("validation/"), &measured);
+            let help = near
+                .map_or_else(|| format!("measured: {}", measured.join(", ")), |near| format!("did you mean `{near}`?"));
+            return Err(self.wrong_value("evaluation.best", format!("`{best}` is not measured"), Some(help)));
         }
         let rates = experiment.optimizer.check().and_then(|()| experiment.learning_rate.check());
         rates.map_err(|error| match &error {

@@ -6,6 +6,8 @@ mod keys;
 mod load;
 mod spans;
 
-pub use config::{DeviceChoice, Experiment, ObjectiveConfig, PluginSource, Precision, ShadowConfig, StrategyConfig};
+pub use config::{
+    DeviceChoice, Experiment, ObjectiveConfig, On, PluginSource, Precision, ShadowConfig, StrategyConfig,
+};
 pub use error::ExperimentError;
 pub use load::{Source, is_bare, schema};

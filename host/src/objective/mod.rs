@@ -5,6 +5,7 @@ mod imbalance;
 mod load;
 mod objectives;
 mod strategies;
+mod thresholds;
 
 pub use error::ObjectiveError;
 pub use load::{Bound, Loader, Places, component};

@@ -7,10 +7,12 @@ use tch::Tensor;
 use super::error::ObjectiveError;
 use super::imbalance::{self, Imbalance};
 use super::load::Loader;
-use crate::experiment::ObjectiveConfig;
+use super::thresholds::Thresholds;
+use crate::experiment::{ObjectiveConfig, On, StrategyConfig};
 use crate::plugin::{Input, Level, Metric, Progress, Role, Slot, State, StateParameter};
 
 /// What the objectives see of a batch.
+#[derive(Clone, Copy)]
 pub struct Batch<'a> {
     /// B x D, 32-bit, with gradient into the network.
     pub embeddings: &'a Tensor,
@@ -44,9 +46,12 @@ pub struct Outcome {
 struct Objective {
     place: String,
     weight: f64,
+    on: On,
     schedule: Option<Placed>,
     miner: Option<Placed>,
     term: Term,
+    /// What the schedule said last.
+    thresholds: Thresholds,
 }
 
 enum Term {
@@ -64,20 +69,32 @@ struct Placed {
 /// one objective does not change what others draw.
 const STREAMS: u64 = 8;
 
-/// All objectives of an experiment.
-pub struct Objectives(Vec<Objective>);
+/// The number of the fusion's random stream: an objective has no fusion, so the first one leaves it free.
+const FUSION: u64 = 5;
+
+/// All objectives of an experiment, and the fusion.
+pub struct Objectives {
+    list: Vec<Objective>,
+    fusion: Option<Placed>,
+}
 
 impl Objectives {
     /// Binds every strategy of the objectives.
     ///
     /// # Errors
     /// See [`Loader::slot`].
-    pub fn load(configs: &[ObjectiveConfig], loader: &mut Loader<'_>) -> Result<Self, ObjectiveError> {
+    pub fn load(
+        configs: &[ObjectiveConfig],
+        fusion: Option<&StrategyConfig>,
+        loader: &mut Loader<'_>,
+    ) -> Result<Self, ObjectiveError> {
         let objectives = configs
             .iter()
             .zip(0..)
             .map(|(config, index)| Objective::load(format!("objective.{index}"), index * STREAMS, config, loader));
-        Ok(Self(objectives.collect::<Result<_, _>>()?))
+        let list = objectives.collect::<Result<_, _>>()?;
+        let fusion = fusion.map(|config| loader.slot("fusion", FUSION, Role::Fusion, config)).transpose()?;
+        Ok(Self { list, fusion: fusion.map(|slot| Placed { place: "fusion".to_owned(), slot }) })
     }
 
     /// Binds the strategies of a shadow, the `index`-th.
@@ -86,7 +103,8 @@ impl Objectives {
     /// See [`Loader::slot`].
     pub fn shadow(index: u64, config: &ObjectiveConfig, loader: &mut Loader<'_>) -> Result<Self, ObjectiveError> {
         let first = (1 << 32) + index * STREAMS;
-        Ok(Self(vec![Objective::load(format!("shadow.{index}.objective"), first, config, loader)?]))
+        let objective = Objective::load(format!("shadow.{index}.objective"), first, config, loader)?;
+        Ok(Self { list: vec![objective], fusion: None })
     }
 
     /// Computes every objective of a batch and adds them up.
@@ -95,9 +113,18 @@ impl Objectives {
     /// A fault of a plugin.
     pub fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Outcome, ObjectiveError> {
         let mut total: Option<Tensor> = None;
-        let mut metrics = Vec::new();
-        for objective in &mut self.0 {
+        let (mut metrics, mut lines) = (Vec::new(), Vec::new());
+        let fused = self.fused(batch, On::Fused, progress)?;
+        let fused_only = self.fused(batch, On::FusedOnly, progress)?;
+        for objective in &mut self.list {
+            let fused = match objective.on {
+                On::Embedding => None,
+                On::Fused => fused.as_ref(),
+                On::FusedOnly => fused_only.as_ref(),
+            };
+            let batch = &fused.map_or(*batch, |fused| Batch { embeddings: fused, slice_count: 1, ..*batch });
             let (value, imbalance) = objective.compute(batch, progress)?;
+            objective.tell(&mut metrics, &mut lines, batch.class_count);
             metrics.extend(imbalance.into_iter().map(|(name, value)| (format!("{}/{name}", objective.place), value)));
             metrics.push((objective.place.clone(), Metric::Tensor(value.f_detach()?)));
             let weighted = value.f_mul_scalar(objective.weight)?;
@@ -106,7 +133,6 @@ impl Objectives {
                 None => weighted,
             });
         }
-        let mut lines = Vec::new();
         for Placed { place, slot } in self.slots_mut() {
             let report = slot.take_report();
             metrics.extend(report.metrics.into_iter().map(|(name, value)| (format!("{place}/{name}"), value)));
@@ -114,6 +140,40 @@ impl Objectives {
         }
         let total = total.ok_or_else(|| ObjectiveError::State("there are no objectives".into()))?;
         Ok(Outcome { total, metrics, lines })
+    }
+
+    /// The fused embedding for objectives on it; none where there are none.
+    fn fused(&mut self, batch: &Batch<'_>, on: On, progress: &Progress) -> Result<Option<Tensor>, ObjectiveError> {
+        if !self.list.iter().any(|objective| objective.on == on) {
+            return Ok(None);
+        }
+        let embeddings = match on {
+            On::FusedOnly => batch.embeddings.f_detach()?,
+            _ => batch.embeddings.shallow_clone(),
+        };
+        self.fuse(embeddings, batch.slice_count, progress).map(Some)
+    }
+
+    /// What the fusion makes of embeddings (B x D) of `slice_count` slices: B x D'. The embeddings themselves without a fusion.
+    ///
+    /// # Errors
+    /// A fault of the plugin.
+    pub fn fuse(
+        &mut self,
+        embeddings: Tensor,
+        slice_count: i64,
+        progress: &Progress,
+    ) -> Result<Tensor, ObjectiveError> {
+        let Some(fusion) = &mut self.fusion else { return Ok(embeddings) };
+        let input = Input { embeddings: Some(embeddings), slice_count, ..Input::default() };
+        Ok(fusion.slot.fuse(input, progress)?)
+    }
+
+    /// Whether the fusion has trainable parameters that no objective trains.
+    #[must_use]
+    pub fn untrained_fusion(&self) -> bool {
+        let trained = self.list.iter().any(|objective| objective.on != On::Embedding);
+        !trained && self.fusion.as_ref().is_some_and(|fusion| !fusion.slot.state().parameters.is_empty())
     }
 
     /// How many trainable parameters the slots have.
@@ -220,23 +280,25 @@ impl Objectives {
     }
 
     fn slots(&self) -> impl Iterator<Item = &Placed> {
-        self.0.iter().flat_map(|Objective { schedule, miner, term, .. }| {
+        let objectives = self.list.iter().flat_map(|Objective { schedule, miner, term, .. }| {
             let (first, second) = match term {
                 Term::Loss(loss) => (loss, None),
                 Term::Transfer { transfer, balance } => (transfer, balance.as_deref()),
             };
             [schedule.as_ref(), miner.as_ref(), Some(first.as_ref()), second].into_iter().flatten()
-        })
+        });
+        objectives.chain(&self.fusion)
     }
 
     fn slots_mut(&mut self) -> impl Iterator<Item = &mut Placed> {
-        self.0.iter_mut().flat_map(|Objective { schedule, miner, term, .. }| {
+        let objectives = self.list.iter_mut().flat_map(|Objective { schedule, miner, term, .. }| {
             let (first, second) = match term {
                 Term::Loss(loss) => (loss, None),
                 Term::Transfer { transfer, balance } => (transfer, balance.as_deref_mut()),
             };
             [schedule.as_mut(), miner.as_mut(), Some(first.as_mut()), second].into_iter().flatten()
-        })
+        });
+        objectives.chain(&mut self.fusion)
     }
 }
 
@@ -264,11 +326,21 @@ impl Objective {
             }
             _ => return Err(ObjectiveError::State(format!("{place} needs a loss or a transfer"))),
         };
-        Ok(Self { place, weight: config.weight, schedule, miner, term })
+        let thresholds = Thresholds::default();
+        Ok(Self { place, weight: config.weight, on: config.on, schedule, miner, term, thresholds })
+    }
+
+    /// Adds the thresholds of the schedule to the metrics, and to the lines what is to be said of them.
+    fn tell(&mut self, metrics: &mut Vec<(String, Metric)>, lines: &mut Vec<(String, Level, String)>, classes: i64) {
+        let Some(Placed { place, .. }) = &self.schedule else { return };
+        let named = |(slice, value): (usize, &f64)| (format!("{place}/threshold.{slice}"), Metric::Number(*value));
+        metrics.extend(self.thresholds.values.iter().enumerate().map(named));
+        lines.extend(self.thresholds.warning(classes).map(|text| (place.clone(), Level::Warn, text)));
     }
 
     /// The value of a batch, and how unequal the halves of a transfer are if that is measured.
     fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<(Tensor, Imbalance), ObjectiveError> {
+        let progress = &Progress { place: self.place.clone(), ..progress.clone() };
         let mut input = Input {
             embeddings: Some(batch.embeddings.shallow_clone()),
             labels: Some(batch.labels.shallow_clone()),
@@ -284,6 +356,7 @@ impl Objective {
         let chooser = |input: &Input| Input { embeddings: Some(detached.shallow_clone()), ..input.shallow_clone() };
         if let Some(schedule) = &mut self.schedule {
             input.thresholds = schedule.slot.thresholds(chooser(&input), progress)?;
+            self.thresholds.values.clone_from(&input.thresholds);
         }
         if let Some(miner) = &mut self.miner {
             input.tuples = Some(miner.slot.mine(chooser(&input), progress)?);

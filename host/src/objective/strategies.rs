@@ -4,17 +4,11 @@ use super::error::ObjectiveError;
 use super::load::{Bound, Loader};
 use super::objectives::Objectives;
 use crate::experiment::{Experiment, ShadowConfig};
-use crate::plugin::{Role, Slot};
-
-/// The number of the fusion's random stream: an objective has no fusion, so the first one leaves it free.
-const FUSION: u64 = 5;
 
 /// The strategies of an experiment, bound.
 pub struct Strategies {
-    /// What is minimised.
+    /// What is minimised, and what makes one embedding of slices.
     pub objectives: Objectives,
-    /// What makes one embedding of slices.
-    pub fusion: Option<Slot>,
     /// What is computed beside the objectives.
     pub shadows: Vec<Shadow>,
     /// All of them, in the order of the slots.
@@ -35,14 +29,12 @@ impl Strategies {
     /// # Errors
     /// See [`Loader::slot`].
     pub fn load(experiment: &Experiment, mut loader: Loader<'_>) -> Result<Self, ObjectiveError> {
-        let objectives = Objectives::load(&experiment.objective, &mut loader)?;
-        let fusion = experiment.fusion.as_ref();
-        let fusion = fusion.map(|config| loader.slot("fusion", FUSION, Role::Fusion, config)).transpose()?;
+        let objectives = Objectives::load(&experiment.objective, experiment.fusion.as_ref(), &mut loader)?;
         let shadows = experiment.shadow.iter().zip(0..).map(|(config, index)| {
             let objectives = Objectives::shadow(index, &config.objective, &mut loader)?;
             Ok(Shadow { config: config.clone(), objectives })
         });
         let shadows = shadows.collect::<Result<_, ObjectiveError>>()?;
-        Ok(Self { objectives, fusion, shadows, bound: loader.into_bound() })
+        Ok(Self { objectives, shadows, bound: loader.into_bound() })
     }
 }

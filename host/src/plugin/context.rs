@@ -81,6 +81,8 @@ pub struct Progress {
     pub steps_per_epoch: u64,
     /// Last values of the run's metrics.
     pub metrics: Arc<BTreeMap<String, f64>>,
+    /// The objective's place in the experiment, `objective.0`; empty where there is none.
+    pub place: String,
 }
 
 /// Tuples of positions in a batch: vectors of 64-bit integers.
@@ -284,7 +286,8 @@ impl wit::HostProgress for Host {
     }
 
     fn metric(&mut self, _: Resource<Progress>, name: String) -> Result<Option<f64>> {
-        Ok(self.progress.metrics.get(&name).copied())
+        let Progress { metrics, place, .. } = &self.progress;
+        Ok(metrics.get(&name).or_else(|| metrics.get(&format!("{place}.{name}"))).copied())
     }
 }
 

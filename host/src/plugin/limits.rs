@@ -31,7 +31,7 @@ pub struct Limits {
     pub list_elements: u64,
     /// Bytes of log messages, panic messages, errors and metric names in a call. Default 16,384.
     pub log_bytes: u64,
-    /// Metrics that a call reports. Default 64.
+    /// Metrics that a call reports. Default 256.
     pub metrics: u32,
     /// Bytes of the parameters and buffers of a slot. Default 1 GiB.
     pub state_bytes: u64,
@@ -50,7 +50,7 @@ impl Default for Limits {
             tensor_elements: 1_000_000_000,
             list_elements: 1 << 24,
             log_bytes: 16 << 10,
-            metrics: 64,
+            metrics: 256,
             state_bytes: 1 << 30,
         }
     }

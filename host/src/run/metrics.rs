@@ -34,6 +34,8 @@ pub enum RowKind {
     Epoch,
     /// Of the embeddings after an epoch.
     Evaluation,
+    /// No measurement of this run: the last values of the run that it branched from, which strategies can ask for.
+    Origin,
     /// No measurement: the rows before this one that are of later steps were undone; the run went back to this step.
     Rewind,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for RowKind {
             Self::Step => "step",
             Self::Epoch => "epoch",
             Self::Evaluation => "evaluation",
+            Self::Origin => "origin",
             Self::Rewind => "rewind",
         })
     }

@@ -6,6 +6,7 @@
 //!   manifest.json            versions, seed, device, data, plugins: what is needed to run it again   [`Manifest`]
 //!   journal.jsonl            what happened to the run, one event a line                              [`Event`]
 //!   metrics.jsonl            what was measured, one row a line                                       [`Row`]
+//!   confusion.jsonl          which classes were taken for which, where an experiment asks for it     [`Confusion`]
 //!   events.out.tfevents.*    the same for TensorBoard
 //!   plugins/SHA256.wasm      the components that ran
 //!   revisions/0002/          what an edit of the running training changed it to                      [`Revision`]
@@ -20,6 +21,8 @@
 mod checkpoint;
 mod compare;
 mod config;
+mod confusion;
+mod confusion_plot;
 mod directory;
 mod error;
 mod file;
@@ -37,6 +40,7 @@ mod tensorboard;
 pub use checkpoint::{Checkpoint, load_checkpoint, write_checked, write_tensors};
 pub use compare::{Comparison, Difference, compare};
 pub use config::RunConfig;
+pub use confusion::Confusion;
 pub use directory::{Run, Summary, list};
 pub use error::RunError;
 pub(crate) use file::{hex, replace};

@@ -11,6 +11,10 @@ use super::RunError;
 /// Width and height of a plot, in pixels.
 const SIZE: (u32, u32) = (800, 400);
 
+/// Height of the title, and width of what is to the right of a chart without a legend.
+pub(crate) const HEADING: u32 = 38;
+pub(crate) const MARGIN: u32 = 24;
+
 /// Colours that people with the usual kinds of colour blindness can tell apart: those of Okabe and Ito ("Color Universal
 /// Design") without yellow, and three darker ones.
 pub(crate) const COLOURS: [RGBColor; 10] = [
@@ -62,8 +66,18 @@ pub(crate) type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 /// An image as SVG text: the title, what `chart` draws below it, and to the right of that a legend of `names` in the order of
 /// [`COLOURS`], if there are two or more.
 pub(crate) fn framed(title: &str, names: &[&str], chart: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, RunError> {
+    framed_in(SIZE, title, names, chart)
+}
+
+/// As [`framed`], in a picture of another width and height.
+pub(crate) fn framed_in(
+    size: (u32, u32),
+    title: &str,
+    names: &[&str],
+    chart: impl FnOnce(&Area<'_>) -> Drawn,
+) -> Result<String, RunError> {
     let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+    let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     frame(&area, title, names, chart)
         .and_then(|()| area.present())
         .map_err(|error| RunError::Plot { title: title.to_owned(), reason: error.to_string() })?;
@@ -75,11 +89,11 @@ fn frame(area: &Area<'_>, title: &str, names: &[&str], chart: impl FnOnce(&Area<
     area.fill(&WHITE)?;
     let heading = text(20).pos(Pos::new(HPos::Left, VPos::Top));
     area.draw(&Text::new(title, (16, 12), heading))?;
-    let (_, below) = area.split_vertically(38);
+    let (_, below) = area.split_vertically(HEADING);
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     // A letter is about 8 pixels wide; the line before it and the margins take 56.
-    let legend = if names.len() > 1 { 56 + 8 * longest as u32 } else { 24 };
-    let (left, right) = below.split_horizontally(SIZE.0.saturating_sub(legend));
+    let legend = if names.len() > 1 { 56 + 8 * longest as u32 } else { MARGIN };
+    let (left, right) = below.split_horizontally(area.dim_in_pixel().0.saturating_sub(legend));
     chart(&left)?;
     if names.len() > 1 {
         for ((name, colour), row) in names.iter().zip(COLOURS.iter().cycle()).zip(0..) {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use super::confusion_plot;
 use super::plot::{self, Axes, Series};
-use super::{Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary, file};
+use super::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary, file};
 
 /// Points of a curve; more of them are drawn as means of neighbours.
 const POINTS: usize = 500;
@@ -21,6 +22,7 @@ pre{background:#f6f6f6;padding:1rem;overflow-x:auto}svg{max-width:100%;height:au
 /// A file of the run cannot be read, or there is no room.
 pub fn write(run: &Run) -> Result<PathBuf, RunError> {
     let mut html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows)?;
+    html += &classification(&run.confusions()?)?;
     html += &history(&run.journal()?.rows);
     html += "</body></html>\n";
     let path = run.path().join("report.html");
@@ -51,7 +53,40 @@ fn page(summary: &Summary, manifest: &Manifest, experiment: &str, rows: &[Row]) 
         html += &plot::lines(&metrics, "Validation part after each epoch", Axes { x: "epoch", y: "value (0 to 1)" })?;
         html += &results(rows);
     }
+    html += &slices(rows)?;
     html += &format!("<h2>Experiment</h2>\n<pre>{}</pre>\n", escape(experiment));
+    Ok(html)
+}
+
+/// The slices of the embedding, where there are few enough to be told apart: what each finds, and its threshold.
+fn slices(rows: &[Row]) -> Result<String, RunError> {
+    let found =
+        series(rows, RowKind::Evaluation, |name| name.starts_with("validation/slice.") && name.ends_with("map-at-r"));
+    let thresholds = series(rows, RowKind::Epoch, |name| name.contains(".schedule/threshold."));
+    let mut html = String::new();
+    for (series, title, axes) in [
+        (found, "Validation part, each slice by itself", Axes { x: "epoch", y: "MAP@R" }),
+        (thresholds, "Thresholds", Axes { x: "epoch", y: "threshold" }),
+    ] {
+        if (1..=plot::COLOURS.len()).contains(&series.len()) {
+            html += if html.is_empty() { "<h2>Slices</h2>\n" } else { "" };
+            html += &plot::lines(&series, title, axes)?;
+        }
+    }
+    Ok(html)
+}
+
+/// Which classes were taken for which: of the test part, or of the validation part before that was measured.
+fn classification(confusions: &[Confusion]) -> Result<String, RunError> {
+    let of = |part: &str| confusions.iter().filter(|row| row.part == part).collect::<Vec<_>>();
+    let shown = Some(of("test")).filter(|rows| !rows.is_empty()).unwrap_or_else(|| of("validation"));
+    let mut html = String::new();
+    for Confusion { part, classifier, epoch, classes, confusion, .. } in shown {
+        if html.is_empty() {
+            html += "<h2>Classification</h2>\n";
+        }
+        html += &confusion_plot::draw(&format!("{classifier}, {part} part, epoch {epoch}"), classes, confusion)?;
+    }
     Ok(html)
 }
 

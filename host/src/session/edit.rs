@@ -51,6 +51,7 @@ pub fn fixed(change: &Change) -> Option<&'static str> {
     let mut words = change.key.split('.');
     let zero = |value: &Value| value.as_f64() == Some(0.0);
     match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
+        ("evaluation", "best") => Some("the best checkpoint so far is marked by it"),
         ("epochs" | "objective" | "fusion" | "shadow" | "learning-rate" | "evaluation" | "limits" | "session", _) => {
             None
         }
@@ -107,5 +108,6 @@ mod tests {
         assert!(unknown.is_empty(), "{unknown:?}");
         let momentum = Change { from: json!(0.0), ..change("optimizer.momentum") };
         assert!(fixed(&momentum).is_some() && fixed(&change("model.width")).is_some());
+        assert!(fixed(&change("evaluation.best")).is_some() && fixed(&change("evaluation.nmi")).is_none());
     }
 }

@@ -21,7 +21,7 @@ use super::surroundings::followed;
 use super::watch::Followed;
 use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
-use crate::plugin::{Input, Plugin, Runtime, State};
+use crate::plugin::{Plugin, Runtime, State};
 use crate::run::{About, Canary, Change, Edit, PluginEntry, Run, Verdict, hex};
 
 /// The text that edits start from.
@@ -330,11 +330,7 @@ impl Checker {
             return Err(Refusal::new("computed twice on one batch it gives two results".into())
                 .with_help("keep what must last in `state`, and take random numbers from `random`"));
         }
-        if let Some(fusion) = &mut strategies.fusion {
-            let embeddings = Some(sample.embeddings.shallow_clone());
-            let input = Input { embeddings, slice_count: sample.slice_count, ..Input::default() };
-            drop(fusion.fuse(input, &sample.progress).map_err(crate::objective::ObjectiveError::from)?);
-        }
+        drop(strategies.objectives.fuse(sample.embeddings.shallow_clone(), sample.slice_count, &sample.progress)?);
         let live = self.live(job);
         let cosine = match &live {
             Some(live) => canary::cosine(&first.gradient, &live.gradient)?,

@@ -162,7 +162,7 @@ impl Session {
 pub fn followed(file: &Path, experiment: &Experiment, plugins: &Path) -> Vec<Followed> {
     let shadows = experiment.shadow.iter().map(|ShadowConfig { objective, .. }| objective);
     let strategies = experiment.objective.iter().chain(shadows).flat_map(|objective| {
-        let ObjectiveConfig { weight: _, loss, transfer, balance, miner, schedule } = objective;
+        let ObjectiveConfig { weight: _, on: _, loss, transfer, balance, miner, schedule } = objective;
         [loss, transfer, balance, miner, schedule].into_iter().flatten()
     });
     let sources = strategies.chain(&experiment.fusion).map(|strategy| match &strategy.plugin {

@@ -127,6 +127,7 @@ pub fn conduct(
             method: sweep.config.method[cell.method].name.clone(),
             value: plan.value(cell.method, cell.value).cloned(),
             seed: cell.seed,
+            fold: sweep.config.folds.map(|_| cell.fold),
             chosen,
             validation: done.validation.clone(),
             test: chosen.then(|| test_part.get(&done.path).cloned()).flatten(),
@@ -145,7 +146,7 @@ pub fn conduct(
 /// How many runs a method has in a setting.
 fn runs(plan: &Plan<'_>, sweep: &Sweep, method: usize) -> usize {
     let (selection, all) = (sweep.selection_seeds().len(), sweep.config.seeds.len());
-    plan.value_count(method) * selection + all - selection
+    (plan.value_count(method) * selection + all - selection) * sweep.folds()
 }
 
 /// The runs that are complete.
@@ -190,27 +191,27 @@ impl Conductor<'_> {
         let mut done = Made::new();
         for (setting, method) in plan.methods() {
             for value in 0..plan.value_count(method) {
-                if !self.seeds(plan, Cell { setting, method, value, seed: 0 }, selection, &mut done)? {
+                if !self.seeds(plan, Cell { setting, method, value, seed: 0, fold: 0 }, selection, &mut done)? {
                     return Ok(None);
                 }
             }
         }
         let mut chosen = Chosen::new();
         for (setting, method) in plan.methods() {
-            let reached = |value, seed: &u64| {
-                let done: &Done = done.get(&Cell { setting, method, value, seed: *seed })?;
+            let reached = |value, (seed, fold): (&u64, usize)| {
+                let done: &Done = done.get(&Cell { setting, method, value, seed: *seed, fold })?;
                 done.validation.get(&sweep.config.select).copied()
             };
             let count = plan.value_count(method);
-            let values: Vec<Vec<_>> =
-                (0..count).map(|value| selection.iter().map(|seed| reached(value, seed)).collect()).collect();
+            let runs = || selection.iter().flat_map(|seed| (0..sweep.folds()).map(move |fold| (seed, fold)));
+            let values: Vec<Vec<_>> = (0..count).map(|value| runs().map(|run| reached(value, run)).collect()).collect();
             // A method without values has nothing to choose from.
             let best = if count == 1 { Some(0) } else { choose::best(&values) };
             chosen.extend(best.map(|best| ((setting, method), best)));
         }
         let rest = sweep.config.seeds.get(selection.len()..).unwrap_or_default();
         for ((setting, method), value) in &chosen {
-            let cell = Cell { setting: *setting, method: *method, value: *value, seed: 0 };
+            let cell = Cell { setting: *setting, method: *method, value: *value, seed: 0, fold: 0 };
             if !self.seeds(plan, cell, rest, &mut done)? {
                 return Ok(None);
             }
@@ -218,10 +219,11 @@ impl Conductor<'_> {
         Ok(Some((done, chosen)))
     }
 
-    /// Makes the runs of a value with some seeds. False if it was stopped.
+    /// Makes the runs of a value with some seeds, in each fold. False if it was stopped.
     fn seeds(&mut self, plan: &Plan<'_>, cell: Cell, seeds: &[u64], done: &mut Made) -> Result<bool, SweepError> {
-        for seed in seeds {
-            let cell = Cell { seed: *seed, ..cell };
+        let folds = self.sweep.folds();
+        for (seed, fold) in seeds.iter().flat_map(|seed| (0..folds).map(move |fold| (seed, fold))) {
+            let cell = Cell { seed: *seed, fold, ..cell };
             match self.run(&plan.trial(cell)?, false)? {
                 Step::Done(run) => _ = done.insert(cell, run),
                 Step::Failed => {}
@@ -315,6 +317,19 @@ impl Conductor<'_> {
                 return Err(self.sweep.source.wrong_value(&place, message, Some(help)).into());
             }
         }
+        if let Some(metric) = &config.per_class
+            && !done.validation.keys().any(|name| name.starts_with(&format!("{metric}.")))
+        {
+            let classes = done.validation.keys().filter_map(|name| name.split_once('.')).map(|(metric, _)| metric);
+            let classes: std::collections::BTreeSet<&str> = classes.filter(|name| name.ends_with("accuracy")).collect();
+            let help = match classes.is_empty() {
+                true => "a table [evaluation.classification] in the experiment measures accuracies for each class"
+                    .to_owned(),
+                false => format!("measured for each class: {}", classes.into_iter().collect::<Vec<_>>().join(", ")),
+            };
+            let message = format!("`{metric}` is not measured for each class");
+            return Err(self.sweep.source.wrong_value("per-class", message, Some(help)).into());
+        }
         Ok(())
     }
 
@@ -334,9 +349,12 @@ impl Conductor<'_> {
         if test_part.get(&done.path).is_none() {
             tch::set_num_threads(self.threads);
             let trained = Trained::open(&done.path, "best", Arc::clone(&self.runtime));
-            let measured = trained.and_then(|mut trained| trained.evaluate(PartName::Test));
+            let measured = trained.and_then(|mut trained| {
+                let evaluation = trained.evaluate(PartName::Test)?;
+                Ok(evaluation.values(trained.class_names()))
+            });
             let failed = |error| SweepError::Run { name: trial.name.clone(), error };
-            test_part.put(&done.path, measured.map_err(failed)?.values())?;
+            test_part.put(&done.path, measured.map_err(failed)?)?;
             seconds = Some(begun.elapsed().as_secs_f64());
         }
         (self.watch)(Report::Tested { number, of, name: &trial.name, seconds });

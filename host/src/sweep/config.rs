@@ -22,6 +22,14 @@ pub struct SweepConfig {
     /// How many of the seeds, from the first on, choose the value of `vary`. Default: all.
     #[serde(default)]
     pub selection_seeds: Option<usize>,
+    /// Trains each run once for each of so many folds of the subjects, at least 2: with `data.split = "subject-folds"`,
+    /// `data.folds` and `data.fold` set. What a seed reached is the mean over its folds. Default: no folds.
+    #[serde(default)]
+    pub folds: Option<usize>,
+    /// A metric of the validation part that is measured for each class, such as `linear-accuracy`: a second curve shows it class
+    /// by class for the first method of a setting that varies a number. Default: none.
+    #[serde(default)]
+    pub per_class: Option<String>,
     /// The metric of the validation part that chooses, of the best checkpoint; larger is better. Default `map-at-r`.
     #[serde(default = "map_at_r")]
     pub select: String,

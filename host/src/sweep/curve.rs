@@ -1,12 +1,13 @@
 //! The curve of a setting: what the validation part reached over the value that was varied.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::config::SweepConfig;
+use super::config::{MethodConfig, SweepConfig};
 use super::results::{Outcome, Results};
 use super::statistics::mean;
 use crate::plugin::Value;
@@ -35,7 +36,30 @@ struct Line<'a> {
 /// is logarithmic if the values are above zero and the largest is 8 times the smallest or more. None if no method of the
 /// setting varies a number.
 pub(super) fn draw(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RunError> {
-    let lines: Vec<Line<'_>> = config.method.iter().map(|method| line(results, setting, &method.name)).collect();
+    let lines = config.method.iter().map(|method| line(results, config, setting, &method.name)).collect();
+    let title = format!("{}: {setting}", results.name);
+    drawn(&title, config, lines, &results.select)
+}
+
+/// Draws the sweep's `per-class` metric of a setting as SVG, as [`draw`] does, for the first method that varies a number: a line for
+/// each class. None if there is no such method or metric.
+pub(super) fn draw_classes(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RunError> {
+    let Some(metric) = &config.per_class else { return Ok(None) };
+    let varies =
+        |method: &&MethodConfig| results.of(setting, &method.name).any(|run| matches!(place(run), Some(Some(_))));
+    let Some(method) = config.method.iter().find(varies) else { return Ok(None) };
+    let prefix = format!("{metric}.");
+    let names = results.of(setting, &method.name).flat_map(|outcome| outcome.validation.keys());
+    let names: BTreeSet<&str> = names.filter_map(|name| name.strip_prefix(&prefix)).collect();
+    let line = |name| {
+        let (level, points) = reached(results, config, setting, &method.name, &format!("{prefix}{name}"));
+        Line { name, points, level }
+    };
+    let title = format!("{}: {setting}, {}", results.name, method.name);
+    drawn(&title, config, names.into_iter().map(line).collect(), metric)
+}
+
+fn drawn(title: &str, config: &SweepConfig, lines: Vec<Line<'_>>, metric: &str) -> Result<Option<String>, RunError> {
     let lines: Vec<Line<'_>> =
         lines.into_iter().filter(|line| line.level.is_some() || !line.points.is_empty()).collect();
     let mut values: Vec<f64> = lines.iter().flat_map(|line| line.points.iter().map(|point| point.0)).collect();
@@ -49,30 +73,44 @@ pub(super) fn draw(results: &Results, config: &SweepConfig, setting: &str) -> Re
     keys.sort_unstable();
     keys.dedup();
     let x = format!("{}{}", keys.join(", "), if logarithmic { " (logarithmic)" } else { "" });
-    let y = format!("validation {}", results.select);
-    let title = format!("{}: {setting}", results.name);
-    framed(&title, &names, |area| chart(area, &lines, Values::new(values, logarithmic), &x, &y)).map(Some)
+    let y = format!("validation {metric}");
+    framed(title, &names, |area| chart(area, &lines, Values::new(values, logarithmic), &x, &y)).map(Some)
 }
 
-fn line<'a>(results: &Results, setting: &str, method: &'a str) -> Line<'a> {
-    let mut by_value: Vec<(Option<f64>, Vec<f64>)> = Vec::new();
+fn line<'a>(results: &Results, config: &SweepConfig, setting: &str, method: &'a str) -> Line<'a> {
+    let (level, points) = reached(results, config, setting, method, &config.select);
+    Line { name: method, points, level }
+}
+
+/// What a method reached with the selection seeds: where nothing varies, and by value, ascending.
+fn reached(
+    results: &Results,
+    config: &SweepConfig,
+    setting: &str,
+    method: &str,
+    metric: &str,
+) -> (Option<Reached>, Vec<(f64, Reached)>) {
+    let mut by_value: Vec<(Option<f64>, Vec<&Outcome>)> = Vec::new();
     for outcome in results.of(setting, method).filter(|outcome| results.selection_seeds.contains(&outcome.seed)) {
-        let (Some(value), Some(at)) = (outcome.validation.get(&results.select), place(outcome)) else { continue };
+        let Some(at) = place(outcome) else { continue };
         match by_value.iter_mut().find(|(known, _)| *known == at) {
-            Some((_, values)) => values.push(*value),
-            None => by_value.push((at, vec![*value])),
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => by_value.push((at, vec![outcome])),
         }
     }
-    let reached = |values: &[f64]| {
+    let reached = |outcomes: &[&Outcome]| {
+        let measured = |outcome: &Outcome| outcome.validation.get(metric).copied();
+        let by_seed = Results::by_seed(outcomes.iter().copied(), config.folds.unwrap_or(1), measured);
+        let values: Vec<f64> = by_seed.into_values().collect();
         let (least, greatest) =
             values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), at| (a.min(*at), b.max(*at)));
-        mean(values).map(|mean| Reached { mean, least, greatest })
+        mean(&values).map(|mean| Reached { mean, least, greatest })
     };
-    let level = by_value.iter().find(|(at, _)| at.is_none()).and_then(|(_, values)| reached(values));
-    let points = by_value.iter().filter_map(|(at, values)| Some(((*at)?, reached(values)?)));
+    let level = by_value.iter().find(|(at, _)| at.is_none()).and_then(|(_, outcomes)| reached(outcomes));
+    let points = by_value.iter().filter_map(|(at, outcomes)| Some(((*at)?, reached(outcomes)?)));
     let mut points: Vec<_> = points.collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    Line { name: method, points, level }
+    (level, points)
 }
 
 /// Where an outcome is on the horizontal axis: nowhere in particular if nothing varies, and not in the picture if its value is
@@ -178,6 +216,7 @@ mod tests {
             method: method.into(),
             value,
             seed,
+            fold: None,
             chosen: false,
             validation: BTreeMap::from([("map-at-r".to_owned(), map)]),
             test: None,
@@ -200,15 +239,45 @@ mod tests {
             outcome("alone", None, 1, 0.25),
             outcome("alone", None, 2, 0.75),
         ]);
-        let sum = line(&results, "s", "sum");
+        let config = config("[1, 8]");
+        let sum = line(&results, &config, "s", "sum");
         let at_8 = Reached { mean: 0.375, least: 0.25, greatest: 0.5 };
         assert_eq!(sum.points, [(1.0, Reached { mean: 0.125, least: 0.125, greatest: 0.125 }), (8.0, at_8)]);
-        assert_eq!((sum.level, line(&results, "s", "alone").level.unwrap().mean), (None, 0.5));
+        assert_eq!((sum.level, line(&results, &config, "s", "alone").level.unwrap().mean), (None, 0.5));
 
-        let svg = draw(&results, &config("[1, 8]"), "s").unwrap().unwrap();
+        let svg = draw(&results, &config, "s").unwrap().unwrap();
         for text in ["alpha (logarithmic)", "validation map-at-r", "alone", "sum", "x: s"] {
             assert!(svg.contains(text), "{text} is missing");
         }
+    }
+
+    #[test]
+    fn a_seed_counts_as_the_mean_of_its_folds_and_not_without_one_of_them() {
+        let value = || Some(Value::Integer(3));
+        let fold = |fold, seed, map| Outcome { fold: Some(fold), ..outcome("sum", value(), seed, map) };
+        let results = results(vec![fold(0, 1, 0.25), fold(1, 1, 0.75), fold(0, 2, 0.9)]);
+        let config = SweepConfig { folds: Some(2), ..config("[1, 8]") };
+        let reached = Reached { mean: 0.5, least: 0.5, greatest: 0.5 };
+        assert_eq!(line(&results, &config, "s", "sum").points, [(3.0, reached)]);
+    }
+
+    #[test]
+    fn classes_have_a_line_each() {
+        let config = SweepConfig { per_class: Some("accuracy".into()), ..config("[1, 8]") };
+        let with = |value, left: f64, right: f64| Outcome {
+            validation: BTreeMap::from([
+                ("accuracy".to_owned(), 0.5),
+                ("accuracy.left".to_owned(), left),
+                ("accuracy.right".to_owned(), right),
+            ]),
+            ..outcome("sum", Some(Value::Integer(value)), 1, 0.5)
+        };
+        let svg = draw_classes(&results(vec![with(1, 0.25, 0.5), with(8, 0.5, 0.25)]), &config, "s").unwrap().unwrap();
+        for text in [">\nleft\n<", ">\nright\n<", "validation accuracy", "x: s, sum"] {
+            assert!(svg.contains(text), "{text} is missing: {svg}");
+        }
+        let none = results(vec![outcome("alone", None, 1, 0.5)]);
+        assert_eq!(draw_classes(&none, &config, "s").unwrap(), None);
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Sweep {
         self.config.seeds.get(..count).unwrap_or(&self.config.seeds)
     }
 
+    /// How many folds each seed is trained in; 1 without folds.
+    pub(super) fn folds(&self) -> usize {
+        self.config.folds.unwrap_or(1)
+    }
+
     fn wrong(&self, place: &str, message: impl Into<String>) -> ExperimentError {
         self.source.wrong_value(place, message.into(), None)
     }
@@ -54,6 +59,9 @@ impl Sweep {
         }
         if let Some(place) = repeated(seeds) {
             return Err(self.wrong(&format!("seeds.{place}"), "this seed is there twice"));
+        }
+        if self.config.folds.is_some_and(|folds| folds < 2) {
+            return Err(self.wrong("folds", "at least 2 folds"));
         }
         if selection_seeds.is_some_and(|count| count == 0 || count > seeds.len()) {
             let message = format!("1 to {} of the seeds can choose", seeds.len());

@@ -19,6 +19,8 @@ pub(super) struct Cell {
     /// Number of the value; 0 where nothing varies.
     pub(super) value: usize,
     pub(super) seed: u64,
+    /// Number of the fold; 0 where there are none.
+    pub(super) fold: usize,
 }
 
 /// A training, ready to be started or to be found again.
@@ -60,7 +62,7 @@ impl<'a> Plan<'a> {
         for (setting, method) in plan.methods() {
             for value in 0..plan.value_count(method) {
                 for seed in config.seeds.iter().take(1) {
-                    plan.trial(Cell { setting, method, value, seed: *seed })?;
+                    plan.trial(Cell { setting, method, value, seed: *seed, fold: 0 })?;
                 }
             }
         }
@@ -117,7 +119,13 @@ impl<'a> Plan<'a> {
             name += &format!("-{}", in_a_name(value));
         }
         name += &format!("-s{}", cell.seed);
-        self.changed(&self.base, &changes, name, &[format!("seed={}", cell.seed), "evaluation.test=false".into()])
+        let mut fixed = vec![format!("seed={}", cell.seed), "evaluation.test=false".to_owned()];
+        if let Some(folds) = config.folds {
+            name += &format!("-f{}", cell.fold);
+            fixed.push("data.split=\"subject-folds\"".to_owned());
+            fixed.extend([format!("data.folds={folds}"), format!("data.fold={}", cell.fold)]);
+        }
+        self.changed(&self.base, &changes, name, &fixed)
     }
 
     fn changed(

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::config::SweepConfig;
 use super::curve;
 use super::error::SweepError;
+use super::statistics::mean;
 use super::table::{self, Table};
 use crate::plugin::Value;
 use crate::run::{self, RunError};
@@ -41,6 +42,9 @@ pub struct Outcome {
     pub value: Option<Value>,
     /// The seed.
     pub seed: u64,
+    /// The fold that was tested; none without folds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
     /// Whether the value was chosen.
     pub chosen: bool,
     /// The validation part at the best checkpoint, by metric.
@@ -55,6 +59,20 @@ impl Results {
     /// The outcomes of a method in a setting.
     pub(super) fn of<'a>(&'a self, setting: &'a str, method: &'a str) -> impl Iterator<Item = &'a Outcome> {
         self.runs.iter().filter(move |outcome| outcome.setting == setting && outcome.method == method)
+    }
+
+    /// What each seed reached: the mean over its folds, of seeds with a number in all `folds` of them.
+    pub(super) fn by_seed<'a>(
+        outcomes: impl Iterator<Item = &'a Outcome>,
+        folds: usize,
+        reached: impl Fn(&Outcome) -> Option<f64>,
+    ) -> BTreeMap<u64, f64> {
+        let mut values = BTreeMap::<u64, Vec<f64>>::new();
+        for outcome in outcomes {
+            values.entry(outcome.seed).or_default().extend(reached(outcome));
+        }
+        let whole = values.into_iter().filter(|(_, values)| values.len() == folds);
+        whole.filter_map(|(seed, values)| Some((seed, mean(&values)?))).collect()
     }
 
     /// Writes `results.json`, `table.md` and the curves into a folder, and returns the tables.
@@ -72,6 +90,9 @@ impl Results {
         for setting in &config.setting {
             if let Some(svg) = curve::draw(self, config, &setting.name)? {
                 run::replace(&output.join(format!("curve-{}.svg", setting.name)), svg.as_bytes())?;
+            }
+            if let Some(svg) = curve::draw_classes(self, config, &setting.name)? {
+                run::replace(&output.join(format!("classes-{}.svg", setting.name)), svg.as_bytes())?;
             }
         }
         Ok(tables)

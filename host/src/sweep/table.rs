@@ -54,6 +54,9 @@ pub(super) fn markdown(tables: &[Table], config: &SweepConfig) -> String {
         config.select,
         seeds(config.seeds.get(..count).unwrap_or(&config.seeds)),
     );
+    if let Some(folds) = config.folds {
+        let _ = write!(page, " What a seed reached is the mean over its {folds} folds.");
+    }
     if let Some(baseline) = &config.baseline {
         let _ = write!(page, " Differences to {baseline} are between runs of the same seed.");
     }
@@ -69,33 +72,30 @@ pub(super) fn markdown(tables: &[Table], config: &SweepConfig) -> String {
 }
 
 fn row(results: &Results, config: &SweepConfig, setting: &str, method: &str) -> Vec<String> {
-    let chosen = || results.of(setting, method).filter(|outcome| outcome.chosen);
-    let value = chosen().find_map(|outcome| outcome.value.as_ref());
+    let chosen = |method| results.of(setting, method).filter(|outcome| outcome.chosen);
+    let value = chosen(method).find_map(|outcome| outcome.value.as_ref());
+    let by_seed = |method, reached: &dyn Fn(&Outcome) -> Option<f64>| {
+        Results::by_seed(chosen(method), config.folds.unwrap_or(1), reached)
+    };
+    let cell = |values: &BTreeMap<u64, f64>| cell(&values.values().copied().collect::<Vec<_>>());
     let mut cells =
         vec![method.to_owned(), value.map_or(NOTHING.to_owned(), |value| value.to_string().replace('"', ""))];
-    cells.push(cell(
-        &chosen().filter_map(|outcome| outcome.validation.get(&config.select).copied()).collect::<Vec<_>>(),
-    ));
+    cells.push(cell(&by_seed(method, &|outcome| outcome.validation.get(&config.select).copied())));
     for metric in &config.report {
-        let ours = by_seed(chosen(), metric);
-        cells.push(cell(&ours.values().copied().collect::<Vec<_>>()));
+        let tested = |outcome: &Outcome| outcome.test.as_ref()?.get(metric).copied();
+        let ours = by_seed(method, &tested);
+        cells.push(cell(&ours));
         if let Some(baseline) = &config.baseline {
-            let theirs = by_seed(results.of(setting, baseline).filter(|outcome| outcome.chosen), metric);
+            let theirs = by_seed(baseline, &tested);
             let pairs = ours.iter().filter_map(|(seed, value)| Some(value - theirs.get(seed)?));
             let difference = estimate(&pairs.collect::<Vec<_>>()).filter(|_| baseline != method);
             cells.push(difference.map_or(NOTHING.to_owned(), |difference| show(difference, true)));
         }
     }
     for metric in &config.train_metrics {
-        let values = chosen().filter_map(|outcome| outcome.train_metrics.get(metric).copied());
-        cells.push(cell(&values.collect::<Vec<_>>()));
+        cells.push(cell(&by_seed(method, &|outcome| outcome.train_metrics.get(metric).copied())));
     }
     cells
-}
-
-/// A metric of the test part by seed.
-fn by_seed<'a>(outcomes: impl Iterator<Item = &'a Outcome>, metric: &str) -> BTreeMap<u64, f64> {
-    outcomes.filter_map(|outcome| Some((outcome.seed, *outcome.test.as_ref()?.get(metric)?))).collect()
 }
 
 fn cell(values: &[f64]) -> String {
@@ -122,6 +122,7 @@ mod tests {
             method: method.into(),
             value: value.map(Value::Integer),
             seed,
+            fold: None,
             chosen,
             validation: metric(p / 2.0),
             test: chosen.then(|| metric(p)),

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::PartName;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Loader as Images, Part};
-use crate::eval::{self, Evaluation};
+use crate::eval::{self, EvalError, Evaluation};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::Model;
 use crate::objective::{Loader, Places, Strategies};
-use crate::plugin::{Input, Progress, Runtime};
+use crate::plugin::{Progress, Runtime};
 
 /// An experiment, loaded.
 pub(super) struct Assembly {
@@ -51,29 +51,50 @@ impl Assembly {
         Ok(lossmith_torch_shim::autocast(self.device, bf16, || self.model.forward_with_map(images, train))??)
     }
 
-    /// Embeddings (N x D) and labels (N) of a part of the data, in its order, on the device.
-    pub(super) fn embed(&mut self, part: PartName, progress: &Progress) -> Result<(Tensor, Tensor), TrainingError> {
-        let dataset = Arc::clone(&self.dataset);
-        let part = images(&dataset, part);
+    /// Embeddings (N x D) as the network gives them and labels (N) of a part of the data, in its order, on the device.
+    fn features(&self, part: PartName) -> Result<(Tensor, Tensor), TrainingError> {
+        let dataset = &self.dataset;
+        let part = images(dataset, part);
         let mut embeddings = Vec::new();
         let batch_size = self.experiment.evaluation.batch_size.get();
-        for batch in Images::evaluation(&dataset, part.indices(), batch_size)? {
+        for batch in Images::evaluation(dataset, part.indices(), batch_size)? {
             let images = batch?.images.f_to_device(self.device)?;
             let (embedding, _) = tch::no_grad(|| self.forward(&images, false))?;
-            embeddings.push(match &mut self.strategies.fusion {
-                None => embedding,
-                Some(fusion) => {
-                    let slice_count = self.experiment.model.slices.into();
-                    let input = Input { embeddings: Some(embedding), slice_count, ..Input::default() };
-                    fusion.fuse(input, progress)?.f_detach()?
-                }
-            });
+            embeddings.push(embedding);
         }
         if embeddings.is_empty() {
             return Err(TrainingError::EmptyPart);
         }
         let labels = Tensor::f_from_slice(part.labels())?.f_to_device(self.device)?;
         Ok((Tensor::f_cat(&embeddings, 0)?, labels))
+    }
+
+    /// What the fusion makes of features (N x D), a batch at a time: N x D'.
+    fn fuse(&mut self, features: &Tensor, progress: &Progress) -> Result<Tensor, TrainingError> {
+        let slice_count = self.experiment.model.slices.into();
+        let batch_size = self.experiment.evaluation.batch_size.get() as i64;
+        let batches = features.f_split(batch_size, 0)?.into_iter();
+        let objectives = &mut self.strategies.objectives;
+        let fused = batches.map(|batch| tch::no_grad(|| objectives.fuse(batch, slice_count, progress)));
+        Ok(Tensor::f_cat(&fused.collect::<Result<Vec<_>, _>>()?, 0)?)
+    }
+
+    /// Calls the fusion once, so that what is wrong with its parameters is told before anything is trained. It keeps nothing of that.
+    pub(super) fn try_fusion(&mut self) -> Result<(), TrainingError> {
+        let images = Tensor::f_zeros(
+            [1, self.dataset.channels() as i64, self.dataset.size() as i64, self.dataset.size() as i64],
+            (Kind::Float, self.device),
+        )?;
+        let (embedding, _) = tch::no_grad(|| self.forward(&images, false))?;
+        drop(self.fuse(&embedding, &Progress::default())?);
+        self.strategies.objectives.put_states(BTreeMap::new());
+        Ok(())
+    }
+
+    /// Embeddings (N x D'), fused where there is a fusion, and labels (N) of a part of the data.
+    pub(super) fn embed(&mut self, part: PartName, progress: &Progress) -> Result<(Tensor, Tensor), TrainingError> {
+        let (features, labels) = self.features(part)?;
+        Ok((self.fuse(&features, &unmeasured(progress))?, labels))
     }
 
     /// Measures a part of the data; none when it is empty.
@@ -85,9 +106,50 @@ impl Assembly {
         if images(&self.dataset, part).is_empty() {
             return Ok(None);
         }
-        let (embeddings, labels) = self.embed(part, progress)?;
-        Ok(Some(eval::evaluate(&embeddings, &labels, &self.experiment.evaluation, self.experiment.seed)?))
+        let (features, labels) = self.features(part)?;
+        let (config, count) = (self.experiment.evaluation.clone(), self.experiment.model.slices as usize);
+        let measured = config.slices && count > 1;
+        let slices = match measured.then(|| eval::slices(&features, &labels, count, &config)).transpose() {
+            // The whole embedding has nothing to find either, which is told where that matters.
+            Err(EvalError::NoQueries { .. }) => None,
+            slices => slices?,
+        };
+        // A fusion may choose by the slices of the validation part, when that is measured and at no other time.
+        let mut progress = unmeasured(progress);
+        if let (PartName::Validation, Some(slices)) = (part, &slices) {
+            let values = slices.values().into_iter();
+            progress.metrics = Arc::new(values.map(|(name, value)| (format!("{part}/{name}"), value)).collect());
+        }
+        let embeddings = self.fuse(&features, &progress)?;
+        let classification = match &config.classification {
+            // An image is its own nearest neighbour.
+            None => BTreeMap::new(),
+            Some(_) if part == PartName::Train => BTreeMap::new(),
+            Some(classifiers) => {
+                let (features, known) = self.features(PartName::Train)?;
+                let features = self.fuse(&features, &progress)?;
+                let (distance, block) = (config.distance, config.block);
+                eval::classify(&features, &known, &embeddings, &labels, classifiers, distance, block)?
+            }
+        };
+        let evaluation = eval::evaluate(&embeddings, &labels, &config, self.experiment.seed)?;
+        Ok(Some(Evaluation { slices, classification, ..evaluation }))
     }
+
+    /// Gives the fusion, if there is one, what a checkpoint keeps of its.
+    pub(super) fn load_fusion(&mut self, tensors: &BTreeMap<String, Tensor>) -> Result<(), TrainingError> {
+        if self.experiment.fusion.is_none() {
+            return Ok(());
+        }
+        let kept = below(tensors, "plugin/").into_iter().filter(|(name, _)| name.starts_with("fusion/"));
+        let moved = kept.map(|(name, tensor)| Ok((name, tensor.f_to_device(self.device)?)));
+        Ok(self.strategies.objectives.load_state(&moved.collect::<Result<_, TrainingError>>()?)?)
+    }
+}
+
+/// Without metrics of a run: they may be of other weights than those that are measured.
+fn unmeasured(progress: &Progress) -> Progress {
+    Progress { metrics: Arc::default(), ..progress.clone() }
 }
 
 pub(super) fn images(dataset: &Dataset, part: PartName) -> &Part {

@@ -14,7 +14,7 @@ use super::training_error::TrainingError;
 use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, Places};
 use crate::plugin::Runtime;
-use crate::run::{self, Manifest, Run, Status, TeacherEntry, Versions};
+use crate::run::{self, Manifest, RowKind, Run, Status, TeacherEntry, Versions};
 use crate::session::{Base, entries};
 use crate::teacher::Teacher;
 
@@ -68,6 +68,8 @@ impl Training {
         training.restore(Some(&checkpoint), Fit::Where)?;
         // An epoch may have another number of steps here.
         training.step = checkpoint.epoch * training.steps();
+        let rows = from.metrics()?.rows.into_iter().filter(|row| row.step <= checkpoint.step);
+        training.inherit(checkpoint.epoch, rows.flat_map(|row| row.values).collect())?;
         training.save_epoch(None)?;
         training.run.mark_origin(checkpoint.epoch)?;
         training.live.resumed = true;
@@ -131,6 +133,8 @@ impl Training {
             // A branch began with the state of another run.
             let checkpoint = run::load_checkpoint(&origin)?;
             training.restore(Some(&checkpoint), Fit::Exact)?;
+            let row = original.metrics()?.rows.into_iter().find(|row| row.kind == RowKind::Origin);
+            training.inherit(checkpoint.epoch, row.map(|row| row.values).unwrap_or_default())?;
             training.save_epoch(None)?;
             training.run.mark_origin(checkpoint.epoch)?;
         }
@@ -140,7 +144,7 @@ impl Training {
 
     /// Makes the run's folder.
     fn make(
-        assembly: Assembly,
+        mut assembly: Assembly,
         source: &Source,
         runtime: Arc<Runtime>,
         origin: Option<(PathBuf, Vec<String>)>,
@@ -148,6 +152,9 @@ impl Training {
     ) -> Result<Self, TrainingError> {
         // Whatever is wrong with them is said before there is a folder.
         prepare(&assembly)?;
+        if assembly.experiment.fusion.is_some() {
+            assembly.try_fusion()?;
+        }
         let teacher = teacher(&assembly)?;
         let Experiment { run: config, name, .. } = &assembly.experiment;
         let run = Run::create(&config.directory, name)?;
@@ -191,6 +198,7 @@ impl Training {
             whole: Averages::default(),
             live,
             warnings: Vec::new(),
+            fusion_told: false,
         })
     }
 }

@@ -9,11 +9,11 @@ use tch::Tensor;
 use super::Optimizer;
 use super::assembly::{Assembly, below};
 use super::averages::Averages;
-use super::training::{BEST, Training};
+use super::training::Training;
 use super::training_error::TrainingError;
 use crate::data::Sampler;
 use crate::model::Group;
-use crate::run::{self, Checkpoint, Run};
+use crate::run::{self, Checkpoint, RowKind, Run};
 
 impl Training {
     /// Writes everything that a later process needs to go on.
@@ -102,12 +102,13 @@ impl Training {
     /// What the rows up to this step say; later ones are undone. Returns the best epoch.
     pub(super) fn recollect(&mut self) -> Result<Option<u64>, TrainingError> {
         let (mut last, mut best) = (BTreeMap::new(), None::<(f64, u64)>);
+        let metric = self.best_metric();
         let rows = self.run.metrics()?.rows;
         if rows.iter().any(|row| row.step > self.step) {
             self.log.rewind(self.step / self.steps(), self.step)?;
         }
         for row in rows.into_iter().filter(|row| row.step <= self.step) {
-            let value = row.values.get(&format!("validation/{BEST}")).copied();
+            let value = row.values.get(&metric).copied().filter(|_| row.kind == RowKind::Evaluation);
             if let Some(value) = value.filter(|value| best.is_none_or(|(best, _)| *value > best)) {
                 best = Some((value, row.epoch));
             }
@@ -121,6 +122,7 @@ impl Training {
     pub(super) fn load_best(&mut self) -> Result<u64, TrainingError> {
         let checkpoint = run::load_checkpoint(&self.run.best_checkpoint())?;
         self.assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
+        self.assembly.load_fusion(&checkpoint.tensors)?;
         Ok(checkpoint.epoch)
     }
 }

@@ -29,8 +29,9 @@ impl Trained {
     pub fn open(path: &Path, checkpoint: &str, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
         let run = Run::open(path)?;
         let checkpoint = run::load_checkpoint(&run.checkpoint(checkpoint)?)?;
-        let (assembly, _) = kept(&run, revision_of(&run, checkpoint.step)?, runtime)?;
+        let (mut assembly, _) = kept(&run, revision_of(&run, checkpoint.step)?, runtime)?;
         assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
+        assembly.load_fusion(&checkpoint.tensors)?;
         let epochs = assembly.experiment.epochs;
         let progress = Progress { epoch: checkpoint.epoch, epochs, step: checkpoint.step, ..Progress::default() };
         Ok(Self { assembly, progress })

@@ -13,13 +13,11 @@ use super::shadows::Shadows;
 use super::training_error::TrainingError;
 use super::{Optimizer, PartName};
 use crate::data::{self, Sampler, SamplerConfig};
+use crate::eval::class_name;
 use crate::plugin::{Level, Progress, Role, Runtime};
-use crate::run::{self, MetricsLog, Row, RowKind, Run};
+use crate::run::{self, Confusion, MetricsLog, Row, RowKind, Run};
 use crate::session::OnFault;
 use crate::teacher::Teacher;
-
-/// The metric that chooses the best checkpoint.
-pub(super) const BEST: &str = "map-at-r";
 
 /// A training that is loaded and ready to go.
 pub struct Training {
@@ -46,6 +44,8 @@ pub struct Training {
     pub(super) live: Live,
     /// To be told when the training begins.
     pub(super) warnings: Vec<String>,
+    /// Whether it was told that nothing trains the fusion.
+    pub(super) fusion_told: bool,
 }
 
 /// The steps of an epoch.
@@ -208,12 +208,15 @@ impl Training {
         self.write(RowKind::Epoch, complete, means)?;
         let due = last || complete.is_multiple_of(self.assembly.experiment.evaluation.every.get() as u64);
         let values = if due { self.evaluate(PartName::Validation)? } else { BTreeMap::new() };
-        let best = values
-            .get(&format!("validation/{BEST}"))
-            .copied()
-            .filter(|value| self.best.is_none_or(|best| *value > best));
+        // A fusion may have made its parameters just now.
+        self.adopt()?;
+        let best = if values.is_empty() { None } else { self.better(&values)? };
         if due && !values.is_empty() {
             self.write(RowKind::Evaluation, complete, values.clone())?;
+        }
+        if self.assembly.strategies.objectives.untrained_fusion() && !std::mem::replace(&mut self.fusion_told, true) {
+            let text = "it has trainable parameters, and no objective trains them: add one with `on = \"fused\"` or `on = \"fused-only\"`";
+            watch(Event::Line { slot: "fusion".to_owned(), level: Level::Warn, text: text.to_owned() });
         }
         let every = self.assembly.experiment.run.checkpoint_every.get() as u64;
         // A way back to the start of each epoch, where one may be needed.
@@ -225,6 +228,26 @@ impl Training {
         let epochs = self.assembly.experiment.epochs;
         watch(Event::Epoch { epoch: complete, epochs, loss, seconds, values: &values, best: best.is_some() });
         Ok(())
+    }
+
+    /// The name of the metric that marks the best checkpoint.
+    pub(super) fn best_metric(&self) -> String {
+        format!("{}/{}", PartName::Validation, self.assembly.experiment.evaluation.best)
+    }
+
+    /// The metric that marks the best checkpoint, if it is the best so far.
+    fn better(&self, values: &BTreeMap<String, f64>) -> Result<Option<f64>, TrainingError> {
+        let metric = self.best_metric();
+        let Some(value) = values.get(&metric).copied() else {
+            let prefix = format!("{}/", PartName::Validation);
+            let measured: Vec<String> =
+                values.keys().filter_map(|name| Some(name.strip_prefix(&prefix)?.to_owned())).collect();
+            return Err(TrainingError::NotMeasured {
+                metric: self.assembly.experiment.evaluation.best.clone(),
+                measured,
+            });
+        };
+        Ok(Some(value).filter(|value| self.best.is_none_or(|best| *value > best)))
     }
 
     /// Writes the checkpoint of an epoch. `best` is its metric if that is the best so far.
@@ -270,7 +293,14 @@ impl Training {
 
     pub(super) fn progress(&self, epoch: u64, steps_per_epoch: u64) -> Progress {
         let metrics = Arc::clone(&self.last);
-        Progress { epoch, epochs: self.assembly.experiment.epochs, step: self.step, steps_per_epoch, metrics }
+        Progress {
+            epoch,
+            epochs: self.assembly.experiment.epochs,
+            step: self.step,
+            steps_per_epoch,
+            metrics,
+            place: String::new(),
+        }
     }
 
     fn finite(&self, loss: Option<f64>) -> Result<(), TrainingError> {
@@ -284,8 +314,22 @@ impl Training {
     fn evaluate(&mut self, part: PartName) -> Result<BTreeMap<String, f64>, TrainingError> {
         let steps = self.steps();
         let progress = self.progress(self.step / steps, steps);
-        let values = self.assembly.evaluate(part, &progress)?.map(|evaluation| evaluation.values()).unwrap_or_default();
-        Ok(values.into_iter().map(|(name, value)| (format!("{part}/{name}"), value)).collect())
+        let Some(evaluation) = self.assembly.evaluate(part, &progress)? else { return Ok(BTreeMap::new()) };
+        let names = self.assembly.dataset.class_names();
+        for (classifier, classification) in &evaluation.classification {
+            let classes = classification.classes.iter().map(|class| class_name(names, *class)).collect();
+            let confusion = Confusion {
+                part: part.to_string(),
+                classifier: classifier.to_string(),
+                epoch: self.step / steps,
+                step: self.step,
+                classes,
+                confusion: classification.confusion.clone(),
+            };
+            self.run.record_confusion(&confusion)?;
+        }
+        let values = evaluation.values(names).into_iter();
+        Ok(values.map(|(name, value)| (format!("{part}/{name}"), value)).collect())
     }
 
     /// Measures the test part once, with the best checkpoint, unless `evaluation.test` is off or it was measured before the
@@ -304,6 +348,12 @@ impl Training {
             watch(Event::Tested { epoch, values: &values });
         }
         Ok(())
+    }
+
+    /// Takes over the last values of the run that this one branches from. That its test part was measured does not count here.
+    pub(super) fn inherit(&mut self, epoch: u64, mut values: BTreeMap<String, f64>) -> Result<(), TrainingError> {
+        values.retain(|name, _| !name.starts_with("test/") && !name.starts_with("shadow."));
+        self.write(RowKind::Origin, epoch, values)
     }
 
     fn write(&mut self, kind: RowKind, epoch: u64, values: BTreeMap<String, f64>) -> Result<(), TrainingError> {

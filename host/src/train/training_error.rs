@@ -50,6 +50,15 @@ pub enum TrainingError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Run(#[from] RunError),
+    /// The metric that is to mark the best checkpoint is not among those that were measured.
+    #[error("`evaluation.best` is `{metric}`, which is not measured")]
+    #[diagnostic(help("{}", best_help(metric, measured)))]
+    NotMeasured {
+        /// The metric.
+        metric: String,
+        /// What was measured of the validation part.
+        measured: Vec<String>,
+    },
     /// A gradient that is not finite. The weights are as before its step.
     #[error("the gradient's norm is {value} at step {step}")]
     #[diagnostic(help("lower the learning rate, or look for a division by zero or a square root at zero in the loss"))]
@@ -136,5 +145,12 @@ pub enum TrainingError {
 impl From<PluginError> for TrainingError {
     fn from(error: PluginError) -> Self {
         Self::Objective(error.into())
+    }
+}
+
+fn best_help(metric: &str, measured: &[String]) -> String {
+    match crate::suggest::nearest(metric, measured) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("measured: {}", measured.join(", ")),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod contrastive;
 pub mod multi_similarity;
+pub mod multi_threshold;
 pub mod nt_xent;
 pub mod sup_con;
 pub mod triplet;
@@ -11,6 +12,7 @@ lossmith_sdk::export! {
         contrastive::Contrastive,
         triplet::Triplet,
         multi_similarity::MultiSimilarity,
+        multi_threshold::MultiThreshold,
         nt_xent::NtXent,
         sup_con::SupCon,
     ]

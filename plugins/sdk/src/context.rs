@@ -95,7 +95,8 @@ impl Progress<'_> {
         self.0.steps_per_epoch()
     }
 
-    /// Last value of a metric of this run, for instance `validation/map-at-r`; none if there is none yet.
+    /// Last value of a metric of this run, for instance `validation/map-at-r`; none if there is none yet. `loss/active` is what
+    /// the loss of this objective reported as `active`.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.0.metric(name)
     }

@@ -14,6 +14,16 @@ pub struct Triplets {
 }
 
 impl Triplets {
+    /// Farthest positive and nearest negative of each anchor that has both (Hermans, Beyer and Leibe 2017, eq. 5), given B x B
+    /// distances and masks of the pairs of one class and of two. Waits for the device.
+    pub fn batch_hard(farness: &Tensor, same: &Tensor, different: &Tensor) -> Self {
+        let positives = farness.masked_fill(&same.logical_not(), f64::NEG_INFINITY).argmax(1);
+        let negatives = farness.masked_fill(&different.logical_not(), f64::INFINITY).argmin(1);
+        let anchors = same.any(1).logical_and(&different.any(1)).nonzero().select(1, 0);
+        let of = |places: &Tensor| places.index_select(0, &anchors);
+        Self { positives: of(&positives), negatives: of(&negatives), anchors }
+    }
+
     /// What a miner found in a batch of `size` images. Of pairs, each positive pair is joined with each negative pair
     /// of the same anchor; that waits for the device.
     pub fn mined(tuples: &Tuples, size: i64) -> Self {

@@ -76,11 +76,16 @@ impl Running {
     /// Reads until the first event of a kind.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, event: &str) {
-        let found = self.lines.find(|line| {
-            let line: Value = serde_json::from_str(line.as_ref().unwrap()).unwrap();
-            line["event"] == event
-        });
+        self.event(event);
+    }
+
+    /// The next event of a kind; those before it are passed over.
+    #[track_caller]
+    pub(crate) fn event(&mut self, event: &str) -> Value {
+        let mut events = self.lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let found = events.find(|line| line["event"] == event);
         assert!(found.is_some(), "there was no event `{event}`");
+        found.unwrap_or_default()
     }
 
     #[expect(unsafe_code, reason = "there is no safe way to send a signal")]

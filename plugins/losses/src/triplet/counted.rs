@@ -12,24 +12,52 @@ use lossmith_sdk::prelude::*;
 
 use super::Sum;
 
+/// The triplets above 0. Anchors are in rows.
+pub(crate) struct Counts {
+    /// What each distance is multiplied by: `c_ap` at positives, `-k_an` at negatives. Of the shape of the distances.
+    pub(crate) coefficients: Tensor,
+    /// How many there are for each positive of an anchor.
+    pub(crate) active: Tensor,
+}
+
 pub(super) fn sum(margin: f64, farness: &Tensor, same: &Tensor, different: &Tensor) -> Sum {
+    let distances = farness.detach();
+    match count(&(&distances + margin), &distances, same, different, false) {
+        None => {
+            let loss = (farness * 0.0).sum(ALL);
+            Sum { active: loss.detach(), loss }
+        }
+        Some(Counts { coefficients, active }) => {
+            let active = active.sum(ALL);
+            Sum { loss: (farness * coefficients).sum(ALL) + margin * &active, active }
+        }
+    }
+}
+
+/// Counts the triplets with `d_an < t_ap`, or `d_an <= t_ap` with `equal`; none if no anchor has a positive. All are rows x B without gradient: `distances` has
+/// an anchor in each row, `same` and `different` say which columns are its positives and its negatives, `thresholds` has
+/// `t_ap` at the positives. Waits for the device.
+pub(crate) fn count(
+    thresholds: &Tensor,
+    distances: &Tensor,
+    same: &Tensor,
+    different: &Tensor,
+    equal: bool,
+) -> Option<Counts> {
     let width = same.sum(1).amax(ALL).item() as i64;
     if width == 0 {
-        let loss = (farness * 0.0).sum(ALL);
-        return Sum { active: loss.detach(), loss };
+        return None;
     }
-    let distances = farness.detach();
     // Anchors with fewer positives are filled up with thresholds that no negative is below.
-    let thresholds = (&distances + margin).masked_fill(&same.logical_not(), f64::NEG_INFINITY);
+    let thresholds = thresholds.masked_fill(&same.logical_not(), f64::NEG_INFINITY);
     let (thresholds, positives) = thresholds.topk(width, 1, true);
     let (thresholds, positives) = (thresholds.flip(&[1]), positives.flip(&[1]));
-    // Thresholds that are not above the distance: a hinge at exactly 0 does not count.
-    let place = thresholds.searchsorted(&distances, true);
+    // Thresholds that are not above the distance, so that a hinge at exactly 0 does not count; with `equal`, below it.
+    let place = thresholds.searchsorted(distances, !equal);
     let different = different.to_float();
     let per_place = Tensor::zeros(&[distances.size(0), width + 1], Dtype::Float).scatter_add(1, &place, &different);
-    let per_positive = per_place.cumsum(1).narrow(1, 0, width);
+    let active = per_place.cumsum(1).narrow(1, 0, width);
     let per_negative = (width as f64 - place) * different;
-    let coefficients = (-per_negative).scatter_add(1, &positives, &per_positive);
-    let active = per_positive.sum(ALL);
-    Sum { loss: (farness * coefficients).sum(ALL) + margin * &active, active }
+    let coefficients = (-per_negative).scatter_add(1, &positives, &active);
+    Some(Counts { coefficients, active })
 }

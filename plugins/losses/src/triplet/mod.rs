@@ -3,7 +3,7 @@
 //! All triplets of a batch are met without ever listing them: `counted` sorts, `by_rank` loops over positives.
 
 mod by_rank;
-mod counted;
+pub(crate) mod counted;
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{Triplets, different_class, same_class};
@@ -39,27 +39,41 @@ impl Loss for Triplet {
             return Ok(self.reducer.reduce(&self.losses(&farness, &Triplets::mined(&tuples, batch.size()))));
         }
         let labels = batch.labels();
-        let (same, different) = (same_class(&labels), different_class(&labels));
-        let sum = if self.swap || self.smooth {
-            by_rank::sum(self, &farness, &same, &different)
-        } else {
-            counted::sum(self.margin, &farness, &same, &different)
-        };
-        let count = match self.reducer {
-            Reducer::Mean => (same.sum(1) * different.sum(1)).sum(ALL).to_float(),
-            Reducer::AverageNonZero => sum.active,
-        };
-        Ok(sum.loss / count.at_least(1.0))
+        Ok(self.all(&farness, &same_class(&labels), &different_class(&labels)).0)
     }
 }
 
 impl Triplet {
+    /// The loss on Euclidean distances with a hinge.
+    pub(crate) fn euclidean(margin: f64, reducer: Reducer, swap: bool) -> Self {
+        Self { margin, distance: Distance::Euclidean, reducer, swap, smooth: false }
+    }
+
+    /// The loss of all triplets, given B x B distances and masks, and how many of them are above 0.
+    pub(crate) fn all(&self, farness: &Tensor, same: &Tensor, different: &Tensor) -> (Tensor, Tensor) {
+        let Sum { loss, active } = if self.swap || self.smooth {
+            by_rank::sum(self, farness, same, different)
+        } else {
+            counted::sum(self.margin, farness, same, different)
+        };
+        let count = match self.reducer {
+            Reducer::Mean => &count(same, different),
+            Reducer::AverageNonZero => &active,
+        };
+        (loss / count.at_least(1.0), active)
+    }
+
     /// The loss of each of the listed triplets.
-    fn losses(&self, farness: &Tensor, triplets: &Triplets) -> Tensor {
+    pub(crate) fn losses(&self, farness: &Tensor, triplets: &Triplets) -> Tensor {
         let Triplets { anchors, positives, negatives } = triplets;
         let to_negative = farness.at(anchors, negatives);
         let to_negative = if self.swap { to_negative.minimum(&farness.at(positives, negatives)) } else { to_negative };
         let violation = farness.at(anchors, positives) - to_negative + self.margin;
         if self.smooth { violation.softplus(1.0) } else { violation.relu() }
     }
+}
+
+/// How many triplets masks of pairs make; anchors are in rows.
+pub(crate) fn count(same: &Tensor, different: &Tensor) -> Tensor {
+    (same.sum(1) * different.sum(1)).sum(ALL).to_float()
 }

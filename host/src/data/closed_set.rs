@@ -1,0 +1,126 @@
+//! The split that has every class in all parts.
+
+use super::source::{OwnPart, Scan};
+use super::split::{Classes, Draw, classes, shuffle};
+use super::{DataConfig, DataError};
+
+/// The training, the validation and the test part with every class in all of them. The data's own parts stay as they are; those
+/// that it does not have are drawn from the training images.
+pub(super) fn closed_set(
+    config: &DataConfig,
+    scan: &Scan,
+    seed: u64,
+) -> Result<(Classes, Classes, Classes), DataError> {
+    let own = |part| {
+        let parts = scan.own_parts.iter().flatten().enumerate();
+        classes(&scan.labels, parts.filter(|(_, own)| **own == part).map(|(image, _)| image))
+    };
+    let [train, validation, test] = match scan.own_parts {
+        Some(_) => OwnPart::ALL.map(own),
+        None => [classes(&scan.labels, 0..scan.labels.len()), Classes::new(), Classes::new()],
+    };
+    if train.is_empty() {
+        return Err(DataError::NoTraining);
+    }
+    for (part, images) in [(OwnPart::Validation, &validation), (OwnPart::Test, &test)] {
+        if let Some(label) = images.keys().find(|label| !train.contains_key(label)) {
+            let name = usize::try_from(*label).ok().and_then(|label| scan.class_names.get(label));
+            return Err(DataError::UntrainedClass { class: name.cloned().unwrap_or_default(), part: part.name() });
+        }
+    }
+    let (train, test) = if test.is_empty() { divide(train, config.test, seed, Draw::Test) } else { (train, test) };
+    let (train, validation) = if validation.is_empty() {
+        divide(train, config.validation, seed, Draw::Validation)
+    } else {
+        (train, validation)
+    };
+    Ok((train, validation, test))
+}
+
+/// Moves `share` of all images into a second part. What rounding takes from one class it gives to a later one, so the total is
+/// right for small classes too. A class keeps at least one image.
+fn divide(mut kept: Classes, share: f64, seed: u64, draw: Draw) -> (Classes, Classes) {
+    shuffle(&mut kept, seed, draw);
+    let (mut seen, mut moved) = (0, 0);
+    let mut other = Classes::new();
+    for (label, images) in &mut kept {
+        seen += images.len();
+        let due = ((seen as f64 * share).round() as usize).saturating_sub(moved);
+        let count = due.min(images.len().saturating_sub(1));
+        moved += count;
+        if count > 0 {
+            other.insert(*label, images.split_off(images.len() - count));
+        }
+    }
+    (kept, other)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::super::fixtures::{assert_partition, count, counted_scan};
+    use super::super::split::split;
+    use super::super::{DataKind, SplitKind};
+    use super::*;
+
+    fn config(change: impl FnOnce(&mut DataConfig)) -> DataConfig {
+        let mut config = DataConfig::new(DataKind::Folder);
+        change(&mut config);
+        config
+    }
+
+    #[test]
+    fn closed_set_takes_its_shares_from_every_class() {
+        let scan = counted_scan(&[100, 50, 10], &[]);
+        let split = split(&config(|c| (c.test, c.validation) = (0.2, 0.25)), &scan, 1).unwrap();
+        assert_partition(&scan, &split);
+        assert_eq!(count(&scan, &split.test), [20, 10, 2]);
+        assert_eq!(count(&scan, &split.validation), [20, 10, 2]);
+    }
+
+    #[test]
+    fn small_classes_give_the_right_total_and_keep_an_image() {
+        let scan = counted_scan(&[3; 40], &[]);
+        let found = split(&config(|c| (c.test, c.validation) = (0.1, 0.0)), &scan, 1).unwrap();
+        assert_partition(&scan, &found);
+        assert_eq!((found.test.len(), found.validation.len()), (12, 0));
+        let single = split(&config(|c| c.test = 0.9), &counted_scan(&[1; 5], &[]), 1).unwrap();
+        assert_eq!((single.train.len(), single.test.len()), (5, 0));
+    }
+
+    #[test]
+    fn the_own_test_part_is_used_as_it_is() {
+        let scan = counted_scan(&[10, 10], &[(OwnPart::Test, 14)]);
+        let split = split(&config(|c| c.validation = 0.5), &scan, 1).unwrap();
+        assert_partition(&scan, &split);
+        assert_eq!(split.test, Vec::from_iter(14..20));
+        assert_eq!((split.train.len(), split.validation.len()), (7, 7));
+    }
+
+    #[test]
+    fn own_parts_are_used_as_they_are_and_others_drawn() {
+        let change = |c: &mut DataConfig| (c.validation, c.test) = (0.5, 0.25);
+        let both = counted_scan(&[10, 10], &[(OwnPart::Validation, 12), (OwnPart::Test, 15)]);
+        let found = split(&config(change), &both, 1).unwrap();
+        let expected = [Vec::from_iter(0..12), Vec::from_iter(12..15), Vec::from_iter(15..20)];
+        assert_eq!([found.train, found.validation, found.test], expected);
+        let validation = counted_scan(&[10, 10], &[(OwnPart::Validation, 16)]);
+        let found = split(&config(change), &validation, 1).unwrap();
+        assert_partition(&validation, &found);
+        assert_eq!((found.train.len(), found.validation, found.test.len()), (12, vec![16, 17, 18, 19], 4));
+    }
+
+    #[test]
+    fn own_parts_must_train_what_they_test() {
+        let message = |parts: &[(OwnPart, usize)], kind| {
+            let scan = counted_scan(&[10, 10], parts);
+            split(&config(|c| c.split = kind), &scan, 1).err().map(|error| error.to_string())
+        };
+        let error = message(&[(OwnPart::Test, 8)], SplitKind::ClosedSet).unwrap();
+        assert!(error.contains("class `10` is in `test` but not in `train`"), "{error}");
+        let error = message(&[(OwnPart::Validation, 8), (OwnPart::Train, 10), (OwnPart::Test, 12)], SplitKind::Auto);
+        assert_eq!(error, None);
+        let error = message(&[(OwnPart::Test, 0)], SplitKind::Auto).unwrap();
+        assert!(error.contains("no image is for training"), "{error}");
+    }
+}
