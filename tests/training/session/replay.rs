@@ -95,7 +95,8 @@ fn a_number_that_was_tampered_with_is_found() {
     assert_eq!(row["kind"], "step");
     let loss = row["values"]["loss"].to_string();
     let digit = if loss.contains('3') { ("3", "4") } else { ("1", "2") };
-    let other = loss.replacen(digit.0, digit.1, 1);
+    // As it is written: the number that the digits stand for may have shorter ones.
+    let other = loss.replacen(digit.0, digit.1, 1).parse::<f64>().unwrap().to_string();
     let lines = text.lines().enumerate().map(|(place, line)| match place {
         4 => line.replace(&format!("\"loss\":{loss}"), &format!("\"loss\":{other}")) + "\n",
         _ => line.to_owned() + "\n",
