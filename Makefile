@@ -37,7 +37,7 @@ bet: plugins ## Reproduce the tables of examples/bet; what is trained is kept (o
 
 multi-threshold: plugins ## Reproduce the tables of examples/multi-threshold; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji
-	@set -e; for data in fashion-mnist emoji expressions; do $(LOSSMITH) sweep examples/multi-threshold/$$data-sweep.toml; done
+	@set -e; for data in fashion-mnist emoji expressions why; do $(LOSSMITH) sweep examples/multi-threshold/$$data-sweep.toml; done
 
 bench: plugins ## Time components against native code, and edits of a running training.
 	cargo bench -p lossmith --profile dev
