@@ -267,3 +267,26 @@ fn a_dual_needs_triplets_that_were_chosen() {
         }
     }
 }
+
+#[test]
+fn slices_of_a_large_batch_are_counted_as_each_by_itself() {
+    // Three slices of so many images are more than what is counted at once.
+    let labels: Vec<i64> = (0..840).map(|image| image % 28).collect();
+    let (images, thresholds) = (Images::random(&labels, 36), [0.1, 0.5, 0.9]);
+    for mining in ["all", "semi-hard"] {
+        let mut together = Asked::new(&thresholds, mining).slot(Kind::Double);
+        let (loss, gradient) = outcome(&mut together, images.input(Kind::Double, &thresholds, None));
+        let (mut sum, mut gradients) = (0.0, Vec::new());
+        for (slice, threshold) in thresholds.iter().enumerate() {
+            let mut cut = Images::random(&labels, 36);
+            cut.rows.iter_mut().for_each(|row| *row = row[12 * slice..12 * (slice + 1)].to_vec());
+            let mut alone = Asked::new(&[*threshold], mining).slot(Kind::Double);
+            let (loss, gradient) = outcome(&mut alone, cut.input(Kind::Double, &[*threshold], None));
+            sum += numbers(&loss)[0];
+            gradients.push(gradient / 3.0);
+        }
+        assert!(difference(&numbers(&loss), &[sum / 3.0]) < 1e-12, "{mining}");
+        let expected = numbers(&Tensor::cat(&gradients, 1));
+        assert!(difference(&numbers(&gradient), &expected) < 1e-9, "{mining}");
+    }
+}
