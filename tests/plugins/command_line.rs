@@ -213,7 +213,8 @@ fn inspect_tells_each_strategy_with_its_parameters() {
             { "name": "switch", "summary": "A switch.", "type": "boolean", "default": false },
             { "name": "text", "summary": "A text.", "type": "text", "default": "text" },
             { "name": "numbers", "summary": "A list.", "type": "numbers", "default": [0.25, 0.75] },
-            { "name": "distance", "summary": "A choice.", "type": "text", "default": "cosine", "choices": ["euclidean", "cosine"] },
+            { "name": "distance", "summary": "A choice.", "type": "text", "default": "cosine",
+              "choices": ["euclidean", "squared-euclidean", "lp", "cosine", "dot", "snr"] },
         ],
     });
     assert_eq!(*told, expected);

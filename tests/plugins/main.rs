@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod multi_threshold;
 mod operations;
+mod pairs;
 mod roles;
 mod schedules;
 mod slow;

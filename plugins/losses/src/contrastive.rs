@@ -10,18 +10,22 @@ strategy! {
         /// Distance above which a negative pair costs nothing; with cosines, the cosine below which it does.
         negative_margin: f64 = 1.0, range -1.0..=2.0;
         /// How embeddings are compared. Cosines want other margins, for instance 1 and 0.
-        distance: Distance = Distance::Euclidean;
+        distance: Distance = Distance::euclidean();
         /// How the losses of the positive pairs and of the negative pairs become one number each.
-        reducer: Reducer = Reducer::AverageNonZero;
+        reducer: Reducer = Reducer::average_non_zero();
+        /// Embeddings of earlier batches that the batch is compared with, too; 0 for none.
+        memory: CrossBatchMemory = CrossBatchMemory::none();
     }
 }
 
 impl Loss for Contrastive {
-    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
-        let matrix = self.distance.matrix(&batch.embeddings());
-        let pairs = PairWeights::of(batch);
-        let pull = self.distance.beyond(&matrix, self.positive_margin).relu();
-        let push = self.distance.within(&matrix, self.negative_margin).relu();
-        Ok(self.reducer.reduce_weighted(&pull, &pairs.positive) + self.reducer.reduce_weighted(&push, &pairs.negative))
+    fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
+        self.memory.add(batch, progress, |pairs| {
+            let matrix = self.distance.between(&pairs.anchors, pairs.references());
+            let pull = self.distance.beyond(&matrix, self.positive_margin).relu();
+            let push = self.distance.within(&matrix, self.negative_margin).relu();
+            let of_positives = self.reducer.reduce(&pull, &pairs.positive, batch)?;
+            Ok(of_positives + self.reducer.reduce(&push, &pairs.negative, batch)?)
+        })
     }
 }

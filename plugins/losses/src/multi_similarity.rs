@@ -12,16 +12,18 @@ strategy! {
         beta: f64 = 50.0, range above(0.0);
         /// Cosine that positive pairs should exceed and negative pairs should not.
         base: f64 = 0.5, range -1.0..=1.0;
+        /// Embeddings of earlier batches that the batch is compared with, too; 0 for none.
+        memory: CrossBatchMemory = CrossBatchMemory::none();
     }
 }
 
 impl Loss for MultiSimilarity {
-    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
-        let embeddings = batch.embeddings();
-        let pairs = PairWeights::of(batch);
-        let excess = embeddings.cosine_matrix(&embeddings) - self.base;
-        let pull = (&excess * -self.alpha).logsumexp_where(&pairs.positive.gt(0.0), 1).log1p_exp();
-        let push = (&excess * self.beta).logsumexp_where(&pairs.negative.gt(0.0), 1).log1p_exp();
-        Ok((pull / self.alpha + push / self.beta).mean(ALL))
+    fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
+        self.memory.add(batch, progress, |pairs| {
+            let excess = pairs.anchors.cosine_matrix(pairs.references()) - self.base;
+            let pull = (&excess * -self.alpha).logsumexp_where(&pairs.positive.gt(0.0), 1).log1p_exp();
+            let push = (&excess * self.beta).logsumexp_where(&pairs.negative.gt(0.0), 1).log1p_exp();
+            Ok((pull / self.alpha + push / self.beta).mean(ALL))
+        })
     }
 }

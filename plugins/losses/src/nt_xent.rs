@@ -10,18 +10,20 @@ strategy! {
     pub struct NtXent as "nt-xent" {
         /// What cosines are divided by; lower is sharper.
         temperature: f64 = 0.07, range above(0.0);
+        /// Embeddings of earlier batches that the batch is compared with, too; 0 for none.
+        memory: CrossBatchMemory = CrossBatchMemory::none();
     }
 }
 
 impl Loss for NtXent {
-    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
-        let embeddings = batch.embeddings();
-        let pairs = PairWeights::of(batch);
-        let logits = embeddings.cosine_matrix(&embeddings) / self.temperature;
-        // A negative pair that was mined twice stands twice in the sum: exp(logit + log 2).
-        let weighted = &logits + pairs.negative.log();
-        let negatives = weighted.logsumexp_where(&pairs.negative.gt(0.0), keep(1));
-        let losses = (negatives - logits).log1p_exp();
-        Ok(Reducer::Mean.reduce_weighted(&losses, &pairs.positive))
+    fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
+        self.memory.add(batch, progress, |pairs| {
+            let logits = pairs.anchors.cosine_matrix(pairs.references()) / self.temperature;
+            // A negative pair that was mined twice stands twice in the sum: exp(logit + log 2).
+            let weighted = &logits + pairs.negative.log();
+            let negatives = weighted.logsumexp_where(&pairs.negative.gt(0.0), keep(1));
+            let losses = (negatives - logits).log1p_exp();
+            Reducer::mean().reduce(&losses, &pairs.positive, batch)
+        })
     }
 }

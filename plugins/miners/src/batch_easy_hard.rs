@@ -31,7 +31,7 @@ strategy! {
         /// Which negatives.
         negative: Choice = Choice::SemiHard;
         /// How embeddings are compared.
-        distance: Distance = Distance::Euclidean;
+        distance: Distance = Distance::euclidean();
     }
 }
 

@@ -7,7 +7,7 @@ strategy! {
     /// Batch-hard: farthest positive and nearest negative of each anchor, Hermans, Beyer and Leibe 2017, eq. 5.
     pub struct BatchHard as "batch-hard" {
         /// How embeddings are compared.
-        distance: Distance = Distance::Euclidean;
+        distance: Distance = Distance::euclidean();
     }
 }
 

@@ -13,7 +13,7 @@ strategy! {
         /// Negative pairs nearer than this are kept; with cosines, those above it.
         negative_margin: f64 = 0.8, range -1.0..=2.0;
         /// How embeddings are compared. Cosines want other margins.
-        distance: Distance = Distance::Euclidean;
+        distance: Distance = Distance::euclidean();
     }
 }
 
@@ -21,9 +21,9 @@ impl Miner for PairMargin {
     fn mine(&self, batch: &Batch, _: &Progress) -> Result<Tuples> {
         let matrix = self.distance.matrix(&batch.embeddings());
         let labels = batch.labels();
-        let (far, near) = match self.distance {
-            Distance::Euclidean => (matrix.gt(self.positive_margin), matrix.lt(self.negative_margin)),
-            Distance::Cosine => (matrix.lt(self.positive_margin), matrix.gt(self.negative_margin)),
+        let (far, near) = match self.distance.is_similarity() {
+            false => (matrix.gt(self.positive_margin), matrix.lt(self.negative_margin)),
+            true => (matrix.lt(self.positive_margin), matrix.gt(self.negative_margin)),
         };
         Ok(pairs(&far.logical_and(&same_class(&labels)), &near.logical_and(&different_class(&labels))))
     }

@@ -30,7 +30,7 @@ strategy! {
         /// Which triplets are kept.
         kind: Kind = Kind::All;
         /// How embeddings are compared; with cosines the room is their difference.
-        distance: Distance = Distance::Euclidean;
+        distance: Distance = Distance::euclidean();
     }
 }
 

@@ -32,16 +32,17 @@ macro_rules! choices {
             type Element = ();
 
             fn describe(
+                name: &str,
+                summary: &str,
                 default: Self,
                 _: impl ::std::ops::RangeBounds<()>,
-            ) -> $crate::__private::describe::ParameterType {
+            ) -> ::std::vec::Vec<$crate::__private::describe::Parameter> {
                 let default = match default {
                     $(Self::$choice => $text,)+
                 };
-                $crate::__private::describe::ParameterType::Text($crate::__private::describe::TextType {
-                    default: default.to_owned(),
-                    choices: ::std::vec![$($text.to_owned()),+],
-                })
+                let choices = ::std::vec![$($text.to_owned()),+];
+                let text = $crate::__private::describe::TextType { default: default.to_owned(), choices };
+                $crate::__private::one(name, summary, $crate::__private::describe::ParameterType::Text(text))
             }
 
             fn read(params: &$crate::Params, name: &str) -> $crate::Result<Self> {

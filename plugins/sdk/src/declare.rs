@@ -3,8 +3,9 @@
 /// Declares a strategy: a struct with its parameters as fields.
 ///
 /// The first paragraph of each doc comment becomes the description that users read. A field `positive_margin` is the
-/// parameter `positive-margin`. Types are `f64`, `i64`, `bool`, `String`, `Vec<f64>` and enums made with
-/// [`choices!`](crate::choices!). After `range` stands any range of Rust, or [`above`](crate::above) or
+/// parameter `positive-margin`. Types are `f64`, `i64`, `bool`, `String`, `Vec<f64>`, enums made with
+/// [`choices!`](crate::choices!), and groups: [`Distance`](crate::Distance), [`Reducer`](crate::Reducer),
+/// [`CrossBatchMemory`](crate::CrossBatchMemory). After `range` stands any range of Rust, or [`above`](crate::above) or
 /// [`between`](crate::between) for a lower limit that is not allowed itself; it holds for each number of a list.
 ///
 /// ```
@@ -42,13 +43,14 @@ macro_rules! strategy {
             }
 
             fn parameters() -> ::std::vec::Vec<$crate::__private::describe::Parameter> {
-                ::std::vec![$(
-                    $crate::__private::describe::Parameter {
-                        name: $crate::__private::name(stringify!($field)),
-                        summary: $crate::__private::summary(&[$($about),+]),
-                        type_: <$type as $crate::Parameter>::describe($default, $crate::__range!($($range)?)),
-                    }
-                ),*]
+                <[::std::vec::Vec<$crate::__private::describe::Parameter>]>::concat(&[$(
+                    <$type as $crate::Parameter>::describe(
+                        &$crate::__private::name(stringify!($field)),
+                        &$crate::__private::summary(&[$($about),+]),
+                        $default,
+                        $crate::__range!($($range)?),
+                    )
+                ),*])
             }
 
             fn read(params: &$crate::Params) -> $crate::Result<Self> {

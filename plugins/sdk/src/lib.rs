@@ -24,8 +24,8 @@
 //!         let pairs = PairWeights::of(batch);
 //!         let pull = (&distances - self.positive_margin).relu();
 //!         let push = (self.negative_margin - distances).relu();
-//!         let mean = Reducer::AverageNonZero;
-//!         Ok(mean.reduce_weighted(&pull, &pairs.positive) + mean.reduce_weighted(&push, &pairs.negative))
+//!         let mean = Reducer::average_non_zero();
+//!         Ok(mean.reduce(&pull, &pairs.positive, batch)? + mean.reduce(&push, &pairs.negative, batch)?)
 //!     }
 //! }
 //!
@@ -51,7 +51,7 @@ mod context;
 mod declare;
 mod distance;
 mod error;
-
+mod memory;
 mod pairs;
 mod panic;
 mod params;
@@ -66,12 +66,12 @@ mod tensor;
 mod triplets;
 
 pub use context::{Batch, PairLosses, Progress, Tuples};
-pub use distance::{Distance, gaussian_matrix, off_diagonal};
+pub use distance::{Distance, Formula, gaussian_matrix, off_diagonal};
 pub use error::{Error, Result};
-
-pub use pairs::{PairWeights, different_class, same_class};
+pub use memory::CrossBatchMemory;
+pub use pairs::{PairWeights, Pairs, different_class, same_class};
 pub use params::{Parameter, Params, above, between};
-pub use reducer::Reducer;
+pub use reducer::{Reducer, Reduction};
 pub use roles::balances::Balance;
 pub use roles::fusions::Fusion;
 pub use roles::losses::Loss;
@@ -90,13 +90,14 @@ pub use wit_bindgen::rt;
 pub mod __private {
     pub use crate::bindings::exports::lossmith::plugin::describe;
     pub use crate::declare::{name, summary};
+    pub use crate::params::one;
 }
 
 /// All that a file with a strategy needs: `use lossmith_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        ALL, Balance, Batch, Distance, Dtype, Error, Fusion, Loss, Miner, PairLosses, PairWeights, Progress, Reducer,
-        Result, Schedule, Tensor, Transfer, Tuples, above, between, choices, export, keep, random, report, state,
-        strategy,
+        ALL, Balance, Batch, CrossBatchMemory, Distance, Dtype, Error, Fusion, Loss, Miner, PairLosses, PairWeights,
+        Pairs, Progress, Reducer, Result, Schedule, Tensor, Transfer, Tuples, above, between, choices, export, keep,
+        random, report, state, strategy,
     };
 }

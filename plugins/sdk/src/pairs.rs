@@ -52,3 +52,47 @@ impl PairWeights {
         }
     }
 }
+
+/// What a loss on pairs compares: anchors in rows, references in columns.
+#[derive(Debug)]
+pub struct Pairs {
+    /// The embeddings of the batch, B x D.
+    pub anchors: Tensor,
+    /// The embeddings of a memory, R x D, without gradient; none where the batch is compared with itself.
+    memory: Option<Tensor>,
+    /// How often each pair of one class counts, B x R, float.
+    pub positive: Tensor,
+    /// How often each pair of two classes counts, B x R, float.
+    pub negative: Tensor,
+}
+
+impl Pairs {
+    /// The pairs of the batch, see [`PairWeights::of`].
+    pub fn of(batch: &Batch) -> Self {
+        let PairWeights { positive, negative } = PairWeights::of(batch);
+        Self { anchors: batch.embeddings(), memory: None, positive, negative }
+    }
+
+    /// Whether these are the pairs of the batch with a memory.
+    pub fn are_with_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// What the anchors are compared with, R x D: the batch itself, or the embeddings of a memory (without gradient).
+    pub fn references(&self) -> &Tensor {
+        self.memory.as_ref().unwrap_or(&self.anchors)
+    }
+
+    /// All pairs of the batch with a memory of R embeddings; a place with a label below 0 is empty.
+    pub(crate) fn with_memory(batch: &Batch, embeddings: Tensor, labels: &Tensor) -> Self {
+        let of_batch = batch.labels().unsqueeze(1);
+        let of_memory = labels.unsqueeze(0);
+        let filled = of_memory.ge(0.0);
+        Self {
+            anchors: batch.embeddings(),
+            memory: Some(embeddings),
+            positive: of_batch.eq(&of_memory).to_float(),
+            negative: of_batch.ne(&of_memory).logical_and(&filled).to_float(),
+        }
+    }
+}

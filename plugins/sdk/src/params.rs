@@ -19,15 +19,20 @@ impl Params<'_> {
     }
 }
 
-/// A type that a parameter can have.
+/// A type that a field of a strategy can have: one parameter, or several that belong together.
 pub trait Parameter: Sized {
     /// What a range is made of; `()` for a type without ranges.
     type Element;
 
-    /// Type, default and range for the host.
-    fn describe(default: Self, range: impl RangeBounds<Self::Element>) -> ParameterType;
+    /// The parameters for the host: `name` with its type, default and range, and those that go with it.
+    fn describe(
+        name: &str,
+        summary: &str,
+        default: Self,
+        range: impl RangeBounds<Self::Element>,
+    ) -> Vec<describe::Parameter>;
 
-    /// The value of the parameter `name`.
+    /// The value of the parameter `name`, with those that go with it.
     fn read(params: &Params, name: &str) -> Result<Self>;
 }
 
@@ -39,6 +44,12 @@ pub fn above(limit: f64) -> (Bound<f64>, Bound<f64>) {
 /// The range of numbers between two limits, which are not allowed themselves.
 pub fn between(low: f64, high: f64) -> (Bound<f64>, Bound<f64>) {
     (Bound::Excluded(low), Bound::Excluded(high))
+}
+
+/// A single parameter.
+#[doc(hidden)]
+pub fn one(name: &str, summary: &str, type_: ParameterType) -> Vec<describe::Parameter> {
+    vec![describe::Parameter { name: name.to_owned(), summary: summary.to_owned(), type_ }]
 }
 
 fn bound(limit: Bound<&f64>) -> Option<describe::Bound> {
@@ -61,9 +72,9 @@ fn included(limit: Bound<&i64>, inwards: i64) -> Option<i64> {
 impl Parameter for f64 {
     type Element = f64;
 
-    fn describe(default: Self, range: impl RangeBounds<f64>) -> ParameterType {
+    fn describe(name: &str, summary: &str, default: Self, range: impl RangeBounds<f64>) -> Vec<describe::Parameter> {
         let (minimum, maximum) = (bound(range.start_bound()), bound(range.end_bound()));
-        ParameterType::Number(NumberType { default, minimum, maximum })
+        one(name, summary, ParameterType::Number(NumberType { default, minimum, maximum }))
     }
 
     fn read(params: &Params, name: &str) -> Result<Self> {
@@ -74,9 +85,9 @@ impl Parameter for f64 {
 impl Parameter for i64 {
     type Element = i64;
 
-    fn describe(default: Self, range: impl RangeBounds<i64>) -> ParameterType {
+    fn describe(name: &str, summary: &str, default: Self, range: impl RangeBounds<i64>) -> Vec<describe::Parameter> {
         let (minimum, maximum) = (included(range.start_bound(), 1), included(range.end_bound(), -1));
-        ParameterType::Integer(IntegerType { default, minimum, maximum })
+        one(name, summary, ParameterType::Integer(IntegerType { default, minimum, maximum }))
     }
 
     fn read(params: &Params, name: &str) -> Result<Self> {
@@ -87,8 +98,8 @@ impl Parameter for i64 {
 impl Parameter for bool {
     type Element = ();
 
-    fn describe(default: Self, _: impl RangeBounds<()>) -> ParameterType {
-        ParameterType::Boolean(default)
+    fn describe(name: &str, summary: &str, default: Self, _: impl RangeBounds<()>) -> Vec<describe::Parameter> {
+        one(name, summary, ParameterType::Boolean(default))
     }
 
     fn read(params: &Params, name: &str) -> Result<Self> {
@@ -99,8 +110,8 @@ impl Parameter for bool {
 impl Parameter for String {
     type Element = ();
 
-    fn describe(default: Self, _: impl RangeBounds<()>) -> ParameterType {
-        ParameterType::Text(TextType { default, choices: Vec::new() })
+    fn describe(name: &str, summary: &str, default: Self, _: impl RangeBounds<()>) -> Vec<describe::Parameter> {
+        one(name, summary, ParameterType::Text(TextType { default, choices: Vec::new() }))
     }
 
     fn read(params: &Params, name: &str) -> Result<Self> {
@@ -111,9 +122,9 @@ impl Parameter for String {
 impl Parameter for Vec<f64> {
     type Element = f64;
 
-    fn describe(default: Self, range: impl RangeBounds<f64>) -> ParameterType {
+    fn describe(name: &str, summary: &str, default: Self, range: impl RangeBounds<f64>) -> Vec<describe::Parameter> {
         let (minimum, maximum) = (bound(range.start_bound()), bound(range.end_bound()));
-        ParameterType::Numbers(NumbersType { default, minimum, maximum })
+        one(name, summary, ParameterType::Numbers(NumbersType { default, minimum, maximum }))
     }
 
     fn read(params: &Params, name: &str) -> Result<Self> {

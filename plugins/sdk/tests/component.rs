@@ -22,7 +22,7 @@ strategy! {
         /// A text.
         title: String = "x".to_owned();
         /// A choice.
-        distance: Distance = Distance::Cosine;
+        distance: Distance = Distance::cosine();
     }
 }
 
@@ -90,7 +90,17 @@ fn each_parameter_has_name_summary_type_default_and_range() {
         ("swap", "A switch.", "boolean true"),
         ("thresholds", "A list.", "numbers [0.1, 0.2] Some((0.0, true)) None"),
         ("title", "A text.", "text x []"),
-        ("distance", "A choice.", "text cosine [\"euclidean\", \"cosine\"]"),
+        (
+            "distance",
+            "A choice.",
+            "text cosine [\"euclidean\", \"squared-euclidean\", \"lp\", \"cosine\", \"dot\", \"snr\"]",
+        ),
+        ("p", "Order of the distance lp.", "number 2 Some((0.0, false)) None"),
+        (
+            "normalize",
+            "Whether embeddings are divided by their norm before they are compared; cosines always are.",
+            "boolean true",
+        ),
     ];
     assert_eq!(seen, expected.map(|(name, summary, text)| (name, summary, text.to_owned())));
 }

@@ -13,7 +13,7 @@ strategy! {
 
 impl Transfer for RelativeTeacher {
     fn pair_losses(&self, batch: &Batch, _: &Progress) -> Result<PairLosses<'static>> {
-        let distances = |embeddings: &Tensor| Distance::Euclidean.matrix(embeddings);
+        let distances = |embeddings: &Tensor| Distance::euclidean().matrix(embeddings);
         let difference = distances(&batch.embeddings()) - distances(&teacher(batch)?);
         let size = batch.size() as f64;
         Ok(PairLosses::new(&difference.square(), size * size))

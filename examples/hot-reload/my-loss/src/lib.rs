@@ -18,7 +18,7 @@ impl Loss for MyLoss {
         let pairs = PairWeights::of(batch);
         let pull = distances.relu();
         let push = (self.margin - distances).relu();
-        let mean = Reducer::AverageNonZero;
-        Ok(mean.reduce_weighted(&pull, &pairs.positive) + mean.reduce_weighted(&push, &pairs.negative))
+        let mean = Reducer::average_non_zero();
+        Ok(mean.reduce(&pull, &pairs.positive, batch)? + mean.reduce(&push, &pairs.negative, batch)?)
     }
 }

@@ -45,6 +45,16 @@ choices! {
     }
 }
 
+choices! {
+    /// Which triplets of a slice are averaged over.
+    pub enum Average {
+        /// All.
+        All = "mean",
+        /// Those with a loss above 0.
+        NonZero = "average-non-zero",
+    }
+}
+
 strategy! {
     /// Triplet losses with a threshold for each slice, multi-threshold metric learning, Yang, Yu et al. 2024; details are our reading.
     pub struct MultiThreshold as "multi-threshold" {
@@ -55,7 +65,7 @@ strategy! {
         /// The bound of `dual = "absolute"`.
         bound: f64 = 0.5, range 0.0..=2.0;
         /// How the losses of a slice's triplets become one number.
-        reducer: Reducer = Reducer::Mean;
+        reducer: Average = Average::All;
     }
 }
 
@@ -76,7 +86,7 @@ impl Loss for MultiThreshold {
         }
         let slices = Slices::of(batch);
         let found = if thresholds.len() == 1 && self.is_plain() {
-            self.whole(batch, thresholds[0])
+            self.whole(batch, thresholds[0])?
         } else {
             self.sliced(batch, &slices, &thresholds)
         };
@@ -99,13 +109,17 @@ impl MultiThreshold {
 
     /// One slice, computed as `triplet` does it with the miner `batch-hard` or another, or with all triplets: a training with one
     /// slice is to the last bit that of a single threshold.
-    fn whole(&self, batch: &Batch, margin: f64) -> PerSlice {
-        let triplet = Triplet::euclidean(margin, self.reducer, self.dual == Dual::Swap);
-        let (farness, labels) = (Distance::Euclidean.farness(&batch.embeddings()), batch.labels());
+    fn whole(&self, batch: &Batch, margin: f64) -> Result<PerSlice> {
+        let reducer = match self.reducer {
+            Average::All => Reducer::mean(),
+            Average::NonZero => Reducer::average_non_zero(),
+        };
+        let triplet = Triplet::euclidean(margin, reducer.clone(), self.dual == Dual::Swap);
+        let (farness, labels) = (Distance::euclidean().farness(&batch.embeddings()), batch.labels());
         let (same, different) = (same_class(&labels), different_class(&labels));
         let (loss, active, count) = match (batch.tuples(), self.mining) {
             (None, Mining::All) => {
-                let (loss, active) = triplet.all(&farness, &same, &different);
+                let (loss, active) = triplet.all(&farness, &same, &different, batch)?;
                 (loss, active, count(&same, &different))
             }
             (tuples, _) => {
@@ -113,10 +127,14 @@ impl MultiThreshold {
                 let chosen = mined.unwrap_or_else(|| Triplets::batch_hard(&farness, &same, &different));
                 let losses = triplet.losses(&farness, &chosen);
                 let active = losses.gt(0.0).sum(ALL).to_float();
-                (self.reducer.reduce(&losses), active, Tensor::full(&[], losses.size(0) as f64))
+                (
+                    reducer.reduce_listed(&losses, &chosen.anchors, batch)?,
+                    active,
+                    Tensor::full(&[], losses.size(0) as f64),
+                )
             }
         };
-        PerSlice { losses: loss.reshape(&[1]), active: (active / count.at_least(1.0)).reshape(&[1]) }
+        Ok(PerSlice { losses: loss.reshape(&[1]), active: (active / count.at_least(1.0)).reshape(&[1]) })
     }
 
     fn sliced(&self, batch: &Batch, slices: &Slices, thresholds: &[f64]) -> PerSlice {
@@ -158,8 +176,8 @@ impl MultiThreshold {
     /// Reduces K x T losses of which those with a weight of 1 count, to K.
     fn reduce(&self, losses: &Tensor, weights: &Tensor) -> Tensor {
         let count = match self.reducer {
-            Reducer::Mean => weights.sum(ALL),
-            Reducer::AverageNonZero => (losses.gt(0.0) * weights).sum(1),
+            Average::All => weights.sum(ALL),
+            Average::NonZero => (losses.gt(0.0) * weights).sum(1),
         };
         (losses * weights).sum(1) / count.at_least(1.0)
     }

@@ -3,7 +3,7 @@
 use lossmith_sdk::Triplets;
 use lossmith_sdk::prelude::*;
 
-use super::{PerSlice, Sides};
+use super::{Average, PerSlice, Sides};
 use crate::triplet::count;
 use crate::triplet::counted::{self, Counts};
 
@@ -48,7 +48,7 @@ impl Slices {
         same: &Tensor,
         different: &Tensor,
         semi_hard: bool,
-        reducer: Reducer,
+        reducer: Average,
     ) -> PerSlice {
         let at_once = (AT_ONCE / (self.size * self.size)).clamp(1, self.count);
         let parts = thresholds.chunks(at_once as usize).zip(0..).map(|(thresholds, part)| {
@@ -67,7 +67,7 @@ impl Slices {
         same: &Tensor,
         different: &Tensor,
         semi_hard: bool,
-        reducer: Reducer,
+        reducer: Average,
     ) -> PerSlice {
         let rows = self.matrix().reshape(&[self.count * self.size, self.size]);
         let repeated = |mask: &Tensor| mask.repeat(&[self.count, 1]);
@@ -92,7 +92,7 @@ impl Slices {
         let sum = per_slice(&weighed) + margins.squeeze(1) * &active;
         let all = count(&same, &different) / self.count as f64;
         // All semi-hard triplets are above 0.
-        let divisor = if reducer == Reducer::Mean && !semi_hard { &all } else { &active };
+        let divisor = if reducer == Average::All && !semi_hard { &all } else { &active };
         PerSlice { losses: sum / divisor.at_least(1.0), active: active / all.at_least(1.0) }
     }
 }

@@ -6,9 +6,10 @@
 use lossmith_sdk::PositiveTable;
 use lossmith_sdk::prelude::*;
 
-use super::{Sum, Triplet};
+use super::{All, Sum, Triplet};
 
-pub(super) fn sum(triplet: &Triplet, farness: &Tensor, same: &Tensor, different: &Tensor) -> Sum {
+pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
+    let All { farness, same, different, weights } = triplets;
     let distances = farness.detach();
     let different = different.to_float();
     let positives = PositiveTable::of(same);
@@ -32,9 +33,17 @@ pub(super) fn sum(triplet: &Triplet, farness: &Tensor, same: &Tensor, different:
         } else {
             (violation.relu(), violation.gt(0.0).to_float())
         };
+        let counts = match triplet.reducer.high_limit() {
+            None => counts,
+            Some(high) => counts * losses.gt(triplet.reducer.low_limit()).logical_and(&losses.lt(high)),
+        };
         let (losses, slope) = (losses * &counts, slope * counts);
-        loss = loss + losses.sum(ALL);
         active = active + losses.gt(0.0).sum(ALL);
+        let (losses, slope) = match weights {
+            None => (losses, slope),
+            Some(weights) => (losses * weights.unsqueeze(1), slope * weights.unsqueeze(1)),
+        };
+        loss = loss + losses.sum(ALL);
         gradient = gradient.scatter_add(1, &column, &slope.sum(keep(1))) - &slope;
         if let Some((_, share)) = swapped {
             let moved = slope * share;

@@ -10,7 +10,7 @@
 
 use lossmith_sdk::prelude::*;
 
-use super::Sum;
+use super::{All, Sum, Triplet};
 
 /// The triplets above 0. Anchors are in rows.
 pub(crate) struct Counts {
@@ -20,18 +20,25 @@ pub(crate) struct Counts {
     pub(crate) active: Tensor,
 }
 
-pub(super) fn sum(margin: f64, farness: &Tensor, same: &Tensor, different: &Tensor) -> Sum {
+pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
+    let All { farness, same, different, weights } = triplets;
     let distances = farness.detach();
-    match count(&(&distances + margin), &distances, same, different, false) {
-        None => {
-            let loss = (farness * 0.0).sum(ALL);
-            Sum { active: loss.detach(), loss }
-        }
-        Some(Counts { coefficients, active }) => {
-            let active = active.sum(ALL);
-            Sum { loss: (farness * coefficients).sum(ALL) + margin * &active, active }
-        }
+    let above = |limit: f64, equal| count(&(&distances + (triplet.margin - limit)), &distances, same, different, equal);
+    let Some(Counts { mut coefficients, active }) = above(triplet.reducer.low_limit(), false) else {
+        let loss = (*farness * 0.0).sum(ALL);
+        return Sum { active: loss.detach(), loss };
+    };
+    let mut active = active.sum(1);
+    // Those not below the upper limit are taken off again.
+    if let Some(high) = triplet.reducer.high_limit()
+        && let Some(beyond) = above(high, true)
+    {
+        coefficients = coefficients - beyond.coefficients;
+        active = active - beyond.active.sum(1);
     }
+    let rows = (*farness * coefficients).sum(1) + triplet.margin * &active;
+    let rows = if let Some(weights) = weights { rows * *weights } else { rows };
+    Sum { loss: rows.sum(ALL), active: active.sum(ALL) }
 }
 
 /// Counts the triplets with `d_an < t_ap`, or `d_an <= t_ap` with `equal`; none if no anchor has a positive. All are rows x B without gradient: `distances` has

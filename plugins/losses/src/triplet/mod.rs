@@ -6,7 +6,7 @@ mod by_rank;
 pub(crate) mod counted;
 
 use lossmith_sdk::prelude::*;
-use lossmith_sdk::{Triplets, different_class, same_class};
+use lossmith_sdk::{Reduction, Triplets};
 
 strategy! {
     /// Triplet loss, Weinberger and Saul 2009 and Schroff, Kalenichenko and Philbin 2015, over all triplets.
@@ -14,14 +14,28 @@ strategy! {
         /// How much nearer than a negative a positive has to be.
         margin: f64 = 0.05, range 0.0..=4.0;
         /// How embeddings are compared; with cosines the hinge is on their difference.
-        distance: Distance = Distance::Euclidean;
+        distance: Distance = Distance::euclidean();
         /// How the losses of the triplets become one number.
-        reducer: Reducer = Reducer::AverageNonZero;
-        /// Takes the nearer of anchor and positive to the negative (Balntas et al. 2016).
+        reducer: Reducer = Reducer::average_non_zero();
+        /// Takes the nearer of anchor and positive to the negative (Balntas et al. 2016). Not with a memory.
         swap: bool = false;
         /// A softplus instead of the hinge.
         smooth: bool = false;
+        /// Embeddings of earlier batches that the batch is compared with, too; 0 for none.
+        memory: CrossBatchMemory = CrossBatchMemory::none();
     }
+}
+
+/// All triplets of some anchors: rows x columns, anchors in rows.
+pub(crate) struct All<'a> {
+    /// Distances; differentiable.
+    pub(crate) farness: &'a Tensor,
+    /// Which columns are positives of a row.
+    pub(crate) same: &'a Tensor,
+    /// Which columns are negatives of a row.
+    pub(crate) different: &'a Tensor,
+    /// What the losses of each anchor are multiplied by; none for 1.
+    weights: Option<&'a Tensor>,
 }
 
 /// The losses of all triplets, added.
@@ -33,34 +47,57 @@ struct Sum {
 }
 
 impl Loss for Triplet {
-    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
-        let farness = self.distance.farness(&batch.embeddings());
-        if let Some(tuples) = batch.tuples() {
-            return Ok(self.reducer.reduce(&self.losses(&farness, &Triplets::mined(&tuples, batch.size()))));
+    fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
+        if self.swap && self.memory.size > 0 {
+            return Err(
+                "`swap` compares positives with negatives, which a memory has no distances for: leave one out".into()
+            );
         }
-        let labels = batch.labels();
-        Ok(self.all(&farness, &same_class(&labels), &different_class(&labels)).0)
+        self.memory.add(batch, progress, |pairs| {
+            let farness = self.distance.signed(self.distance.between(&pairs.anchors, pairs.references()));
+            match batch.tuples().filter(|_| !pairs.are_with_memory()) {
+                Some(tuples) => {
+                    let triplets = Triplets::mined(&tuples, batch.size());
+                    self.reducer.reduce_listed(&self.losses(&farness, &triplets), &triplets.anchors, batch)
+                }
+                None => Ok(self.all(&farness, &pairs.positive.gt(0.0), &pairs.negative.gt(0.0), batch)?.0),
+            }
+        })
     }
 }
 
 impl Triplet {
     /// The loss on Euclidean distances with a hinge.
     pub(crate) fn euclidean(margin: f64, reducer: Reducer, swap: bool) -> Self {
-        Self { margin, distance: Distance::Euclidean, reducer, swap, smooth: false }
+        let (distance, memory) = (Distance::euclidean(), CrossBatchMemory::none());
+        Self { margin, distance, reducer, swap, smooth: false, memory }
     }
 
-    /// The loss of all triplets, given B x B distances and masks, and how many of them are above 0.
-    pub(crate) fn all(&self, farness: &Tensor, same: &Tensor, different: &Tensor) -> (Tensor, Tensor) {
-        let Sum { loss, active } = if self.swap || self.smooth {
-            by_rank::sum(self, farness, same, different)
-        } else {
-            counted::sum(self.margin, farness, same, different)
+    /// The loss of all triplets, given distances and masks with anchors in rows, and how many of them are above 0.
+    pub(crate) fn all(
+        &self,
+        farness: &Tensor,
+        same: &Tensor,
+        different: &Tensor,
+        batch: &Batch,
+    ) -> Result<(Tensor, Tensor)> {
+        let per_anchor = || (same.sum(1) * different.sum(1)).to_float();
+        let weights = match self.reducer.reduction {
+            Reduction::PerAnchor => Some(per_anchor().at_least(1.0).reciprocal()),
+            Reduction::ClassWeighted => Some(self.reducer.image_weights(batch)?),
+            _ => None,
         };
-        let count = match self.reducer {
-            Reducer::Mean => &count(same, different),
-            Reducer::AverageNonZero => &active,
+        let triplets = All { farness, same, different, weights: weights.as_ref() };
+        let Sum { loss, active } =
+            if self.swap || self.smooth { by_rank::sum(self, &triplets) } else { counted::sum(self, &triplets) };
+        let loss = match self.reducer.reduction {
+            Reduction::Sum => loss,
+            Reduction::Divisor => loss / self.reducer.divisor,
+            Reduction::PerAnchor => loss / batch.size().max(1) as f64,
+            Reduction::Mean | Reduction::ClassWeighted => loss / count(same, different).at_least(1.0),
+            Reduction::AverageNonZero | Reduction::Threshold => loss / active.at_least(1.0),
         };
-        (loss / count.at_least(1.0), active)
+        Ok((loss, active))
     }
 
     /// The loss of each of the listed triplets.

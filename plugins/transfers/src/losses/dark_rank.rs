@@ -36,7 +36,7 @@ impl Loss for DarkRank {
         let cosines = teacher.cosine_matrix(&teacher).masked_fill(&itself, f64::NEG_INFINITY);
         // A sort, not a selection: equal similarities keep the order of the batch.
         let (_, ranked) = cosines.sort(1, true);
-        let distances = Distance::Euclidean.matrix(&batch.embeddings());
+        let distances = Distance::euclidean().matrix(&batch.embeddings());
         let scores = distances.gather(1, &ranked.narrow(1, 0, self.length)).pow(self.beta) * -self.alpha;
         // The last of a ranking is certain.
         let tails: Vec<_> =

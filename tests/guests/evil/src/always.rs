@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use lossmith_sdk::bindings::exports::lossmith::plugin::describe::ParameterType;
+use lossmith_sdk::bindings::exports::lossmith::plugin::describe;
 use lossmith_sdk::bindings::lossmith::plugin::tensor::Tensor as Raw;
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{Parameter, Params};
@@ -13,8 +13,8 @@ struct Unknown;
 impl Parameter for Unknown {
     type Element = ();
 
-    fn describe(_: Self, range: impl std::ops::RangeBounds<()>) -> ParameterType {
-        String::describe(String::new(), range)
+    fn describe(name: &str, summary: &str, _: Self, range: impl std::ops::RangeBounds<()>) -> Vec<describe::Parameter> {
+        String::describe(name, summary, String::new(), range)
     }
 
     fn read(params: &Params, _: &str) -> Result<Self> {
@@ -29,8 +29,8 @@ struct Mistyped;
 impl Parameter for Mistyped {
     type Element = ();
 
-    fn describe(_: Self, range: impl std::ops::RangeBounds<()>) -> ParameterType {
-        String::describe("text".to_owned(), range)
+    fn describe(name: &str, summary: &str, _: Self, range: impl std::ops::RangeBounds<()>) -> Vec<describe::Parameter> {
+        String::describe(name, summary, "text".to_owned(), range)
     }
 
     fn read(params: &Params, name: &str) -> Result<Self> {

@@ -16,7 +16,7 @@ strategy! {
         /// A list.
         numbers: Vec<f64> = vec![0.25, 0.75];
         /// A choice.
-        distance: Distance = Distance::Cosine;
+        distance: lossmith_sdk::Formula = lossmith_sdk::Formula::Cosine;
     }
 }
 
