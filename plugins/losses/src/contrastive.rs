@@ -6,9 +6,9 @@ strategy! {
     /// Contrastive loss, Hadsell, Chopra and LeCun 2006, eq. 4, with hinges that are not squared.
     pub struct Contrastive as "contrastive" {
         /// Distance below which a positive pair costs nothing; with cosines, the cosine above which it does.
-        positive_margin: f64 = 0.0, range -1.0..=2.0;
+        positive_margin: f64 = 0.0;
         /// Distance above which a negative pair costs nothing; with cosines, the cosine below which it does.
-        negative_margin: f64 = 1.0, range -1.0..=2.0;
+        negative_margin: f64 = 1.0;
         /// How embeddings are compared. Cosines want other margins, for instance 1 and 0.
         distance: Distance = Distance::euclidean();
         /// How the losses of the positive pairs and of the negative pairs become one number each.

@@ -9,9 +9,9 @@ strategy! {
     /// Pair margin: positive pairs farther than a margin, negative pairs nearer than another.
     pub struct PairMargin as "pair-margin" {
         /// Positive pairs farther than this are kept; with cosines, those below it.
-        positive_margin: f64 = 0.2, range -1.0..=2.0;
+        positive_margin: f64 = 0.2;
         /// Negative pairs nearer than this are kept; with cosines, those above it.
-        negative_margin: f64 = 0.8, range -1.0..=2.0;
+        negative_margin: f64 = 0.8;
         /// How embeddings are compared. Cosines want other margins.
         distance: Distance = Distance::euclidean();
     }

@@ -26,7 +26,7 @@ strategy! {
     /// Triplets that violate a margin; `semi-hard` as in Schroff, Kalenichenko and Philbin 2015.
     pub struct Triplet as "triplet" {
         /// How much farther than a positive a negative has to be.
-        margin: f64 = 0.2, range 0.0..=4.0;
+        margin: f64 = 0.2, range 0.0..;
         /// Which triplets are kept.
         kind: Kind = Kind::All;
         /// How embeddings are compared; with cosines the room is their difference.

@@ -39,25 +39,33 @@ impl CrossBatchMemory {
         if size > self.size {
             return Err(format!("`memory-size` is {}, less than the {size} images of a batch", self.size).into());
         }
-        let kept = || state::buffer("memory-embeddings").zip(state::buffer("memory-labels"));
+        // An edit of the size, or another network, starts the memory anew.
+        let shape = [self.size, dimension];
+        let fits = state::buffer("memory-embeddings").map(|kept| kept.shape() == shape);
+        let kept = || {
+            let buffers = state::buffer("memory-embeddings").zip(state::buffer("memory-labels"));
+            buffers.filter(|_| fits == Some(true))
+        };
         let total = match kept() {
             None => of_batch,
             Some((embeddings, labels)) => of_batch + loss(&Pairs::with_memory(batch, embeddings, &labels))?,
         };
         let (embeddings, labels) = kept().unwrap_or_else(|| {
             let labels = Tensor::full(&[self.size], EMPTY).to_dtype(Dtype::Integer);
-            (Tensor::zeros(&[self.size, dimension], Dtype::Float), labels)
+            (Tensor::zeros(&shape, Dtype::Float), labels)
         });
-        let position = state::buffer("memory-position").unwrap_or_else(|| Tensor::arange(0, 1));
+        let keep = if fits == Some(false) { state::replace_buffer } else { state::set_buffer };
+        let position = state::buffer("memory-position").filter(|_| fits == Some(true));
+        let position = position.unwrap_or_else(|| Tensor::arange(0, 1));
         // Places from `position` on, round the end.
         let places = Tensor::arange(0, size) + &position;
         let places = &places - places.ge(self.size as f64) * self.size as f64;
         let places = places.to_dtype(Dtype::Integer);
-        state::set_buffer("memory-embeddings", &embeddings.index_copy(0, &places, &batch.embeddings().detach()));
-        state::set_buffer("memory-labels", &labels.index_copy(0, &places, &batch.labels()));
+        keep("memory-embeddings", &embeddings.index_copy(0, &places, &batch.embeddings().detach()));
+        keep("memory-labels", &labels.index_copy(0, &places, &batch.labels()));
         let next = places.narrow(0, size - 1, 1) + 1.0;
         let next = &next - next.ge(self.size as f64) * self.size as f64;
-        state::set_buffer("memory-position", &next.to_dtype(Dtype::Integer));
+        keep("memory-position", &next.to_dtype(Dtype::Integer));
         Ok(total)
     }
 }

@@ -12,7 +12,7 @@ strategy! {
     /// Triplet loss, Weinberger and Saul 2009 and Schroff, Kalenichenko and Philbin 2015, over all triplets.
     pub struct Triplet as "triplet" {
         /// How much nearer than a negative a positive has to be.
-        margin: f64 = 0.05, range 0.0..=4.0;
+        margin: f64 = 0.05, range 0.0..;
         /// How embeddings are compared; with cosines the hinge is on their difference.
         distance: Distance = Distance::euclidean();
         /// How the losses of the triplets become one number.
