@@ -20,7 +20,7 @@ impl Loss for NtXent {
         self.memory.add(batch, progress, |pairs| {
             let logits = pairs.anchors.cosine_matrix(pairs.references()) / self.temperature;
             // A negative pair that was mined twice stands twice in the sum: exp(logit + log 2).
-            let weighted = &logits + pairs.negative.log();
+            let weighted = &logits + pairs.negative.at_least(1.0).log();
             let negatives = weighted.logsumexp_where(&pairs.negative.gt(0.0), keep(1));
             let losses = (negatives - logits).log1p_exp();
             Reducer::mean().reduce(&losses, &pairs.positive, batch)

@@ -6,7 +6,7 @@
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{PositiveTable, different_class, same_class};
 
-use crate::positions;
+use crate::{listed, positions};
 
 choices! {
     /// Which triplets are kept.
@@ -40,20 +40,14 @@ impl Miner for Triplet {
         let labels = batch.labels();
         let different = different_class(&labels);
         let table = PositiveTable::of(&same_class(&labels));
-        let mut lists = vec![(Tensor::arange(0, 0), Tensor::arange(0, 0), Tensor::arange(0, 0))];
-        for rank in 0..table.width() {
+        let of_rank = |rank| {
             let (positive, exists) = table.rank(rank);
             let room = &farness - farness.gather(1, &positive.unsqueeze(1));
             let valid = different.logical_and(&exists.unsqueeze(1));
             let (anchors, negatives) = positions(&self.keeps(&room).logical_and(&valid));
-            lists.push((positive.index_select(0, &anchors), anchors, negatives));
-        }
-        let join = |part: fn(&(Tensor, Tensor, Tensor)) -> &Tensor| {
-            Tensor::cat(&lists.iter().map(part).collect::<Vec<_>>(), 0)
+            [positive.index_select(0, &anchors), anchors, negatives]
         };
-        let (positives, anchors, negatives) = (join(|list| &list.0), join(|list| &list.1), join(|list| &list.2));
-        let (anchors, order) = anchors.sort(0, false);
-        Ok(Tuples::triplets(&anchors, &positives.index_select(0, &order), &negatives.index_select(0, &order)))
+        Ok(listed((0..table.width()).map(of_rank).collect()))
     }
 }
 

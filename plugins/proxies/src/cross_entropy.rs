@@ -12,6 +12,8 @@ strategy! {
         normalize: bool = false;
         /// Share of the target that is spread over all classes (Szegedy et al. 2016).
         label_smoothing: f64 = 0.0, range 0.0..1.0;
+        /// A penalty on the rows of `W`.
+        regularizer: Regularizer = Regularizer::none();
         /// `W` and `b` learn with the run's learning rate times this.
         learning_rate_multiplier: f64 = 1.0, range 0.0..;
     }
@@ -31,6 +33,7 @@ impl Loss for CrossEntropy {
         report::metric("accuracy", &logits.argmax(1).eq(&labels).to_float().mean(ALL));
         let logarithms = logits.log_softmax(1);
         let right = logarithms.gather(1, &labels.unsqueeze(1)).mean(ALL);
-        Ok(-(right * (1.0 - self.label_smoothing) + logarithms.mean(ALL) * self.label_smoothing))
+        let loss = -(right * (1.0 - self.label_smoothing) + logarithms.mean(ALL) * self.label_smoothing);
+        self.regularizer.add(loss, &weights, 1)
     }
 }

@@ -13,6 +13,8 @@ strategy! {
         margin: f64 = 0.1, range -1.0..=1.0;
         /// Sharpness.
         alpha: f64 = 32.0, range above(0.0);
+        /// A penalty on the proxies.
+        regularizer: Regularizer = Regularizer::none();
         /// The proxies learn with the run's learning rate times this.
         learning_rate_multiplier: f64 = 100.0, range 0.0..;
     }
@@ -29,6 +31,7 @@ impl Loss for ProxyAnchor {
         let own = batch.labels().unsqueeze(1).eq(&Tensor::arange(0, classes));
         let pull = ((self.margin - &cosines) * self.alpha).logsumexp_where(&own, 0).log1p_exp();
         let push = ((cosines + self.margin) * self.alpha).logsumexp_where(&own.logical_not(), 0).log1p_exp();
-        Ok(pull.sum(ALL) / own.any(0).sum(ALL) + push.mean(ALL))
+        let loss = pull.sum(ALL) / own.any(0).sum(ALL) + push.mean(ALL);
+        self.regularizer.add(loss, &proxies, 1)
     }
 }

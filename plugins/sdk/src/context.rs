@@ -1,7 +1,7 @@
 //! What a strategy is told.
 
-use crate::Tensor;
 use crate::bindings::lossmith::plugin::context as host;
+use crate::{ALL, Dtype, Tensor};
 
 /// One batch of B images with embeddings of dimension D.
 #[derive(Debug)]
@@ -67,6 +67,33 @@ impl Batch<'_> {
     /// What the objective's miner found; none without a miner.
     pub fn tuples(&self) -> Option<Tuples> {
         self.0.tuples().map(Tuples)
+    }
+
+    /// For each image how often it is in the tuples, divided by the largest count: B, float. All 1 without a miner, and where
+    /// it found nothing.
+    pub fn importance(&self) -> Tensor {
+        self.share_of_largest(|tuples| {
+            let mut lists = tuples.anchor_lists();
+            lists.extend([tuples.positives(), tuples.negatives()]);
+            lists
+        })
+    }
+
+    /// As [`importance`](Self::importance), where an image counts as often as it is an anchor.
+    pub fn anchor_importance(&self) -> Tensor {
+        self.share_of_largest(Tuples::anchor_lists)
+    }
+
+    /// How often each image is in these lists of the tuples, divided by the largest count.
+    fn share_of_largest(&self, lists: impl Fn(&Tuples) -> Vec<Tensor>) -> Tensor {
+        let Some(tuples) = self.tuples() else {
+            return Tensor::ones(&[self.size()], Dtype::Float);
+        };
+        let lists = lists(&tuples);
+        let lists: Vec<_> = lists.iter().collect();
+        let counts = Tensor::cat(&lists, 0).bincount(self.size()).to_float();
+        let largest = counts.amax(ALL);
+        (&counts + largest.eq(0.0)) / largest.at_least(1.0)
     }
 }
 
@@ -140,6 +167,11 @@ impl Tuples {
     /// The image of another class.
     pub fn negatives(&self) -> Tensor {
         Tensor::from(self.0.negatives())
+    }
+
+    /// The anchors of triplets, or of positive pairs and of negative pairs.
+    fn anchor_lists(&self) -> Vec<Tensor> {
+        if self.are_triplets() { vec![self.anchors()] } else { vec![self.anchors(), self.negative_anchors()] }
     }
 }
 

@@ -57,6 +57,7 @@ mod panic;
 mod params;
 pub mod random;
 mod reducer;
+mod regularizer;
 pub mod report;
 #[doc(hidden)]
 pub mod roles;
@@ -72,6 +73,7 @@ pub use memory::CrossBatchMemory;
 pub use pairs::{PairWeights, Pairs, different_class, same_class};
 pub use params::{Parameter, Params, above, between};
 pub use reducer::{Reducer, Reduction};
+pub use regularizer::{Penalty, Regularizer, row_norms, uneven_norms};
 pub use roles::balances::Balance;
 pub use roles::fusions::Fusion;
 pub use roles::losses::Loss;
@@ -97,7 +99,7 @@ pub mod __private {
 pub mod prelude {
     pub use crate::{
         ALL, Balance, Batch, CrossBatchMemory, Distance, Dtype, Error, Fusion, Loss, Miner, PairLosses, PairWeights,
-        Pairs, Progress, Reducer, Result, Schedule, Tensor, Transfer, Tuples, above, between, choices, export, keep,
-        random, report, state, strategy,
+        Pairs, Progress, Reducer, Regularizer, Result, Schedule, Tensor, Transfer, Tuples, above, between, choices,
+        export, keep, random, report, state, strategy,
     };
 }

@@ -49,9 +49,15 @@ impl Tensor {
     }
 
     /// `log(sum(exp(self)))` over the elements where `mask` is true, without overflow. Over nothing it is about -1e30,
-    /// which `exp`, `sigmoid` and [`log1p_exp`](Self::log1p_exp) turn into 0, with gradient 0.
+    /// which `exp`, `sigmoid` and [`log1p_exp`](Self::log1p_exp) turn into 0, with gradient 0. An infinite sum
+    /// gives NaN.
     pub fn logsumexp_where(&self, mask: &Tensor, dims: impl Dims) -> Tensor {
-        self.masked_fill(&mask.logical_not(), NOTHING).logsumexp(dims)
+        let filled = self.masked_fill(&mask.logical_not(), NOTHING);
+        let &[dim] = dims.dims() else { return filled.logsumexp(dims) };
+        // The same sum by the softmax of the largest element: libtorch's `exp` is slow on the CPU where it gives 0.
+        let (largest, place) = filled.max(dim);
+        let share = filled.log_softmax(dim).gather(dim, &place.unsqueeze(dim));
+        if dims.keep() { largest.unsqueeze(dim) - share } else { largest - share.squeeze(dim) }
     }
 
     /// Largest value along `dim`, which goes away, and its index (not differentiable).
