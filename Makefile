@@ -5,13 +5,16 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins demo test lint bet multi-threshold bench torture doctor
+.PHONY: help setup languages build plugins demo test lint bet multi-threshold bench peers torture doctor
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Set up libtorch, the Wasm toolchain and the data set; keep what is there.
 	@scripts/setup.sh
+
+languages: ## Set up what builds plugins in Python and JavaScript (440 MB of downloads); keep what is there.
+	@scripts/setup.sh languages
 
 build: setup ## Build the lossmith command.
 	cargo build -p lossmith
@@ -23,7 +26,7 @@ demo: plugins ## Train a teacher on emoji, transfer it to two students, and draw
 	@scripts/demo.sh $(LOSSMITH)
 
 # The tests build the plugins that they need. Without `build` before: it would compile much of what follows with other features.
-test: setup ## Run all tests.
+test: setup languages ## Run all tests.
 	cargo test --workspace
 
 lint: setup ## Check the format, the lints and the documentation.
@@ -41,6 +44,14 @@ multi-threshold: plugins ## Reproduce the tables of examples/multi-threshold; wh
 
 bench: plugins ## Time components against native code, and edits of a running training.
 	cargo bench -p lossmith --profile dev
+
+# Each side has the machine for itself; other programs that run meanwhile are in the figures.
+PEERS := target/peers
+peers: plugins ## Compare with pytorch-metric-learning in one run (600 MB of downloads, then about 15 minutes).
+	@scripts/peers/setup.sh $(PEERS)
+	cargo bench --quiet -p lossmith --profile dev --bench peers > $(PEERS)/ours.jsonl
+	PYTHONPATH=$(PEERS) python3 scripts/peers/theirs.py > $(PEERS)/theirs.jsonl
+	@python3 scripts/peers/table.py $(PEERS)/ours.jsonl $(PEERS)/theirs.jsonl
 
 torture: setup ## A thousand reloads of a running training with random faults.
 	LOSSMITH_TORTURE=1000 cargo test -p lossmith --test training session::torture -- --nocapture

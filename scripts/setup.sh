@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up everything that Lossmith's build, tests and demo need. It can be run again at any time: what is there is kept.
 #
-#   scripts/setup.sh
+#   scripts/setup.sh              all but the languages
+#   scripts/setup.sh languages    what builds plugins in Python and JavaScript, and nothing else
 #
 # Environment:
 #   LIBTORCH=<folder>                 use this libtorch (2.13.0) instead of one in .libtorch
@@ -16,6 +17,17 @@ source scripts/setup/tools.sh
 source scripts/setup/libtorch.sh
 source scripts/setup/wasm.sh
 source scripts/setup/dataset.sh
+source scripts/setup/languages.sh
+
+case ${1:-} in
+languages)
+    setup_languages
+    say "done"
+    exit
+    ;;
+'') ;;
+*) fail "\`$1\` is no part of the set-up" "scripts/setup.sh languages" ;;
+esac
 
 setup_tools
 setup_libtorch

@@ -1,5 +1,7 @@
 //! Lossmith: a platform for experimenting with metric-learning losses that live in WebAssembly components.
 
+pub mod bench;
+pub mod check;
 pub mod cli;
 pub mod data;
 pub mod doctor;
@@ -11,6 +13,7 @@ pub mod plugin;
 pub mod random;
 pub mod retrieve;
 pub mod run;
+pub mod scaffold;
 pub mod session;
 pub mod suggest;
 pub mod sweep;

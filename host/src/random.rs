@@ -21,6 +21,8 @@ pub enum Purpose {
     Plugin = 5,
     /// Initial centres of k-means.
     Clustering = 6,
+    /// Batches that plugins are checked on.
+    Check = 10,
     /// Which images are drawn as queries in a picture of retrievals.
     Queries = 9,
 }

@@ -51,7 +51,7 @@ fn a_loss_gives_the_same_bits_in_a_new_engine() {
         let here = outcome(&mut golden.slot(Kind::Float), &input);
         assert_eq!(outcome(&mut there, &input), here, "{}", golden.strategy());
     }
-    assert_eq!(loaded.len(), 3);
+    assert_eq!(loaded.len(), 4);
 }
 
 #[test]

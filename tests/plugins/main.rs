@@ -4,19 +4,31 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../training/support/data.rs"]
+#[expect(dead_code, reason = "the tests of trainings need more of it")]
+mod data;
+
 mod balances;
+mod catalogue;
+mod check;
 mod command_line;
 mod determinism;
 mod evil;
 mod fixture;
 mod fusions;
 mod golden;
+mod guide;
+mod languages;
 mod limits;
 mod load;
+mod miners;
 mod multi_threshold;
 mod operations;
 mod pairs;
+mod proxies;
+mod rankings;
 mod roles;
+mod scaffold;
 mod schedules;
 mod slow;
 mod transfers;

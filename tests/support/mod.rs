@@ -5,16 +5,19 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 /// Packages and their folders.
-const GUESTS: [(&str, &str); 10] = [
+const GUESTS: [(&str, &str); 13] = [
     ("lossmith-losses", "plugins/losses"),
     ("lossmith-miners", "plugins/miners"),
     ("lossmith-proxies", "plugins/proxies"),
+    ("lossmith-rankings", "plugins/rankings"),
+    ("lossmith-regularizers", "plugins/regularizers"),
     ("lossmith-transfers", "plugins/transfers"),
     ("lossmith-balances", "plugins/balances"),
     ("lossmith-schedules", "plugins/schedules"),
     ("lossmith-fusions", "plugins/fusions"),
     ("lossmith-test-roles", "tests/guests/roles"),
     ("lossmith-test-operations", "tests/guests/operations"),
+    ("lossmith-test-mistakes", "tests/guests/mistakes"),
     ("lossmith-evil", "tests/guests/evil"),
 ];
 

@@ -8,16 +8,19 @@
 
 mod native;
 mod slices;
+#[path = "../support/mod.rs"]
+mod support;
 mod transfers;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use lossmith::plugin::{Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot, Value};
+use lossmith::plugin::{Input, Limits, Plugin, Progress, Role, Runtime, Slot};
 use tch::{Device, Kind, Tensor};
+
+use support::{data, load, path, slot};
 
 const SIZES: [(i64, i64); 4] = [(32, 64), (120, 512), (512, 512), (1024, 128)];
 type Native = fn(&Tensor, &Tensor) -> Tensor;
@@ -111,36 +114,8 @@ fn refusal(slot: &mut Slot) -> Tensor {
     component(slot, &embeddings, &Tensor::from_slice(&[0_i64]))
 }
 
-fn load(runtime: &Runtime, name: &str) -> Arc<Plugin> {
-    Plugin::load(runtime, &path(name), &Arc::new(Limits::default())).expect("`make plugins` has been run")
-}
-
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/plugins").join(name).with_extension("wasm")
-}
-
 fn loss_slot(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, name: &str) -> Slot {
     slot(runtime, plugin, Role::Loss, name, &BTreeMap::new())
-}
-
-fn slot(
-    runtime: &Arc<Runtime>,
-    plugin: &Arc<Plugin>,
-    role: Role,
-    name: &str,
-    params: &BTreeMap<String, Value>,
-) -> Slot {
-    let strategy = plugin.strategy(role, name).expect("a standard strategy");
-    let params = Params::new(strategy, params).expect("the parameters fit");
-    let limits = Arc::new(Limits::default());
-    let setting = Setting { device: Device::Cpu, float: Kind::Float, seed: 0, slot: 0, limits };
-    Slot::new(Arc::clone(runtime), Arc::clone(plugin), role, name, params, setting).expect("a slot")
-}
-
-fn data(batch: i64, dimension: i64) -> (Tensor, Tensor) {
-    tch::manual_seed(0);
-    let embeddings = Tensor::randn([batch, dimension], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-    (embeddings, Tensor::arange(batch, (Kind::Int64, Device::Cpu)).floor_divide_scalar(4))
 }
 
 fn component(slot: &mut Slot, embeddings: &Tensor, labels: &Tensor) -> Tensor {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use lossmith::plugin::{Input, Plugin, Progress, Role, Runtime, Slot, Value};
 use tch::Tensor;
 
-use super::{backward, data, in_turns, load, slot};
+use super::support::{data, load, peak, slot};
+use super::{backward, in_turns};
 
 const DIMENSION: i64 = 512;
 const SLICES: [i64; 4] = [1, 4, 16, 64];
@@ -41,7 +42,7 @@ pub(super) fn run(runtime: &Arc<Runtime>) {
                 let mut sliced = sliced(runtime, &losses, mining, dual);
                 let mut one = self::sliced(runtime, &losses, mining, dual);
                 let mut step = || backward(&compute(&mut sliced, input(&embeddings, &labels, slices)), &embeddings);
-                let peak = peak(&mut step);
+                let peak = peak(&mut || drop(std::hint::black_box(step())));
                 let [ours, _, ratio] =
                     in_turns(step, || backward(&compute(&mut one, input(&embeddings, &labels, 1)), &embeddings));
                 let name = format!("{mining}, {dual}, {slices} slices");
@@ -74,22 +75,4 @@ fn compute(slot: &mut Slot, input: Input) -> Tensor {
     let loss = slot.loss(input, &Progress { steps_per_epoch: 2, ..Progress::default() }).expect("the loss is computed");
     drop(slot.take_report());
     loss
-}
-
-/// How much the resident memory of the process rises at most while `run` runs, in megabytes: the system's high-water mark, set
-/// back before. NaN where the system has no such mark.
-fn peak(run: &mut dyn FnMut() -> Tensor) -> f64 {
-    let read = |name: &str| -> Option<f64> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()
-    };
-    drop(run());
-    if std::fs::write("/proc/self/clear_refs", "5").is_err() {
-        return f64::NAN;
-    }
-    let before = read("VmRSS");
-    drop(std::hint::black_box(run()));
-    let peak = before.zip(read("VmHWM")).map(|(before, peak)| (peak - before) / 1024.0);
-    peak.unwrap_or(f64::NAN)
 }

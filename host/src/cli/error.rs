@@ -4,12 +4,14 @@ use std::path::Path;
 
 use miette::Diagnostic;
 
+use crate::check::CheckError;
 use crate::data::fetch::FetchError;
 use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
 use crate::plugin::{ParameterError, PluginError};
 use crate::retrieve::RetrieveError;
 use crate::run::RunError;
+use crate::scaffold::ScaffoldError;
 use crate::session::control::ControlError;
 use crate::sweep::SweepError;
 use crate::toolchain::ToolchainError;
@@ -58,6 +60,22 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Toolchain(#[from] ToolchainError),
+    /// A new plugin that was not made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scaffold(#[from] ScaffoldError),
+    /// A check that could not be carried out.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Check(#[from] CheckError),
+    /// A plugin in which a check found something wrong.
+    #[error("{failed} checks of `{plugin}` failed")]
+    Unsound {
+        /// The plugin.
+        plugin: String,
+        /// How many.
+        failed: usize,
+    },
     /// Data that cannot be fetched.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -133,7 +151,19 @@ impl CliError {
             Self::Different { .. } => 1,
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
-            Self::Plugin(_) | Self::Refused { .. } => 4,
+            Self::Plugin(_) | Self::Refused { .. } | Self::Unsound { .. } => 4,
+            Self::Scaffold(error) => {
+                if error.is_misuse() {
+                    2
+                } else {
+                    1
+                }
+            }
+            Self::Check(error) => match error {
+                CheckError::Plugin(_) => 4,
+                CheckError::Torch(_) => 1,
+                _ => 2,
+            },
             Self::Fetch(error) => match error {
                 FetchError::Vendor { .. } => 2,
                 FetchError::Integrity { .. }

@@ -7,7 +7,10 @@ mod error;
 mod interrupt;
 mod measured;
 mod output;
+mod plugin_bench;
+mod plugin_check;
 mod plugin_eval;
+mod plugin_new;
 mod plugins;
 mod progress;
 mod retrieve;
@@ -27,7 +30,7 @@ Exit codes:
   1    a file or this machine: cannot read, write, or start something
   2    wrong use of the command line
   3    the experiment or sweep file: unknown key, wrong type, value out of range
-  4    a plugin: refused, or a fault while it ran
+  4    a plugin: refused, a fault while it ran, or a check that found something wrong
   5    the data or the teacher: missing or damaged files, classes that are too small, a network that does not fit
   130  interrupted; the run was saved";
 
@@ -55,7 +58,7 @@ enum Command {
     Retrieve(retrieve::RetrieveArgs),
     #[command(subcommand)]
     Runs(runs::RunsCommand),
-    /// Build, look into, and try plugins.
+    /// Make, build, look into, check and try plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// List and fetch data.
@@ -78,9 +81,12 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
+    New(plugin_new::NewArgs),
     Build(plugins::BuildArgs),
     Inspect(plugins::InspectArgs),
     Eval(plugin_eval::PluginEvalArgs),
+    Check(plugin_check::PluginCheckArgs),
+    Bench(plugin_bench::PluginBenchArgs),
 }
 
 /// Runs a command.
@@ -105,8 +111,11 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
             clap_complete::generate(*shell, &mut Cli::command(), "lossmith", &mut std::io::stdout());
             Ok(())
         }
+        Command::Plugin(PluginCommand::New(args)) => plugin_new::new(args, cli.json),
         Command::Plugin(PluginCommand::Build(args)) => plugins::build(args, cli.json),
         Command::Plugin(PluginCommand::Inspect(args)) => plugins::inspect(args, cli.json),
         Command::Plugin(PluginCommand::Eval(args)) => plugin_eval::run(args),
+        Command::Plugin(PluginCommand::Check(args)) => plugin_check::run(args, cli.json),
+        Command::Plugin(PluginCommand::Bench(args)) => plugin_bench::run(args, cli.json),
     }
 }

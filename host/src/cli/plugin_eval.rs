@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::error::CliError;
+use crate::check::{BalanceCase, Case};
 use crate::plugin::{
-    Input, Limits, Metric, Params, Plugin, Progress, Role, Runtime, Setting, Slot, StateParameter, Tuples, Value,
+    Input, Limits, Metric, Params, Plugin, Progress, Role, Runtime, Setting, Slot, StateParameter, Value,
 };
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
@@ -47,37 +48,6 @@ enum Dtype {
     F64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    embeddings: Vec<Vec<f64>>,
-    labels: Vec<i64>,
-    teacher: Option<Vec<Vec<f64>>>,
-    thresholds: Option<Vec<f64>>,
-    /// Three index lists: triplets; four: pairs.
-    tuples: Option<Vec<Vec<i64>>>,
-    #[serde(default)]
-    parameters: BTreeMap<String, Array>,
-    #[serde(rename = "class-count")]
-    class_count: Option<i64>,
-    balance: Option<BalanceCase>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Array {
-    shape: Vec<i64>,
-    data: Vec<f64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BalanceCase {
-    plugin: PathBuf,
-    strategy: String,
-    #[serde(default)]
-    params: BTreeMap<String, Value>,
-}
-
 #[derive(Debug, Default, Serialize)]
 struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,13 +77,8 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     let setting =
         |slot| Setting { device: Device::Cpu, float, seed: args.seed, slot, limits: Arc::new(Limits::default()) };
     let mut slot = slot(&runtime, &args.plugin, args.role, &args.strategy, &given, setting(0))?;
-    let input = input(&case, float)?;
-    for (name, Array { shape, data }) in &case.parameters {
-        let tensor = tensor(data, shape, float)
-            .and_then(|mut tensor| tensor.f_requires_grad_(true))
-            .map_err(|error| CliError::input(&format!("parameter `{name}`"), &error))?;
-        slot.state_mut().parameters.insert(name.clone(), StateParameter { tensor, learning_rate_multiplier: 1.0 });
-    }
+    let input = case.input(float).map_err(CliError::Usage)?;
+    *slot.state_mut() = case.state(float).map_err(CliError::Usage)?;
     let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone);
     let progress = Progress { epochs: 1, steps_per_epoch: 1, ..Progress::default() };
     let mut outcome = Outcome::default();
@@ -170,7 +135,7 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     }
 }
 
-fn json<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, CliError> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, CliError> {
     serde_json::from_str(text).map_err(|error| CliError::Usage(format!("{what} is not what is expected: {error}")))
 }
 
@@ -187,46 +152,6 @@ fn slot(
     let params = Params::new(plugin.strategy(role, strategy)?, given)
         .map_err(|error| CliError::Parameter { plugin: plugin.name.clone(), error })?;
     Ok(Slot::new(Arc::clone(runtime), plugin, role, strategy, params, setting)?)
-}
-
-fn input(case: &Case, float: Kind) -> Result<Input, CliError> {
-    let matrix = |name: &str, rows: &[Vec<f64>]| {
-        let columns = rows.first().map_or(0, Vec::len);
-        if rows.len() != case.labels.len() || rows.iter().any(|row| row.len() != columns) {
-            let wanted = case.labels.len();
-            return Err(CliError::Usage(format!(
-                "`{name}` must be {wanted} rows of one length, as there are {wanted} labels"
-            )));
-        }
-        tensor(&rows.concat(), &[rows.len() as i64, columns as i64], float)
-            .map_err(|error| CliError::input(name, &error))
-    };
-    let embeddings = matrix("embeddings", &case.embeddings)?
-        .f_requires_grad_(true)
-        .map_err(|error| CliError::input("embeddings", &error))?;
-    let index = |list: &Vec<i64>| Tensor::f_from_slice(list).map_err(|error| CliError::input("tuples", &error));
-    let tuples = match case.tuples.as_deref() {
-        None => None,
-        Some([a, p, n]) => Some(Tuples::Triplets([index(a)?, index(p)?, index(n)?])),
-        Some([a, p, b, n]) => Some(Tuples::Pairs([index(a)?, index(p)?, index(b)?, index(n)?])),
-        Some(_) => return Err(CliError::Usage("`tuples` must be three lists (triplets) or four (pairs)".into())),
-    };
-    let thresholds = case.thresholds.clone().unwrap_or_default();
-    let counted = case.labels.iter().max().map_or(0, |last| last + 1);
-    Ok(Input {
-        embeddings: Some(embeddings),
-        labels: Some(index(&case.labels)?),
-        class_count: case.class_count.unwrap_or(counted),
-        slice_count: thresholds.len().max(1) as i64,
-        thresholds,
-        teacher: case.teacher.as_ref().map(|rows| matrix("teacher", rows)).transpose()?,
-        tuples,
-        ..Input::default()
-    })
-}
-
-fn tensor(data: &[f64], shape: &[i64], kind: Kind) -> Result<Tensor, TchError> {
-    Tensor::f_from_slice(data)?.f_reshape(shape)?.f_to_kind(kind)
 }
 
 fn differentiate(value: &Tensor, embeddings: &Tensor, slot: &Slot, outcome: &mut Outcome) -> Result<(), TchError> {

@@ -1,7 +1,8 @@
 //! Where components are, and what one of them offers.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -10,7 +11,8 @@ use super::error::CliError;
 use super::output;
 use crate::experiment::is_bare;
 use crate::plugin::{Limits, ParameterType, Plugin, Role, Runtime, stem};
-use crate::toolchain::{Messages, build_crate};
+use crate::session::{Followed, Watcher};
+use crate::toolchain::{self, Messages};
 
 /// The folder of standard plugins: `LOSSMITH_PLUGINS`, else `target/plugins`, where `plugin build` puts them.
 pub(super) fn directory() -> PathBuf {
@@ -79,18 +81,48 @@ fn columns(kind: &ParameterType) -> (&'static str, String, String) {
     }
 }
 
-/// Build a Rust crate into a component.
+/// Build a plugin in Rust, Python or JavaScript into a component.
 #[derive(Args, Debug)]
 pub(super) struct BuildArgs {
-    /// The crate's folder.
-    crate_directory: PathBuf,
-    /// The folder to put the component into; `target/plugins` of the crate's workspace when left out.
+    /// The folder of a Rust crate, or one with a plugin.toml.
+    directory: PathBuf,
+    /// The folder to put the component into; `target/plugins` of the crate's workspace, or of the folder, when left out.
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
+    /// Build again whenever a source changes, until it is interrupted.
+    #[arg(long)]
+    watch: bool,
 }
 
+/// How long sources must be left alone before they are built again.
+const QUIET: Duration = Duration::from_millis(100);
+
 pub(super) fn build(args: &BuildArgs, json: bool) -> Result<(), CliError> {
-    let built = build_crate(&args.crate_directory, args.out.as_deref(), Messages::Shown)?;
+    if !args.watch {
+        return build_once(args, json);
+    }
+    let (sender, changes) = mpsc::channel();
+    let changed = move |_| {
+        // Nobody listens only when the command ends.
+        let _ = sender.send(());
+    };
+    let _watcher = Watcher::start(vec![Followed::Sources(args.directory.clone())], QUIET, changed)
+        .map_err(|error| CliError::Machine(error.to_string()))?;
+    loop {
+        if let Err(error) = build_once(args, json) {
+            eprintln!("{:?}", miette::Report::new(error));
+        }
+        eprintln!("waiting for a change in {}; Ctrl-C ends", args.directory.display());
+        if changes.recv().is_err() {
+            return Ok(());
+        }
+        // Changes during the build are in what is built next.
+        while changes.try_recv().is_ok() {}
+    }
+}
+
+fn build_once(args: &BuildArgs, json: bool) -> Result<(), CliError> {
+    let built = toolchain::build(&args.directory, args.out.as_deref(), Messages::Shown)?;
     let runtime = Runtime::new().map_err(CliError::engine)?;
     let plugin = Plugin::load(&runtime, &built.component, &Arc::new(Limits::default()))?;
     if json {

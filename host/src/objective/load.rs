@@ -10,7 +10,7 @@ use super::error::ObjectiveError;
 use crate::experiment::{PluginSource, Source, StrategyConfig, is_bare};
 use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
 use crate::suggest::nearest;
-use crate::toolchain::{Messages, build_crate};
+use crate::toolchain::{self, Messages};
 
 /// Loads plugins, each once.
 pub struct Loader<'a> {
@@ -140,7 +140,7 @@ impl<'a> Loader<'a> {
             return Ok(path.clone());
         }
         Ok(match (self.place, plugin) {
-            (_, PluginSource::Crate { directory }) => build_crate(directory, None, self.messages)?.component,
+            (_, PluginSource::Crate { directory }) => toolchain::build(directory, None, self.messages)?.component,
             (Places::Run(_), PluginSource::Component(path)) => path.clone(),
             (Places::Standard(directory), PluginSource::Component(path)) => component(directory, path),
         })

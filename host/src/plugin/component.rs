@@ -141,6 +141,9 @@ impl Plugin {
             .map_err(|fault| error(Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
         let roles = Roles::new(&pre);
         let strategies = strategies(runtime, &pre, limits).map_err(|(phase, cause)| error(phase, cause))?;
+        if let Some(text) = contradiction(&strategies) {
+            return Err(error(Phase::Describe, Cause::Contradiction(text)));
+        }
         for Strategy { role, name: strategy, .. } in &strategies {
             if !roles.has(*role) {
                 return Err(error(Phase::Describe, Cause::RoleNotExported { role: *role, strategy: strategy.clone() }));
@@ -248,6 +251,17 @@ fn ours(name: &str) -> Result<Option<&str>, Cause> {
     }
     let found = if version.is_empty() { "no version" } else { version };
     Err(Cause::OtherVersion { interface: format!("{PACKAGE}{interface}"), found: found.to_owned(), spoken: SPOKEN })
+}
+
+/// What in the descriptions contradicts itself, if anything does.
+fn contradiction(strategies: &[Strategy]) -> Option<String> {
+    strategies.iter().enumerate().find_map(|(position, strategy)| {
+        let Strategy { role, name, .. } = strategy;
+        if strategies.iter().take(position).any(|before| before.role == *role && before.name == *name) {
+            return Some(format!("the {role} `{name}` is described twice"));
+        }
+        strategy.contradiction().map(|text| format!("the {role} `{name}`: {text}"))
+    })
 }
 
 /// Asks a throw-away instance for its strategies.

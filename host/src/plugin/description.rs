@@ -154,7 +154,57 @@ pub struct Range {
     pub exclusive_maximum: Option<f64>,
 }
 
+impl Strategy {
+    /// What in a description contradicts itself, if anything does.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        self.params.iter().enumerate().find_map(|(position, parameter)| {
+            let Parameter { name, kind, .. } = parameter;
+            if self.params.iter().take(position).any(|before| before.name == *name) {
+                return Some(format!("the parameter `{name}` is described twice"));
+            }
+            kind.contradiction().map(|text| format!("the parameter `{name}`: {text}"))
+        })
+    }
+}
+
+impl ParameterType {
+    fn contradiction(&self) -> Option<String> {
+        match self {
+            Self::Number { range, .. } | Self::Numbers { range, .. } if range.is_empty() => {
+                Some(format!("no number is {range}"))
+            }
+            Self::Integer { minimum: Some(minimum), maximum: Some(maximum), .. } if minimum > maximum => {
+                Some(format!("no integer is at least {minimum} and at most {maximum}"))
+            }
+            Self::Number { default, range } => {
+                (!range.contains(*default)).then(|| format!("its default {default} is not {range}"))
+            }
+            Self::Numbers { default, range } => {
+                let outside = default.iter().find(|number| !range.contains(**number));
+                outside.map(|number| format!("{number} in its default is not {range}"))
+            }
+            Self::Integer { default, minimum, maximum } => {
+                let too_small = minimum.filter(|minimum| default < minimum).map(|m| format!("at least {m}"));
+                let too_large = maximum.filter(|maximum| default > maximum).map(|m| format!("at most {m}"));
+                too_small.or(too_large).map(|range| format!("its default {default} is not {range}"))
+            }
+            Self::Text { default, choices } if !choices.is_empty() && !choices.contains(default) => {
+                Some(format!("its default \"{default}\" is not among its choices {}", choices.join(", ")))
+            }
+            Self::Text { .. } | Self::Boolean { .. } => None,
+        }
+    }
+}
+
 impl Range {
+    /// Whether no value is within the bounds.
+    fn is_empty(&self) -> bool {
+        let low = self.minimum.into_iter().chain(self.exclusive_minimum);
+        let high: Vec<f64> = self.maximum.into_iter().chain(self.exclusive_maximum).collect();
+        let closed = self.exclusive_minimum.is_none() && self.exclusive_maximum.is_none();
+        low.into_iter().any(|low| high.iter().any(|high| low > *high || (low == *high && !closed)))
+    }
+
     fn new(low: Option<wit::Bound>, high: Option<wit::Bound>) -> Self {
         let pick = |bound: Option<wit::Bound>, inclusive| bound.filter(|b| b.inclusive == inclusive).map(|b| b.value);
         Self {

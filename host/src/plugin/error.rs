@@ -114,6 +114,9 @@ pub enum Cause {
         /// The strategy.
         strategy: String,
     },
+    /// A description that cannot be true.
+    #[error("its description contradicts itself: {0}")]
+    Contradiction(String),
     /// There is no such strategy.
     #[error("has no {role} `{strategy}`")]
     UnknownStrategy {
@@ -196,6 +199,12 @@ impl Cause {
                 "a plugin can import nothing but `lossmith:plugin`: no files, clocks or network. In Rust build for wasm32-unknown-unknown; \
                  in Python use `componentize-py --stub-wasi`"
                     .into()
+            }
+            Self::RoleNotExported { role, .. } => {
+                format!("export the interface `{role}`: in Rust list the strategy in `export!`; in Python and JavaScript name the role in plugin.toml")
+            }
+            Self::Contradiction(_) => {
+                "correct the description: the default must be within the range or among the choices, and each name there once".into()
             }
             Self::OtherVersion { .. } => "build the plugin again with the SDK of this host".into(),
             Self::UnknownStrategy { strategy, known, role } => match crate::suggest::nearest(strategy, known) {

@@ -55,6 +55,11 @@ impl<T> Handles<T> {
         self.entries.len()
     }
 
+    /// How many values are alive.
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
     /// Frees every value and says how many there were: the plugin still has their handles.
     pub(super) fn end_call(&mut self) -> usize {
         // Saturation is harmless: `push` refuses at the end of the numbers.

@@ -10,6 +10,7 @@ use wasmtime::component::Resource;
 use super::context::{Input, Progress};
 use super::handles::{Handles, StaleHandle};
 use super::limits::Limits;
+use super::probe::Probe;
 use super::report::Report;
 use super::state::State;
 use super::{PairLosses, Params, Tuples};
@@ -47,6 +48,7 @@ pub(super) struct Host {
     pub(super) progress: Progress,
     pub(super) state: State,
     pub(super) report: Report,
+    pub(super) probe: Probe,
     pub(super) panic: Option<(String, String, u32)>,
     /// Elements read and written by host operations of this call.
     host_elements: u64,
@@ -84,6 +86,7 @@ impl Host {
             progress: Progress::default(),
             state: State::default(),
             report: Report::default(),
+            probe: Probe::default(),
             panic: None,
             host_elements: 0,
             backward_elements: 0,
@@ -95,6 +98,8 @@ impl Host {
 
     /// Frees all that the call made. Returns how many handles the plugin kept.
     pub(super) fn end_call(&mut self) -> usize {
+        self.probe.cost.host_elements = self.host_elements;
+        self.probe.cost.draws = self.draws;
         self.host_elements = 0;
         self.backward_elements = 0;
         self.tensor_bytes = 0;
@@ -170,6 +175,9 @@ impl Host {
         self.tensor_bytes += bytes;
         over("tensor-bytes", self.limits.tensor_bytes, self.tensor_bytes)?;
         let handle = self.tensors.push(Held { tensor, elements, bytes });
+        let cost = &mut self.probe.cost;
+        cost.tensors = cost.tensors.max(self.tensors.live() as u64);
+        cost.tensor_bytes = cost.tensor_bytes.max(self.tensor_bytes);
         Ok(Resource::new_own(handle.ok_or(HostFault::Limit {
             limit: "handles",
             value: u64::from(u32::MAX),

@@ -19,6 +19,7 @@ use super::error::{Cause, Phase, Place, PluginError, ResultFault};
 use super::handles::StaleHandle;
 use super::host::{Host, HostFault, dtype_name};
 use super::limits::Limits;
+use super::probe::{Cost, Probe};
 use super::report::{Report, printable};
 use super::state::State;
 
@@ -49,6 +50,7 @@ pub struct Slot {
     /// What survives the store.
     state: State,
     report: Report,
+    probe: Probe,
 }
 
 struct Live {
@@ -82,6 +84,7 @@ impl Slot {
             live: None,
             state: State::default(),
             report: Report::default(),
+            probe: Probe::default(),
         })
     }
 
@@ -118,6 +121,11 @@ impl Slot {
     /// Parameters and buffers, to set them from a checkpoint.
     pub fn state_mut(&mut self) -> &mut State {
         &mut self.state
+    }
+
+    /// What calls are watched for, and what the last one took.
+    pub fn probe_mut(&mut self) -> &mut Probe {
+        &mut self.probe
     }
 
     /// What the strategy said since this was last asked.
@@ -276,6 +284,7 @@ impl Slot {
         host.progress.clone_from(progress);
         host.state = std::mem::take(&mut self.state);
         host.report = std::mem::take(&mut self.report);
+        host.probe = Probe { cost: Cost::default(), ..std::mem::take(&mut self.probe) };
         arm(&mut live.store);
         let outcome = run(&mut live.store, &live.instance, &self.plugin, &self.strategy);
         let host = live.store.data_mut();
@@ -283,6 +292,9 @@ impl Slot {
         self.report = std::mem::take(&mut host.report);
         let kept = host.end_call();
         let reusable = kept == 0 && !host.tensors.nearly_used_up() && !host.tuples.nearly_used_up();
+        self.probe = std::mem::take(&mut host.probe);
+        // An error only when the engine does not count fuel; ours does.
+        self.probe.cost.fuel = self.setting.limits.fuel.saturating_sub(live.store.get_fuel().unwrap_or_default());
         match outcome {
             Ok(value) => {
                 self.state.commit();

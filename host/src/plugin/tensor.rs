@@ -139,7 +139,25 @@ impl HostTensor for Host {
             let message = "`of` does not depend on one of the inputs".into();
             return Err(HostFault::Operation { operation: "gradient", shapes: describe(&named), message }.into());
         }
-        gradients.into_iter().map(|gradient| self.push("gradient", gradient)).collect()
+        let mut handles = Vec::with_capacity(gradients.len());
+        for gradient in gradients {
+            let gradient = self.probe.stopped.next(&gradient).unwrap_or(gradient);
+            self.probe.stopped.keep(&gradient);
+            handles.push(self.push("gradient", gradient)?);
+        }
+        Ok(handles)
+    }
+
+    fn detach(&mut self, x: Handle) -> Result<Handle> {
+        let held = self.held("detach", &x)?;
+        let (x, elements) = (held.tensor.shallow_clone(), held.elements);
+        self.charge(elements)?;
+        let stopped = match self.probe.stopped.next(&x) {
+            Some(frozen) => frozen,
+            None => x.f_detach().map_err(|error| fault("detach", &[&x], &error))?,
+        };
+        self.probe.stopped.keep(&stopped);
+        self.push("detach", stopped)
     }
 
     fn with_gradients(&mut self, value: Handle, inputs: Vec<Handle>, gradients: Vec<Handle>) -> Result<Handle> {
@@ -174,6 +192,7 @@ impl HostTensor for Host {
                 .map_err(|error| fault(NAME, &[&x.tensor, &g.tensor], &error))?;
             self.charge(2 * elements)?;
         }
+        self.probe.cost.given_gradients += 1;
         self.push(NAME, total)
     }
 
@@ -218,7 +237,6 @@ impl HostTensor for Host {
     unary! {
         zeros_like() "zeros-like" => |x| x.f_zeros_like();
         ones_like() "ones-like" => |x| x.f_ones_like();
-        detach() "detach" => |x| x.f_detach();
         add_scalar(value: f64) "add-scalar" => |x| x.f_add_scalar(value);
         sub_scalar(value: f64) "sub-scalar" => |x| {
             refuse(x.kind() == Kind::Bool, "a mask is not a number: make it float, or use `logical-not`")?;

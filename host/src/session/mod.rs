@@ -30,3 +30,4 @@ pub use gate::{Base, Checked, Job, Staged, Wanted, entries};
 pub use mail::Mail;
 pub use surroundings::{Session, followed};
 pub use watch::Followed;
+pub(crate) use watch::Watcher;

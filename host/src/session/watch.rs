@@ -21,6 +21,8 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 const POLL: Duration = Duration::from_secs(1);
 /// The shortest time between two looks that events ask for, however many there are.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Of the files that are sources of plugins.
+const ENDINGS: [&str; 5] = ["rs", "py", "js", "mjs", "toml"];
 /// What never becomes quiet is reported after this many times the quiet time.
 const PATIENCE: u32 = 10;
 
@@ -34,14 +36,14 @@ pub struct WatchError(#[from] io::Error);
 pub enum Followed {
     /// A single file, which need not exist yet. Where it is a symbolic link, the link and the file behind it.
     File(PathBuf),
-    /// The sources of crates below a folder: files ending in `.rs` or `.toml`, and `Cargo.lock`. Not what is hidden or
-    /// in a folder `target`, at whatever depth, nor what is behind a symbolic link to a folder.
+    /// The sources of plugins below a folder: files ending in `.rs`, `.py`, `.js`, `.mjs` or `.toml`, and `Cargo.lock`. Not what is
+    /// hidden, in a folder `target` or `node_modules`, or in a run, at whatever depth, nor what is behind a symbolic link to a folder.
     Sources(PathBuf),
 }
 
 /// Follows files on a thread of its own until it is dropped.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     orders: Sender<Order>,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,7 +52,7 @@ impl Watcher {
     /// `changed` is called on the watcher's thread with what changed since it was last called (sorted, without
     /// duplicates), after the followed places have been quiet for `quiet`, but at the latest 10 x `quiet` after the
     /// first change. A change after `start` returned is not missed.
-    pub(super) fn start(
+    pub(crate) fn start(
         followed: Vec<Followed>,
         quiet: Duration,
         changed: impl FnMut(Vec<Followed>) + Send + 'static,
@@ -135,11 +137,12 @@ fn add_sources(folder: &Path, watch: &mut impl FnMut(&Path), found: &mut Fingerp
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let is_source = name == "Cargo.lock" || path.extension().is_some_and(|end| end == "rs" || end == "toml");
+        let is_source =
+            name == "Cargo.lock" || path.extension().is_some_and(|end| ENDINGS.iter().any(|known| end == *known));
         // Hidden files are those of editors, such as the lock `.#lib.rs` of Emacs.
         if name.as_encoded_bytes().starts_with(b".") {
             continue;
-        } else if is_folder && name != "target" {
+        } else if is_folder && name != "target" && name != "node_modules" && !path.join("manifest.json").is_file() {
             add_sources(&path, watch, found);
         } else if !is_folder && is_source {
             found.insert(path.clone(), mark(&path));

@@ -1,4 +1,4 @@
-//! Building one crate.
+//! Building one plugin.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +12,8 @@ use wit_component::ComponentEncoder;
 use super::command::clean;
 use super::detect::{TARGET, Toolchain, detect};
 use super::error::ToolchainError;
+use super::plugin_toml::PluginFolder;
+use super::script;
 
 /// How plugins are compiled, whatever profiles their workspace has: optimised, and with the line table that puts the
 /// source line into an error message.
@@ -26,13 +28,13 @@ const PROFILE: [&str; 5] = [
 /// A component that was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// The crate's name without a leading `lossmith-`.
+    /// The crate's name without a leading `lossmith-`, or the name in `plugin.toml`.
     pub name: String,
     /// The component's file.
     pub component: PathBuf,
 }
 
-/// Where the messages of cargo and the compiler go.
+/// Where the messages of the compiler go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
     /// To the standard error output.
@@ -41,12 +43,15 @@ pub enum Messages {
     Kept,
 }
 
-/// Builds the crate in `dir` and writes the component `NAME.wasm` into `out_dir`, by default `plugins` in the target
-/// folder of the crate's workspace. An older file is replaced in one step, and stays if the build fails.
+/// Builds the plugin in `dir`, a crate or a folder with a `plugin.toml`, and writes the component `NAME.wasm` into `out_dir`, by
+/// default `plugins` in the target folder of the crate's workspace, or `target/plugins` of the folder. An older file is replaced in one step, and stays if the build fails.
 ///
 /// # Errors
 /// See [`ToolchainError`].
-pub fn build_crate(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<Built, ToolchainError> {
+pub fn build(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<Built, ToolchainError> {
+    if PluginFolder::is_at(dir) {
+        return script::build_script(dir, out_dir, messages);
+    }
     let package = Package::read(dir)?;
     let module = package.build_module(&detect(&package.dir)?, messages)?;
     let bytes = std::fs::read(&module).map_err(ToolchainError::file("reading", &module))?;
@@ -201,7 +206,7 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + S
 }
 
 /// Writes aside and renames, so that nobody ever reads half a component.
-fn write(dir: &Path, file: &Path, component: &[u8]) -> Result<(), ToolchainError> {
+pub(super) fn write(dir: &Path, file: &Path, component: &[u8]) -> Result<(), ToolchainError> {
     std::fs::create_dir_all(dir).map_err(ToolchainError::file("creating", dir))?;
     let mut aside = tempfile::Builder::new()
         // As for any other file: the user's mask decides.
@@ -239,7 +244,7 @@ mod tests {
         let module = package.build_module(&detect(dir.path()).unwrap(), Messages::Shown).unwrap();
         let bytes = std::fs::read(&module).unwrap();
         assert!(Parser::is_core_wasm(&bytes));
-        let error = build_crate(dir.path(), None, Messages::Shown).unwrap_err();
+        let error = build(dir.path(), None, Messages::Shown).unwrap_err();
         assert!(matches!(error, ToolchainError::NoContract { .. }), "{error}");
     }
 
@@ -249,7 +254,7 @@ mod tests {
         let out = dir.path().join("out");
         std::fs::create_dir(&out).unwrap();
         std::fs::write(out.join("tiny.wasm"), "the last one").unwrap();
-        let error = build_crate(dir.path(), Some(&out), Messages::Shown).unwrap_err();
+        let error = build(dir.path(), Some(&out), Messages::Shown).unwrap_err();
         assert!(matches!(error, ToolchainError::Compile { package, .. } if package == "lossmith-tiny"));
         assert_eq!(std::fs::read_to_string(out.join("tiny.wasm")).unwrap(), "the last one");
     }
@@ -257,26 +262,26 @@ mod tests {
     #[test]
     fn a_library_that_is_no_cdylib_is_refused() {
         let dir = crate_with("", "");
-        assert!(matches!(build_crate(dir.path(), None, Messages::Shown), Err(ToolchainError::NoCdylib { .. })));
+        assert!(matches!(build(dir.path(), None, Messages::Shown), Err(ToolchainError::NoCdylib { .. })));
     }
 
     #[test]
     fn a_folder_without_a_manifest_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(build_crate(dir.path(), None, Messages::Shown), Err(ToolchainError::NoManifest { .. })));
+        assert!(matches!(build(dir.path(), None, Messages::Shown), Err(ToolchainError::NoManifest { .. })));
     }
 
     #[test]
     fn a_workspace_is_not_a_crate() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("Cargo.toml"), "[workspace]\n").unwrap();
-        assert!(matches!(build_crate(dir.path(), None, Messages::Shown), Err(ToolchainError::Workspace { .. })));
+        assert!(matches!(build(dir.path(), None, Messages::Shown), Err(ToolchainError::Workspace { .. })));
     }
 
     #[test]
     fn a_broken_manifest_is_shown_as_cargo_sees_it() {
         let dir = crate_with("crate-type = 7", "");
-        let error = build_crate(dir.path(), None, Messages::Shown).unwrap_err();
+        let error = build(dir.path(), None, Messages::Shown).unwrap_err();
         assert!(error.to_string().contains("crate-type"), "{error}");
     }
 

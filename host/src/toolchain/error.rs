@@ -27,7 +27,9 @@ pub enum ToolchainError {
 
     /// The folder holds no crate.
     #[error("no Cargo.toml in {}", dir.display())]
-    #[diagnostic(help("give the folder of a Rust crate; a component that exists already needs no build"))]
+    #[diagnostic(help(
+        "give the folder of a Rust crate, or one with a plugin.toml; a component that exists already needs no build"
+    ))]
     NoManifest {
         /// The folder.
         dir: PathBuf,
@@ -89,6 +91,63 @@ pub enum ToolchainError {
         /// What the encoder said.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// `plugin.toml` is not what is expected.
+    #[error("{} cannot be used:\n{message}", file.display())]
+    #[diagnostic(help("for instance:\nlanguage = \"python\"\nname = \"my-loss\"\nroles = [\"loss\"]"))]
+    PluginToml {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+
+    /// The plugin's source file is missing.
+    #[error("no {source_file} in {}", dir.display())]
+    #[diagnostic(help("the strategies of a plugin with a plugin.toml are in {source_file}"))]
+    NoSource {
+        /// The folder.
+        dir: PathBuf,
+        /// The file's name.
+        source_file: &'static str,
+    },
+
+    /// What makes components of the language was not found.
+    #[error("`{program}`, which builds plugins in {language}, was not found")]
+    #[diagnostic(help("run: {install}\nor set {variable} to the path of the program"))]
+    NoComponentizer {
+        /// The language.
+        language: &'static str,
+        /// The program.
+        program: &'static str,
+        /// The environment variable with its path.
+        variable: &'static str,
+        /// The command that installs it.
+        install: &'static str,
+    },
+
+    /// The plugin imports a module that is not in the component.
+    #[error("the plugin `{plugin}` imports `{module}`, which is not there")]
+    #[diagnostic(help(
+        "a component has the language's standard library and the modules in the plugin's folder; packages with native code, such as \
+         numpy or torch, cannot run in it: use the tensor operations of the host, which run on the training device"
+    ))]
+    NoModule {
+        /// The plugin's name.
+        plugin: String,
+        /// The module.
+        module: String,
+    },
+
+    /// The plugin could not be made a component.
+    #[error("the plugin `{plugin}` cannot be made a component")]
+    #[diagnostic(help("{messages}"))]
+    Componentize {
+        /// The plugin's name.
+        plugin: String,
+        /// What the tool said, or where it said it.
+        messages: String,
     },
 
     /// A program did not start.

@@ -1,13 +1,19 @@
-//! From the folder of a Rust crate to a component: finding a compiler for WebAssembly and calling it.
+//! From a plugin's folder to a component: finding the compiler for its language and calling it.
 //!
-//! Plugins are built for `wasm32-unknown-unknown`, whose standard library imports nothing, so a component can import only
-//! what the contract offers. `scripts/setup/wasm.sh` sets up what [`detect`] looks for.
+//! Crates are built for `wasm32-unknown-unknown`, whose standard library imports nothing, so a component can import only
+//! what the contract offers. `scripts/setup/wasm.sh` sets up what [`detect`] looks for. Folders with a `plugin.toml` are in Python
+//! or JavaScript, see `scripts/setup/languages.sh`.
 
 mod build;
 mod command;
 mod detect;
 mod error;
+mod javascript;
+mod plugin_toml;
+mod python;
+mod script;
+mod world;
 
-pub use build::{Built, Messages, build_crate};
+pub use build::{Built, Messages, build};
 pub use detect::{Toolchain, detect};
 pub use error::ToolchainError;

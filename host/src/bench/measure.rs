@@ -1,0 +1,210 @@
+//! Measuring steps: a call with its backward pass.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, TchError, Tensor};
+
+use super::native;
+use crate::check::CheckError;
+use crate::check::batch::{Batch, Extras, classes};
+use crate::check::subject::{Refusal, Subject, refusal};
+use crate::plugin::{Plugin, Role, Runtime, State, Value};
+
+const BATCHES: [usize; 4] = [32, 128, 512, 1024];
+const DIMENSIONS: [i64; 2] = [64, 512];
+/// Images of a class, as with a sampler of M per class.
+const PER_CLASS: usize = 4;
+/// Steps are repeated until this has passed, at least [`LEAST`] times.
+const PATIENCE: Duration = Duration::from_millis(400);
+const LEAST: usize = 5;
+
+/// What a strategy is held against.
+#[derive(Clone)]
+pub enum Rival {
+    /// A strategy of the same role in a component.
+    Component(Arc<Plugin>, String),
+    /// The host's own code, without a sandbox.
+    Native(String),
+}
+
+/// Steps of one size.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Measured {
+    /// Images.
+    pub batch: usize,
+    /// Numbers of an embedding.
+    pub dimension: i64,
+    /// Of the strategy: the median of its steps.
+    pub milliseconds: f64,
+    /// By how much the resident memory rises in a step, at most; not there where the system does not say.
+    pub megabytes: Option<f64>,
+    /// Of the rival, in turns with the strategy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_milliseconds: Option<f64>,
+    /// Of the rival.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_megabytes: Option<f64>,
+    /// Median over the turns of the strategy's time over the rival's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+}
+
+/// Something that makes steps.
+enum Runner {
+    Component(Box<Subject>),
+    Native(native::Native),
+}
+
+impl Runner {
+    fn step(&mut self, batch: &Batch) -> Result<(), CheckError> {
+        match self {
+            Self::Component(subject) => drop(subject.evaluate(batch, Kind::Float, &State::default())?),
+            Self::Native(loss) => {
+                let input = batch.input(Kind::Float)?;
+                if let (Some(embeddings), Some(labels)) = (&input.embeddings, &input.labels) {
+                    loss(embeddings, labels)?.f_backward()?;
+                    // As the component's: what was computed is read.
+                    let gradient: Result<Tensor, TchError> = embeddings.f_grad()?.f_to_kind(Kind::Double);
+                    drop(gradient?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is measured. One process cannot do both: what the allocator keeps for the next step hides what a step takes, and an allocator that
+/// keeps nothing is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// Milliseconds.
+    Time,
+    /// Megabytes. The process must have been started with [`KEEP_NOTHING`].
+    Memory,
+}
+
+/// Variables that make the system's allocator give back what is freed.
+pub const KEEP_NOTHING: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "16384"), ("MALLOC_TRIM_THRESHOLD_", "16384")];
+
+/// Measures a strategy, in turns with a rival. `done` is told each size.
+///
+/// # Errors
+/// A fault of a plugin, parameters that do not fit, or a native loss that there is not.
+pub fn measure(
+    runtime: &Arc<Runtime>,
+    plugin: &Arc<Plugin>,
+    (role, strategy): (Role, &str),
+    given: &BTreeMap<String, Value>,
+    rival: Option<&Rival>,
+    quantity: Quantity,
+    mut done: impl FnMut(&Measured),
+) -> Result<Vec<Measured>, CheckError> {
+    let component = |plugin: &Arc<Plugin>, name: &str, given: &BTreeMap<String, Value>| {
+        Ok::<_, CheckError>(Runner::Component(Box::new(Subject::new(runtime, plugin, role, name, given)?)))
+    };
+    let mut ours = component(plugin, strategy, given)?;
+    let mut theirs = match rival {
+        None => None,
+        Some(Rival::Component(plugin, name)) => Some(component(plugin, name, &BTreeMap::new())?),
+        Some(Rival::Native(name)) => Some(Runner::Native(
+            native::find(name)
+                .ok_or_else(|| CheckError::NoNative { name: name.clone(), known: native::NAMES.join(", ") })?,
+        )),
+    };
+    let mut extras = None;
+    let mut rows = Vec::new();
+    for dimension in DIMENSIONS {
+        for size in BATCHES {
+            let sizes = vec![PER_CLASS; size / PER_CLASS];
+            let extras = match extras {
+                Some(extras) => extras,
+                None => *extras.insert(computable(&mut ours, &sizes, dimension)?),
+            };
+            let batch = classes(40, &sizes, dimension, extras)?;
+            let mut row = Measured { batch: size, dimension, ..Measured::default() };
+            match quantity {
+                Quantity::Time => time(&mut ours, theirs.as_mut(), &batch, &mut row)?,
+                Quantity::Memory => {
+                    row.megabytes = rise(|| ours.step(&batch))?;
+                    row.against_megabytes =
+                        theirs.as_mut().map(|theirs| rise(|| theirs.step(&batch))).transpose()?.flatten();
+                }
+            }
+            done(&row);
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+/// The first kind of batch that the strategy does not refuse; its refusal if there is none.
+fn computable(runner: &mut Runner, sizes: &[usize], dimension: i64) -> Result<Extras, CheckError> {
+    let mut last = None;
+    for extras in Extras::ALL {
+        match runner.step(&classes(40, sizes, dimension, extras)?) {
+            Ok(()) => return Ok(extras),
+            Err(error) => match refusal(error)? {
+                Refusal::Told(text) | Refusal::Fault(text) => last = last.or(Some(text)),
+            },
+        }
+    }
+    Err(CheckError::Refused(last.unwrap_or_default()))
+}
+
+/// Steps of both in turns.
+fn time(
+    ours: &mut Runner,
+    mut theirs: Option<&mut Runner>,
+    batch: &Batch,
+    row: &mut Measured,
+) -> Result<(), CheckError> {
+    let (mut times, mut rivals, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    ours.step(batch)?;
+    if let Some(theirs) = &mut theirs {
+        theirs.step(batch)?;
+    }
+    let begun = Instant::now();
+    while times.len() < LEAST || begun.elapsed() < PATIENCE {
+        let time = timed(|| ours.step(batch))?;
+        times.push(time);
+        if let Some(theirs) = &mut theirs {
+            let rival = timed(|| theirs.step(batch))?;
+            rivals.push(rival);
+            ratios.push(time / rival);
+        }
+    }
+    row.milliseconds = median(times).unwrap_or(f64::NAN);
+    row.against_milliseconds = median(rivals);
+    row.ratio = median(ratios);
+    Ok(())
+}
+
+fn timed(step: impl FnOnce() -> Result<(), CheckError>) -> Result<f64, CheckError> {
+    let begun = Instant::now();
+    step()?;
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// How much the resident memory of the process rises at most in a step, in megabytes: the system's high-water mark, set back before.
+fn rise(mut step: impl FnMut() -> Result<(), CheckError>) -> Result<Option<f64>, CheckError> {
+    let read = |name: &str| -> Option<f64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()
+    };
+    step()?;
+    if std::fs::write("/proc/self/clear_refs", "5").is_err() {
+        return Ok(None);
+    }
+    let before = read("VmRSS");
+    step()?;
+    Ok(before.zip(read("VmHWM")).map(|(before, peak)| (peak - before).max(0.0) / 1024.0))
+}

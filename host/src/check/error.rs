@@ -1,0 +1,53 @@
+//! Why a check could not be carried out.
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::plugin::{ParameterError, PluginError};
+
+/// What ended a check before its report.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// A fault of the plugin.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Plugin(#[from] PluginError),
+    /// A parameter that the caller gave.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+    /// What libtorch says.
+    #[error("computing with a result of the plugin failed")]
+    Torch(#[from] tch::TchError),
+    /// No strategy has the name that was asked for.
+    #[error("the plugin has no strategy `{name}`")]
+    #[diagnostic(help("it has {known}"))]
+    NoStrategy {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// The host has no loss of this name.
+    #[error("there is no native loss `{name}`")]
+    #[diagnostic(help("there are {known}"))]
+    NoNative {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A strategy that computes nothing.
+    #[error("the strategy refuses every batch: {0}")]
+    #[diagnostic(help("give what it asks for with --params"))]
+    Refused(String),
+    /// There is nothing to check.
+    #[error("the plugin describes no strategy")]
+    #[diagnostic(help(
+        "in Rust list its strategies in `export!`; in Python and JavaScript declare them in plugin.py or plugin.js"
+    ))]
+    Empty,
+    /// The given batch is not what is expected.
+    #[error("the given batch: {0}")]
+    Case(String),
+}

@@ -1,0 +1,199 @@
+//! Gradients against finite differences in 64 bits.
+//!
+//! Values that went through `detach`, or came out of `gradient`, are frozen at the unchanged batch: no gradient flows through them, by the
+//! plugin's own declaration. Where the plugin gives the gradient itself, with `with-gradients`, nothing is frozen: what it gives is
+//! meant to be the derivative of the value as a whole.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::batch::Batch;
+use super::error::CheckError;
+use super::report::{StrategyReport, Verdict};
+use super::subject::{Evaluation, Subject};
+use crate::plugin::{State, Stopped};
+
+/// A step that balances truncation, `step^2 f'''`, and rounding, `1e-16 f / step`, for losses with sharpness up to about 100.
+const STEP: f64 = 1e-6;
+/// Largest difference, relative to the largest derivative.
+const TOLERANCE: f64 = 1e-5;
+/// Rounding of a value of 1, over the step.
+const ROUNDING: f64 = 1e-8;
+/// Where the slopes on both sides differ by more, relative to the largest derivative, there is a kink.
+const KINK: f64 = 1e-3;
+/// Derivatives that are looked at of one tensor, at most.
+const MOST: i64 = 160;
+
+/// Compares the gradients of a batch, and says how many derivatives were compared. `variant` names the parameters that are not at their
+/// defaults; where it is not empty only what is wrong is reported.
+pub(super) fn check(
+    subject: &mut Subject,
+    batch: &Batch,
+    variant: &str,
+    report: &mut StrategyReport,
+) -> Result<usize, CheckError> {
+    const WHAT: &str = "gradient";
+    let state = subject.initial_state(batch)?;
+    let evaluation = subject.evaluate(batch, Kind::Double, &state)?;
+    let given = evaluation.cost.given_gradients > 0;
+    let Some(gradient) = &evaluation.gradient else { return Ok(0) };
+    let mut found = vec![compare(subject, batch, &state, &evaluation, None, gradient)?];
+    for (name, gradient) in &evaluation.parameter_gradients {
+        found.push(compare(subject, batch, &state, &evaluation, Some(name), gradient)?);
+    }
+    let whose = if given { "given by the plugin" } else { "by the host" };
+    let frozen = if given { 0 } else { evaluation.stopped.len() };
+    let wrong: Vec<_> =
+        found.iter().filter_map(|found| found.wrong(given)).map(|text| format!("{variant}{text}")).collect();
+    let derivatives: usize = found.iter().map(|found| found.pairs.len()).sum();
+    let kinks: usize = found.iter().map(|found| found.kinks).sum();
+    if wrong.is_empty() && kinks > derivatives {
+        let text = format!("{variant}at {kinks} of {} places the slopes on both sides differ", kinks + derivatives);
+        report.add(WHAT, Verdict::Warning, text + ": the value jumps, or has a kink nearly everywhere");
+    } else if !wrong.is_empty() {
+        report.judge(WHAT, "", &wrong);
+    } else if variant.is_empty() {
+        let worst = found.iter().map(Compared::worst).fold(0.0, f64::max);
+        let mut good =
+            format!("{derivatives} derivatives, {whose}, agree with finite differences to {worst:.0e} of the largest");
+        if frozen > 0 {
+            good += &format!("; {frozen} values without gradient were held");
+        }
+        if kinks > 0 {
+            good += &format!("; {kinks} at kinks were left out");
+        }
+        report.add(WHAT, Verdict::Passed, good);
+    }
+    Ok(derivatives)
+}
+
+/// Both derivatives of the value with respect to one tensor.
+struct Compared {
+    name: String,
+    columns: i64,
+    /// Position, gradient, finite difference.
+    pairs: Vec<(i64, f64, f64)>,
+    kinks: usize,
+    /// Of the value, for rounding.
+    magnitude: f64,
+}
+
+fn compare(
+    subject: &mut Subject,
+    batch: &Batch,
+    state: &State,
+    evaluation: &Evaluation,
+    parameter: Option<&str>,
+    gradient: &Tensor,
+) -> Result<Compared, CheckError> {
+    let gradient_list = Vec::<f64>::try_from(&gradient.f_reshape([-1])?)?;
+    let value = evaluation.output.value().unwrap_or(f64::NAN);
+    let frozen = || match evaluation.cost.given_gradients {
+        0 => Stopped::Frozen(evaluation.stopped.iter().map(Tensor::shallow_clone).collect(), 0),
+        _ => Stopped::Computed,
+    };
+    let leaf = match parameter {
+        None => batch.embeddings.shallow_clone(),
+        Some(name) => state.parameters.get(name).map(|p| p.tensor.f_detach()).transpose()?.unwrap_or_default(),
+    };
+    let step = STEP * leaf.f_square()?.f_mean(Kind::Double)?.f_double_value(&[])?.sqrt().max(1e-6);
+    let mut at = |position: i64, change: f64| -> Result<f64, CheckError> {
+        let mut moved = moved(&leaf, position, change)?;
+        match parameter {
+            None => subject.value(&batch.with_embeddings(moved), state, frozen()),
+            Some(name) => {
+                let mut state = state.copy()?;
+                if let Some(parameter) = state.parameters.get_mut(name) {
+                    parameter.tensor = moved.f_requires_grad_(true)?;
+                }
+                subject.value(batch, &state, frozen())
+            }
+        }
+    };
+    let count = gradient_list.len() as i64;
+    // A stride that meets every column, as it shares no factor with powers of two and of ten.
+    let stride = if count <= MOST { 1 } else { (count / MOST) | 1 };
+    let mut slopes = Vec::new();
+    for (position, &gradient) in (0..count).zip(&gradient_list).filter(|(position, _)| position % stride == 0) {
+        let (right, left) = (at(position, step)?, at(position, -step)?);
+        slopes.push((position, gradient, (right - value) / step, (value - left) / step));
+    }
+    let largest = slopes.iter().flat_map(|&(_, g, r, l)| [g, r, l]).map(f64::abs).fold(0.0, f64::max);
+    let magnitude = ROUNDING * value.abs().max(1.0) / (step / STEP);
+    let is_kink = |right: f64, left: f64| (right - left).abs() > KINK * largest + 10.0 * magnitude;
+    let kinks = slopes.iter().filter(|&&(_, _, right, left)| is_kink(right, left)).count();
+    let smooth = slopes.iter().filter(|&&(_, _, right, left)| !is_kink(right, left));
+    let pairs = smooth.map(|&(position, gradient, right, left)| (position, gradient, (right + left) / 2.0)).collect();
+    let columns = leaf.size().last().copied().unwrap_or(1).max(1);
+    Ok(Compared { name: parameter.unwrap_or("embeddings").to_owned(), columns, pairs, kinks, magnitude })
+}
+
+fn moved(tensor: &Tensor, position: i64, change: f64) -> Result<Tensor, TchError> {
+    let flat = tensor.f_detach()?.f_reshape([-1])?;
+    let moved = flat.f_index_add(0, &Tensor::f_from_slice(&[position])?, &Tensor::f_from_slice(&[change])?)?;
+    moved.f_reshape(tensor.size())
+}
+
+impl Compared {
+    fn largest(&self) -> f64 {
+        self.pairs.iter().map(|(_, gradient, slope)| gradient.abs().max(slope.abs())).fold(0.0, f64::max)
+    }
+
+    /// The largest difference, relative to the largest derivative.
+    fn worst(&self) -> f64 {
+        let difference = self.pairs.iter().map(|(_, gradient, slope)| (gradient - slope).abs()).fold(0.0, f64::max);
+        if difference == 0.0 { 0.0 } else { difference / self.largest() }
+    }
+
+    /// What is wrong with the gradient, if anything is.
+    fn wrong(&self, given: bool) -> Option<String> {
+        let allowed = TOLERANCE * self.largest() + self.magnitude;
+        let off = |&&(_, gradient, slope): &&(i64, f64, f64)| (gradient - slope).abs() > allowed || slope.is_nan();
+        let count = self.pairs.iter().filter(off).count();
+        let difference = |&(_, gradient, slope): &(i64, f64, f64)| (gradient - slope).abs();
+        let worst = self.pairs.iter().filter(off).max_by(|a, b| difference(a).total_cmp(&difference(b)))?;
+        let &(position, gradient, slope) = worst;
+        let place = match self.name.as_str() {
+            "embeddings" => format!("image {}, dimension {}", position / self.columns, position % self.columns),
+            name => format!("`{name}`, row {}, column {}", position / self.columns, position % self.columns),
+        };
+        let mut text = format!(
+            "{count} of {} derivatives are wrong; at {place} the gradient is {gradient:.6e}, the value's slope {slope:.6e}",
+            self.pairs.len()
+        );
+        if let Some(guess) = self.guess() {
+            text += &format!(": {guess}");
+        }
+        if given {
+            text += "\nthe plugin gives this gradient itself, with `with-gradients`: look there";
+        }
+        Some(text)
+    }
+
+    /// What kind of mistake it looks like.
+    fn guess(&self) -> Option<String> {
+        let sum =
+            |of: fn(f64, f64) -> f64| self.pairs.iter().map(|&(_, gradient, slope)| of(gradient, slope)).sum::<f64>();
+        let (gg, gs, ss) = (sum(|g, _| g * g), sum(|g, s| g * s), sum(|_, s| s * s));
+        if gg == 0.0 {
+            return Some(
+                "no gradient arrives there, though the value changes: was it computed from a list of numbers, or by the plugin itself?".into(),
+            );
+        }
+        let cosine = gs / (gg * ss).sqrt();
+        let factor = gs / ss;
+        if cosine < -1.0 + 1e-6 {
+            return Some(format!(
+                "the sign is wrong{}",
+                if (factor + 1.0).abs() > 1e-4 {
+                    format!(", and it is {:.4} times as large", -factor)
+                } else {
+                    String::new()
+                }
+            ));
+        }
+        if cosine > 1.0 - 1e-6 {
+            return Some(format!("it is {factor:.4} times what it should be"));
+        }
+        Some(format!("its cosine with the slopes is {cosine:.3}: a part is missing, or belongs to other images"))
+    }
+}

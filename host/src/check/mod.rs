@@ -1,0 +1,22 @@
+//! `lossmith plugin check`: whether a component does what its contract and its own description say.
+//!
+//! A subject is one strategy with one choice of parameters; everything that is checked is asked of it on a
+//! batch. The findings make a [`Report`].
+
+pub(crate) mod batch;
+mod case;
+mod cost;
+mod description;
+mod error;
+mod extreme;
+mod given;
+mod gradient;
+mod invariance;
+mod report;
+mod run;
+pub(crate) mod subject;
+
+pub use case::{BalanceCase, Case, Expected};
+pub use error::CheckError;
+pub use report::{Finding, Report, StrategyReport, Verdict};
+pub use run::{Options, run};

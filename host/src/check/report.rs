@@ -1,0 +1,103 @@
+//! What a check found.
+
+use serde::Serialize;
+
+use crate::plugin::Role;
+
+/// How something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As it should be.
+    Passed,
+    /// It does not apply; the detail says why.
+    Skipped,
+    /// Worth knowing.
+    Warning,
+    /// Wrong.
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// How it was found.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// What one step of a strategy takes with batches of different sizes.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CostRow {
+    /// Images in the batch.
+    pub batch: i64,
+    /// Wasm instructions, roughly.
+    pub fuel: u64,
+    /// Of the call with its backward pass: the median of three.
+    pub milliseconds: f64,
+    /// Elements that the host read and wrote.
+    pub host_elements: u64,
+    /// Tensors alive at one time, at most.
+    pub tensors: u64,
+    /// Bytes of the tensors alive at one time, at most.
+    pub tensor_bytes: u64,
+}
+
+/// What was found of one strategy.
+#[derive(Clone, Debug, Serialize)]
+pub struct StrategyReport {
+    /// What it does.
+    pub role: Role,
+    /// Its name.
+    pub name: String,
+    /// In the order in which they were looked at.
+    pub findings: Vec<Finding>,
+    /// Its cost, smallest batch first.
+    pub cost: Vec<CostRow>,
+}
+
+/// What was found of a plugin.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The plugin's name.
+    pub plugin: String,
+    /// SHA-256 of its bytes in hexadecimal.
+    pub hash: String,
+    /// Version of the contract that it was built for.
+    pub contract: String,
+    /// Size of the file.
+    pub bytes: usize,
+    /// Of each strategy that was checked.
+    pub strategies: Vec<StrategyReport>,
+}
+
+impl Report {
+    /// How many findings have this verdict.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.strategies.iter().flat_map(|strategy| &strategy.findings).filter(|found| found.verdict == verdict).count()
+    }
+}
+
+impl StrategyReport {
+    pub(super) fn add(&mut self, what: &'static str, verdict: Verdict, detail: impl Into<String>) {
+        self.findings.push(Finding { what, verdict, detail: detail.into() });
+    }
+
+    /// Passed if nothing is wrong, else failed with the first few of what is.
+    pub(super) fn judge(&mut self, what: &'static str, good: impl Into<String>, wrong: &[String]) {
+        const SHOWN: usize = 5;
+        if wrong.is_empty() {
+            return self.add(what, Verdict::Passed, good);
+        }
+        let mut detail = wrong.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n");
+        if wrong.len() > SHOWN {
+            detail += &format!("\nand {} more", wrong.len() - SHOWN);
+        }
+        self.add(what, Verdict::Failed, detail);
+    }
+}

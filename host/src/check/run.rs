@@ -1,0 +1,151 @@
+//! All checks of a plugin, in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::batch::{Batch, Extras, classes};
+use super::case::Case;
+use super::error::CheckError;
+use super::report::{Report, StrategyReport, Verdict};
+use super::subject::{Refusal, Subject, refusal};
+use super::{cost, description, extreme, given, gradient, invariance};
+use crate::plugin::{Limits, Plugin, Runtime, State, Strategy, Value};
+
+/// What is checked.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Only the strategies of this name.
+    pub strategy: Option<String>,
+    /// Their parameters; what is left out has its default.
+    pub params: BTreeMap<String, Value>,
+    /// A batch of the user's, computed besides those that are generated.
+    pub case: Option<Case>,
+}
+
+/// Checks the component at `path`.
+///
+/// # Errors
+/// When it cannot be loaded, when the options do not fit it, or when libtorch fails. What is wrong with a strategy is in the report.
+pub fn run(runtime: &Arc<Runtime>, path: &Path, options: &Options) -> Result<Report, CheckError> {
+    let plugin = Plugin::load(runtime, path, &Arc::new(Limits::default()))?;
+    if plugin.strategies.is_empty() {
+        return Err(CheckError::Empty);
+    }
+    let is_meant = |strategy: &&Strategy| options.strategy.as_ref().is_none_or(|name| *name == strategy.name);
+    let meant: Vec<_> = plugin.strategies.iter().filter(is_meant).collect();
+    if let (true, Some(name)) = (meant.is_empty(), &options.strategy) {
+        let known: Vec<_> = plugin.strategies.iter().map(|strategy| strategy.name.as_str()).collect();
+        return Err(CheckError::NoStrategy { name: name.clone(), known: known.join(", ") });
+    }
+    let mut strategies = Vec::new();
+    for strategy in meant {
+        strategies.push(of_strategy(runtime, &plugin, strategy, options)?);
+    }
+    Ok(Report {
+        plugin: plugin.name.clone(),
+        hash: plugin.hash.clone(),
+        contract: plugin.contract.clone(),
+        bytes: plugin.bytes.len(),
+        strategies,
+    })
+}
+
+fn of_strategy(
+    runtime: &Arc<Runtime>,
+    plugin: &Arc<Plugin>,
+    strategy: &Strategy,
+    options: &Options,
+) -> Result<StrategyReport, CheckError> {
+    let mut report =
+        StrategyReport { role: strategy.role, name: strategy.name.clone(), findings: Vec::new(), cost: Vec::new() };
+    description::check(strategy, &mut report);
+    let mut subject = Subject::new(runtime, plugin, strategy.role, &strategy.name, &options.params)?;
+    if let Some(case) = &options.case {
+        attempt(&mut report, "given batch", |report| {
+            given::check(runtime, plugin, strategy, &options.params, case, report)
+        })?;
+    }
+    let Some((extras, batch)) = computable(&mut subject, &mut report)? else { return Ok(report) };
+    attempt(&mut report, "parameters", |report| {
+        description::ranges(runtime, plugin, strategy, &options.params, &batch, report)
+    })?;
+    attempt(&mut report, "determinism", |report| {
+        let state = subject.initial_state(&batch)?;
+        invariance::repeat(&mut subject, &batch, &state, report)?;
+        invariance::permute(&mut subject, &batch, &state, report)?;
+        invariance::precision(&mut subject, &batch, &state, report)
+    })?;
+    if subject.is_differentiable() {
+        attempt(&mut report, "gradient", |report| {
+            for (seed, sizes) in [(10, [3, 3, 3, 3]), (11, [6, 3, 2, 1])] {
+                let batch = classes(seed, &sizes, 8, extras)?;
+                gradient::check(&mut subject, &batch, "", report)?;
+            }
+            Ok(())
+        })?;
+        let choices = description::choices(strategy);
+        let (mut derivatives, before) = (0, report.findings.len());
+        for variant in &choices {
+            attempt(&mut report, "gradient", |report| {
+                let given = variant.given(&options.params);
+                let mut subject = Subject::new(runtime, plugin, strategy.role, &strategy.name, &given)?;
+                let text = format!("with {} = {}: ", variant.parameter, variant.value);
+                // What it refuses was reported above.
+                match subject.initial_state(&batch) {
+                    Ok(_) => derivatives += gradient::check(&mut subject, &batch, &text, report)?,
+                    Err(error) => drop(refusal(error)?),
+                }
+                Ok(())
+            })?;
+        }
+        if derivatives > 0 && report.findings.len() == before {
+            let text = format!(
+                "{derivatives} derivatives agree with each of the other choices of its parameters, one at a time"
+            );
+            report.add("gradient", Verdict::Passed, text);
+        }
+    }
+    attempt(&mut report, "extreme batches", |report| extreme::check(&mut subject, extras, report))?;
+    attempt(&mut report, "cost", |report| cost::check(&mut subject, extras, report))?;
+    Ok(report)
+}
+
+/// The first kind of batch that the strategy does not refuse: some need a schedule, others feature maps.
+fn computable(subject: &mut Subject, report: &mut StrategyReport) -> Result<Option<(Extras, Batch)>, CheckError> {
+    let mut refused = Vec::new();
+    for extras in Extras::ALL {
+        let batch = classes(1, &[3, 3, 3, 3], 8, extras)?;
+        match subject.evaluate(&batch, tch::Kind::Double, &State::default()) {
+            Ok(_) => return Ok(Some((extras, batch))),
+            Err(error) => match refusal(error)? {
+                Refusal::Told(text) => refused.push(text),
+                Refusal::Fault(text) => {
+                    report.add("an ordinary batch", Verdict::Failed, text);
+                    return Ok(None);
+                }
+            },
+        }
+    }
+    refused.dedup();
+    let text =
+        format!("not checked: it refuses every batch; give what it asks for with --params\n{}", refused.join("\n"));
+    report.add("an ordinary batch", Verdict::Warning, text);
+    Ok(None)
+}
+
+/// Runs a part. A fault of the plugin in it is a finding.
+fn attempt(
+    report: &mut StrategyReport,
+    what: &'static str,
+    part: impl FnOnce(&mut StrategyReport) -> Result<(), CheckError>,
+) -> Result<(), CheckError> {
+    match part(report) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let (Refusal::Told(text) | Refusal::Fault(text)) = refusal(error)?;
+            report.add(what, Verdict::Failed, text);
+            Ok(())
+        }
+    }
+}

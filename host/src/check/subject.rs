@@ -1,0 +1,222 @@
+//! One strategy with one choice of parameters, and what it makes of a batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::batch::{Batch, pair_losses};
+use super::error::CheckError;
+use crate::plugin::{
+    Cause, Cost, Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot, State, Stopped, Value,
+};
+
+/// Where a strategy believes the training to be: in the middle of it.
+fn progress() -> Progress {
+    Progress { epoch: 1, epochs: 4, step: 10, steps_per_epoch: 10, ..Progress::default() }
+}
+
+/// A strategy at work.
+pub(crate) struct Subject {
+    runtime: Arc<Runtime>,
+    plugin: Arc<Plugin>,
+    pub(crate) role: Role,
+    pub(crate) strategy: String,
+    params: Params,
+    slots: BTreeMap<bool, Slot>,
+}
+
+/// What a strategy made of a batch.
+pub(crate) struct Evaluation {
+    pub(crate) output: Output,
+    /// Of the value with respect to the embeddings, B x D in 64 bits; none where there is no value.
+    pub(crate) gradient: Option<Tensor>,
+    /// With respect to the strategy's trainable tensors, in 64 bits.
+    pub(crate) parameter_gradients: BTreeMap<String, Tensor>,
+    pub(crate) cost: Cost,
+    /// Values that no gradient flows through, if they were to be kept.
+    pub(crate) stopped: Vec<Tensor>,
+}
+
+/// The result itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Output {
+    /// Of a loss, a transfer's sum, a balance; of a fusion, the sum of what it makes with fixed weights.
+    Value(f64),
+    /// Tuples, in a fixed order.
+    Tuples(Vec<Vec<i64>>),
+    Thresholds(Vec<f64>),
+}
+
+impl Output {
+    pub(crate) fn value(&self) -> Option<f64> {
+        if let Self::Value(value) = self { Some(*value) } else { None }
+    }
+
+    pub(crate) fn is_finite(&self) -> bool {
+        match self {
+            Self::Value(value) => value.is_finite(),
+            Self::Tuples(_) => true,
+            Self::Thresholds(thresholds) => thresholds.iter().all(|threshold| threshold.is_finite()),
+        }
+    }
+}
+
+impl Subject {
+    pub(crate) fn new(
+        runtime: &Arc<Runtime>,
+        plugin: &Arc<Plugin>,
+        role: Role,
+        strategy: &str,
+        given: &BTreeMap<String, Value>,
+    ) -> Result<Self, CheckError> {
+        let params = Params::new(plugin.strategy(role, strategy)?, given)?;
+        let (runtime, plugin) = (Arc::clone(runtime), Arc::clone(plugin));
+        Ok(Self { runtime, plugin, role, strategy: strategy.to_owned(), params, slots: BTreeMap::new() })
+    }
+
+    /// Forgets its instances, so that the next call has a new one.
+    pub(crate) fn restart(&mut self) {
+        self.slots.clear();
+    }
+
+    /// Whether it has a value with a gradient.
+    pub(crate) fn is_differentiable(&self) -> bool {
+        !matches!(self.role, Role::Miner | Role::Schedule)
+    }
+
+    /// What a first call with this batch leaves behind: trainable tensors and buffers.
+    pub(crate) fn initial_state(&mut self, batch: &Batch) -> Result<State, CheckError> {
+        self.call(batch, Kind::Double, State::default(), Stopped::Computed)?;
+        let state = self.slot(Kind::Double)?.state().copy()?;
+        Ok(state)
+    }
+
+    /// The value of a batch alone.
+    pub(crate) fn value(&mut self, batch: &Batch, state: &State, stopped: Stopped) -> Result<f64, CheckError> {
+        let Called { output, .. } = self.call(batch, Kind::Double, state.copy()?, stopped)?;
+        Ok(output.value().unwrap_or(f64::NAN))
+    }
+
+    /// All about a batch. `state` is the one before the call; values that no gradient flows through are kept.
+    pub(crate) fn evaluate(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Evaluation, CheckError> {
+        let state = cast(state, float)?;
+        let Called { output, value, embeddings, cost, stopped } =
+            self.call(batch, float, state, Stopped::Kept(Vec::new()))?;
+        let mut parameter_gradients = BTreeMap::new();
+        let gradient = match value {
+            Some(value) => {
+                if value.requires_grad() {
+                    value.f_backward()?;
+                }
+                for (name, parameter) in &self.slot(float)?.state().parameters {
+                    parameter_gradients.insert(name.clone(), gradient_of(&parameter.tensor)?);
+                }
+                Some(gradient_of(&embeddings)?)
+            }
+            None => None,
+        };
+        Ok(Evaluation { output, gradient, parameter_gradients, cost, stopped })
+    }
+
+    fn slot(&mut self, float: Kind) -> Result<&mut Slot, CheckError> {
+        let slot = match self.slots.remove(&(float == Kind::Double)) {
+            Some(slot) => slot,
+            None => {
+                let limits = Arc::new(Limits::default());
+                let setting = Setting { device: Device::Cpu, float, seed: 0, slot: 0, limits };
+                let (runtime, plugin) = (Arc::clone(&self.runtime), Arc::clone(&self.plugin));
+                Slot::new(runtime, plugin, self.role, &self.strategy, self.params.clone(), setting)?
+            }
+        };
+        Ok(self.slots.entry(float == Kind::Double).or_insert(slot))
+    }
+
+    fn call(&mut self, batch: &Batch, float: Kind, state: State, stopped: Stopped) -> Result<Called, CheckError> {
+        let (role, progress) = (self.role, progress());
+        let slot = self.slot(float)?;
+        *slot.state_mut() = state;
+        slot.probe_mut().stopped = stopped;
+        let input = batch.input(float)?;
+        let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone).unwrap_or_default();
+        let (output, value) = match role {
+            Role::Loss => scalar(slot.loss(input, &progress)?)?,
+            Role::Transfer => scalar(slot.transfer(input, &progress)?.total()?)?,
+            Role::Balance => scalar(slot.balance(pair_losses(&input)?, input, &progress)?.0)?,
+            Role::Fusion => scalar(weighted(&slot.fuse(Input { labels: None, ..input }, &progress)?)?)?,
+            Role::Miner => {
+                let without = |x: Option<Tensor>| x.map(|x| x.f_detach()).transpose();
+                let input = Input { embeddings: without(input.embeddings)?, ..input };
+                let tuples = slot.mine(input, &progress)?;
+                let parts = tuples.parts().iter().map(Vec::<i64>::try_from).collect::<Result<Vec<_>, _>>()?;
+                (Output::Tuples(parts), None)
+            }
+            Role::Schedule => (Output::Thresholds(slot.thresholds(input, &progress)?), None),
+        };
+        drop(slot.take_report());
+        let probe = std::mem::take(slot.probe_mut());
+        let stopped = if let Stopped::Kept(values) = probe.stopped { values } else { Vec::new() };
+        Ok(Called { output, value, embeddings, cost: probe.cost, stopped })
+    }
+}
+
+struct Called {
+    output: Output,
+    value: Option<Tensor>,
+    embeddings: Tensor,
+    cost: Cost,
+    stopped: Vec<Tensor>,
+}
+
+fn scalar(value: Tensor) -> Result<(Output, Option<Tensor>), TchError> {
+    let number = value.f_double_value(&[])?;
+    Ok((Output::Value(number), Some(value)))
+}
+
+/// One number of a fused embedding that changes with each of its columns, whatever the order of the images.
+fn weighted(fused: &Tensor) -> Result<Tensor, TchError> {
+    let columns = fused.size().get(1).copied().unwrap_or_default();
+    let weights = Tensor::f_arange_start(1, columns + 1, (fused.kind(), Device::Cpu))?.f_cos()?;
+    fused.f_square()?.f_add(fused)?.f_mul(&weights)?.f_sum(fused.kind())
+}
+
+/// The gradient of a leaf in 64 bits; zeros when the value does not depend on it.
+fn gradient_of(leaf: &Tensor) -> Result<Tensor, TchError> {
+    let gradient = leaf.f_grad()?;
+    if gradient.defined() {
+        gradient.f_detach()?.f_to_kind(Kind::Double)
+    } else {
+        leaf.f_zeros_like()?.f_to_kind(Kind::Double)
+    }
+}
+
+/// A copy with another float dtype.
+fn cast(state: &State, float: Kind) -> Result<State, TchError> {
+    let mut copy = state.copy()?;
+    for parameter in copy.parameters.values_mut() {
+        parameter.tensor = parameter.tensor.f_detach()?.f_to_kind(float)?.f_requires_grad_(true)?;
+    }
+    for buffer in copy.buffers.values_mut().filter(|buffer| matches!(buffer.kind(), Kind::Double | Kind::Float)) {
+        *buffer = buffer.f_to_kind(float)?;
+    }
+    Ok(copy)
+}
+
+/// Why a strategy did not compute something.
+pub(crate) enum Refusal {
+    /// With a text of its own, which is what it should do.
+    Told(String),
+    /// By a fault.
+    Fault(String),
+}
+
+/// Sorts the errors of a plugin from those of the check.
+pub(crate) fn refusal(error: CheckError) -> Result<Refusal, CheckError> {
+    match error {
+        CheckError::Plugin(error) => Ok(match &*error.cause {
+            Cause::Refused(text) => Refusal::Told(text.clone()),
+            cause => Refusal::Fault(cause.to_string()),
+        }),
+        other => Err(other),
+    }
+}

@@ -1,0 +1,134 @@
+//! `lossmith plugin bench`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use clap::Args;
+use comfy_table::{Table, presets};
+
+use super::error::CliError;
+use super::output;
+use super::plugin_eval::json;
+use super::plugins::resolve;
+use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
+use crate::plugin::{Limits, Plugin, Role, Runtime};
+
+/// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
+#[derive(Args, Debug)]
+pub(super) struct PluginBenchArgs {
+    /// The component: a path, or the name of a plugin in target/plugins.
+    plugin: PathBuf,
+    /// The strategy; can be left out if there is only one.
+    #[arg(long)]
+    strategy: Option<String>,
+    /// Its parameters as JSON; what is left out has its default.
+    #[arg(long, default_value = "{}")]
+    params: String,
+    /// What it takes turns with: another component, with the strategy of the same name or of NAME; or `native` and the NAME of a loss
+    /// that the host has without a sandbox.
+    #[arg(long, num_args = 1..=2, value_names = ["FILE|native", "NAME"])]
+    against: Vec<String>,
+    /// Draw the times into this file, an SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Measure memory: what the command calls itself with.
+    #[arg(long, hide = true)]
+    memory: bool,
+}
+
+pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError> {
+    let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
+    let limits = Arc::new(Limits::default());
+    let plugin = Plugin::load(&runtime, &resolve(&args.plugin), &limits)?;
+    let (role, name) = meant(&plugin, args.strategy.as_deref())?;
+    let rival = match args.against.as_slice() {
+        [] => None,
+        [native] if native == "native" => {
+            let known = bench::NAMES.join(", ");
+            return Err(CliError::Usage(format!("--against native needs the name of a loss: {known}")));
+        }
+        [native, loss, ..] if native == "native" => Some(Rival::Native(loss.clone())),
+        [file, rest @ ..] => {
+            let plugin = Plugin::load(&runtime, &resolve(Path::new(file)), &limits)?;
+            let of = rest.first().map_or(name.as_str(), String::as_str);
+            plugin.strategy(role, of)?;
+            Some(Rival::Component(plugin, of.to_owned()))
+        }
+    };
+    let params = json(&args.params, "--params")?;
+    let quantity = if args.memory { Quantity::Memory } else { Quantity::Time };
+    // A bench takes a while: say how far it is.
+    let tell = |row: &Measured| {
+        if !as_json && !args.memory {
+            eprintln!("B = {}, D = {}: {:.2} ms", row.batch, row.dimension, row.milliseconds);
+        }
+    };
+    let mut rows = bench::measure(&runtime, &plugin, (role, &name), &params, rival.as_ref(), quantity, tell)?;
+    if args.memory {
+        return output::json(&rows);
+    }
+    for (row, measured) in rows.iter_mut().zip(memory(as_json)?) {
+        row.megabytes = measured.megabytes;
+        row.against_megabytes = measured.against_megabytes;
+    }
+    let against = (!args.against.is_empty()).then(|| args.against.join(" "));
+    if let Some(path) = &args.plot {
+        let title = format!("{role} {name}: a step with its backward pass");
+        let svg = bench::draw(&title, &rows, against.as_deref())?;
+        std::fs::write(path, svg).map_err(|source| CliError::file(path, source))?;
+    }
+    if as_json { output::json(&rows) } else { print(&rows, against.as_deref()) }
+}
+
+/// The same sizes in a process of its own, whose allocator keeps nothing.
+fn memory(as_json: bool) -> Result<Vec<Measured>, CliError> {
+    let program = std::env::current_exe().map_err(|error| CliError::file(Path::new("lossmith"), error))?;
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).arg("--memory").envs(KEEP_NOTHING);
+    if !as_json {
+        command.arg("--json");
+    }
+    let output = command.output().map_err(|error| CliError::file(Path::new("lossmith"), error))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(CliError::Machine(format!("measuring memory failed: {}", text.trim())));
+    }
+    json(&String::from_utf8_lossy(&output.stdout), "what was measured")
+}
+
+/// The strategy that is named, or the only one.
+fn meant(plugin: &Plugin, name: Option<&str>) -> Result<(Role, String), CliError> {
+    let fitting: Vec<_> = plugin.strategies.iter().filter(|s| name.is_none_or(|name| s.name == name)).collect();
+    match fitting.as_slice() {
+        [one, ..] if fitting.len() == 1 || name.is_some() => Ok((one.role, one.name.clone())),
+        _ => {
+            let known: Vec<_> = plugin.strategies.iter().map(|strategy| strategy.name.as_str()).collect();
+            Err(CliError::Usage(format!("name one of the plugin's strategies with --strategy: {}", known.join(", "))))
+        }
+    }
+}
+
+fn print(rows: &[Measured], against: Option<&str>) -> Result<(), CliError> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let mut header = vec!["B".to_owned(), "D".into(), "ms".into(), "MB".into()];
+    if let Some(against) = against {
+        header.extend([format!("ms of {against}"), format!("MB of {against}"), "ratio".into()]);
+    }
+    table.set_header(header);
+    let megabytes = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |value| format!("{value:.1}"));
+    for row in rows {
+        let mut cells = vec![
+            row.batch.to_string(),
+            row.dimension.to_string(),
+            format!("{:.2}", row.milliseconds),
+            megabytes(row.megabytes),
+        ];
+        if let (Some(time), Some(ratio)) = (row.against_milliseconds, row.ratio) {
+            cells.extend([format!("{time:.2}"), megabytes(row.against_megabytes), format!("{ratio:.2}")]);
+        }
+        table.add_row(cells);
+    }
+    output::line(&table.to_string())
+}

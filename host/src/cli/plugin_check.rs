@@ -1,0 +1,105 @@
+//! `lossmith plugin check`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use comfy_table::{Table, presets};
+
+use super::error::CliError;
+use super::output;
+use super::plugin_eval::json;
+use crate::check::{self, Options, Report, StrategyReport, Verdict};
+use crate::plugin::Runtime;
+
+/// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
+#[derive(Args, Debug)]
+pub(super) struct PluginCheckArgs {
+    /// The component: a path, or the name of a plugin in target/plugins.
+    plugin: PathBuf,
+    /// Check only the strategies of this name.
+    #[arg(long)]
+    strategy: Option<String>,
+    /// Their parameters as JSON; what is left out has its default.
+    #[arg(long, default_value = "{}", requires = "strategy")]
+    params: String,
+    /// A batch as JSON that is computed, too: as the input of `plugin eval`, with what to `expect`.
+    #[arg(long, value_name = "FILE")]
+    batch: Option<PathBuf>,
+    /// Fail on warnings, too.
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError> {
+    let case = match &args.batch {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|source| CliError::file(path, source))?;
+            Some(json(&text, &path.display().to_string())?)
+        }
+    };
+    let options = Options { strategy: args.strategy.clone(), params: json(&args.params, "--params")?, case };
+    let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
+    let report = check::run(&runtime, &super::plugins::resolve(&args.plugin), &options)?;
+    if as_json {
+        output::json(&report)?
+    } else {
+        print(&report)?
+    }
+    let warnings = if args.strict { report.count(Verdict::Warning) } else { 0 };
+    match report.count(Verdict::Failed) + warnings {
+        0 => Ok(()),
+        failed => Err(CliError::Unsound { plugin: report.plugin, failed }),
+    }
+}
+
+fn print(report: &Report) -> Result<(), CliError> {
+    let Report { plugin, hash, contract, bytes, strategies } = report;
+    output::line(&format!(
+        "{plugin} (sha256 {hash}), {:.1} MB, imports only lossmith:plugin@{contract}",
+        *bytes as f64 / 1e6
+    ))?;
+    for strategy in strategies {
+        print_strategy(strategy)?;
+    }
+    let count = |verdict| report.count(verdict);
+    output::line(&format!(
+        "\n{} passed, {} warnings, {} failed, {} skipped",
+        count(Verdict::Passed),
+        count(Verdict::Warning),
+        count(Verdict::Failed),
+        count(Verdict::Skipped)
+    ))
+}
+
+fn print_strategy(strategy: &StrategyReport) -> Result<(), CliError> {
+    output::line(&format!("\n{} `{}`", strategy.role, strategy.name))?;
+    for found in &strategy.findings {
+        let mark = match found.verdict {
+            Verdict::Passed => "ok",
+            Verdict::Skipped => "skipped",
+            Verdict::Warning => "warning",
+            Verdict::Failed => "FAILED",
+        };
+        let detail = found.detail.replace('\n', &format!("\n{:33}", ""));
+        output::line(&format!("  {mark:<8} {:<20}  {detail}", found.what))?;
+    }
+    if strategy.cost.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["B", "ms", "instructions", "elements of the host", "tensors", "MB of tensors"]);
+    for row in &strategy.cost {
+        table.add_row([
+            row.batch.to_string(),
+            format!("{:.2}", row.milliseconds),
+            row.fuel.to_string(),
+            row.host_elements.to_string(),
+            row.tensors.to_string(),
+            format!("{:.2}", row.tensor_bytes as f64 / 1e6),
+        ]);
+    }
+    output::line(&table.to_string())
+}

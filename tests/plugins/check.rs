@@ -1,0 +1,213 @@
+//! `lossmith plugin check`, `plugin bench` and `plugin build --watch`, by the real binary.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value as Json, json};
+
+use crate::support::guest;
+
+fn plugin(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lossmith")).arg("plugin").args(arguments).output().unwrap()
+}
+
+/// The findings of one strategy, with the exit code.
+fn check(package: &str, strategy: &str, more: &[&str]) -> (Vec<(String, String, String)>, i32) {
+    let guest = guest(package);
+    let output = plugin(&[&["check", guest.to_str().unwrap(), "--strategy", strategy, "--json"], more].concat());
+    let report: Json = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let [strategy] = report["strategies"].as_array().unwrap().as_slice() else { panic!("{report}") };
+    let text = |value: &Json| value.as_str().unwrap().to_owned();
+    let finding = |found: &Json| (text(&found["what"]), text(&found["verdict"]), text(&found["detail"]));
+    let findings = strategy["findings"].as_array().unwrap().iter().map(finding).collect();
+    (findings, output.status.code().unwrap())
+}
+
+/// What is not as it should be, with the exit code.
+fn wrong(strategy: &str) -> (Vec<(String, String, String)>, i32) {
+    let (mut findings, code) = check("lossmith-test-mistakes", strategy, &[]);
+    findings.retain(|(_, verdict, _)| verdict != "passed" && verdict != "skipped");
+    (findings, code)
+}
+
+#[test]
+fn a_wrong_gradient_is_caught_and_its_kind_is_said() {
+    let cases = [
+        ("wrong-sign", "the sign is wrong"),
+        ("doubled", "it is 2.0000 times what it should be"),
+        ("shifted", "belongs to other images"),
+        ("half-lost", "a part is missing"),
+        ("anchors-only", "a part is missing"),
+        ("parameter-wrong", "`scale`"),
+    ];
+    for (strategy, guess) in cases {
+        let (findings, code) = wrong(strategy);
+        assert_eq!(code, 4, "{strategy}");
+        let failed: Vec<_> = findings.iter().filter(|(_, verdict, _)| verdict == "failed").collect();
+        assert!(!failed.is_empty() && failed.iter().all(|(what, ..)| what == "gradient"), "{strategy}: {findings:?}");
+        assert!(failed.iter().all(|(.., detail)| detail.contains(guess)), "{strategy}: {failed:?}");
+        let given = failed.iter().all(|(.., detail)| detail.contains("with-gradients"));
+        assert_eq!(given, strategy != "half-lost", "{strategy}: {failed:?}");
+    }
+}
+
+#[test]
+fn a_gradient_that_is_given_or_stopped_on_purpose_is_right() {
+    for strategy in ["right", "held"] {
+        let (findings, code) = wrong(strategy);
+        assert_eq!((findings, code), (Vec::new(), 0), "{strategy}");
+    }
+    let (findings, _) = check("lossmith-test-mistakes", "held", &[]);
+    assert!(
+        findings
+            .iter()
+            .any(|(what, _, detail)| what == "gradient" && detail.contains("1 values without gradient were held"))
+    );
+}
+
+#[test]
+fn what_is_not_a_gradient_is_caught_too() {
+    for (strategy, what, verdict, word) in [
+        ("counting", "determinism", "failed", "a second call"),
+        ("first-image", "order of the batch", "warning", "another order"),
+        ("cubic", "cost", "warning", "as B^3.0, memory as B^3.0"),
+        ("unguarded", "extreme batches", "failed", "two zero vectors"),
+        ("imprecise", "32 bits against 64", "warning", "differ by at most"),
+    ] {
+        let (findings, code) = wrong(strategy);
+        let is_it = |found: &&(String, String, String)| found.0 == what && found.1 == verdict && found.2.contains(word);
+        assert!(findings.iter().any(|found| is_it(&found)), "{strategy}: {findings:?}");
+        assert_eq!(code == 4, findings.iter().any(|(_, verdict, _)| verdict == "failed"), "{strategy}");
+    }
+    // A warning fails where that is asked for.
+    assert_eq!(check("lossmith-test-mistakes", "cubic", &["--strict"]).1, 4);
+}
+
+#[test]
+fn every_standard_strategy_passes() {
+    let packages =
+        ["losses", "proxies", "rankings", "regularizers", "miners", "transfers", "balances", "schedules", "fusions"];
+    for package in packages {
+        let output = plugin(&["check", guest(&format!("lossmith-{package}")).to_str().unwrap(), "--json"]);
+        let report: Json = serde_json::from_slice(&output.stdout).unwrap();
+        for strategy in report["strategies"].as_array().unwrap() {
+            for found in strategy["findings"].as_array().unwrap() {
+                let what = (strategy["name"].as_str().unwrap(), found["what"].as_str().unwrap());
+                let known = match what {
+                    // These need a list of numbers, one for each slice: below.
+                    ("list" | "weighted", "an ordinary batch") => "warning",
+                    // It takes the first two images of each class.
+                    ("n-pairs", "order of the batch") => "warning",
+                    // Angles of three images: its doc says so.
+                    ("rkd-angle", "cost") => "warning",
+                    (_, "order of the batch") if found["verdict"] == "skipped" => "skipped",
+                    _ => "passed",
+                };
+                assert_eq!(found["verdict"], known, "{what:?}: {}", found["detail"]);
+            }
+        }
+        assert!(output.status.success());
+    }
+    for (package, strategy, params) in [
+        ("lossmith-schedules", "list", r#"{"thresholds": [0.3]}"#),
+        ("lossmith-fusions", "weighted", r#"{"weights": [2.0]}"#),
+    ] {
+        let (findings, code) = check(package, strategy, &["--params", params]);
+        assert!(code == 0 && findings.iter().all(|(_, verdict, _)| verdict == "passed"), "{findings:?}");
+    }
+}
+
+#[test]
+fn a_given_batch_is_compared_with_what_is_expected() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("batch.json");
+    // The mean of 1, 4, 9, 16 is 7.5; the gradient is x / 2.
+    let mut batch = json!({
+        "embeddings": [[1.0, 2.0], [3.0, 4.0]], "labels": [0, 1],
+        "expect": { "value": 7.5, "gradient": [[0.5, 1.0], [1.5, 2.0]] },
+    });
+    let given = |batch: &Json| {
+        std::fs::write(&file, batch.to_string()).unwrap();
+        let (findings, code) = check("lossmith-test-mistakes", "right", &["--batch", file.to_str().unwrap()]);
+        let found = findings.into_iter().find(|(what, ..)| what == "given batch").unwrap();
+        (found.1, found.2, code)
+    };
+    assert_eq!(given(&batch), ("passed".into(), "value and gradient as expected, to 1e-6".into(), 0));
+    batch["expect"]["gradient"][1][0] = json!(1.25);
+    let (verdict, detail, code) = given(&batch);
+    assert_eq!((verdict.as_str(), code), ("failed", 4));
+    assert!(detail.contains("position 2 is 1.5, 1.25 is expected"), "{detail}");
+}
+
+#[test]
+fn what_cannot_be_checked_is_told() {
+    let guest = guest("lossmith-test-mistakes");
+    let guest = guest.to_str().unwrap();
+    for (arguments, code, words) in [
+        (vec!["check", guest, "--strategy", "rigth"], 2, vec!["no strategy `rigth`", "wrong-sign"]),
+        (vec!["check", guest, "--strategy", "right", "--params", "{\"a\": 1}"], 2, vec!["no parameter `a`"]),
+        (vec!["check", guest, "--strategy", "right", "--batch", "none.json"], 1, vec!["none.json"]),
+        (vec!["bench", guest], 2, vec!["--strategy", "wrong-sign"]),
+        (vec!["bench", guest, "--strategy", "right", "--against", "native"], 2, vec!["contrastive, multi-similarity"]),
+        (
+            vec!["bench", guest, "--strategy", "right", "--against", "native", "triplet"],
+            2,
+            vec!["no native loss `triplet`"],
+        ),
+    ] {
+        let output = plugin(&arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        for word in words {
+            assert!(text.contains(word), "{word} is not in {text}");
+        }
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_bench_measures_both_sides_and_draws() {
+    let directory = tempfile::tempdir().unwrap();
+    let picture = directory.path().join("bench.svg");
+    let guest = guest("lossmith-losses");
+    let arguments = ["bench", guest.to_str().unwrap(), "--strategy", "contrastive", "--json", "--against", "native"];
+    let output = plugin(&[&arguments[..], &["contrastive", "--plot", picture.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        assert!(row["milliseconds"].as_f64().unwrap() > 0.0 && row["against_milliseconds"].as_f64().unwrap() > 0.0);
+        assert!(row["ratio"].as_f64().unwrap() > 0.0);
+    }
+    let svg = std::fs::read_to_string(picture).unwrap();
+    for text in ["contrastive", "D = 64", "native contrastive, D = 512", "images in the batch"] {
+        assert!(svg.contains(text), "{text} is missing");
+    }
+}
+
+/// A crate that builds in a moment: no plugin, which is an error that a change repairs no more than any other.
+fn crate_with(folder: &Path, source: &str) {
+    std::fs::create_dir_all(folder.join("src")).unwrap();
+    let manifest = "[package]\nname = \"watched\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
+    std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(folder.join("src/lib.rs"), source).unwrap();
+}
+
+#[test]
+fn a_watched_plugin_is_built_again_when_its_source_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    crate_with(directory.path(), "pub fn broken( {}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+    command.args(["plugin", "build", "--watch"]).arg(directory.path());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut read_until = |word: &str| lines.any(|line| line.unwrap().contains(word));
+    assert!(read_until("does not compile") && read_until("waiting for a change"));
+    crate_with(directory.path(), "pub fn right() {}");
+    assert!(read_until("exports no plugin") && read_until("waiting for a change"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
