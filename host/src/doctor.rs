@@ -38,14 +38,23 @@ impl Finding {
 /// Nothing is changed and nothing is an error: what is missing is a finding with a remedy.
 #[must_use]
 pub fn inspect(dir: &Path, plugins: &Path) -> Vec<Finding> {
-    vec![
+    let mut findings = vec![
         libtorch(loaded_library("libtorch_cpu.so").as_deref()),
         devices(),
         Finding::fine("wasmtime", wasmtime_version().unwrap_or_else(|| "of unknown version".into())),
         wasm_toolchain(dir),
         fashion_mnist(&data_folders(dir)),
         components(plugins),
-    ]
+    ];
+    findings.extend(toolchain::componentizers(dir).into_iter().map(|(language, tool)| {
+        let found = tool.map_or_else(
+            // Nothing is wrong: most plugins are in Rust.
+            |_| "not set up; `make languages` installs what it needs".to_owned(),
+            |program| program.display().to_string(),
+        );
+        Finding::fine(&format!("plugins in {language}"), found)
+    }));
+    findings
 }
 
 fn libtorch(library: Option<&Path>) -> Finding {

@@ -85,3 +85,30 @@ fn what_is_no_run_cannot_be_resumed() {
     lab.lossmith(&["train"]).fails(2, &["<EXPERIMENT>"]);
     lab.lossmith(&["train", "experiment.toml", "--from", "run@1"]).fails(2, &["cannot be used with"]);
 }
+
+/// Losses of a batch with the embeddings of earlier ones.
+const MEMORY: &str = r#"
+[[objective]]
+loss = { plugin = "losses", strategy = "contrastive", params = { memory-size = 50, memory-warm-up = 2 } }
+"#;
+
+#[test]
+fn a_cross_batch_memory_goes_on_where_it_was() {
+    let lab = Lab::new(MEMORY);
+    let whole = lab.train(&LONG);
+    for (event, signal) in [("step", libc::SIGINT), ("epoch", libc::SIGKILL)] {
+        let name = format!("name={event}");
+        let sets = [LONG.as_slice(), &[name.as_str()]].concat();
+        let mut running = Running::start(lab.command(&lab.training(&sets)));
+        running.wait_for(event);
+        running.signal(signal);
+        assert_ne!(running.finish().code, Some(0), "it was not stopped");
+        let run = lab.run(event);
+        resume(&lab, &run);
+        assert!(run.checkpoint(LAST) == whole.checkpoint(LAST), "{event}");
+    }
+    // The memory is in the checkpoint, with its position.
+    let kept: Vec<String> =
+        whole.checkpoint(LAST).into_keys().filter(|name| name.contains("/buffer/memory-")).collect();
+    assert_eq!(kept.len(), 3, "{kept:?}");
+}

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::measure::Measured;
 use crate::run::RunError;
-use crate::run::plot::{Area, COLOURS, Drawn, GRID, INK, framed, number, range, text};
+use crate::run::plot::{Area, COLOURS, Drawn, GRID, INK, framed, range, text};
 
 /// Draws milliseconds over the size of the batch as SVG, both logarithmic: a line for each dimension of the embedding, and lighter ones for
 /// the rival.
@@ -45,11 +45,16 @@ fn chart(area: &Area<'_>, lines: &[(String, Vec<(f64, f64)>)]) -> Drawn {
         .x_desc("images in the batch (logarithmic)")
         .y_desc("milliseconds (logarithmic)")
         .x_label_formatter(&|x| format!("{:.0}", x.exp2()))
-        .y_label_formatter(&|y| number(10_f64.powf(*y)))
+        .y_label_formatter(&|y| figure(10_f64.powf(*y)))
         .draw()?;
     for ((_, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
     }
     Ok(())
+}
+
+/// Milliseconds with two or three digits.
+fn figure(milliseconds: f64) -> String {
+    if milliseconds >= 10.0 { format!("{milliseconds:.0}") } else { format!("{milliseconds:.2}") }
 }

@@ -270,3 +270,53 @@ impl From<wit::Parameter> for Parameter {
         Self { name: printable(&name), summary: printable(&summary), kind }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn strategy(params: Vec<(&str, ParameterType)>) -> Strategy {
+        let parameter = |(name, kind): (&str, _)| Parameter { name: name.into(), summary: "one".into(), kind };
+        let params = params.into_iter().map(parameter).collect();
+        Strategy { role: Role::Loss, name: "own".into(), summary: "one".into(), params }
+    }
+
+    fn number(default: f64, range: Range) -> ParameterType {
+        ParameterType::Number { default, range }
+    }
+
+    fn integer(default: i64, minimum: i64, maximum: i64) -> ParameterType {
+        ParameterType::Integer { default, minimum: Some(minimum), maximum: Some(maximum) }
+    }
+
+    #[test]
+    fn each_contradiction_is_named() {
+        let from_zero = Range { minimum: Some(0.0), ..Range::default() };
+        let none = Range { exclusive_minimum: Some(1.0), maximum: Some(1.0), ..Range::default() };
+        let text = ParameterType::Text { default: "men".into(), choices: vec!["mean".into(), "sum".into()] };
+        let numbers = ParameterType::Numbers { default: vec![1.0, -2.0], range: from_zero };
+        for (params, word) in [
+            (vec![("a", number(-1.0, from_zero))], "`a`: its default -1 is not at least 0"),
+            (vec![("a", number(1.0, none))], "no number is above 1 and at most 1"),
+            (vec![("a", number(f64::NAN, Range::default()))], "its default NaN is not any number"),
+            (vec![("a", integer(5, 0, 4))], "its default 5 is not at most 4"),
+            (vec![("a", integer(0, 4, 2))], "no integer is at least 4 and at most 2"),
+            (vec![("a", text)], "\"men\" is not among its choices mean, sum"),
+            (vec![("a", numbers)], "-2 in its default is not at least 0"),
+            (vec![("a", integer(1, 0, 4)), ("a", integer(2, 0, 4))], "`a` is described twice"),
+        ] {
+            let found = strategy(params).contradiction().unwrap();
+            assert!(found.contains(word), "{word} is not in: {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_possible_is_no_contradiction() {
+        let at_one = Range { minimum: Some(1.0), maximum: Some(1.0), ..Range::default() };
+        let free = ParameterType::Text { default: String::new(), choices: Vec::new() };
+        let params = vec![("a", number(1.0, at_one)), ("b", integer(4, 0, 4)), ("c", free)];
+        assert_eq!(strategy(params).contradiction(), None);
+    }
+}

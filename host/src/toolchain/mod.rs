@@ -17,3 +17,4 @@ mod world;
 pub use build::{Built, Messages, build};
 pub use detect::{Toolchain, detect};
 pub use error::ToolchainError;
+pub use script::componentizers;

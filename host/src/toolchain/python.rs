@@ -9,7 +9,7 @@ use super::plugin_toml::PluginFolder;
 use super::script::{Tool, copy_modules, put, run};
 use super::world::WORLD;
 
-const TOOL: Tool = Tool {
+pub(super) const TOOL: Tool = Tool {
     language: "Python",
     program: "componentize-py",
     variable: "LOSSMITH_COMPONENTIZE_PY",

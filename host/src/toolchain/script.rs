@@ -121,6 +121,14 @@ pub(super) struct Tool {
     pub(super) install: &'static str,
 }
 
+/// Where the tools of the languages are that are not Rust, for a plugin in `dir`, with the language.
+///
+/// # Errors
+/// Each is an error with the command that installs it where it is not found.
+pub fn componentizers(dir: &Path) -> [(&'static str, Result<PathBuf, ToolchainError>); 2] {
+    [python::TOOL, javascript::TOOL].map(|tool| (tool.language, tool.find(dir)))
+}
+
 impl Tool {
     /// The program that the environment variable names, else the one set up in the repository that the plugin in `dir` or the current
     /// directory is in, else the one on the PATH.
