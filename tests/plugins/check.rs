@@ -60,11 +60,16 @@ fn a_gradient_that_is_given_or_stopped_on_purpose_is_right() {
         assert_eq!((findings, code), (Vec::new(), 0), "{strategy}");
     }
     let (findings, _) = check("lossmith-test-mistakes", "held", &[]);
-    assert!(
-        findings
-            .iter()
-            .any(|(what, _, detail)| what == "gradient" && detail.contains("1 values without gradient were held"))
-    );
+    assert!(findings.iter().any(|(what, _, detail)| what == "gradient"
+        && detail.contains("1 values without gradient were held, and letting them move changes the slopes")));
+}
+
+#[test]
+fn a_gradient_made_by_hand_with_detach_is_held_against_the_value_as_a_whole() {
+    // Its derivative is in values that went through `detach`, so that holding them alone would judge nothing.
+    let (findings, _) = check("lossmith-rankings", "smooth-ap", &[]);
+    let gradients = findings.iter().filter(|(what, ..)| what == "gradient").collect::<Vec<_>>();
+    assert!(gradients.iter().any(|(.., detail)| detail.contains("letting them move changes nothing")), "{gradients:?}");
 }
 
 #[test]

@@ -36,9 +36,9 @@ pub(super) fn check(
     let evaluation = subject.evaluate(batch, Kind::Double, &state)?;
     let given = evaluation.cost.given_gradients > 0;
     let Some(gradient) = &evaluation.gradient else { return Ok(0) };
-    let mut found = vec![compare(subject, batch, &state, &evaluation, None, gradient)?];
+    let mut found = vec![compare(subject, batch, &state, &evaluation, None, gradient, !given)?];
     for (name, gradient) in &evaluation.parameter_gradients {
-        found.push(compare(subject, batch, &state, &evaluation, Some(name), gradient)?);
+        found.push(compare(subject, batch, &state, &evaluation, Some(name), gradient, !given)?);
     }
     let whose = if given { "given by the plugin" } else { "by the host" };
     let frozen = if given { 0 } else { evaluation.stopped.len() };
@@ -56,7 +56,13 @@ pub(super) fn check(
         let mut good =
             format!("{derivatives} derivatives, {whose}, agree with finite differences to {worst:.0e} of the largest");
         if frozen > 0 {
-            good += &format!("; {frozen} values without gradient were held");
+            // The gradient of the value as it is, without the declaration: it may be meant to be another.
+            let moving = compare(subject, batch, &state, &evaluation, None, gradient, false)?;
+            good += &format!("; {frozen} values without gradient were held, and ");
+            good += &match moving.wrong(false) {
+                None => "letting them move changes nothing".to_owned(),
+                Some(_) => format!("letting them move changes the slopes by {:.1e} of the largest", moving.worst()),
+            };
         }
         if kinks > 0 {
             good += &format!("; {kinks} at kinks were left out");
@@ -84,12 +90,13 @@ fn compare(
     evaluation: &Evaluation,
     parameter: Option<&str>,
     gradient: &Tensor,
+    hold: bool,
 ) -> Result<Compared, CheckError> {
     let gradient_list = Vec::<f64>::try_from(&gradient.f_reshape([-1])?)?;
     let value = evaluation.output.value().unwrap_or(f64::NAN);
-    let frozen = || match evaluation.cost.given_gradients {
-        0 => Stopped::Frozen(evaluation.stopped.iter().map(Tensor::shallow_clone).collect(), 0),
-        _ => Stopped::Computed,
+    let frozen = || match hold {
+        true => Stopped::Frozen(evaluation.stopped.iter().map(Tensor::shallow_clone).collect(), 0),
+        false => Stopped::Computed,
     };
     let leaf = match parameter {
         None => batch.embeddings.shallow_clone(),
