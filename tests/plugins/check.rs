@@ -9,7 +9,13 @@ use serde_json::{Value as Json, json};
 use crate::support::guest;
 
 fn plugin(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lossmith")).arg("plugin").args(arguments).output().unwrap()
+    // Tests run beside each other.
+    Command::new(env!("CARGO_BIN_EXE_lossmith"))
+        .arg("plugin")
+        .args(arguments)
+        .env("OMP_NUM_THREADS", "1")
+        .output()
+        .unwrap()
 }
 
 /// The findings of one strategy, with the exit code.

@@ -40,6 +40,8 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
         }
     };
     let options = Options { strategy: args.strategy.clone(), params: json(&args.params, "--params")?, case };
+    // Threads wait for each other longer than such small tensors take, and not at all evenly on a busy machine.
+    tch::set_num_threads(1);
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let report = check::run(&runtime, &super::plugins::resolve(&args.plugin), &options)?;
     if as_json {
