@@ -45,6 +45,7 @@ pub fn inspect(dir: &Path, plugins: &Path) -> Vec<Finding> {
         wasm_toolchain(dir),
         fashion_mnist(&data_folders(dir)),
         components(plugins),
+        compiled_components(),
     ];
     findings.extend(toolchain::componentizers(dir).into_iter().map(|(language, tool)| {
         let found = tool.map_or_else(
@@ -55,6 +56,15 @@ pub fn inspect(dir: &Path, plugins: &Path) -> Vec<Finding> {
         Finding::fine(&format!("plugins in {language}"), found)
     }));
     findings
+}
+
+fn compiled_components() -> Finding {
+    let what = "compiled components";
+    match crate::plugin::compiled_components() {
+        Ok(folder) => Finding::fine(what, format!("kept in {}", folder.display())),
+        // A training does not need it.
+        Err(why) => Finding::fine(what, format!("not kept, each start compiles anew: {why}")),
+    }
 }
 
 fn libtorch(library: Option<&Path>) -> Finding {

@@ -153,6 +153,35 @@ fn a_given_batch_is_compared_with_what_is_expected() {
 }
 
 #[test]
+fn a_given_batch_is_treated_as_a_generated_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("batch.json");
+    let given = |package: &str, strategy: &str, batch: &Json| {
+        std::fs::write(&file, batch.to_string()).unwrap();
+        let (findings, code) = check(package, strategy, &["--batch", file.to_str().unwrap()]);
+        (findings.into_iter().filter(|(what, ..)| what == "given batch").collect::<Vec<_>>(), code)
+    };
+    // Only this batch shows the mistake.
+    let rare = json!({ "embeddings": [[200.0, 2.0], [3.0, 4.0]], "labels": [0, 1] });
+    let (findings, code) = given("lossmith-test-mistakes", "rare", &rare);
+    assert_eq!(code, 4);
+    let wrong = findings.iter().filter(|(_, verdict, _)| verdict == "failed").collect::<Vec<_>>();
+    assert!(wrong.len() == 1 && wrong[0].2.contains("gradient: 4 of 4 derivatives are wrong"), "{findings:?}");
+    // Tuples follow their images into another order.
+    let mined = json!({
+        "embeddings": [[1.0, 0.1], [0.9, 0.4], [0.2, 1.0], [0.3, 0.8], [0.7, 0.6]],
+        "labels": [0, 0, 1, 1, 0],
+        "tuples": [[0, 1, 2], [1, 4, 3], [2, 3, 4]],
+    });
+    let (findings, code) = given("lossmith-losses", "triplet", &mined);
+    assert_eq!(code, 0);
+    for what in ["determinism", "order of the batch", "32 bits against 64", "gradient"] {
+        let of_it = findings.iter().find(|(.., detail)| detail.starts_with(&format!("{what}: "))).unwrap();
+        assert_eq!(of_it.1, "passed", "{findings:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_checked_is_told() {
     let guest = guest("lossmith-test-mistakes");
     let guest = guest.to_str().unwrap();
@@ -161,11 +190,15 @@ fn what_cannot_be_checked_is_told() {
         (vec!["check", guest, "--strategy", "right", "--params", "{\"a\": 1}"], 2, vec!["no parameter `a`"]),
         (vec!["check", guest, "--strategy", "right", "--batch", "none.json"], 1, vec!["none.json"]),
         (vec!["bench", guest], 2, vec!["--strategy", "wrong-sign"]),
-        (vec!["bench", guest, "--strategy", "right", "--against", "native"], 2, vec!["contrastive, multi-similarity"]),
         (
-            vec!["bench", guest, "--strategy", "right", "--against", "native", "triplet"],
+            vec!["bench", guest, "--strategy", "right", "--against", "native"],
             2,
-            vec!["no native loss `triplet`"],
+            vec!["contrastive, triplet, multi-similarity"],
+        ),
+        (
+            vec!["bench", guest, "--strategy", "right", "--against", "native", "circle"],
+            2,
+            vec!["no native loss `circle`"],
         ),
     ] {
         let output = plugin(&arguments);

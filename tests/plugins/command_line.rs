@@ -265,3 +265,28 @@ fn a_failed_operation_is_told_in_one_message() {
     }
     assert!(!text.contains("panicked"), "{text}");
 }
+
+#[test]
+fn a_compiled_component_is_kept_and_does_without_a_place_to_be_kept_in() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |cache: &Path, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+        // The configuration of whoever runs the tests may name another folder.
+        command.env("XDG_CONFIG_HOME", home.path()).env("XDG_CACHE_HOME", cache);
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let guest = guest("lossmith-regularizers");
+    let inspect = ["plugin", "inspect", guest.to_str().unwrap()];
+    let cache = home.path().join("cache");
+    let first = run(&cache, &inspect);
+    assert!(std::fs::read_dir(cache.join("wasmtime/modules")).unwrap().next().is_some());
+    assert_eq!(run(&cache, &inspect), first);
+    assert!(run(&cache, &["doctor", "--json"]).contains("kept in "));
+    // A file is where the folder should be.
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(run(&file, &inspect), first);
+    assert!(run(&file, &["doctor", "--json"]).contains("each start compiles anew"));
+}

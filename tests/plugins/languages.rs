@@ -2,8 +2,11 @@
 //!
 //! Python and JavaScript are tested where their tools are: `make test` installs them. Elsewhere a line says what was left out.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{LazyLock, Mutex};
 
 use serde_json::{Value as Json, json};
 
@@ -29,6 +32,18 @@ pub(crate) fn has(language: &str) -> bool {
     found
 }
 
+/// The component of the example in a language, built once.
+fn example(language: &str) -> PathBuf {
+    static BUILT: LazyLock<Mutex<BTreeSet<String>>> = LazyLock::new(Mutex::default);
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages");
+    let mut built = BUILT.lock().unwrap();
+    if built.insert(language.to_owned()) {
+        let output = build(&repository().join("examples/languages").join(language), &out);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    out.join(format!("soft-contrastive-{language}.wasm"))
+}
+
 /// Builds a folder into `out`.
 fn build(folder: &Path, out: &Path) -> Output {
     plugin(&["build", folder.to_str().unwrap(), "--out", out.to_str().unwrap()])
@@ -43,7 +58,11 @@ fn failure(files: &[(&str, &str)]) -> String {
     let output = build(folder.path(), &folder.path().join("out"));
     assert_eq!(output.status.code(), Some(1));
     assert!(!folder.path().join("out").exists(), "nothing is written");
-    // As one line: the report breaks lines where the terminal ends.
+    message(&output)
+}
+
+/// What an error says, as one line: the report breaks lines where the terminal ends.
+fn message(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).replace('│', " ");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -66,16 +85,14 @@ fn numbers(json: &Json) -> Vec<f64> {
 
 #[test]
 fn one_loss_is_equal_in_three_languages() {
-    let out = tempfile::tempdir().unwrap();
-    let input = out.path().join("input.json");
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("input.json");
     let row = |i: i32| -> Vec<f64> { (0..5).map(|d| f64::from((7 * i + 3 * d) % 11) / 4.0 - 1.2).collect() };
     let case = json!({ "embeddings": (0..9).map(row).collect::<Vec<_>>(), "labels": [0, 1, 2, 0, 1, 2, 0, 1, 0] });
     std::fs::write(&input, case.to_string()).unwrap();
     let mut results = Vec::new();
     for language in ["rust", "python", "javascript"].into_iter().filter(|language| has(language)) {
-        let output = build(&repository().join("examples/languages").join(language), out.path());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let component: PathBuf = out.path().join(format!("soft-contrastive-{language}.wasm"));
+        let component = example(language);
         let outcome = eval(&component, &input);
         results.push((language, numbers(&outcome["value"]), numbers(&outcome["gradient"])));
         let check = plugin(&["check", component.to_str().unwrap()]);
@@ -86,6 +103,63 @@ fn one_loss_is_equal_in_three_languages() {
     for (language, other, other_gradient) in &results[1..] {
         for (a, b) in value.iter().chain(gradient).zip(other.iter().chain(other_gradient)) {
             assert!((a - b).abs() <= 1e-6, "{language}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn a_step_in_another_language_is_measured_beside_one_in_rust() {
+    for language in ["python", "javascript"].into_iter().filter(|language| has(language)) {
+        let (component, rust) = (example(language), example("rust"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+        // As examples/languages/README.md has it: the names are what the table shows.
+        command.current_dir(component.parent().unwrap()).args(["plugin", "bench"]).arg(component.file_name().unwrap());
+        let output = command.arg("--against").arg(rust.file_name().unwrap()).output().unwrap();
+        assert!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
+        let table = String::from_utf8(output.stdout).unwrap();
+        let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let against = "soft-contrastive-rust.wasm";
+        assert_eq!(lines.next().unwrap(), ["B", "D", "ms", "MB", "ms", "of", against, "MB", "of", against, "ratio"]);
+        let sizes: Vec<_> = lines
+            .map(|cells| {
+                assert_eq!(cells.len(), 7, "{table}");
+                // Of both, and one by the other.
+                assert!([2, 4, 6].iter().all(|time| cells[*time].parse::<f64>().unwrap() > 0.0), "{table}");
+                format!("{} x {}", cells[0], cells[1])
+            })
+            .collect();
+        assert_eq!(sizes.len(), 8, "{table}");
+        for size in ["32 x 64", "1024 x 512"] {
+            assert!(sizes.iter().any(|found| found == size), "{size} is not in {table}");
+        }
+    }
+}
+
+#[test]
+fn python_with_interfaces_of_the_system_is_refused_with_the_option_that_is_missing() {
+    if !has("python") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (tool, kept) = (folder.path().join("componentize-py"), folder.path().join("kept.wasm"));
+    // The tool, as the build calls it, without `--stub-wasi`. What it makes is the last argument.
+    let script = format!(
+        "#!/bin/sh\nfor argument; do\n    shift\n    [ \"$argument\" = --stub-wasi ] || set -- \"$@\" \"$argument\"\ndone\n\
+         '{}' \"$@\" && cp \"$argument\" '{}'\n",
+        repository().join(".tools/python/bin/componentize-py").display(),
+        kept.display()
+    );
+    std::fs::write(&tool, script).unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+    command.args(["plugin", "build"]).arg(repository().join("examples/languages/python"));
+    let built = command.arg("--out").arg(folder.path()).env("LOSSMITH_COMPONENTIZE_PY", &tool).output().unwrap();
+    for output in [built, plugin(&["inspect", kept.to_str().unwrap()]), plugin(&["check", kept.to_str().unwrap()])] {
+        // A line may end at a hyphen, too.
+        let text = message(&output).replace("- ", "-");
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        for words in ["imports `wasi:", "no files, clocks or network", "in Python use `componentize-py --stub-wasi`"] {
+            assert!(text.contains(words), "{words} is not in {text}");
         }
     }
 }

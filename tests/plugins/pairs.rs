@@ -9,7 +9,7 @@ use crate::slow::{Matrix, gradient};
 use crate::transfers::{assert_close, of, refusal, tensor};
 
 const PACKAGE: &str = "lossmith-losses";
-const DISTANCES: [&str; 6] = ["euclidean", "squared-euclidean", "lp", "cosine", "dot", "snr"];
+pub(crate) const DISTANCES: [&str; 6] = ["euclidean", "squared-euclidean", "lp", "cosine", "dot", "snr"];
 const SIZE: usize = 12;
 
 fn rows(input: &Input) -> (Matrix, Vec<i64>) {
@@ -18,7 +18,7 @@ fn rows(input: &Input) -> (Matrix, Vec<i64>) {
 }
 
 /// The distance of two embeddings; a similarity counts negative.
-fn farness(params: &Json, x: &[f64], y: &[f64]) -> f64 {
+pub(crate) fn farness(params: &Json, x: &[f64], y: &[f64]) -> f64 {
     let unit = |x: &[f64]| {
         let norm = x.iter().map(|a| a * a).sum::<f64>().sqrt();
         x.iter().map(|a| a / norm).collect::<Vec<_>>()
@@ -41,7 +41,7 @@ fn farness(params: &Json, x: &[f64], y: &[f64]) -> f64 {
 }
 
 /// Losses with their anchors, reduced.
-fn reduced(params: &Json, losses: &[(usize, f64)], labels: &[i64]) -> f64 {
+pub(crate) fn reduced(params: &Json, losses: &[(usize, f64)], labels: &[i64]) -> f64 {
     let mean = |of: &[f64]| of.iter().sum::<f64>() / (of.len() as f64).max(1.0);
     let all: Vec<f64> = losses.iter().map(|(_, loss)| *loss).collect();
     let where_ = |keep: &dyn Fn(f64) -> bool| mean(&all.iter().copied().filter(|x| keep(*x)).collect::<Vec<_>>());
@@ -65,7 +65,7 @@ fn reduced(params: &Json, losses: &[(usize, f64)], labels: &[i64]) -> f64 {
     }
 }
 
-fn reducers() -> Vec<Json> {
+pub(crate) fn reducers() -> Vec<Json> {
     vec![
         json!({ "reducer": "mean" }),
         json!({ "reducer": "sum" }),
@@ -77,7 +77,7 @@ fn reducers() -> Vec<Json> {
     ]
 }
 
-fn with(mut params: Json, others: Json) -> Json {
+pub(crate) fn with(mut params: Json, others: Json) -> Json {
     params.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
     params
 }
@@ -121,7 +121,7 @@ fn triplet(params: &Json, x: &Matrix, labels: &[i64]) -> f64 {
     reduced(params, &losses, labels)
 }
 
-fn assert_equal(strategy: &str, params: &Json, formula: impl Fn(&Matrix, &[i64]) -> f64) {
+pub(crate) fn assert_equal(strategy: &str, params: &Json, formula: impl Fn(&Matrix, &[i64]) -> f64) {
     let input = batch(SIZE as i64, 5, Kind::Double);
     let (x, labels) = rows(&input);
     let embeddings = input.embeddings.as_ref().unwrap().shallow_clone();

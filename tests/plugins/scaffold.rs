@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 
-use crate::data;
 use crate::support::guests;
+use crate::{data, languages};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_lossmith");
 /// Short, and on one thread: the networks are small, and tests run beside each other.
@@ -81,6 +81,29 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Builds a new plugin and checks it with its own batch, as its README says.
+fn build_and_check(place: &Place, name: &str, role: &str) {
+    good(&place.lossmith(name, &["plugin", "build", ".", "--out", "target/plugins"]));
+    let component = format!("target/plugins/{name}.wasm");
+    let checked = place.lossmith(name, &["plugin", "check", &component, "--batch", "tests/batch.json"]);
+    let report = text(&good(&checked).stdout);
+    assert!(report.contains("0 warnings, 0 failed"), "{report}");
+    assert!(role == "balance" || report.contains("as expected"), "{report}");
+}
+
+/// Trains with the experiment of a new plugin, after its teacher if it has one. Returns what is printed.
+fn train(place: &Place, name: &str, changes: &[&str]) -> String {
+    let teacher;
+    let mut arguments = [&["train", "experiment.toml"][..], &QUICK, changes].concat();
+    if place.path(name).join("teacher.toml").is_file() {
+        good(&place.lossmith(name, &[&["train", "teacher.toml"][..], &QUICK].concat()));
+        let run = fs::read_dir(place.path(name).join("runs")).unwrap().next().unwrap().unwrap();
+        teacher = format!("teacher.run=runs/{}", run.file_name().to_str().unwrap());
+        arguments.extend(["--set", &teacher]);
+    }
+    text(&good(&place.lossmith(name, &arguments)).stdout)
+}
+
 #[test]
 fn a_new_crate_of_each_role_is_built_checked_and_trained_with() {
     let place = Place::new();
@@ -91,22 +114,8 @@ fn a_new_crate_of_each_role_is_built_checked_and_trained_with() {
         let listed: Vec<String> = serde_json::from_value(made["files"].clone()).unwrap();
         assert_eq!(listed, place.files(&name));
 
-        good(&place.lossmith(&name, &["plugin", "build", ".", "--out", "target/plugins"]));
-        let component = format!("target/plugins/{name}.wasm");
-        let checked = place.lossmith(&name, &["plugin", "check", &component, "--batch", "tests/batch.json"]);
-        let report = text(&good(&checked).stdout);
-        assert!(report.contains("0 warnings, 0 failed"), "{report}");
-        assert!(role == "balance" || report.contains("as expected"), "{report}");
-
-        let teacher;
-        let mut train = [&["train", "experiment.toml"][..], &QUICK].concat();
-        if fs::exists(place.path(&name).join("teacher.toml")).unwrap() {
-            good(&place.lossmith(&name, &[&["train", "teacher.toml"][..], &QUICK].concat()));
-            let run = fs::read_dir(place.path(&name).join("runs")).unwrap().next().unwrap().unwrap();
-            teacher = format!("teacher.run=runs/{}", run.file_name().to_str().unwrap());
-            train.extend(["--set", &teacher]);
-        }
-        let said = text(&good(&place.lossmith(&name, &train)).stdout);
+        build_and_check(&place, &name, role);
+        let said = train(&place, &name, &[]);
         assert!(said.contains(&format!("(plugin {name}, ")), "{said}");
     }
 }
@@ -127,31 +136,57 @@ fn the_test_of_a_new_crate_passes_and_notices_a_mistake() {
     assert!(!output.status.success() && said.contains("given batch") && said.contains("is expected"), "{said}");
 }
 
-/// A new loss in a language, tested by what the language has for that, and trained with.
-fn language(language: &str, tool: &str, program: &str, arguments: &[&str]) {
-    if !Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools").join(tool).is_file() {
-        eprintln!("skipped: there is no {tool} in .tools, see scripts/setup/languages.sh");
+#[test]
+fn a_build_that_contradicts_itself_leaves_the_last_component() {
+    let place = Place::new();
+    place.new_plugin("contradicting-loss", "loss", "rust");
+    let build = || place.lossmith("contradicting-loss", &["plugin", "build", ".", "--out", "out"]);
+    good(&build());
+    let component = place.path("contradicting-loss/out/contradicting-loss.wasm");
+    let last = fs::read(&component).unwrap();
+    let source = place.path("contradicting-loss/src/lib.rs");
+    let right = fs::read_to_string(&source).unwrap();
+    let wrong =
+        right.replace("positive_margin: f64 = 0.0, range 0.0..=2.0", "positive_margin: f64 = 3.0, range 0.0..=2.0");
+    assert_ne!(right, wrong);
+    fs::write(&source, wrong).unwrap();
+    let output = build();
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains("contradicts itself"), "{said}");
+    assert!(fs::read(&component).unwrap() == last);
+}
+
+/// A new plugin of each role in a language, built, checked and trained with. The loss is by the test in its folder, which is the same for
+/// each role, run by what the language has for that.
+fn language(language: &str, program: &str, arguments: &[&str]) {
+    if !languages::has(language) {
         return;
     }
     let place = Place::new();
-    place.new_plugin("own-loss", "loss", language);
-    let component = place.path("own-loss/target/plugins/own-loss.wasm");
-    assert!(!component.exists());
-    good(&place.command(program, "own-loss").args(arguments).output().unwrap());
-    assert!(component.is_file());
-    // What was built and checked, not a build of its own.
-    let own = "objective.0.loss.plugin=\"target/plugins/own-loss.wasm\"";
-    good(&place.lossmith("own-loss", &[&["train", "experiment.toml", "--set", own][..], &QUICK].concat()));
+    for role in ROLES {
+        let name = format!("own-{role}");
+        place.new_plugin(&name, role, language);
+        if role == "loss" {
+            good(&place.command(program, &name).args(arguments).output().unwrap());
+        } else {
+            build_and_check(&place, &name, role);
+        }
+        // What was built and checked, not a build of its own.
+        let slot = if role == "fusion" { role.to_owned() } else { format!("objective.0.{role}") };
+        let own = format!("{slot}.plugin=\"target/plugins/{name}.wasm\"");
+        let said = train(&place, &name, &["--set", &own]);
+        assert!(said.contains(&format!("(plugin {name}, ")), "{said}");
+    }
 }
 
 #[test]
-fn a_new_plugin_in_python_passes_its_test_and_trains() {
-    language("python", "python/bin/componentize-py", "python3", &["-m", "unittest"]);
+fn a_new_plugin_of_each_role_in_python_is_built_checked_and_trained_with() {
+    language("python", "python3", &["-m", "unittest"]);
 }
 
 #[test]
-fn a_new_plugin_in_javascript_passes_its_test_and_trains() {
-    language("javascript", "javascript/node_modules/.bin/componentize-js", "node", &["--test"]);
+fn a_new_plugin_of_each_role_in_javascript_is_built_checked_and_trained_with() {
+    language("javascript", "node", &["--test"]);
 }
 
 #[test]

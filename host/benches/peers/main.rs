@@ -4,13 +4,11 @@
 //! is there to be used again. A loss is computed forward and backward, to the embeddings and to its own parameters, a miner
 //! forward; 32 bits on the CPU, D = 128, normal random embeddings, four images a class in order, our defaults. A line of
 //! JSON for each case: the median of the steps, and how far the resident memory rises above what it was before one more. That is
-//! measured in a second process, whose allocator keeps nothing, as on the other side.
+//! measured in a second process, whose allocator keeps nothing, as on the other side. A loss that is in `lossmith::bench::native`
+//! has a second line, for that.
 //! Arguments choose cases by name.
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
-#[path = "../plugins/native.rs"]
-#[expect(dead_code, reason = "the native transfers have no peer")]
-mod native;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -19,18 +17,17 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lossmith::bench::native::NAMES;
 use lossmith::plugin::{Input, Progress, Role, Runtime, Slot, Value};
 use serde_json::json;
 use tch::{Kind, Tensor};
 
-use support::{data, load, peak, slot};
+use support::{data, load, native, peak, slot};
 
 const DIMENSION: i64 = 128;
 const SIZES: [i64; 4] = [120, 256, 512, 1024];
 /// Classes of a loss with proxies, whatever the batch: image `i` of it is of the class of another one modulo this.
 const CLASSES: i64 = 100;
-
-type Native = fn(&Tensor, &Tensor) -> Tensor;
 
 /// Where a case's strategy is; the case `triplet/all` is `triplet` with other parameters.
 struct Case {
@@ -38,11 +35,10 @@ struct Case {
     package: &'static str,
     role: Role,
     params: &'static str,
-    native: Option<Native>,
 }
 
 const fn case(package: &'static str, role: Role, name: &'static str, params: &'static str) -> Case {
-    Case { name, package, role, params, native: None }
+    Case { name, package, role, params }
 }
 
 const fn loss(package: &'static str, name: &'static str) -> Case {
@@ -54,9 +50,9 @@ const fn miner(name: &'static str) -> Case {
 }
 
 const CASES: [Case; 40] = [
-    Case { native: Some(native::contrastive), ..loss("losses", "contrastive") },
+    loss("losses", "contrastive"),
     loss("losses", "triplet"),
-    Case { native: Some(native::multi_similarity), ..loss("losses", "multi-similarity") },
+    loss("losses", "multi-similarity"),
     loss("losses", "sup-con"),
     loss("losses", "nt-xent"),
     loss("losses", "circle"),
@@ -108,7 +104,7 @@ fn main() {
     }
     for case in CASES.iter().filter(|case| arguments.is_empty() || arguments.iter().any(|name| name == case.name)) {
         for size in SIZES {
-            for who in ["component"].into_iter().chain(case.native.map(|_| "native")) {
+            for who in ["component"].into_iter().chain(case.has_native().then_some("native")) {
                 let run = |flag: &str| {
                     let mut command = Command::new(std::env::current_exe().expect("this program"));
                     command.args([flag, &case.role.to_string(), case.name, &size.to_string(), who]);
@@ -131,6 +127,10 @@ fn main() {
 }
 
 impl Case {
+    fn has_native(&self) -> bool {
+        self.role == Role::Loss && NAMES.contains(&self.name)
+    }
+
     /// Milliseconds, or megabytes.
     fn measure(&self, size: i64, who: &str, memory: bool) -> f64 {
         let quantity = |step: &mut dyn FnMut()| if memory { peak(step) } else { time(step) };
@@ -139,20 +139,19 @@ impl Case {
             "proxies" => (labels.remainder(CLASSES), CLASSES),
             _ => (labels, size / 4),
         };
-        match self.native.filter(|_| who == "native") {
-            Some(native) => quantity(&mut || drop(backward(&native(&embeddings, &labels), &[&embeddings]))),
-            None => {
-                let mut slot = self.slot();
-                let input = || Input {
-                    embeddings: Some(embeddings.shallow_clone()),
-                    labels: Some(labels.shallow_clone()),
-                    class_count,
-                    slice_count: 1,
-                    ..Input::default()
-                };
-                quantity(&mut || self.step(&mut slot, input(), &embeddings))
-            }
+        if who == "native" {
+            let native = native(self.name);
+            return quantity(&mut || drop(backward(&native(&embeddings, &labels), &[&embeddings])));
         }
+        let mut slot = self.slot();
+        let input = || Input {
+            embeddings: Some(embeddings.shallow_clone()),
+            labels: Some(labels.shallow_clone()),
+            class_count,
+            slice_count: 1,
+            ..Input::default()
+        };
+        quantity(&mut || self.step(&mut slot, input(), &embeddings))
     }
 
     fn slot(&self) -> Slot {

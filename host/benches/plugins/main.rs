@@ -1,12 +1,12 @@
 //! What the sandbox costs: the same losses as component and as native `tch` code, in one run.
 //!
-//! `make bench` runs it. Each loss, and each step of an embedding transfer (`transfers.rs`), is computed forward and backward on the CPU in 32 bits, with 4 images a class, by the standard
-//! plugin and by the native code in `native.rs` that does the same operations. The two take turns, so that both meet the same
-//! machine: a figure is the median of the rounds, a ratio the median of the rounds' ratios. Criterion measures what has no
-//! counterpart. The plugins are those in target/plugins (`make plugins`).
+//! `make bench` runs it. Each loss, and each step of an embedding transfer (`transfers.rs`), is computed forward and backward
+//! on the CPU in 32 bits, with 4 images a class, by the standard plugin and by native code that does the same operations
+//! (`lossmith::bench::native`). The two take turns, so that both meet the same machine: a figure is the median of the rounds, a
+//! ratio the median of the rounds' ratios. Criterion measures what has no counterpart. The plugins are those in target/plugins
+//! (`make plugins`).
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
-mod native;
 mod slices;
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,21 +17,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
+use lossmith::bench::native::{NAMES, distance_matrix, unit};
 use lossmith::plugin::{Input, Limits, Plugin, Progress, Role, Runtime, Slot};
 use tch::{Device, Kind, Tensor};
 
-use support::{data, load, path, slot};
+use support::{data, load, native, path, slot};
 
 const SIZES: [(i64, i64); 4] = [(32, 64), (120, 512), (512, 512), (1024, 128)];
-type Native = fn(&Tensor, &Tensor) -> Tensor;
-const LOSSES: [(&str, Native); 2] =
-    [("contrastive", native::contrastive), ("multi-similarity", native::multi_similarity)];
 
 fn main() {
     let runtime = Arc::new(Runtime::new().expect("the engine starts"));
     let losses = load(&runtime, "losses");
     println!("{:<18} {:>9} {:>14} {:>14} {:>7}", "loss", "B x D", "component us", "native us", "ratio");
-    for (name, native) in LOSSES {
+    for name in NAMES {
+        let native = native(name);
         for (batch, dimension) in SIZES {
             let (embeddings, labels) = data(batch, dimension);
             let mut slot = loss_slot(&runtime, &losses, name);
@@ -49,9 +48,10 @@ fn main() {
     // All triplets, against the distance matrix that they are computed from.
     let (embeddings, labels) = data(1024, 128);
     let mut triplet = loss_slot(&runtime, &losses, "triplet");
+    let matrix = || unit(&embeddings).and_then(|unit| distance_matrix(&unit)).expect("the distances are computed");
     let [ours, matrix, ratio] = in_turns(
         || backward(&component(&mut triplet, &embeddings, &labels), &embeddings),
-        || backward(&native::distance_matrix(&native::unit(&embeddings)).sum(Kind::Float), &embeddings),
+        || backward(&matrix().sum(Kind::Float), &embeddings),
     );
     println!(
         "\nall triplets at 1024x128: {:.1} ms, {ratio:.2} times its distance matrix ({:.1} ms)\n",

@@ -1,19 +1,21 @@
 //! A step of an embedding transfer: transfer, balance and the backward pass to the student's embeddings.
+//!
+//! The native forms of the transfers and of the balance `sum` are at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lossmith::bench::native::{distance_matrix, unit};
 use lossmith::plugin::{Input, Plugin, Progress, Role, Runtime, Slot, Value};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-use super::{backward, data, in_turns, load, native, slot};
+use super::{backward, data, in_turns, load, slot};
 
 const SIZES: [i64; 3] = [90, 180, 512];
 const DIMENSION: i64 = 512;
 const ALPHA: f64 = 16.0;
 type Native = fn(&Tensor, &Tensor) -> (Tensor, f64);
-const TRANSFERS: [(&str, Native); 2] =
-    [("relaxed-contrastive", native::relaxed_contrastive), ("rkd-distance", native::rkd_distance)];
+const TRANSFERS: [(&str, Native); 2] = [("relaxed-contrastive", relaxed_contrastive), ("rkd-distance", rkd_distance)];
 
 /// What a step needs.
 struct Batch {
@@ -76,7 +78,7 @@ fn batch(size: i64) -> Batch {
 
 fn native_sum(batch: &Batch, transfer: Native) -> Tensor {
     let (values, divisor) = transfer(&batch.student, &batch.teacher);
-    native::weighted_sum(&values, &batch.labels, ALPHA, divisor)
+    weighted_sum(&values, &batch.labels, ALPHA, divisor)
 }
 
 /// A transfer and its balance.
@@ -115,4 +117,47 @@ impl Step {
         drop(self.balance.take_report());
         loss
     }
+}
+
+fn distances(x: &Tensor) -> Tensor {
+    distance_matrix(x).expect("the distances are computed")
+}
+
+/// Pair losses and divisor of the relaxed contrastive loss with sigma 1 and delta 1.
+fn relaxed_contrastive(student: &Tensor, teacher: &Tensor) -> (Tensor, f64) {
+    let size = student.size()[0];
+    let unit = unit(teacher).expect("unit vectors");
+    let relations = ((unit.matmul(&unit.transpose(0, 1)) - 1.0).clamp_max(0.0) * 2.0).exp();
+    let distances = distances(student);
+    let means = distances.mean_dim(1, true, None).clamp_min(1e-12);
+    let relative = distances / means;
+    let pairs = Tensor::eye(size, (Kind::Float, student.device())).rsub_scalar(1.0);
+    let attract = relations * &pairs;
+    let repel = pairs - &attract;
+    let pull = relative.square() * attract;
+    let push = relative.rsub_scalar(1.0).relu().square() * repel;
+    (pull + push, size as f64)
+}
+
+/// Pair losses and divisor of RKD's distances.
+fn rkd_distance(student: &Tensor, teacher: &Tensor) -> (Tensor, f64) {
+    let relative = |x: &Tensor| {
+        let distances = distances(x);
+        let count = distances.gt(0.0).sum(Kind::Int64).to_kind(Kind::Float).clamp_min(1.0);
+        let mean = (distances.sum(Kind::Float) / count).clamp_min(1e-12);
+        distances / mean
+    };
+    let teacher = relative(&unit(teacher).expect("unit vectors"));
+    let values = relative(student).smooth_l1_loss(&teacher, tch::Reduction::None, 1.0);
+    let size = student.size()[0] as f64;
+    (values, size * size)
+}
+
+/// The balance `sum` by labels.
+fn weighted_sum(values: &Tensor, labels: &Tensor, alpha: f64, divisor: f64) -> Tensor {
+    let (rows, columns) = (labels.unsqueeze(1), labels.unsqueeze(0));
+    let itself = Tensor::eye(labels.size()[0], (Kind::Bool, labels.device()));
+    let same = rows.eq_tensor(&columns).logical_xor(&itself);
+    let weights = same.to_kind(Kind::Float) * (alpha - 1.0) + 1.0;
+    (values * weights).sum(Kind::Float) / divisor
 }

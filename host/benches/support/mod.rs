@@ -1,9 +1,12 @@
 //! What the benches share.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lossmith::bench::native::find;
+use lossmith::bench::rise;
 use lossmith::plugin::{Limits, Params, Plugin, Role, Runtime, Setting, Slot, Value};
 use tch::{Device, Kind, Tensor};
 
@@ -35,20 +38,17 @@ pub(crate) fn data(batch: i64, dimension: i64) -> (Tensor, Tensor) {
     (embeddings, Tensor::arange(batch, (Kind::Int64, Device::Cpu)).floor_divide_scalar(4))
 }
 
-/// How much the resident memory of the process rises at most while `run` runs, in megabytes: the system's high-water mark, set
-/// back before. NaN where the system has no such mark.
-pub(crate) fn peak(run: &mut dyn FnMut()) -> f64 {
-    let read = |name: &str| -> Option<f64> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()
-    };
-    run();
-    if std::fs::write("/proc/self/clear_refs", "5").is_err() {
-        return f64::NAN;
-    }
-    let before = read("VmRSS");
-    run();
-    let peak = before.zip(read("VmHWM")).map(|(before, peak)| (peak - before) / 1024.0);
-    peak.unwrap_or(f64::NAN)
+/// [`rise`] of a step that does not fail. NaN where the system does not say.
+pub(crate) fn peak(step: &mut dyn FnMut()) -> f64 {
+    let rise = rise(|| {
+        step();
+        Ok::<_, Infallible>(())
+    });
+    rise.ok().flatten().unwrap_or(f64::NAN)
+}
+
+/// The native form of a standard loss.
+pub(crate) fn native(name: &str) -> impl Fn(&Tensor, &Tensor) -> Tensor {
+    let loss = find(name).expect("a native loss");
+    move |embeddings, labels| loss(embeddings, labels).expect("the native loss is computed")
 }

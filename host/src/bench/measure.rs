@@ -194,7 +194,11 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 /// How much the resident memory of the process rises at most in a step, in megabytes: the system's high-water mark, set back before.
-fn rise(mut step: impl FnMut() -> Result<(), CheckError>) -> Result<Option<f64>, CheckError> {
+/// The step is made twice, and the second one measured. None where the system has no such mark.
+///
+/// # Errors
+/// That of the step.
+pub fn rise<E>(mut step: impl FnMut() -> Result<(), E>) -> Result<Option<f64>, E> {
     let read = |name: &str| -> Option<f64> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;

@@ -1,39 +1,54 @@
 //! Losses as a user of `tch` would write them, operation for operation what the plugins order: what the sandbox is compared with.
+//!
+//! Each is the standard loss of its name with the defaults of its parameters, over all that is in the batch. The float type is that of the
+//! embeddings.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 type Result = std::result::Result<Tensor, TchError>;
 
 /// The losses that there are.
-pub const NAMES: [&str; 2] = ["contrastive", "multi-similarity"];
+pub const NAMES: [&str; 6] = ["contrastive", "triplet", "multi-similarity", "sup-con", "nt-xent", "nca"];
 
-/// A loss of embeddings and labels.
-pub(super) type Native = fn(&Tensor, &Tensor) -> Result;
+/// A loss of embeddings, B x D, and labels, B.
+pub type Native = fn(&Tensor, &Tensor) -> Result;
 
-/// The loss of a name.
-pub(super) fn find(name: &str) -> Option<Native> {
+/// Far below every logit, and finite.
+const NOTHING: f64 = -1e30;
+
+/// The loss of a name; none if it is not in [`NAMES`].
+pub fn find(name: &str) -> Option<Native> {
     match name {
         "contrastive" => Some(contrastive),
+        "triplet" => Some(triplet),
         "multi-similarity" => Some(multi_similarity),
+        "sup-con" => Some(sup_con),
+        "nt-xent" => Some(nt_xent),
+        "nca" => Some(nca),
         _ => None,
     }
 }
 
-/// Rows scaled to length 1.
-fn unit(x: &Tensor) -> Result {
+/// Rows of `x`, B x D, scaled to length 1.
+///
+/// # Errors
+/// What libtorch cannot compute.
+pub fn unit(x: &Tensor) -> Result {
     x.f_div(&x.f_norm_scalaropt_dim(2.0, -1, true)?.f_clamp_min(1e-12)?)
 }
 
-/// Euclidean distances between rows, as the contract's `distance-matrix`.
-fn distance_matrix(x: &Tensor) -> Result {
-    let squares = x.f_square()?.f_sum_dim_intlist(-1_i64, true, None)?;
-    let scale = squares.f_add(&squares.f_transpose(0, 1)?)?;
-    let squared = scale.f_sub(&x.f_matmul(&x.f_transpose(0, 1)?)?.f_mul_scalar(2.0)?)?;
-    let rounding = scale.f_detach()?.f_mul_scalar(4.0 * f64::from(f32::EPSILON))?;
-    let keep = squared.f_detach()?.f_gt_tensor(&rounding)?;
-    let _ = keep.f_diagonal(0, 0, 1)?.f_fill_(0.0)?;
-    let masked = keep.f_logical_not()?;
-    squared.f_masked_fill(&masked, 1.0)?.f_sqrt()?.f_masked_fill(&masked, 0.0)
+/// Euclidean distances between the rows of `x`, B x D, as the contract's `distance-matrix`: B x B.
+///
+/// # Errors
+/// What libtorch cannot compute.
+pub fn distance_matrix(x: &Tensor) -> Result {
+    crate::plugin::distance_matrix(x, x)
+}
+
+/// Cosines between rows.
+fn cosine_matrix(x: &Tensor) -> Result {
+    let unit = unit(x)?;
+    unit.f_matmul(&unit.f_transpose(0, 1)?)
 }
 
 /// Pairs of one class without those of an image with itself, and pairs of different classes.
@@ -44,27 +59,109 @@ fn masks(labels: &Tensor) -> std::result::Result<[Tensor; 2], TchError> {
     Ok([same, rows.f_ne_tensor(&columns)?])
 }
 
+/// `log(sum(exp(x)))` of the elements of each row where `mask` is true: B x 1. By the softmax of the largest one, as libtorch's `exp` is
+/// slow on the CPU where it gives 0.
+fn logsumexp_where(x: &Tensor, mask: &Tensor) -> Result {
+    let filled = x.f_masked_fill(&mask.f_logical_not()?, NOTHING)?;
+    let (largest, place) = filled.f_max_dim(1, true)?;
+    largest.f_sub(&filled.f_log_softmax(1, None)?.f_gather(1, &place, false)?)
+}
+
+/// `log(1 + exp(x))`.
+fn log1p_exp(x: &Tensor) -> Result {
+    x.f_neg()?.f_log_sigmoid()?.f_neg()
+}
+
+/// Mean of the losses where `mask` is true.
+fn mean(losses: &Tensor, mask: &Tensor) -> Result {
+    let weights = mask.f_to_kind(losses.f_kind()?)?;
+    losses.f_mul(&weights)?.f_sum(None)?.f_div(&weights.f_sum(None)?.f_clamp_min(1.0)?)
+}
+
+/// Mean of the losses above 0 where `mask` is true; there are none below 0.
+fn average_non_zero(losses: &Tensor, mask: &Tensor) -> Result {
+    let weights = mask.f_to_kind(losses.f_kind()?)?;
+    let count = losses.f_gt(0.0)?.f_mul(&weights)?.f_sum(None)?;
+    losses.f_mul(&weights)?.f_sum(None)?.f_div(&count.f_clamp_min(1.0)?)
+}
+
 /// Contrastive loss with margins 0 and 1, average over non-zero.
 fn contrastive(embeddings: &Tensor, labels: &Tensor) -> Result {
     let matrix = distance_matrix(&unit(embeddings)?)?;
     let [same, different] = masks(labels)?;
-    let reduce = |losses: Tensor, pairs: &Tensor| -> Result {
-        let weights = pairs.f_to_kind(Kind::Float)?;
-        let count = losses.f_gt(0.0)?.f_mul(&weights)?.f_sum(Kind::Float)?;
-        losses.f_mul(&weights)?.f_sum(Kind::Float)?.f_div(&count.f_clamp_min(1.0)?)
-    };
-    let pull = reduce(matrix.f_relu()?, &same)?;
-    pull.f_add(&reduce(matrix.f_rsub_scalar(1.0)?.f_relu()?, &different)?)
+    let pull = average_non_zero(&matrix.f_relu()?, &same)?;
+    pull.f_add(&average_non_zero(&matrix.f_rsub_scalar(1.0)?.f_relu()?, &different)?)
+}
+
+/// Triplet loss with margin 0.05 over all triplets, average over non-zero.
+///
+/// The hinges above 0 are linear in the distances. One search of each negative among the sorted thresholds `d_ap + margin` of its anchor
+/// says how often each distance is in their sum, so that memory is B x B.
+fn triplet(embeddings: &Tensor, labels: &Tensor) -> Result {
+    const MARGIN: f64 = 0.05;
+    let matrix = distance_matrix(&unit(embeddings)?)?;
+    let [same, different] = masks(labels)?;
+    let width = same.f_sum_dim_intlist(1_i64, false, None)?.f_max()?.f_int64_value(&[])?;
+    if width == 0 {
+        return matrix.f_mul_scalar(0.0)?.f_sum(None);
+    }
+    let distances = matrix.f_detach()?;
+    let thresholds = distances.f_add_scalar(MARGIN)?.f_masked_fill(&same.f_logical_not()?, f64::NEG_INFINITY)?;
+    let (thresholds, positives) = thresholds.f_topk(width, 1, true, true)?;
+    let (thresholds, positives) = (thresholds.f_flip(1)?, positives.f_flip(1)?);
+    // Thresholds that are not above a distance.
+    let place = distances.f_searchsorted(&thresholds, false, true, "right", None::<&Tensor>)?;
+    let (kind, device) = (distances.f_kind()?, distances.device());
+    let different = different.f_to_kind(kind)?;
+    let per_place = Tensor::f_zeros([labels.size1()?, width + 1], (kind, device))?;
+    let of_positives = per_place.f_scatter_add(1, &place, &different)?.f_cumsum(1, None)?.f_narrow(1, 0, width)?;
+    let of_negatives = place.f_rsub_scalar(width)?.f_mul(&different)?;
+    let coefficients = of_negatives.f_neg()?.f_scatter_add(1, &positives, &of_positives)?;
+    let active = of_positives.f_sum_dim_intlist(1_i64, false, None)?;
+    let sums = matrix.f_mul(&coefficients)?.f_sum_dim_intlist(1_i64, false, None)?;
+    let sums = sums.f_add(&active.f_mul_scalar(MARGIN)?)?;
+    sums.f_sum(None)?.f_div(&active.f_sum(None)?.f_clamp_min(1.0)?)
 }
 
 /// Multi-similarity loss with alpha 2, beta 50, base 0.5.
 fn multi_similarity(embeddings: &Tensor, labels: &Tensor) -> Result {
-    let unit = unit(embeddings)?;
-    let excess = unit.f_matmul(&unit.f_transpose(0, 1)?)?.f_sub_scalar(0.5)?;
+    let excess = cosine_matrix(embeddings)?.f_sub_scalar(0.5)?;
     let [same, different] = masks(labels)?;
     let half = |sharpness: f64, pairs: &Tensor| -> Result {
-        let scaled = excess.f_mul_scalar(sharpness)?.f_masked_fill(&pairs.f_logical_not()?, -1e30)?;
-        scaled.f_logsumexp(1, false)?.f_neg()?.f_log_sigmoid()?.f_div_scalar(-sharpness.abs())
+        log1p_exp(&logsumexp_where(&excess.f_mul_scalar(sharpness)?, pairs)?)?.f_div_scalar(sharpness.abs())
     };
-    half(-2.0, &same)?.f_add(&half(50.0, &different)?)?.f_mean(Kind::Float)
+    half(-2.0, &same)?.f_add(&half(50.0, &different)?)?.f_mean(None)
+}
+
+/// Supervised contrastive loss with temperature 0.1, average over non-zero.
+fn sup_con(embeddings: &Tensor, labels: &Tensor) -> Result {
+    let logits = cosine_matrix(embeddings)?.f_div_scalar(0.1)?;
+    let [same, different] = masks(labels)?;
+    let all = logsumexp_where(&logits, &same.f_logical_or(&different)?)?;
+    let positives = same.f_to_kind(logits.f_kind()?)?;
+    let counts = positives.f_sum_dim_intlist(1_i64, false, None)?.f_clamp_min(1.0)?;
+    let sums = all.f_sub(&logits)?.f_mul(&positives)?.f_sum_dim_intlist(1_i64, false, None)?;
+    // A batch without negatives costs nothing.
+    let losses = sums.f_div(&counts)?.f_mul(&different.f_any()?)?;
+    average_non_zero(&losses.f_relu()?, &losses.f_ones_like()?)
+}
+
+/// NT-Xent with temperature 0.07, mean over positive pairs.
+fn nt_xent(embeddings: &Tensor, labels: &Tensor) -> Result {
+    let logits = cosine_matrix(embeddings)?.f_div_scalar(0.07)?;
+    let [same, different] = masks(labels)?;
+    let negatives = logsumexp_where(&logits, &different)?;
+    mean(&log1p_exp(&negatives.f_sub(&logits)?)?, &same)
+}
+
+/// Neighbourhood component analysis with scale 1, mean over the images that are not alone in their class.
+fn nca(embeddings: &Tensor, labels: &Tensor) -> Result {
+    // Between unit vectors the squared distance is 2 - 2 cos, and the 2 is in both sums.
+    let logits = cosine_matrix(embeddings)?.f_mul_scalar(2.0)?;
+    let [same, _] = masks(labels)?;
+    let itself = Tensor::f_eye(labels.size1()?, (logits.f_kind()?, logits.device()))?.f_mul_scalar(NOTHING)?;
+    let shares = logits.f_add(&itself)?.f_log_softmax(1, None)?;
+    let counts = same.f_any_dim(1, true)?;
+    let losses = logsumexp_where(&shares, &same)?.f_neg()?.f_masked_fill(&counts.f_logical_not()?, 0.0)?;
+    mean(&losses, &counts)
 }

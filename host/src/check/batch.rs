@@ -3,7 +3,7 @@
 use rand_chacha::rand_core::Rng;
 use tch::{Kind, TchError, Tensor};
 
-use crate::plugin::{Input, PairLosses};
+use crate::plugin::{Input, PairLosses, Tuples};
 use crate::random::{Purpose, generator, normal};
 
 /// Numbers of a batch, always in 64 bits; what a strategy is given has the dtype of its slot.
@@ -14,12 +14,14 @@ pub(crate) struct Batch {
     pub(crate) labels: Vec<i64>,
     pub(crate) class_count: i64,
     /// B x D: some transfers compare embeddings themselves.
-    pub(crate) teacher: Tensor,
+    pub(crate) teacher: Option<Tensor>,
     /// One for each slice; none without a schedule.
     pub(crate) thresholds: Vec<f64>,
     pub(crate) slice_count: i64,
     /// B x C x H x W, for strategies that look at feature maps.
     pub(crate) feature_maps: Option<[Tensor; 2]>,
+    /// What a miner found: three index lists (triplets) or four (pairs).
+    pub(crate) tuples: Option<Vec<Vec<i64>>>,
 }
 
 /// What a batch has beyond embeddings, labels and a teacher.
@@ -61,9 +63,10 @@ pub(crate) fn classes(seed: u64, sizes: &[usize], dimension: i64, extras: Extras
         class_count: sizes.len() as i64,
         slice_count: thresholds.len().max(1) as i64,
         labels,
-        teacher,
+        teacher: Some(teacher),
         thresholds,
         feature_maps,
+        tuples: None,
     })
 }
 
@@ -78,9 +81,10 @@ impl Batch {
         Self {
             embeddings: self.embeddings.shallow_clone(),
             labels: self.labels.clone(),
-            teacher: self.teacher.shallow_clone(),
+            teacher: self.teacher.as_ref().map(Tensor::shallow_clone),
             thresholds: self.thresholds.clone(),
             feature_maps: self.feature_maps.as_ref().map(|maps| maps.each_ref().map(Tensor::shallow_clone)),
+            tuples: self.tuples.clone(),
             ..*self
         }
     }
@@ -92,11 +96,17 @@ impl Batch {
         let maps =
             self.feature_maps.as_ref().map(|[student, teacher]| Ok::<_, TchError>([rows(student)?, rows(teacher)?]));
         let labels = order.iter().filter_map(|&position| self.labels.get(position as usize).copied()).collect();
+        let new_position = |old: &i64| order.iter().position(|position| position == old).map_or(-1, |new| new as i64);
+        let tuples = self
+            .tuples
+            .as_ref()
+            .map(|parts| parts.iter().map(|part| part.iter().map(new_position).collect()).collect());
         Ok(Self {
             embeddings: rows(&self.embeddings)?,
             labels,
-            teacher: rows(&self.teacher)?,
+            teacher: self.teacher.as_ref().map(rows).transpose()?,
             feature_maps: maps.transpose()?,
+            tuples,
             ..self.handle()
         })
     }
@@ -109,16 +119,23 @@ impl Batch {
             None => (None, None),
             Some([student, teacher]) => (Some(leaf(student)?), Some(teacher.f_to_kind(float)?)),
         };
+        let index = |list: &Vec<i64>| Tensor::f_from_slice(list);
+        let tuples = match self.tuples.as_deref() {
+            None => None,
+            Some([a, p, n]) => Some(Tuples::Triplets([index(a)?, index(p)?, index(n)?])),
+            Some([a, p, b, n]) => Some(Tuples::Pairs([index(a)?, index(p)?, index(b)?, index(n)?])),
+            Some(_) => return Err(TchError::Torch("tuples are three lists (triplets) or four (pairs)".into())),
+        };
         Ok(Input {
             embeddings: Some(leaf(&self.embeddings)?),
             labels: Some(Tensor::f_from_slice(&self.labels)?),
             class_count: self.class_count,
             slice_count: self.slice_count,
             thresholds: self.thresholds.clone(),
-            teacher: Some(self.teacher.f_to_kind(float)?),
+            teacher: self.teacher.as_ref().map(|teacher| teacher.f_to_kind(float)).transpose()?,
             feature_map: map,
             teacher_feature_map: teacher_map,
-            tuples: None,
+            tuples,
         })
     }
 }
@@ -126,9 +143,9 @@ impl Batch {
 /// Pair losses for a balance, with all parts that standard transfers give: a pull by the teacher's similarity, a push by what is left
 /// of it, and both row distributions.
 pub(crate) fn pair_losses(input: &Input) -> Result<PairLosses, TchError> {
-    let none = || TchError::Torch("there are no embeddings".into());
-    let embeddings = input.embeddings.as_ref().ok_or_else(none)?;
-    let teacher = input.teacher.as_ref().ok_or_else(none)?;
+    let none = |what: &str| TchError::Torch(format!("the batch has no {what}"));
+    let embeddings = input.embeddings.as_ref().ok_or_else(|| none("embeddings"))?;
+    let teacher = input.teacher.as_ref().ok_or_else(|| none("teacher"))?;
     let kind = embeddings.f_kind()?;
     let rows = |x: &Tensor| x.f_matmul(&x.f_tr()?)?.f_softmax(1, kind);
     let (student_rows, teacher_rows) = (rows(embeddings)?, rows(teacher)?);

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use tch::{Kind, TchError, Tensor};
 
-use crate::plugin::{Input, State, StateParameter, Tuples, Value};
+use super::batch::Batch;
+use crate::plugin::{Input, State, StateParameter, Value};
 
 /// A batch.
 #[derive(Debug, Deserialize)]
@@ -79,28 +80,24 @@ impl Case {
     /// # Errors
     /// A text, when rows do not fit the labels, or tuples are neither triplets nor pairs.
     pub fn input(&self, float: Kind) -> Result<Input, String> {
-        let embeddings = self
-            .matrix("embeddings", &self.embeddings, float)?
-            .f_requires_grad_(true)
-            .map_err(|error| text("embeddings", &error))?;
-        let index = |list: &Vec<i64>| Tensor::f_from_slice(list).map_err(|error| text("tuples", &error));
-        let tuples = match self.tuples.as_deref() {
-            None => None,
-            Some([a, p, n]) => Some(Tuples::Triplets([index(a)?, index(p)?, index(n)?])),
-            Some([a, p, b, n]) => Some(Tuples::Pairs([index(a)?, index(p)?, index(b)?, index(n)?])),
-            Some(_) => return Err("`tuples` must be three lists (triplets) or four (pairs)".into()),
-        };
+        self.batch()?.input(float).map_err(|error| text("it", &error))
+    }
+
+    pub(super) fn batch(&self) -> Result<Batch, String> {
+        if self.tuples.as_ref().is_some_and(|parts| ![3, 4].contains(&parts.len())) {
+            return Err("`tuples` must be three lists (triplets) or four (pairs)".into());
+        }
         let thresholds = self.thresholds.clone().unwrap_or_default();
         let counted = self.labels.iter().max().map_or(0, |last| last + 1);
-        Ok(Input {
-            embeddings: Some(embeddings),
-            labels: Some(index(&self.labels)?),
+        Ok(Batch {
+            embeddings: self.matrix("embeddings", &self.embeddings)?,
+            labels: self.labels.clone(),
             class_count: self.class_count.unwrap_or(counted),
+            teacher: self.teacher.as_ref().map(|rows| self.matrix("teacher", rows)).transpose()?,
             slice_count: thresholds.len().max(1) as i64,
             thresholds,
-            teacher: self.teacher.as_ref().map(|rows| self.matrix("teacher", rows, float)).transpose()?,
-            tuples,
-            ..Input::default()
+            feature_maps: None,
+            tuples: self.tuples.clone(),
         })
     }
 
@@ -119,13 +116,13 @@ impl Case {
         Ok(state)
     }
 
-    fn matrix(&self, name: &str, rows: &[Vec<f64>], float: Kind) -> Result<Tensor, String> {
+    fn matrix(&self, name: &str, rows: &[Vec<f64>]) -> Result<Tensor, String> {
         let columns = rows.first().map_or(0, Vec::len);
         if rows.len() != self.labels.len() || rows.iter().any(|row| row.len() != columns) {
             let wanted = self.labels.len();
             return Err(format!("`{name}` must be {wanted} rows of one length, as there are {wanted} labels"));
         }
-        tensor(&rows.concat(), &[rows.len() as i64, columns as i64], float).map_err(|error| text(name, &error))
+        tensor(&rows.concat(), &[rows.len() as i64, columns as i64], Kind::Double).map_err(|error| text(name, &error))
     }
 }
 

@@ -1,19 +1,20 @@
-//! A batch that the user gives, with what is expected of it.
+//! A batch that the user gives: it is computed in 64 bits, compared with what is expected of it, and treated as a generated one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::case::{Case, Expected};
 use super::error::CheckError;
-use super::invariance::sets;
 use super::report::{StrategyReport, Verdict};
-use crate::plugin::{Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot, Strategy, Value};
+use super::subject::{Evaluation, Output, Subject};
+use super::{gradient, invariance};
+use crate::plugin::{Plugin, Runtime, Strategy, Value};
 
+const WHAT: &str = "given batch";
 const TOLERANCE: f64 = 1e-6;
 
-/// Computes the batch in 64 bits and compares.
 pub(super) fn check(
     runtime: &Arc<Runtime>,
     plugin: &Arc<Plugin>,
@@ -22,55 +23,54 @@ pub(super) fn check(
     case: &Case,
     report: &mut StrategyReport,
 ) -> Result<(), CheckError> {
-    const WHAT: &str = "given batch";
-    let limits = Arc::new(Limits::default());
-    let setting = Setting { device: Device::Cpu, float: Kind::Double, seed: 0, slot: 0, limits };
-    let params = Params::new(strategy, given)?;
-    let (role, name) = (strategy.role, &strategy.name);
-    let mut slot = Slot::new(Arc::clone(runtime), Arc::clone(plugin), role, name, params, setting)?;
-    *slot.state_mut() = case.state(Kind::Double).map_err(CheckError::Case)?;
-    let input = case.input(Kind::Double).map_err(CheckError::Case)?;
-    let none = Expected::default();
-    let expected = case.expect.as_ref().unwrap_or(&none);
-    let mut comparison = Comparison { tolerance: expected.tolerance.unwrap_or(TOLERANCE), ..Comparison::default() };
-    let progress = Progress { epochs: 1, steps_per_epoch: 1, ..Progress::default() };
-    let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone).unwrap_or_default();
-    let value = match role {
-        Role::Loss => Some(slot.loss(input, &progress)?),
-        Role::Transfer => Some(slot.transfer(input, &progress)?.total()?),
-        Role::Balance => Some(slot.balance(super::batch::pair_losses(&input)?, input, &progress)?.0),
-        Role::Miner => {
-            let parts = slot.mine(input, &progress)?;
-            let parts = parts.parts().iter().map(Vec::<i64>::try_from).collect::<Result<Vec<_>, _>>()?;
-            if let Some(wanted) = &expected.indices {
-                comparison.tuples(&parts, wanted);
-            }
-            None
-        }
-        Role::Schedule => {
-            let thresholds = slot.thresholds(input, &progress)?;
-            if let Some(wanted) = &expected.thresholds {
-                comparison.numbers("thresholds", &thresholds, wanted);
-            }
-            None
-        }
-        Role::Fusion => {
-            let fused = slot.fuse(Input { labels: None, ..input }, &progress)?;
-            if let Some(wanted) = &expected.embedding {
-                comparison.numbers("embedding", &list(&fused)?, &wanted.concat());
-            }
-            None
-        }
+    let mut subject = Subject::new(runtime, plugin, strategy.role, &strategy.name, given)?.at_the_first_step();
+    let batch = case.batch().map_err(CheckError::Case)?;
+    let state = match case.parameters.is_empty() {
+        true => subject.initial_state(&batch)?,
+        false => case.state(Kind::Double).map_err(CheckError::Case)?,
     };
-    if let Some(value) = value {
-        if let Some(wanted) = expected.value {
-            comparison.numbers("value", &[value.f_double_value(&[])?], &[wanted]);
+    let evaluation = subject.evaluate(&batch, Kind::Double, &state)?;
+    compare(&evaluation, case.expect.as_ref().unwrap_or(&Expected::default()), report)?;
+    // Of the user's batch it is said each time that it is meant.
+    let first = report.findings.len();
+    invariance::repeat(&mut subject, &batch, &state, report)?;
+    invariance::permute(&mut subject, &batch, &state, report)?;
+    invariance::precision(&mut subject, &batch, &state, report)?;
+    if subject.is_differentiable() {
+        gradient::check(&mut subject, &batch, &state, "", report)?;
+    }
+    for found in report.findings.iter_mut().skip(first) {
+        found.detail = format!("{}: {}", found.what, found.detail);
+        found.what = WHAT;
+    }
+    Ok(())
+}
+
+fn compare(evaluation: &Evaluation, expected: &Expected, report: &mut StrategyReport) -> Result<(), CheckError> {
+    let mut comparison = Comparison { tolerance: expected.tolerance.unwrap_or(TOLERANCE), ..Comparison::default() };
+    match (&evaluation.output, &evaluation.fused) {
+        (_, Some(fused)) => {
+            if let Some(wanted) = &expected.embedding {
+                comparison.numbers("embedding", &list(fused)?, &wanted.concat());
+            }
         }
-        if let Some(wanted) = &expected.gradient {
-            value.f_backward()?;
-            let gradient = embeddings.f_grad()?;
-            let gradient = if gradient.defined() { gradient } else { embeddings.f_zeros_like()? };
-            comparison.numbers("gradient", &list(&gradient)?, &wanted.concat());
+        (Output::Value(value), None) => {
+            if let Some(wanted) = expected.value {
+                comparison.numbers("value", &[*value], &[wanted]);
+            }
+            if let (Some(wanted), Some(gradient)) = (&expected.gradient, &evaluation.gradient) {
+                comparison.numbers("gradient", &list(gradient)?, &wanted.concat());
+            }
+        }
+        (Output::Tuples(parts), None) => {
+            if let Some(wanted) = &expected.indices {
+                comparison.tuples(parts, wanted);
+            }
+        }
+        (Output::Thresholds(thresholds), None) => {
+            if let Some(wanted) = &expected.thresholds {
+                comparison.numbers("thresholds", thresholds, wanted);
+            }
         }
     }
     let Comparison { compared, wrong, tolerance } = comparison;
@@ -107,7 +107,7 @@ impl Comparison {
 
     fn tuples(&mut self, found: &[Vec<i64>], wanted: &[Vec<i64>]) {
         self.compared.push("tuples");
-        let (found, wanted) = (sets(found), sets(wanted));
+        let (found, wanted) = (invariance::sets(found), invariance::sets(wanted));
         let only = |a: &BTreeSet<(usize, Vec<i64>)>, b: &BTreeSet<(usize, Vec<i64>)>| -> Vec<Vec<i64>> {
             a.difference(b).map(|(_, tuple)| tuple.clone()).collect()
         };

@@ -28,17 +28,17 @@ const MOST: i64 = 160;
 pub(super) fn check(
     subject: &mut Subject,
     batch: &Batch,
+    state: &State,
     variant: &str,
     report: &mut StrategyReport,
 ) -> Result<usize, CheckError> {
     const WHAT: &str = "gradient";
-    let state = subject.initial_state(batch)?;
-    let evaluation = subject.evaluate(batch, Kind::Double, &state)?;
+    let evaluation = subject.evaluate(batch, Kind::Double, state)?;
     let given = evaluation.cost.given_gradients > 0;
     let Some(gradient) = &evaluation.gradient else { return Ok(0) };
-    let mut found = vec![compare(subject, batch, &state, &evaluation, None, gradient, !given)?];
+    let mut found = vec![compare(subject, batch, state, &evaluation, None, gradient, !given)?];
     for (name, gradient) in &evaluation.parameter_gradients {
-        found.push(compare(subject, batch, &state, &evaluation, Some(name), gradient, !given)?);
+        found.push(compare(subject, batch, state, &evaluation, Some(name), gradient, !given)?);
     }
     let whose = if given { "given by the plugin" } else { "by the host" };
     let frozen = if given { 0 } else { evaluation.stopped.len() };
@@ -57,7 +57,7 @@ pub(super) fn check(
             format!("{derivatives} derivatives, {whose}, agree with finite differences to {worst:.0e} of the largest");
         if frozen > 0 {
             // The gradient of the value as it is, without the declaration: it may be meant to be another.
-            let moving = compare(subject, batch, &state, &evaluation, None, gradient, false)?;
+            let moving = compare(subject, batch, state, &evaluation, None, gradient, false)?;
             good += &format!("; {frozen} values without gradient were held, and ");
             good += &match moving.wrong(false) {
                 None => "letting them move changes nothing".to_owned(),

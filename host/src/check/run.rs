@@ -80,7 +80,8 @@ fn of_strategy(
         attempt(&mut report, "gradient", |report| {
             for (seed, sizes) in [(10, [3, 3, 3, 3]), (11, [6, 3, 2, 1])] {
                 let batch = classes(seed, &sizes, 8, extras)?;
-                gradient::check(&mut subject, &batch, "", report)?;
+                let state = subject.initial_state(&batch)?;
+                gradient::check(&mut subject, &batch, &state, "", report)?;
             }
             Ok(())
         })?;
@@ -93,7 +94,7 @@ fn of_strategy(
                 let text = format!("with {} = {}: ", variant.parameter, variant.value);
                 // What it refuses was reported above.
                 match subject.initial_state(&batch) {
-                    Ok(_) => derivatives += gradient::check(&mut subject, &batch, &text, report)?,
+                    Ok(state) => derivatives += gradient::check(&mut subject, &batch, &state, &text, report)?,
                     Err(error) => drop(refusal(error)?),
                 }
                 Ok(())

@@ -11,11 +11,6 @@ use crate::plugin::{
     Cause, Cost, Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot, State, Stopped, Value,
 };
 
-/// Where a strategy believes the training to be: in the middle of it.
-fn progress() -> Progress {
-    Progress { epoch: 1, epochs: 4, step: 10, steps_per_epoch: 10, ..Progress::default() }
-}
-
 /// A strategy at work.
 pub(crate) struct Subject {
     runtime: Arc<Runtime>,
@@ -23,12 +18,15 @@ pub(crate) struct Subject {
     pub(crate) role: Role,
     pub(crate) strategy: String,
     params: Params,
+    progress: Progress,
     slots: BTreeMap<bool, Slot>,
 }
 
 /// What a strategy made of a batch.
 pub(crate) struct Evaluation {
     pub(crate) output: Output,
+    /// What a fusion made, B x D'.
+    pub(crate) fused: Option<Tensor>,
     /// Of the value with respect to the embeddings, B x D in 64 bits; none where there is no value.
     pub(crate) gradient: Option<Tensor>,
     /// With respect to the strategy's trainable tensors, in 64 bits.
@@ -72,7 +70,15 @@ impl Subject {
     ) -> Result<Self, CheckError> {
         let params = Params::new(plugin.strategy(role, strategy)?, given)?;
         let (runtime, plugin) = (Arc::clone(runtime), Arc::clone(plugin));
-        Ok(Self { runtime, plugin, role, strategy: strategy.to_owned(), params, slots: BTreeMap::new() })
+        // In the middle of a training.
+        let progress = Progress { epoch: 1, epochs: 4, step: 10, steps_per_epoch: 10, ..Progress::default() };
+        Ok(Self { runtime, plugin, role, strategy: strategy.to_owned(), params, progress, slots: BTreeMap::new() })
+    }
+
+    /// Lets it believe that the training is at its first step, as `plugin eval` does.
+    pub(crate) fn at_the_first_step(mut self) -> Self {
+        self.progress = Progress { epochs: 1, steps_per_epoch: 1, ..Progress::default() };
+        self
     }
 
     /// Forgets its instances, so that the next call has a new one.
@@ -101,7 +107,7 @@ impl Subject {
     /// All about a batch. `state` is the one before the call; values that no gradient flows through are kept.
     pub(crate) fn evaluate(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Evaluation, CheckError> {
         let state = cast(state, float)?;
-        let Called { output, value, embeddings, cost, stopped } =
+        let Called { output, fused, value, embeddings, cost, stopped } =
             self.call(batch, float, state, Stopped::Kept(Vec::new()))?;
         let mut parameter_gradients = BTreeMap::new();
         let gradient = match value {
@@ -116,7 +122,7 @@ impl Subject {
             }
             None => None,
         };
-        Ok(Evaluation { output, gradient, parameter_gradients, cost, stopped })
+        Ok(Evaluation { output, fused, gradient, parameter_gradients, cost, stopped })
     }
 
     fn slot(&mut self, float: Kind) -> Result<&mut Slot, CheckError> {
@@ -133,17 +139,23 @@ impl Subject {
     }
 
     fn call(&mut self, batch: &Batch, float: Kind, state: State, stopped: Stopped) -> Result<Called, CheckError> {
-        let (role, progress) = (self.role, progress());
+        let (role, progress) = (self.role, self.progress.clone());
         let slot = self.slot(float)?;
         *slot.state_mut() = state;
         slot.probe_mut().stopped = stopped;
         let input = batch.input(float)?;
         let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone).unwrap_or_default();
+        let mut fused = None;
         let (output, value) = match role {
             Role::Loss => scalar(slot.loss(input, &progress)?)?,
             Role::Transfer => scalar(slot.transfer(input, &progress)?.total()?)?,
             Role::Balance => scalar(slot.balance(pair_losses(&input)?, input, &progress)?.0)?,
-            Role::Fusion => scalar(weighted(&slot.fuse(Input { labels: None, ..input }, &progress)?)?)?,
+            Role::Fusion => {
+                let made = slot.fuse(Input { labels: None, ..input }, &progress)?;
+                let value = scalar(weighted(&made)?)?;
+                fused = Some(made);
+                value
+            }
             Role::Miner => {
                 let without = |x: Option<Tensor>| x.map(|x| x.f_detach()).transpose();
                 let input = Input { embeddings: without(input.embeddings)?, ..input };
@@ -156,12 +168,13 @@ impl Subject {
         drop(slot.take_report());
         let probe = std::mem::take(slot.probe_mut());
         let stopped = if let Stopped::Kept(values) = probe.stopped { values } else { Vec::new() };
-        Ok(Called { output, value, embeddings, cost: probe.cost, stopped })
+        Ok(Called { output, fused, value, embeddings, cost: probe.cost, stopped })
     }
 }
 
 struct Called {
     output: Output,
+    fused: Option<Tensor>,
     value: Option<Tensor>,
     embeddings: Tensor,
     cost: Cost,

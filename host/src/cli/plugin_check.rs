@@ -23,7 +23,7 @@ pub(super) struct PluginCheckArgs {
     /// Their parameters as JSON; what is left out has its default.
     #[arg(long, default_value = "{}", requires = "strategy")]
     params: String,
-    /// A batch as JSON that is computed, too: as the input of `plugin eval`, with what to `expect`.
+    /// A batch as JSON that is checked, too: as the input of `plugin eval`, with what to `expect`.
     #[arg(long, value_name = "FILE")]
     batch: Option<PathBuf>,
     /// Fail on warnings, too.

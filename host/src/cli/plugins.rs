@@ -124,13 +124,13 @@ pub(super) fn build(args: &BuildArgs, json: bool) -> Result<(), CliError> {
 fn build_once(args: &BuildArgs, json: bool) -> Result<(), CliError> {
     let built = toolchain::build(&args.directory, args.out.as_deref(), Messages::Shown)?;
     let runtime = Runtime::new().map_err(CliError::engine)?;
-    let plugin = Plugin::load(&runtime, &built.component, &Arc::new(Limits::default()))?;
+    // One that cannot be loaded does not replace the last that could.
+    let plugin = Plugin::from_bytes(&runtime, &built.name, built.bytes.clone(), &Arc::new(Limits::default()))?;
+    let component = built.write()?;
     if json {
-        return output::json(
-            &serde_json::json!({ "name": built.name, "component": built.component, "hash": plugin.hash }),
-        );
+        return output::json(&serde_json::json!({ "name": built.name, "component": component, "hash": plugin.hash }));
     }
-    output::line(&format!("{}: {}", built.component.display(), summary(&plugin)))
+    output::line(&format!("{}: {}", component.display(), summary(&plugin)))
 }
 
 /// What each component in the folder of standard plugins offers, or why it cannot be loaded.

@@ -176,9 +176,9 @@ pub struct StrategyConfig {
 pub enum PluginSource {
     /// A file, or the bare name of a standard plugin.
     Component(PathBuf),
-    /// A Rust crate.
+    /// A folder that `lossmith plugin build` builds: a Rust crate, or one with a plugin.toml.
     Crate {
-        /// The crate's folder.
+        /// The folder.
         #[serde(rename = "crate")]
         directory: PathBuf,
     },

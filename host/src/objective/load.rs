@@ -140,7 +140,7 @@ impl<'a> Loader<'a> {
             return Ok(path.clone());
         }
         Ok(match (self.place, plugin) {
-            (_, PluginSource::Crate { directory }) => toolchain::build(directory, None, self.messages)?.component,
+            (_, PluginSource::Crate { directory }) => toolchain::build(directory, None, self.messages)?.write()?,
             (Places::Run(_), PluginSource::Component(path)) => path.clone(),
             (Places::Standard(directory), PluginSource::Component(path)) => component(directory, path),
         })
@@ -157,7 +157,7 @@ impl<'a> Loader<'a> {
             _ => (format!("there is no plugin at {}", path.display()), Vec::new()),
         };
         let help = nearest(&stem(plugin), &known).map_or_else(
-            || "`lossmith plugin build DIR` makes a component from a Rust crate; `make plugins` makes the standard ones".into(),
+            || "`lossmith plugin build DIR` makes a component from a plugin's folder; `make plugins` makes the standard ones".into(),
             |near| format!("did you mean `{near}`?"),
         );
         self.source.wrong_value(&format!("{place}.plugin"), message, Some(help)).into()

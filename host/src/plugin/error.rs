@@ -191,13 +191,14 @@ pub enum Cause {
 impl Cause {
     fn help(&self) -> Option<String> {
         Some(match self {
-            Self::NotWasm { .. } => "give a `.wasm` file; `lossmith plugin build DIR` makes one from a Rust crate".into(),
+            Self::NotWasm { .. } => "give a `.wasm` file; `lossmith plugin build DIR` makes one from a plugin's folder".into(),
             Self::NoComponentType | Self::NoContract => {
                 "a plugin is built against the `lossmith:plugin` contract in wit/; in Rust: depend on lossmith-sdk and use `export!`".into()
             }
             Self::ForeignImport { .. } => {
                 "a plugin can import nothing but `lossmith:plugin`: no files, clocks or network. In Rust build for wasm32-unknown-unknown; \
-                 in Python use `componentize-py --stub-wasi`"
+                 in Python use `componentize-py --stub-wasi`; in JavaScript use `componentize-js` with --disable for each of stdio, random, \
+                 clocks, http and fetch-event; `lossmith plugin build` does all that"
                     .into()
             }
             Self::RoleNotExported { role, .. } => {

@@ -253,12 +253,16 @@ impl Host {
 
 /// Elements of the broadcast of some shapes; of shapes that do not fit, too many rather than too few.
 pub(super) fn broadcast_elements(shapes: &[&[i64]]) -> u64 {
+    broadcast_shape(shapes).iter().map(|size| size.unsigned_abs()).fold(1, u64::saturating_mul)
+}
+
+/// The broadcast of some shapes; of shapes that do not fit, the larger size.
+pub(super) fn broadcast_shape(shapes: &[&[i64]]) -> Vec<i64> {
     let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or_default();
-    let size = |shape: &[i64], dim: usize| -> u64 {
-        (dim + shape.len()).checked_sub(rank).and_then(|index| shape.get(index)).map_or(1, |&size| size.unsigned_abs())
+    let size = |shape: &[i64], dim: usize| {
+        (dim + shape.len()).checked_sub(rank).and_then(|index| shape.get(index)).map_or(1, |&size| size)
     };
-    let largest = |dim| shapes.iter().map(|shape| size(shape, dim)).max().unwrap_or(1);
-    (0..rank).map(largest).fold(1, u64::saturating_mul)
+    (0..rank).map(|dim| shapes.iter().map(|shape| size(shape, dim)).max().unwrap_or(1)).collect()
 }
 
 pub(super) fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), HostFault> {

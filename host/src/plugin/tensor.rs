@@ -1,11 +1,17 @@
 //! The interface `tensor` of the contract: each function is one libtorch operation, or a few.
 
-use tch::{Kind, Reduction, Scalar, Tensor};
+mod formulas;
+mod run;
+
+use tch::{Kind, Reduction, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
-use super::host::{Host, HostFault, attempt, broadcast_elements, describe, dtype_name, fault, is_float};
+use super::host::{Host, HostFault, broadcast_elements, describe, dtype_name, fault, is_float};
+use formulas::{all_dims, broadcast, norm, refuse, rows, safe_sqrt};
+
+pub(crate) use formulas::distance_matrix;
 
 type Handle = Resource<Tensor>;
 
@@ -258,7 +264,7 @@ impl HostTensor for Host {
         log() "log" => |x| x.f_log();
         log1p() "log1p" => |x| x.f_log1p();
         sqrt() "sqrt" => |x| x.f_sqrt();
-        safe_sqrt() "safe-sqrt" => |x| safe_sqrt(x, &x.f_gt(0.0)?);
+        safe_sqrt() "safe-sqrt" => |x| safe_sqrt(x);
         rsqrt() "rsqrt" => |x| x.f_rsqrt();
         square() "square" => |x| x.f_square();
         reciprocal() "reciprocal" => |x| x.f_reciprocal();
@@ -491,210 +497,5 @@ impl HostTensor for Host {
             refuse(classes < 1, "there is no class")?;
             x.f_one_hot(classes)?.f_to_kind(float)
         })
-    }
-}
-
-impl Host {
-    fn kind(&self, dtype: Dtype) -> Kind {
-        match dtype {
-            Dtype::Float => self.float,
-            Dtype::Integer => Kind::Int64,
-            Dtype::Boolean => Kind::Bool,
-        }
-    }
-
-    fn create(
-        &mut self,
-        operation: &'static str,
-        shape: &[i64],
-        run: impl FnOnce(&[i64]) -> std::result::Result<Tensor, tch::TchError>,
-    ) -> Result<Handle> {
-        self.room_for(operation, shape)?;
-        let tensor = attempt(|| run(shape)).map_err(|error| HostFault::Operation {
-            operation,
-            shapes: format!("shape {shape:?}"),
-            message: error.to_string().lines().next().unwrap_or_default().to_owned(),
-        })?;
-        self.push(operation, tensor)
-    }
-
-    fn tensor_of_list<T: tch::kind::Element + Copy>(
-        &mut self,
-        operation: &'static str,
-        data: &[T],
-        shape: &[i64],
-    ) -> Result<Handle> {
-        self.list(data.len() as u64)?;
-        if self.room_for(operation, shape)? != data.len() as u64 {
-            let message = format!("{} values do not fill the shape", data.len());
-            return Err(HostFault::Operation { operation, shapes: format!("shape {shape:?}"), message }.into());
-        }
-        let device = self.device;
-        let kind = if T::KIND == Kind::Int64 { Kind::Int64 } else { self.float };
-        self.create(operation, shape, |shape| {
-            Tensor::f_from_slice(data)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device)
-        })
-    }
-
-    fn list_of_tensor<T: tch::kind::Element + Copy + Default>(
-        &mut self,
-        operation: &'static str,
-        x: &Handle,
-        kind: Kind,
-    ) -> Result<Vec<T>> {
-        let x = self.held(operation, x)?;
-        self.list(x.elements)?;
-        let elements = x.elements;
-        let mut list = vec![T::default(); x.elements as usize];
-        let copied = x
-            .tensor
-            .f_detach()
-            .and_then(|x| x.f_to_kind(kind)?.f_to_device(tch::Device::Cpu)?.f_contiguous())
-            .and_then(|flat| flat.f_copy_data(&mut list, elements as usize));
-        copied.map_err(|error| fault(operation, &[&x.tensor], &error))?;
-        self.charge(elements)?;
-        Ok(list)
-    }
-
-    pub(super) fn list(&self, elements: u64) -> Result<()> {
-        let limit = self.limits.list_elements;
-        if elements > limit {
-            return Err(HostFault::Limit { limit: "list-elements", value: limit, wanted: Some(elements) }.into());
-        }
-        Ok(())
-    }
-
-    fn size(&self, operation: &'static str, x: &Handle, dim: i64) -> Result<u64> {
-        let x = &self.held(operation, x)?.tensor;
-        let sizes = x.size();
-        let index = if dim < 0 { dim + sizes.len() as i64 } else { dim };
-        let size = usize::try_from(index).ok().and_then(|index| sizes.get(index));
-        let missing = || HostFault::Operation {
-            operation,
-            shapes: describe(&[x]),
-            message: format!("there is no dimension {dim}"),
-        };
-        Ok(size.ok_or_else(missing)?.unsigned_abs())
-    }
-
-    /// Runs a product of matrices; `columns` reads the number of result columns from the second shape.
-    fn product(
-        &mut self,
-        operation: &'static str,
-        a: &Handle,
-        b: &Handle,
-        columns: impl FnOnce(&[i64]) -> i64,
-        run: impl FnOnce(&Tensor, &Tensor) -> std::result::Result<Tensor, tch::TchError>,
-    ) -> Result<Handle> {
-        let (a, b) = (self.held(operation, a)?, self.held(operation, b)?);
-        let (left, right) = (a.tensor.size(), b.tensor.size());
-        let inner = left.last().map_or(1, |size| size.unsigned_abs()).max(1);
-        let batches = broadcast_elements(
-            &[&left, &right].map(|shape| shape.get(..shape.len().saturating_sub(2)).unwrap_or_default()),
-        );
-        let matrix = rows(&left).unsigned_abs().saturating_mul(columns(&right).unsigned_abs());
-        let result = batches.saturating_mul(matrix);
-        self.room(result)?;
-        let work = result.saturating_mul(inner) / 16;
-        self.budget(work)?;
-        let result =
-            attempt(|| run(&a.tensor, &b.tensor)).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
-        self.charge(work)?;
-        self.push(operation, result)
-    }
-
-    fn join(
-        &mut self,
-        operation: &'static str,
-        tensors: &[Handle],
-        run: impl FnOnce(&[&Tensor]) -> std::result::Result<Tensor, tch::TchError>,
-    ) -> Result<Handle> {
-        let held = tensors.iter().map(|x| self.held(operation, x)).collect::<std::result::Result<Vec<_>, _>>()?;
-        self.room(held.iter().map(|x| x.elements).fold(0, u64::saturating_add))?;
-        let tensors: Vec<_> = held.iter().map(|x| &x.tensor).collect();
-        let result = attempt(|| run(&tensors)).map_err(|error| fault(operation, &tensors, &error))?;
-        self.push(operation, result)
-    }
-
-    /// Runs an operation whose second tensor is an index: shapes do not broadcast, the result is as large as one of the two.
-    fn indexed(
-        &mut self,
-        operation: &'static str,
-        x: &Handle,
-        index: &Handle,
-        run: impl FnOnce(&Tensor, &Tensor) -> std::result::Result<Tensor, tch::TchError>,
-    ) -> Result<Handle> {
-        let (x, index) = (self.held(operation, x)?, self.held(operation, index)?);
-        let elements = x.elements + index.elements;
-        let result = attempt(|| run(&x.tensor, &index.tensor))
-            .map_err(|error| fault(operation, &[&x.tensor, &index.tensor], &error))?;
-        self.charge(elements)?;
-        self.push(operation, result)
-    }
-}
-
-/// An error of ours in the form of libtorch's.
-fn refuse(wrong: bool, message: &str) -> std::result::Result<(), tch::TchError> {
-    if wrong { Err(tch::TchError::Torch(message.into())) } else { Ok(()) }
-}
-
-/// Whether two shapes broadcast.
-fn broadcast(a: &[i64], b: &[i64]) -> bool {
-    a.iter().rev().zip(b.iter().rev()).all(|(a, b)| a == b || *a == 1 || *b == 1)
-}
-
-fn norm(x: &Tensor, p: f64, dims: Vec<i64>, keep: bool) -> std::result::Result<Tensor, tch::TchError> {
-    let rank = x.dim().max(1) as i64;
-    refuse(p.is_nan() || p < 0.0, "p is below 0")?;
-    refuse(!is_float(x.kind()), "a norm is of floats")?;
-    refuse(dims.iter().any(|dim| !(-rank..rank).contains(dim)), "there is no such dimension")?;
-    x.f_norm_scalaropt_dim(p, dims, keep)
-}
-
-fn rows(shape: &[i64]) -> i64 {
-    shape.iter().rev().nth(1).copied().unwrap_or(1)
-}
-
-fn all_dims(x: &Tensor, dims: Vec<i64>) -> Vec<i64> {
-    if dims.is_empty() { (0..x.dim() as i64).collect() } else { dims }
-}
-
-/// Square root where `keep`, 0 with gradient 0 elsewhere.
-fn safe_sqrt(x: &Tensor, keep: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
-    // The inner replacement keeps the infinite derivative at 0 from meeting the outer mask as 0 * inf.
-    let masked = keep.f_logical_not()?;
-    x.f_masked_fill(&masked, Scalar::from(1.0))?.f_sqrt()?.f_masked_fill(&masked, Scalar::from(0.0))
-}
-
-/// Euclidean distances between rows: |a|^2 + |b|^2 - 2ab.
-fn distance_matrix(a: &Tensor, b: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
-    let squares = |x: &Tensor| x.f_square()?.f_sum_dim_intlist(-1, true, None);
-    let a2 = squares(a)?;
-    // A matrix with itself is the usual case.
-    let b2 = if std::ptr::eq(a, b) { a2.f_transpose(-2, -1)? } else { squares(b)?.f_transpose(-2, -1)? };
-    let scale = a2.f_add(&b2)?;
-    let squared = scale.f_sub(&a.f_matmul(&b.f_transpose(-2, -1)?)?.f_mul_scalar(2.0)?)?;
-    // What cancellation leaves of a zero is a few units in the last place of the squares.
-    let epsilon = if a.f_kind()? == Kind::Double { f64::EPSILON } else { f64::from(f32::EPSILON) };
-    let keep = squared.f_detach()?.f_gt_tensor(&scale.f_detach()?.f_mul_scalar(4.0 * epsilon)?)?;
-    if std::ptr::eq(a, b) {
-        // In long sums it can be more; of a row and itself it is known.
-        let _ = keep.f_diagonal(0, -2, -1)?.f_fill_(0.0)?;
-    }
-    safe_sqrt(&squared, &keep)
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test")]
-    use super::*;
-
-    #[test]
-    fn a_row_has_the_distance_0_to_itself_whatever_is_rounded() {
-        let count = 4096 * 300;
-        let numbers: Vec<f32> = (0..count).map(|i| 1.0 + (2.0 * (f64::from(i) * 0.7).sin()).exp() as f32).collect();
-        let rows = Tensor::f_from_slice(&numbers).unwrap().f_reshape([4096, 300]).unwrap();
-        let itself = distance_matrix(&rows, &rows).unwrap().f_diagonal(0, -2, -1).unwrap();
-        assert_eq!(itself.f_abs().unwrap().f_max().unwrap().f_double_value(&[]).unwrap(), 0.0);
     }
 }

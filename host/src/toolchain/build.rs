@@ -25,13 +25,31 @@ const PROFILE: [&str; 5] = [
     "profile.release.codegen-units=1",
 ];
 
-/// A component that was built.
+/// A component that was built and is not written yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
     /// The crate's name without a leading `lossmith-`, or the name in `plugin.toml`.
     pub name: String,
-    /// The component's file.
-    pub component: PathBuf,
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// Its folder.
+    out_dir: PathBuf,
+}
+
+impl Built {
+    pub(super) fn new(name: &str, bytes: Vec<u8>, out_dir: PathBuf) -> Self {
+        Self { name: name.to_owned(), bytes, out_dir }
+    }
+
+    /// Writes `NAME.wasm` and returns its path. An older file is replaced in one step.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn write(&self) -> Result<PathBuf, ToolchainError> {
+        let file = self.out_dir.join(format!("{}.wasm", self.name));
+        write(&self.out_dir, &file, &self.bytes)?;
+        Ok(file)
+    }
 }
 
 /// Where the messages of the compiler go.
@@ -43,8 +61,8 @@ pub enum Messages {
     Kept,
 }
 
-/// Builds the plugin in `dir`, a crate or a folder with a `plugin.toml`, and writes the component `NAME.wasm` into `out_dir`, by
-/// default `plugins` in the target folder of the crate's workspace, or `target/plugins` of the folder. An older file is replaced in one step, and stays if the build fails.
+/// Builds the plugin in `dir`, a crate or a folder with a `plugin.toml`. [`Built::write`] puts the component into `out_dir`, by
+/// default `plugins` in the target folder of the crate's workspace, or `target/plugins` of the folder.
 ///
 /// # Errors
 /// See [`ToolchainError`].
@@ -59,11 +77,9 @@ pub fn build(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<B
         return Err(ToolchainError::NoContract { package: package.name });
     }
     let component = encode(&bytes).map_err(|cause| ToolchainError::Encode { package: package.name.clone(), cause })?;
-    let name = package.name.strip_prefix("lossmith-").unwrap_or(&package.name).to_owned();
+    let name = package.name.strip_prefix("lossmith-").unwrap_or(&package.name);
     let out_dir = out_dir.map_or_else(|| package.target_dir.join("plugins"), Path::to_path_buf);
-    let file = out_dir.join(format!("{name}.wasm"));
-    write(&out_dir, &file, &component)?;
-    Ok(Built { name, component: file })
+    Ok(Built::new(name, component, out_dir))
 }
 
 /// What `cargo metadata` tells about the crate.
@@ -206,7 +222,7 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + S
 }
 
 /// Writes aside and renames, so that nobody ever reads half a component.
-pub(super) fn write(dir: &Path, file: &Path, component: &[u8]) -> Result<(), ToolchainError> {
+fn write(dir: &Path, file: &Path, component: &[u8]) -> Result<(), ToolchainError> {
     std::fs::create_dir_all(dir).map_err(ToolchainError::file("creating", dir))?;
     let mut aside = tempfile::Builder::new()
         // As for any other file: the user's mask decides.

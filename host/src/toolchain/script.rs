@@ -4,40 +4,81 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::build::{Built, Messages, write};
+use super::build::{Built, Messages};
+use super::command::clean;
 use super::error::ToolchainError;
+use super::javascript::JAVASCRIPT;
 use super::plugin_toml::{Language, PluginFolder};
-use super::{javascript, python, world};
+use super::python::PYTHON;
+use super::world;
 
-/// Builds the plugin in `dir`, which has a `plugin.toml`, and writes the component `NAME.wasm` into `out_dir`, by default
-/// `target/plugins` in the folder. An older file is replaced in one step, and stays if the build fails.
+/// How plugins of a language become components.
+pub(super) struct Script {
+    pub(super) tool: Tool,
+    /// How its modules end.
+    pub(super) endings: &'static [&'static str],
+    /// Name and text of the SDK, for folders without a copy of their own.
+    pub(super) sdk: (&'static str, &'static str),
+    /// Name of the module that is componentized, and its text for a plugin with these roles.
+    pub(super) entry: (&'static str, fn(&[String]) -> String),
+    /// Adds the arguments, with the folder of the WIT and the file to make. The tool runs in the folder with the entry.
+    pub(super) arguments: fn(&mut Command, &Path, &Path),
+    /// What the tool writes before and after the name of a module that is not there.
+    pub(super) missing: (&'static str, char),
+}
+
+impl Script {
+    fn of(language: Language) -> Self {
+        match language {
+            Language::Python => PYTHON,
+            Language::JavaScript => JAVASCRIPT,
+        }
+    }
+
+    /// The error for a module that the plugin imports and that is not there.
+    pub(super) fn missing(&self, plugin: &str, said: &str) -> Option<ToolchainError> {
+        let (before, after) = self.missing;
+        let (module, _) = said.split_once(before)?.1.split_once(after)?;
+        Some(ToolchainError::NoModule { plugin: plugin.to_owned(), module: module.to_owned() })
+    }
+}
+
+/// Builds the plugin in `dir`, which has a `plugin.toml`, by default for `target/plugins` in the folder.
 ///
 /// # Errors
 /// See [`ToolchainError`].
 pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<Built, ToolchainError> {
     let folder = PluginFolder::read(dir)?;
+    let script = Script::of(folder.language);
+    let tool = script.tool.find(&folder.dir)?;
     let work = tempfile::tempdir().map_err(ToolchainError::file("creating", std::env::temp_dir()))?;
-    let wit = work.path().join("wit");
+    let (wit, source, made) = (work.path().join("wit"), work.path().join("source"), work.path().join("plugin.wasm"));
     world::write(&wit, &folder.roles)?;
-    let made = match folder.language {
-        Language::Python => python::componentize(&folder, work.path(), &wit, messages),
-        Language::JavaScript => javascript::componentize(&folder, work.path(), &wit, messages),
-    }?;
+    // In a copy: the tools see one folder only, and would leave compiled modules in it.
+    copy_modules(&folder.dir, &source, script.endings)?;
+    let (sdk, text) = script.sdk;
+    if !source.join(sdk).is_file() {
+        put(&source.join(sdk), text)?;
+    }
+    let (entry, text) = script.entry;
+    put(&source.join(entry), &text(&folder.roles))?;
+    let mut command = clean(&tool, &source);
+    (script.arguments)(&mut command, &wit, &made);
+    run(&mut command, script.tool.program, messages)
+        .map_err(|failure| failure.into_error(&folder.name, messages, |said| script.missing(&folder.name, said)))?;
     let component = std::fs::read(&made).map_err(ToolchainError::file("reading", &made))?;
     let out_dir = out_dir.map_or_else(|| folder.dir.join("target/plugins"), Path::to_path_buf);
-    let file = out_dir.join(format!("{}.wasm", folder.name));
-    write(&out_dir, &file, &component)?;
-    Ok(Built { name: folder.name, component: file })
+    Ok(Built::new(&folder.name, component, out_dir))
 }
 
 /// Writes a file of the build.
-pub(super) fn put(file: &Path, text: &str) -> Result<(), ToolchainError> {
+fn put(file: &Path, text: &str) -> Result<(), ToolchainError> {
     std::fs::write(file, text).map_err(ToolchainError::file("writing", file))
 }
 
 /// Copies the modules of a folder and of the folders in it, whose names end as one of `endings`: the tools see, and write to, the
 /// copy only. Hidden folders and those of tools are no part of the plugin.
-pub(super) fn copy_modules(from: &Path, to: &Path, endings: &[&str]) -> Result<(), ToolchainError> {
+fn copy_modules(from: &Path, to: &Path, endings: &[&str]) -> Result<(), ToolchainError> {
     std::fs::create_dir_all(to).map_err(ToolchainError::file("creating", to))?;
     for entry in std::fs::read_dir(from).map_err(ToolchainError::file("reading", from))? {
         let entry = entry.map_err(ToolchainError::file("reading", from))?;
@@ -57,7 +98,7 @@ pub(super) fn copy_modules(from: &Path, to: &Path, endings: &[&str]) -> Result<(
 }
 
 /// Runs a componentizer. An error is what it said.
-pub(super) fn run(command: &mut Command, program: &str, messages: Messages) -> Result<(), Failure> {
+fn run(command: &mut Command, program: &str, messages: Messages) -> Result<(), Failure> {
     let start = |cause| Failure::Start(ToolchainError::start(program)(cause));
     // Its standard output would be taken for ours.
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(start)?;
@@ -79,7 +120,7 @@ pub(super) fn run(command: &mut Command, program: &str, messages: Messages) -> R
 }
 
 /// Why a componentizer made nothing.
-pub(super) enum Failure {
+enum Failure {
     Start(ToolchainError),
     /// It ran and failed, with these messages.
     Said(String),
@@ -87,7 +128,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// As the error of a plugin. A module that is missing has an error of its own.
-    pub(super) fn into_error(
+    fn into_error(
         self,
         plugin: &str,
         messages: Messages,
@@ -126,13 +167,13 @@ pub(super) struct Tool {
 /// # Errors
 /// Each is an error with the command that installs it where it is not found.
 pub fn componentizers(dir: &Path) -> [(&'static str, Result<PathBuf, ToolchainError>); 2] {
-    [python::TOOL, javascript::TOOL].map(|tool| (tool.language, tool.find(dir)))
+    [PYTHON, JAVASCRIPT].map(|script| (script.tool.language, script.tool.find(dir)))
 }
 
 impl Tool {
     /// The program that the environment variable names, else the one set up in the repository that the plugin in `dir` or the current
     /// directory is in, else the one on the PATH.
-    pub(super) fn find(&self, dir: &Path) -> Result<PathBuf, ToolchainError> {
+    fn find(&self, dir: &Path) -> Result<PathBuf, ToolchainError> {
         let found = match std::env::var_os(self.variable).filter(|given| !given.is_empty()) {
             Some(given) => Some(PathBuf::from(given)).filter(|file| file.is_file()),
             None => {

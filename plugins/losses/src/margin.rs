@@ -1,12 +1,16 @@
 //! With distances `d` and a boundary `b`, over all triplets
 //! `sum ([d_ap - b + margin]_+ + [b - d_an + margin]_+) / (number of hinges above 0)`.
 //!
+//! What `reducer` reduces are the hinges, two of each triplet and both of its anchor, not their sums: the mean, for instance, is
+//! over twice as many as there are triplets.
+//!
 //! `b` is a number, or the trainable parameter `beta` with one element (`learn-beta = "one"`) or one for each class (C,
 //! `"per-class"`, that of the anchor's class); it begins at `beta`. Where it learns, `nu b` is added: with one boundary
-//! once (and once more with a memory), with one for each class as another term of each triplet in the sum. Triplets are all
-//! there are or those that the miner found; they are counted in B x B matrices and never listed. `beta` and `margin` are the
-//! paper's, `nu` is the reference's.
+//! once (and once more with a memory), with one for each class as another term of each triplet in the sum above, whatever the
+//! reducer. Triplets are all there are or those that the miner found; they are counted in B x B matrices and never listed.
+//! `beta` and `margin` are the paper's, `nu` is the reference's.
 
+use lossmith_sdk::Reduction;
 use lossmith_sdk::prelude::*;
 
 choices! {
@@ -36,6 +40,8 @@ strategy! {
         learning_rate_multiplier: f64 = 1.0, range 0.0..;
         /// How embeddings are compared.
         distance: Distance = Distance::euclidean();
+        /// How the hinges, two of each triplet, become one number.
+        reducer: Reducer = Reducer::average_non_zero();
         /// Embeddings of earlier batches that the batch is compared with, too; 0 for none.
         memory: CrossBatchMemory = CrossBatchMemory::none();
     }
@@ -66,8 +72,14 @@ impl Loss for Margin {
             let excess = if self.distance.is_similarity() { &of_anchors - matrix } else { matrix - &of_anchors };
             let (pull, push) = ((&excess + self.margin).relu(), (self.margin - excess).relu());
             let active = (pull.gt(0.0) * &positive + push.gt(0.0) * &negative).sum(ALL);
-            let total = (pull * &positive + push * negative).sum(ALL);
-            let loss = total / active.at_least(1.0);
+            let loss = match self.reducer.reduction {
+                // As below, without the copies.
+                Reduction::AverageNonZero => (pull * &positive + push * negative).sum(ALL) / active.at_least(1.0),
+                _ => {
+                    let (hinges, weights) = (Tensor::cat(&[&pull, &push], 1), Tensor::cat(&[&positive, &negative], 1));
+                    self.reducer.reduce(&hinges, &weights, batch)?
+                }
+            };
             Ok(match self.learn_beta {
                 Learning::No => loss,
                 Learning::One => loss + (&of_anchors * self.nu).sum(ALL) * positive.any(ALL),

@@ -1,5 +1,9 @@
 //! With cosines `s`, the mean over anchors of
 //! `log(1 + sum_p exp(-alpha (s_ap - base))) / alpha + log(1 + sum_n exp(beta (s_an - base))) / beta`.
+//!
+//! With distances both signs turn round: `exp(alpha (d_ap - base))` and `exp(-beta (d_an - base))`. A pair that a miner found
+//! twice counts once. An anchor without pairs costs nothing, and is one of the anchors all the same. The defaults are the
+//! reference's.
 
 use lossmith_sdk::prelude::*;
 
@@ -10,8 +14,12 @@ strategy! {
         alpha: f64 = 2.0, range above(0.0);
         /// Sharpness for negative pairs.
         beta: f64 = 50.0, range above(0.0);
-        /// Cosine that positive pairs should exceed and negative pairs should not.
-        base: f64 = 0.5, range -1.0..=1.0;
+        /// Cosine that positive pairs should exceed and negative pairs should not; with distances, the other way round.
+        base: f64 = 0.5;
+        /// How embeddings are compared. Distances want another base, for instance 1.
+        distance: Distance = Distance::cosine();
+        /// How the losses of the anchors become one number.
+        reducer: Reducer = Reducer::mean();
         /// Embeddings of earlier batches that the batch is compared with, too; 0 for none.
         memory: CrossBatchMemory = CrossBatchMemory::none();
     }
@@ -20,10 +28,11 @@ strategy! {
 impl Loss for MultiSimilarity {
     fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
         self.memory.add(batch, progress, |pairs| {
-            let excess = pairs.anchors.cosine_matrix(pairs.references()) - self.base;
-            let pull = (&excess * -self.alpha).logsumexp_where(&pairs.positive.gt(0.0), 1).log1p_exp();
-            let push = (&excess * self.beta).logsumexp_where(&pairs.negative.gt(0.0), 1).log1p_exp();
-            Ok((pull / self.alpha + push / self.beta).mean(ALL))
+            let within = self.distance.within(&self.distance.between(&pairs.anchors, pairs.references()), self.base);
+            let pull = (&within * -self.alpha).logsumexp_where(&pairs.positive.gt(0.0), 1).log1p_exp();
+            let push = (&within * self.beta).logsumexp_where(&pairs.negative.gt(0.0), 1).log1p_exp();
+            let losses = pull / self.alpha + push / self.beta;
+            self.reducer.reduce(&losses, &losses.ones_like(), batch)
         })
     }
 }

@@ -28,9 +28,9 @@ impl Loss for ThresholdConsistentMargin {
     fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
         self.memory.add(batch, progress, |pairs| {
             let cosines = pairs.anchors.cosine_matrix(pairs.references());
-            let (pull, push) = ((self.positive_margin - &cosines).relu(), (cosines - self.negative_margin).relu());
-            let of_positives = self.reducer.reduce(&pull, &pairs.positive, batch)? * self.positive_weight;
-            Ok(of_positives + self.reducer.reduce(&push, &pairs.negative, batch)? * self.negative_weight)
+            let (pull, push) = (self.positive_margin - &cosines, cosines - self.negative_margin);
+            let of_positives = self.reducer.reduce_hinges(&pull, &pairs.positive, batch)? * self.positive_weight;
+            Ok(of_positives + self.reducer.reduce_hinges(&push, &pairs.negative, batch)? * self.negative_weight)
         })
     }
 }

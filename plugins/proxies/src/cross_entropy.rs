@@ -1,7 +1,8 @@
 //! Cross entropy of a linear layer: the usual classifier, trained beside a metric loss.
 //!
 //! The logits of an embedding x are `W x + b`, with the parameters `W` (C x D, at first normal with the variance 1 / D) and `b`
-//! (C, at first 0). With `on = "fused"` in the objective, x is the fused embedding.
+//! (C, at first 0). With `on = "fused"` in the objective, x is the fused embedding. Mined tuples are not used: all images weigh
+//! the same.
 
 use lossmith_sdk::prelude::*;
 
@@ -12,6 +13,8 @@ strategy! {
         normalize: bool = false;
         /// Share of the target that is spread over all classes (Szegedy et al. 2016).
         label_smoothing: f64 = 0.0, range 0.0..1.0;
+        /// How the losses of the images become one number.
+        reducer: Reducer = Reducer::mean();
         /// A penalty on the rows of `W`.
         regularizer: Regularizer = Regularizer::none();
         /// `W` and `b` learn with the run's learning rate times this.
@@ -32,8 +35,9 @@ impl Loss for CrossEntropy {
         let logits = embeddings.matmul(&weights.transpose(0, 1)) + bias;
         report::metric("accuracy", &logits.argmax(1).eq(&labels).to_float().mean(ALL));
         let logarithms = logits.log_softmax(1);
-        let right = logarithms.gather(1, &labels.unsqueeze(1)).mean(ALL);
-        let loss = -(right * (1.0 - self.label_smoothing) + logarithms.mean(ALL) * self.label_smoothing);
+        let right = logarithms.gather(1, &labels.unsqueeze(1)).squeeze(1);
+        let losses = -(right * (1.0 - self.label_smoothing) + logarithms.mean(1) * self.label_smoothing);
+        let loss = self.reducer.reduce(&losses, &losses.ones_like(), batch)?;
         self.regularizer.add(loss, &weights, 1)
     }
 }

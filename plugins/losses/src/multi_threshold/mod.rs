@@ -13,7 +13,7 @@ mod monitor;
 mod slices;
 
 use lossmith_sdk::prelude::*;
-use lossmith_sdk::{Triplets, different_class, same_class};
+use lossmith_sdk::{Reduction, Triplets, different_class, same_class};
 
 use crate::triplet::{Triplet, count};
 use monitor::Monitor;
@@ -45,16 +45,6 @@ choices! {
     }
 }
 
-choices! {
-    /// Which triplets of a slice are averaged over.
-    pub enum Average {
-        /// All.
-        All = "mean",
-        /// Those with a loss above 0.
-        NonZero = "average-non-zero",
-    }
-}
-
 strategy! {
     /// Triplet losses with a threshold for each slice, multi-threshold metric learning, Yang, Yu et al. 2024; details are our reading.
     pub struct MultiThreshold as "multi-threshold" {
@@ -65,7 +55,7 @@ strategy! {
         /// The bound of `dual = "absolute"`.
         bound: f64 = 0.5, range 0.0..=2.0;
         /// How the losses of a slice's triplets become one number.
-        reducer: Average = Average::All;
+        reducer: Reducer = Reducer::mean();
     }
 }
 
@@ -73,7 +63,7 @@ strategy! {
 pub(crate) struct PerSlice {
     /// The loss; differentiable.
     losses: Tensor,
-    /// The share of triplets above 0, without gradient.
+    /// The share of triplets above 0, or between the limits of the reducer `threshold`; without gradient.
     active: Tensor,
 }
 
@@ -88,14 +78,15 @@ impl Loss for MultiThreshold {
         let found = if thresholds.len() == 1 && self.is_plain() {
             self.whole(batch, thresholds[0])?
         } else {
-            self.sliced(batch, &slices, &thresholds)
+            self.sliced(batch, &slices, &thresholds)?
         };
-        let cost_of_a_point = match (self.dual, self.mining) {
+        let is_mean = matches!(self.reducer.reduction, Reduction::Mean | Reduction::AverageNonZero);
+        let cost_of_a_point = is_mean.then_some(match (self.dual, self.mining) {
             (Dual::Exchange, _) => 2.0,
             // A negative as far as the positive is not semi-hard.
             (_, Mining::SemiHard) if batch.tuples().is_none() => 0.0,
             _ => 1.0,
-        };
+        });
         Monitor { thresholds: &thresholds, cost_of_a_point, slices: &slices }.watch(&found, progress);
         Ok(found.losses.mean(ALL))
     }
@@ -110,11 +101,7 @@ impl MultiThreshold {
     /// One slice, computed as `triplet` does it with the miner `batch-hard` or another, or with all triplets: a training with one
     /// slice is to the last bit that of a single threshold.
     fn whole(&self, batch: &Batch, margin: f64) -> Result<PerSlice> {
-        let reducer = match self.reducer {
-            Average::All => Reducer::mean(),
-            Average::NonZero => Reducer::average_non_zero(),
-        };
-        let triplet = Triplet::euclidean(margin, reducer.clone(), self.dual == Dual::Swap);
+        let triplet = Triplet::euclidean(margin, self.reducer.clone(), self.dual == Dual::Swap);
         let (farness, labels) = (Distance::euclidean().farness(&batch.embeddings()), batch.labels());
         let (same, different) = (same_class(&labels), different_class(&labels));
         let (loss, active, count) = match (batch.tuples(), self.mining) {
@@ -126,9 +113,9 @@ impl MultiThreshold {
                 let mined = tuples.map(|tuples| Triplets::mined(&tuples, batch.size()));
                 let chosen = mined.unwrap_or_else(|| Triplets::batch_hard(&farness, &same, &different));
                 let losses = triplet.losses(&farness, &chosen);
-                let active = losses.gt(0.0).sum(ALL).to_float();
+                let active = self.counts(&losses).sum(ALL).to_float();
                 (
-                    reducer.reduce_listed(&losses, &chosen.anchors, batch)?,
+                    self.reducer.reduce_listed(&losses, &chosen.anchors, batch)?,
                     active,
                     Tensor::full(&[], losses.size(0) as f64),
                 )
@@ -137,24 +124,55 @@ impl MultiThreshold {
         Ok(PerSlice { losses: loss.reshape(&[1]), active: (active / count.at_least(1.0)).reshape(&[1]) })
     }
 
-    fn sliced(&self, batch: &Batch, slices: &Slices, thresholds: &[f64]) -> PerSlice {
+    fn sliced(&self, batch: &Batch, slices: &Slices, thresholds: &[f64]) -> Result<PerSlice> {
         let labels = batch.labels();
         let (same, different) = (same_class(&labels), different_class(&labels));
-        match (batch.tuples(), self.mining) {
+        Ok(match (batch.tuples(), self.mining) {
             (Some(tuples), _) => {
-                let sides = slices.sides(&Triplets::mined(&tuples, batch.size()));
-                self.judge(&sides, thresholds, &Tensor::ones(&sides.positive.shape()[1..], Dtype::Float))
+                let triplets = Triplets::mined(&tuples, batch.size());
+                let of_anchors = match self.reducer.reduction {
+                    Reduction::PerAnchor => {
+                        Some(triplets.anchors.bincount(batch.size()).to_float().at_least(1.0).reciprocal())
+                    }
+                    _ => self.class_weights(batch)?,
+                };
+                let shares = of_anchors.map(|of_anchors| of_anchors.index_select(0, &triplets.anchors));
+                let all = Tensor::ones(&triplets.anchors.shape(), Dtype::Float);
+                let listed = Listed { weights: all, shares, images: batch.size() };
+                self.judge(&slices.sides(&triplets), thresholds, &listed)
             }
             (None, Mining::BatchHard) => {
                 let anchors = same.any(1).logical_and(&different.any(1)).to_float();
-                self.judge(&hard::sides(slices, &same, &different), thresholds, &anchors)
+                let listed = Listed { weights: anchors, shares: self.class_weights(batch)?, images: batch.size() };
+                self.judge(&hard::sides(slices, &same, &different), thresholds, &listed)
             }
-            (None, mining) => slices.counted(thresholds, &same, &different, mining == Mining::SemiHard, self.reducer),
+            (None, mining) => {
+                let of_images = self.class_weights(batch)?;
+                let all = All { same: &same, different: &different, of_images: of_images.as_ref() };
+                slices.counted(thresholds, &all, mining == Mining::SemiHard, &self.reducer)
+            }
+        })
+    }
+
+    /// What the losses of each image as anchor are multiplied by; none but for the reducer `class-weighted`.
+    fn class_weights(&self, batch: &Batch) -> Result<Option<Tensor>> {
+        match self.reducer.reduction {
+            Reduction::ClassWeighted => self.reducer.image_weights(batch).map(Some),
+            _ => Ok(None),
         }
     }
 
-    /// The losses of listed triplets, T in each slice, of which those with a weight of 1 (else 0) count.
-    fn judge(&self, sides: &Sides, thresholds: &[f64], weights: &Tensor) -> PerSlice {
+    /// Which losses are active: those above 0, or between the limits of the reducer `threshold`.
+    fn counts(&self, losses: &Tensor) -> Tensor {
+        let above = losses.gt(self.reducer.low_limit());
+        match self.reducer.high_limit() {
+            None => above,
+            Some(high) => above.logical_and(&losses.lt(high)),
+        }
+    }
+
+    /// The losses of listed triplets, T in each slice.
+    fn judge(&self, sides: &Sides, thresholds: &[f64], listed: &Listed) -> PerSlice {
         let Sides { positive, negative, between } = sides;
         let thresholds = Tensor::from_doubles(thresholds, &[thresholds.len() as i64, 1]);
         let room = positive + &thresholds;
@@ -163,24 +181,54 @@ impl MultiThreshold {
             Dual::Swap => hinge(&negative.minimum(between)),
             _ => hinge(negative),
         };
-        let reduced = self.reduce(&first, weights);
+        let reduced = self.reduce(&first, listed);
         let losses = match self.dual {
             Dual::None | Dual::Swap => reduced,
-            Dual::Exchange => reduced + self.reduce(&hinge(between), weights),
-            Dual::Absolute => reduced + self.reduce(&(positive - self.bound).relu(), weights),
+            Dual::Exchange => reduced + self.reduce(&hinge(between), listed),
+            Dual::Absolute => reduced + self.reduce(&(positive - self.bound).relu(), listed),
         };
-        let active = (first.gt(0.0) * weights).sum(1) / weights.sum(ALL).at_least(1.0);
+        let weights = &listed.weights;
+        let active = (self.counts(&first) * weights).sum(1) / weights.sum(ALL).at_least(1.0);
         PerSlice { losses, active }
     }
 
-    /// Reduces K x T losses of which those with a weight of 1 count, to K.
-    fn reduce(&self, losses: &Tensor, weights: &Tensor) -> Tensor {
-        let count = match self.reducer {
-            Average::All => weights.sum(ALL),
-            Average::NonZero => (losses.gt(0.0) * weights).sum(1),
+    /// Reduces K x T losses to K.
+    fn reduce(&self, losses: &Tensor, Listed { weights, shares, images }: &Listed) -> Tensor {
+        let sum = || match shares {
+            None => (losses * weights).sum(1),
+            Some(shares) => (losses * weights * shares).sum(1),
         };
-        (losses * weights).sum(1) / count.at_least(1.0)
+        match self.reducer.reduction {
+            Reduction::Sum => sum(),
+            Reduction::Divisor => sum() / self.reducer.divisor,
+            Reduction::PerAnchor => sum() / *images as f64,
+            Reduction::Mean | Reduction::ClassWeighted => sum() / weights.sum(ALL).at_least(1.0),
+            Reduction::AverageNonZero | Reduction::Threshold => {
+                let counts = self.counts(losses) * weights;
+                (losses * &counts).sum(1) / counts.sum(1).at_least(1.0)
+            }
+        }
     }
+}
+
+/// How T listed triplets count, the same in each slice.
+struct Listed {
+    /// 1 for those that count, else 0.
+    weights: Tensor,
+    /// What their losses are multiplied by; none for 1.
+    shares: Option<Tensor>,
+    /// B.
+    images: i64,
+}
+
+/// All triplets of a batch.
+pub(crate) struct All<'a> {
+    /// Pairs of one class, B x B.
+    same: &'a Tensor,
+    /// Pairs of two classes, B x B.
+    different: &'a Tensor,
+    /// What the losses of each image as anchor are multiplied by; none for 1.
+    of_images: Option<&'a Tensor>,
 }
 
 /// The three distances of T triplets in each slice: K x T, differentiable.

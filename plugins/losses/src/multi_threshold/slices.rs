@@ -1,10 +1,9 @@
 //! The slices of a batch, and distances in all of them at once.
 
-use lossmith_sdk::Triplets;
 use lossmith_sdk::prelude::*;
+use lossmith_sdk::{Reduction, Triplets};
 
-use super::{Average, PerSlice, Sides};
-use crate::triplet::count;
+use super::{All, PerSlice, Sides};
 use crate::triplet::counted::{self, Counts};
 
 /// Distances that are counted at once, at most, but one slice: counting takes about ten tensors of so many elements beside those
@@ -42,57 +41,61 @@ impl Slices {
     }
 
     /// The loss of all triplets of each slice, or of the semi-hard ones.
-    pub(super) fn counted(
-        &self,
-        thresholds: &[f64],
-        same: &Tensor,
-        different: &Tensor,
-        semi_hard: bool,
-        reducer: Average,
-    ) -> PerSlice {
+    pub(super) fn counted(&self, thresholds: &[f64], triplets: &All, semi_hard: bool, reducer: &Reducer) -> PerSlice {
         let at_once = (AT_ONCE / (self.size * self.size)).clamp(1, self.count);
         let parts = thresholds.chunks(at_once as usize).zip(0..).map(|(thresholds, part)| {
             let count = thresholds.len() as i64;
             let part = Self { unit: self.unit.narrow(0, part * at_once, count), count, size: self.size };
-            part.counted_at_once(thresholds, same, different, semi_hard, reducer)
+            part.counted_at_once(thresholds, triplets, semi_hard, reducer)
         });
         let (losses, active): (Vec<_>, Vec<_>) = parts.map(|part| (part.losses, part.active)).unzip();
         let joined = |parts: &[Tensor]| Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0);
         PerSlice { losses: joined(&losses), active: joined(&active) }
     }
 
-    fn counted_at_once(
-        &self,
-        thresholds: &[f64],
-        same: &Tensor,
-        different: &Tensor,
-        semi_hard: bool,
-        reducer: Average,
-    ) -> PerSlice {
+    fn counted_at_once(&self, thresholds: &[f64], triplets: &All, semi_hard: bool, reducer: &Reducer) -> PerSlice {
         let rows = self.matrix().reshape(&[self.count * self.size, self.size]);
         let repeated = |mask: &Tensor| mask.repeat(&[self.count, 1]);
-        let (same, different) = (repeated(same), repeated(different));
+        let (same, different) = (repeated(triplets.same), repeated(triplets.different));
         let distances = rows.detach();
         let margins = Tensor::from_doubles(thresholds, &[self.count, 1]);
         let by_row = margins.expand(&[self.count, self.size]).reshape(&[-1, 1]);
-        let mut counts = counted::count(&(&distances + by_row), &distances, &same, &different, false);
+        // Those whose negative is nearer than this (`equal`: or just there).
+        let nearer = |than: &Tensor, equal| counted::count(than, &distances, &same, &different, equal);
+        let low = reducer.low_limit();
+        let mut counts = nearer(&(&distances + (&by_row - low)), false);
+        // Those that cost too much are taken off again; a semi-hard triplet costs less than the threshold.
+        let beyond = match (semi_hard, reducer.high_limit()) {
+            (false, None) => None,
+            (true, None) => nearer(&distances, true),
+            (false, Some(high)) => nearer(&(&distances + (&by_row - high.max(low))), true),
+            (true, Some(high)) => nearer(&(&distances + (&by_row - by_row.at_most(high).at_least(low))), true),
+        };
         if let Some(within) = &mut counts
-            && semi_hard
-            && let Some(hard) = counted::count(&distances, &distances, &same, &different, true)
+            && let Some(beyond) = beyond
         {
-            within.coefficients = &within.coefficients - hard.coefficients;
-            within.active = &within.active - hard.active;
+            within.coefficients = &within.coefficients - beyond.coefficients;
+            within.active = &within.active - beyond.active;
         }
         let (weighed, active) = match counts {
             Some(Counts { coefficients, active }) => (rows * coefficients, active),
             None => (&rows * 0.0, rows.detach() * 0.0),
         };
-        let per_slice = |rows: &Tensor| rows.reshape(&[self.count, -1]).sum(1);
-        let active = per_slice(&active);
-        let sum = per_slice(&weighed) + margins.squeeze(1) * &active;
-        let all = count(&same, &different) / self.count as f64;
+        let per_anchor = |rows: &Tensor| rows.sum(1).reshape(&[self.count, self.size]);
+        let active = per_anchor(&active);
+        let sums = per_anchor(&weighed) + &margins * &active;
+        let sums = if let Some(weights) = triplets.of_images { sums * weights } else { sums };
+        let of_anchors = (triplets.same.sum(1) * triplets.different.sum(1)).to_float();
         // All semi-hard triplets are above 0.
-        let divisor = if reducer == Average::All && !semi_hard { &all } else { &active };
-        PerSlice { losses: sum / divisor.at_least(1.0), active: active / all.at_least(1.0) }
+        let judged = if semi_hard { &active } else { &of_anchors };
+        let judged_at_all = if semi_hard { active.sum(1) } else { of_anchors.sum(ALL) };
+        let losses = match reducer.reduction {
+            Reduction::Sum => sums.sum(1),
+            Reduction::Divisor => sums.sum(1) / reducer.divisor,
+            Reduction::PerAnchor => (sums / judged.at_least(1.0)).sum(1) / self.size as f64,
+            Reduction::Mean | Reduction::ClassWeighted => sums.sum(1) / judged_at_all.at_least(1.0),
+            Reduction::AverageNonZero | Reduction::Threshold => sums.sum(1) / active.sum(1).at_least(1.0),
+        };
+        PerSlice { losses, active: active.sum(1) / of_anchors.sum(ALL).at_least(1.0) }
     }
 }

@@ -9,7 +9,7 @@ use lossmith_sdk::prelude::*;
 export! {
     losses: [
         Right, Held, WrongSign, Doubled, Shifted, HalfLost, AnchorsOnly, ParameterWrong,
-        Counting, FirstImage, Cubic, Unguarded, Imprecise,
+        Rare, Counting, FirstImage, Cubic, Unguarded, Imprecise,
     ]
 }
 
@@ -67,6 +67,18 @@ strategy! {
 impl Loss for Doubled {
     fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
         Ok(with_factor(batch, 2.0))
+    }
+}
+
+strategy! {
+    /// Mistake 2 where a number is above 100 only, which no generated batch has.
+    pub struct Rare as "rare" {}
+}
+
+impl Loss for Rare {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let is_rare = batch.embeddings().gt(100.0).any(ALL).to_float().item() > 0.0;
+        Ok(with_factor(batch, if is_rare { 2.0 } else { 1.0 }))
     }
 }
 
