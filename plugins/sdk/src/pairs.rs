@@ -1,6 +1,6 @@
 //! Pairs of a batch as matrices.
 
-use crate::{Batch, Tensor, Tuples};
+use crate::{Batch, Tensor, Tuples, off_diagonal};
 
 /// B x B mask of the pairs of one class, without the diagonal.
 pub fn same_class(labels: &Tensor) -> Tensor {
@@ -36,7 +36,9 @@ impl PairWeights {
 
     /// All pairs of images with these classes, once.
     pub fn all(labels: &Tensor) -> Self {
-        Self { positive: same_class(labels).to_float(), negative: different_class(labels).to_float() }
+        let labels = labels.to_float();
+        let negative = difference(&labels, &labels);
+        Self { positive: off_diagonal(labels.size(0)) - &negative, negative }
     }
 
     /// The pairs of `tuples` in a batch of `size` images.
@@ -85,14 +87,19 @@ impl Pairs {
 
     /// All pairs of the batch with a memory of R embeddings; a place with a label below 0 is empty.
     pub(crate) fn with_memory(batch: &Batch, embeddings: Tensor, labels: &Tensor) -> Self {
-        let of_batch = batch.labels().unsqueeze(1);
-        let of_memory = labels.unsqueeze(0);
-        let filled = of_memory.ge(0.0);
+        let different = difference(&batch.labels().to_float(), &labels.to_float());
+        let filled = labels.ge(0.0).to_float();
         Self {
             anchors: batch.embeddings(),
             memory: Some(embeddings),
-            positive: of_batch.eq(&of_memory).to_float(),
-            negative: of_batch.ne(&of_memory).logical_and(&filled).to_float(),
+            positive: 1.0 - &different,
+            negative: different * filled,
         }
     }
+}
+
+/// 1 where the labels `a` (N, floats) and `b` (M) differ, else 0: N x M. On the CPU a mask that becomes floats takes three times as
+/// long. Floats of 32 bits tell labels below 2^24 apart.
+fn difference(a: &Tensor, b: &Tensor) -> Tensor {
+    (a.unsqueeze(1) - b.unsqueeze(0)).abs().at_most(1.0)
 }

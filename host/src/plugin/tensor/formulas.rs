@@ -63,8 +63,10 @@ pub(crate) fn distance_matrix(a: &Tensor, b: &Tensor) -> Result<Tensor, TchError
     let b2 = if itself { a2.shallow_clone() } else { noise(b)? }.f_transpose(-2, -1)?;
     // The storage of the result, written behind the back of autograd: the backward pass reads there which distances are 0.
     let mut values = distances.f_data()?;
-    let zero = a2.f_neg()?.f_addcmul(&values, &values)?.f_le_tensor(&b2)?;
-    let _ = values.f_masked_fill_(&zero, 0.0)?;
+    // 0 where the square is not above the noise, else 1: by arithmetic, as masks take twice as long on the CPU.
+    let mut keep = a2.f_neg()?.f_addcmul(&values, &values)?;
+    let _ = keep.f_sub_(&b2)?.f_sign_()?.f_relu_()?;
+    let _ = values.f_mul_(&keep)?;
     if itself {
         // In long sums it can be more; of a row and itself it is known.
         let _ = values.f_diagonal(0, -2, -1)?.f_fill_(0.0)?;
