@@ -485,7 +485,7 @@ fn gradient_share_leaves_out_what_says_nothing() {
     // Then both halves are.
     let known = (0..2).map(|_| share(&mut slot, "rkd-distance", &case)).last().unwrap();
     assert!(known != 1.0 && known.is_finite());
-    // A batch whose norms are 0 or NaN does not move them.
+    // A batch whose norms are 0 does not move them.
     let norms = numbers(&slot.state().buffers["norms"]);
     let equal = Case { student: vec![case.student[0].clone(); 12], ..case.clone() };
     for _ in 0..2 {
@@ -493,9 +493,11 @@ fn gradient_share_leaves_out_what_says_nothing() {
     }
     let mut broken = case.clone();
     broken.student[0][0] = f64::NAN;
-    for _ in 0..2 {
-        assert_eq!(share(&mut slot, "rkd-distance", &broken), known);
-    }
+    // Nor does one that is refused.
+    let input = input(&broken, Kind::Double);
+    let pairs = transfer("rkd-distance", json!({}), input.shallow_clone()).unwrap();
+    let error = slot.balance(pairs, input, &epoch(0)).unwrap_err();
+    assert!(error.to_string().contains("NaN"), "{error}");
     assert_eq!(numbers(&slot.state().buffers["norms"]), norms);
 }
 

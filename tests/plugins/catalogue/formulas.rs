@@ -28,7 +28,7 @@ pub(crate) struct Case<'a> {
 pub(crate) type Formula = fn(&Case) -> f64;
 
 /// Strategies, with parameters that they are tried with.
-pub(crate) const FORMULAS: [(&str, &str, Formula); 26] = [
+pub(crate) const FORMULAS: [(&str, &str, Formula); 27] = [
     ("circle", r#"{ "margin": 0.4, "gamma": 80, "reducer": "average-non-zero" }"#, circle),
     ("circle", r#"{ "margin": 0.2, "gamma": 8, "reducer": "mean" }"#, circle),
     (
@@ -61,6 +61,7 @@ pub(crate) const FORMULAS: [(&str, &str, Formula); 26] = [
         margin,
     ),
     ("nca", r#"{ "distance": "squared-euclidean", "scale": 3 }"#, nca),
+    ("nca", r#"{ "distance": "squared-euclidean", "scale": 25 }"#, nca),
     ("nca", r#"{ "distance": "cosine", "scale": 5 }"#, nca),
     ("tuplet-margin", r#"{ "degrees": 20, "scale": 10 }"#, tuplet_margin),
     ("intra-pair-variance", r#"{ "distance": "cosine", "positive-epsilon": 0.1, "negative-epsilon": 0.2 }"#, variance),
