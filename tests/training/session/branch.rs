@@ -116,10 +116,12 @@ fn what_was_swapped_in_before_the_death_is_no_change() {
     let lab = own();
     let run = of_the_file(&lab);
     let mut live = Live::resume_with(&lab, &run, &["--watch"]);
+    // Of the files as they are when it goes on; an edit before that would be in it.
+    assert_eq!(live.verdict()["verdict"], "same");
     live.swap("learning-rate = 0.003", "learning-rate = 0.001");
     live.kill();
     Live::resume_with(&lab, &run, FILE).stop_and_replay();
-    assert_eq!(journal(&run, "candidate").len(), 1);
+    assert_eq!(journal(&run, "candidate").len(), 2, "the first look and the edit");
 }
 
 #[test]
