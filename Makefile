@@ -45,8 +45,11 @@ multi-threshold: plugins ## Reproduce the tables of examples/multi-threshold; wh
 bench: plugins ## Time components against native code, and edits of a running training.
 	cargo bench -p lossmith --profile dev
 
-# Each side has the machine for itself; other programs that run meanwhile are in the figures.
+# Each side has the machine for itself; other programs that run meanwhile are in the figures. The allocator keeps what is freed: in a
+# process that has nothing else, it would give the memory of each step back, which it does not do in a training.
 PEERS := target/peers
+peers: export MALLOC_TRIM_THRESHOLD_ := 1073741824
+peers: export MALLOC_MMAP_THRESHOLD_ := 33554432
 peers: plugins ## Compare with pytorch-metric-learning in one run (600 MB of downloads, then about 15 minutes).
 	@scripts/peers/setup.sh $(PEERS)
 	cargo bench --quiet -p lossmith --profile dev --bench peers > $(PEERS)/ours.jsonl

@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     cxx_build::bridge("src/bridge.rs")
         .file("src/optimizer.cc")
         .file("src/context.cc")
+        .file("src/distance.cc")
         .file("src/script.cc")
         // As torch-sys compiles its own part.
         .std("c++17")
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flag(include.join("torch/csrc/api/include"))
         .compile("lossmith_torch_shim");
 
-    for file in ["bridge.rs", "shim.h", "optimizer.cc", "context.cc", "script.cc"] {
+    for file in ["bridge.rs", "shim.h", "optimizer.cc", "context.cc", "distance.cc", "script.cc"] {
         println!("cargo::rerun-if-changed=src/{file}");
     }
     println!("cargo::metadata=libtorch_lib={}", libraries.display());

@@ -66,6 +66,8 @@ pub(crate) mod ffi {
         fn set_deterministic(on: bool);
         fn version() -> Result<String>;
 
+        fn euclidean_distances(a: &Tensor, b: &Tensor) -> Result<UniquePtr<Tensor>>;
+
         fn load_script(path: &str, device: i32) -> Result<UniquePtr<ScriptModule>>;
         fn tensors(self: &ScriptModule) -> Result<Vec<NamedTensor>>;
         fn forward(self: &ScriptModule, input: &Tensor, train: bool) -> Result<UniquePtr<Tensor>>;

@@ -1,5 +1,6 @@
 //! The libtorch calls that lossmith needs and `tch` does not have: fused optimizer steps, gradient clipping that never
-//! waits for the device, bfloat16 autocasting on every device, deterministic mode, and TorchScript modules with their buffers.
+//! waits for the device, bfloat16 autocasting on every device, deterministic mode, an operation with a backward pass of its own,
+//! and TorchScript modules with their buffers.
 //!
 //! This is the only crate of the workspace with `unsafe` code. A C++ exception becomes a [`TchError::Torch`].
 
@@ -8,10 +9,12 @@
 #[expect(unreachable_pub, reason = "the bridge's macro makes them")]
 mod bridge;
 mod context;
+mod distance;
 mod optimizer;
 mod script;
 
 pub use context::{autocast, set_deterministic, version};
+pub use distance::euclidean_distances;
 pub use optimizer::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
     retain_gradient,

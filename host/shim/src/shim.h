@@ -48,6 +48,8 @@ void leave_autocast(const Autocast &before) noexcept;
 void set_deterministic(bool on) noexcept;
 rust::String version();
 
+std::unique_ptr<at::Tensor> euclidean_distances(const at::Tensor &a, const at::Tensor &b);
+
 class ScriptModule {
  public:
   explicit ScriptModule(std::shared_ptr<torch::jit::Module> module);

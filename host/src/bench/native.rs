@@ -3,6 +3,7 @@
 //! Each is the standard loss of its name with the defaults of its parameters, over all that is in the batch. The float type is that of the
 //! embeddings.
 
+use lossmith_torch_shim::euclidean_distances;
 use tch::{TchError, Tensor};
 
 type Result = std::result::Result<Tensor, TchError>;
@@ -42,7 +43,7 @@ pub fn unit(x: &Tensor) -> Result {
 /// # Errors
 /// What libtorch cannot compute.
 pub fn distance_matrix(x: &Tensor) -> Result {
-    crate::plugin::distance_matrix(x, x)
+    euclidean_distances(x, x)
 }
 
 /// Cosines between rows.

@@ -32,4 +32,3 @@ pub use probe::{Cost, Probe, Stopped};
 pub use report::{Level, Metric, Report};
 pub use slot::{Setting, Slot};
 pub use state::{Parameter as StateParameter, State};
-pub(crate) use tensor::distance_matrix;

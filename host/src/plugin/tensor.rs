@@ -3,6 +3,7 @@
 mod formulas;
 mod run;
 
+use lossmith_torch_shim::euclidean_distances;
 use tch::{Kind, Reduction, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -10,8 +11,6 @@ use wasmtime::component::Resource;
 use super::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
 use super::host::{Host, HostFault, broadcast_elements, describe, dtype_name, fault, is_float};
 use formulas::{all_dims, broadcast, norm, refuse, rows, safe_sqrt};
-
-pub(crate) use formulas::distance_matrix;
 
 type Handle = Resource<Tensor>;
 
@@ -392,7 +391,7 @@ impl HostTensor for Host {
     }
 
     fn distance_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
-        self.product("distance-matrix", &a, &b, rows, distance_matrix)
+        self.product("distance-matrix", &a, &b, rows, euclidean_distances)
     }
 
     fn cosine_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
