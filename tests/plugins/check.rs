@@ -200,6 +200,11 @@ fn what_cannot_be_checked_is_told() {
             2,
             vec!["no native loss `circle`"],
         ),
+        (
+            vec!["bench", guest, "--strategy", "right", "--batch", "32,4"],
+            2,
+            vec!["invalid value '4'", "--batch", "8.."],
+        ),
     ] {
         let output = plugin(&arguments);
         let text = String::from_utf8(output.stderr).unwrap();
@@ -212,22 +217,24 @@ fn what_cannot_be_checked_is_told() {
 }
 
 #[test]
-fn a_bench_measures_both_sides_and_draws() {
+fn a_bench_measures_both_sides_at_the_sizes_that_are_asked_for_and_draws() {
     let directory = tempfile::tempdir().unwrap();
     let picture = directory.path().join("bench.svg");
     let guest = guest("lossmith-losses");
     let arguments = ["bench", guest.to_str().unwrap(), "--strategy", "contrastive", "--json", "--against", "native"];
-    let output = plugin(&[&arguments[..], &["contrastive", "--plot", picture.to_str().unwrap()]].concat());
+    let sizes = ["contrastive", "--batch", "48,30", "--dimension", "16,24", "--plot", picture.to_str().unwrap()];
+    let output = plugin(&[&arguments[..], &sizes].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rows: Json = serde_json::from_slice(&output.stdout).unwrap();
     let rows = rows.as_array().unwrap();
-    assert_eq!(rows.len(), 8);
+    let measured: Vec<_> = rows.iter().map(|row| (row["batch"].as_u64(), row["dimension"].as_u64())).collect();
+    assert_eq!(measured, [(48, 16), (30, 16), (48, 24), (30, 24)].map(|(b, d)| (Some(b), Some(d))));
     for row in rows {
         assert!(row["milliseconds"].as_f64().unwrap() > 0.0 && row["against_milliseconds"].as_f64().unwrap() > 0.0);
         assert!(row["ratio"].as_f64().unwrap() > 0.0);
     }
     let svg = std::fs::read_to_string(picture).unwrap();
-    for text in ["contrastive", "D = 64", "native contrastive, D = 512", "images in the batch"] {
+    for text in ["contrastive", "D = 16", "native contrastive, D = 24", "images in the batch"] {
         assert!(svg.contains(text), "{text} is missing");
     }
 }

@@ -13,9 +13,7 @@ use crate::check::batch::{Batch, Extras, classes};
 use crate::check::subject::{Refusal, Subject, refusal};
 use crate::plugin::{Plugin, Role, Runtime, State, Value};
 
-const BATCHES: [usize; 4] = [32, 128, 512, 1024];
-const DIMENSIONS: [i64; 2] = [64, 512];
-/// Images of a class, as with a sampler of M per class.
+/// Images of a class, as with a sampler of M per class; the last class has what is left over.
 const PER_CLASS: usize = 4;
 /// Steps are repeated until this has passed, at least [`LEAST`] times.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -89,15 +87,16 @@ pub enum Quantity {
 /// Variables that make the system's allocator give back what is freed.
 pub const KEEP_NOTHING: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "16384"), ("MALLOC_TRIM_THRESHOLD_", "16384")];
 
-/// Measures a strategy, in turns with a rival. `done` is told each size.
+/// Measures a strategy with `given` parameters, in turns with a rival, for each of the `dimensions` with batches of each of the `sizes`.
+/// `done` is told each.
 ///
 /// # Errors
 /// A fault of a plugin, parameters that do not fit, or a native loss that there is not.
 pub fn measure(
     runtime: &Arc<Runtime>,
     plugin: &Arc<Plugin>,
-    (role, strategy): (Role, &str),
-    given: &BTreeMap<String, Value>,
+    (role, strategy, given): (Role, &str, &BTreeMap<String, Value>),
+    (sizes, dimensions): (&[usize], &[i64]),
     rival: Option<&Rival>,
     quantity: Quantity,
     mut done: impl FnMut(&Measured),
@@ -116,9 +115,10 @@ pub fn measure(
     };
     let mut extras = None;
     let mut rows = Vec::new();
-    for dimension in DIMENSIONS {
-        for size in BATCHES {
-            let sizes = vec![PER_CLASS; size / PER_CLASS];
+    for &dimension in dimensions {
+        for &size in sizes {
+            let mut sizes = vec![PER_CLASS; size / PER_CLASS];
+            sizes.extend(Some(size % PER_CLASS).filter(|rest| *rest > 0));
             let extras = match extras {
                 Some(extras) => extras,
                 None => *extras.insert(computable(&mut ours, &sizes, dimension)?),

@@ -5,5 +5,4 @@ pub mod native;
 mod plot;
 
 pub use measure::{KEEP_NOTHING, Measured, Quantity, Rival, measure, rise};
-pub use native::NAMES;
 pub use plot::draw;

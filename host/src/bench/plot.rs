@@ -1,5 +1,7 @@
 //! A picture of what was measured.
 
+use std::collections::BTreeSet;
+
 use plotters::prelude::*;
 
 use super::measure::Measured;
@@ -12,13 +14,15 @@ use crate::run::plot::{Area, COLOURS, Drawn, GRID, INK, framed, range, text};
 /// # Errors
 /// When the picture cannot be drawn.
 pub fn draw(title: &str, rows: &[Measured], against: Option<&str>) -> Result<String, RunError> {
-    let mut dimensions: Vec<i64> = rows.iter().map(|row| row.dimension).collect();
-    dimensions.dedup();
+    let dimensions: BTreeSet<i64> = rows.iter().map(|row| row.dimension).collect();
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
-    for &dimension in &dimensions {
+    for dimension in dimensions {
         let of = |value: fn(&Measured) -> Option<f64>| -> Vec<(f64, f64)> {
             let rows = rows.iter().filter(|row| row.dimension == dimension);
-            rows.filter_map(|row| Some(((row.batch as f64).log2(), value(row)?.log10()))).collect()
+            let mut points: Vec<_> =
+                rows.filter_map(|row| Some(((row.batch as f64).log2(), value(row)?.log10()))).collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            points
         };
         lines.push((format!("D = {dimension}"), of(|row| Some(row.milliseconds))));
         if let Some(against) = against {

@@ -29,6 +29,12 @@ pub(super) struct PluginBenchArgs {
     /// that the host has without a sandbox.
     #[arg(long, num_args = 1..=2, value_names = ["FILE|native", "NAME"])]
     against: Vec<String>,
+    /// Numbers of images in a batch; four images are of one class.
+    #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "32,128,512,1024", value_parser = clap::value_parser!(u16).range(8..))]
+    batch: Vec<u16>,
+    /// Numbers in an embedding.
+    #[arg(long, value_name = "D,..", value_delimiter = ',', default_value = "64,512", value_parser = clap::value_parser!(u16).range(1..))]
+    dimension: Vec<u16>,
     /// Draw the times into this file, an SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -45,7 +51,7 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
     let rival = match args.against.as_slice() {
         [] => None,
         [native] if native == "native" => {
-            let known = bench::NAMES.join(", ");
+            let known = bench::native::NAMES.join(", ");
             return Err(CliError::Usage(format!("--against native needs the name of a loss: {known}")));
         }
         [native, loss, ..] if native == "native" => Some(Rival::Native(loss.clone())),
@@ -64,7 +70,12 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
             eprintln!("B = {}, D = {}: {:.2} ms", row.batch, row.dimension, row.milliseconds);
         }
     };
-    let mut rows = bench::measure(&runtime, &plugin, (role, &name), &params, rival.as_ref(), quantity, tell)?;
+    let (sizes, dimensions): (Vec<_>, Vec<_>) = (
+        args.batch.iter().copied().map(usize::from).collect(),
+        args.dimension.iter().copied().map(i64::from).collect(),
+    );
+    let (what, sizes) = ((role, name.as_str(), &params), (sizes.as_slice(), dimensions.as_slice()));
+    let mut rows = bench::measure(&runtime, &plugin, what, sizes, rival.as_ref(), quantity, tell)?;
     if args.memory {
         return output::json(&rows);
     }

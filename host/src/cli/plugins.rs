@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::output;
 use crate::experiment::is_bare;
 use crate::plugin::{Limits, ParameterType, Plugin, Role, Runtime, stem};
-use crate::session::{Followed, Watcher};
+use crate::session::{Followed, Seen, Watcher};
 use crate::toolchain::{self, Messages};
 
 /// The folder of standard plugins: `LOSSMITH_PLUGINS`, else `target/plugins`, where `plugin build` puts them.
@@ -106,7 +106,7 @@ pub(super) fn build(args: &BuildArgs, json: bool) -> Result<(), CliError> {
         // Nobody listens only when the command ends.
         let _ = sender.send(());
     };
-    let _watcher = Watcher::start(vec![Followed::Sources(args.directory.clone())], QUIET, changed)
+    let _watcher = Watcher::start(Seen::now(vec![Followed::Sources(args.directory.clone())]), QUIET, changed)
         .map_err(|error| CliError::Machine(error.to_string()))?;
     loop {
         if let Err(error) = build_once(args, json) {

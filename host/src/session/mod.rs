@@ -29,5 +29,5 @@ pub use error::SessionError;
 pub use gate::{Base, Checked, Job, Staged, Wanted, entries};
 pub use mail::Mail;
 pub use surroundings::{Session, followed};
-pub use watch::Followed;
 pub(crate) use watch::Watcher;
+pub use watch::{Followed, Seen};

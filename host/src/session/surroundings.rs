@@ -12,7 +12,7 @@ use super::control::{ControlError, Request, Response, Server, Snapshot};
 use super::error::SessionError;
 use super::gate::{Gate, Job};
 use super::mail::Mail;
-use super::watch::{Followed, Watcher};
+use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::{Experiment, ObjectiveConfig, PluginSource, ShadowConfig};
 use crate::objective::component;
 use crate::plugin::Runtime;
@@ -94,15 +94,16 @@ impl Session {
         })
     }
 
-    /// Follows the experiment file and the components from now on.
+    /// Follows the experiment file and the components from now on, or since they were `seen`.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn watch(&mut self, file: &Path, experiment: &Experiment) -> Result<(), SessionError> {
-        let followed = followed(file, experiment, &self.plugins);
+    pub fn watch(&mut self, file: &Path, experiment: &Experiment, seen: Option<Seen>) -> Result<(), SessionError> {
+        let now = || Seen::now(followed(file, experiment, &self.plugins));
+        let seen = seen.map_or_else(now, Seen::with_new_locks);
         let quiet = Duration::from_millis(experiment.session.quiet_ms.get());
         let sender = self.sender.clone();
-        self.watcher = Some(Watcher::start(followed, quiet, move |changed| {
+        self.watcher = Some(Watcher::start(seen, quiet, move |changed| {
             // Nobody reads when the training has ended.
             let _ = sender.send(Mail::Changed(changed));
         })?);

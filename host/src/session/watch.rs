@@ -51,16 +51,16 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// `changed` is called on the watcher's thread with what changed since it was last called (sorted, without
     /// duplicates), after the followed places have been quiet for `quiet`, but at the latest 10 x `quiet` after the
-    /// first change. A change after `start` returned is not missed.
+    /// first change. A change after `seen` is not missed.
     pub(crate) fn start(
-        followed: Vec<Followed>,
+        seen: Seen,
         quiet: Duration,
         changed: impl FnMut(Vec<Followed>) + Send + 'static,
     ) -> Result<Self, WatchError> {
         let (orders, received) = mpsc::channel();
         let waker = orders.clone();
         let mut follower = Follower { places: BTreeMap::new(), pending: None, quiet, changed };
-        follower.follow(fingerprints(followed));
+        follower.follow(seen.0);
         let thread = std::thread::Builder::new().name("watch".into()).spawn(move || follower.run(&received, waker))?;
         Ok(Self { orders, thread: Some(thread) })
     }
@@ -69,7 +69,7 @@ impl Watcher {
     /// report that is under way may still name what was followed before.
     pub(super) fn follow(&self, followed: Vec<Followed>) {
         // Nobody receives it only after `changed` panicked.
-        let _ = self.orders.send(Order::Follow(fingerprints(followed)));
+        let _ = self.orders.send(Order::Follow(Seen::now(followed).0));
     }
 }
 
@@ -80,6 +80,29 @@ impl Drop for Watcher {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// How files were at one time.
+#[derive(Clone, Debug)]
+pub struct Seen(BTreeMap<Followed, Fingerprint>);
+
+impl Seen {
+    /// How they are.
+    pub(crate) fn now(followed: Vec<Followed>) -> Self {
+        let found: Vec<_> = followed.iter().map(|followed| fingerprint(followed, &mut |_| ())).collect();
+        Self(followed.into_iter().zip(found).collect())
+    }
+
+    /// Takes in each `Cargo.lock` that was made since then: a first build writes one.
+    pub(super) fn with_new_locks(mut self) -> Self {
+        for (followed, before) in &mut self.0 {
+            let found = fingerprint(followed, &mut |_| ()).into_iter();
+            let locks = found.filter(|(path, _)| path.ends_with("Cargo.lock") && !before.contains_key(path));
+            let locks: Vec<_> = locks.collect();
+            before.extend(locks);
+        }
+        self
     }
 }
 
@@ -120,11 +143,6 @@ fn fingerprint(followed: &Followed, watch: &mut impl FnMut(&Path)) -> Fingerprin
         Followed::Sources(folder) => add_sources(folder, watch, &mut found),
     }
     found
-}
-
-fn fingerprints(followed: Vec<Followed>) -> BTreeMap<Followed, Fingerprint> {
-    let found: Vec<_> = followed.iter().map(|followed| fingerprint(followed, &mut |_| ())).collect();
-    followed.into_iter().zip(found).collect()
 }
 
 /// The parent of a bare name is the empty path.
@@ -311,8 +329,8 @@ mod tests {
             symlink("one/file", folder.path().join("link")).unwrap();
             symlink("one", folder.path().join("way")).unwrap();
             let (sender, reports) = mpsc::channel();
-            let followed = followed(folder.path(), names);
-            let watcher = Watcher::start(followed, quiet, move |report| sender.send(report).unwrap()).unwrap();
+            let seen = Seen::now(followed(folder.path(), names));
+            let watcher = Watcher::start(seen, quiet, move |report| sender.send(report).unwrap()).unwrap();
             Self { folder, watcher, reports }
         }
 

@@ -32,7 +32,7 @@ impl Training {
             let given = file.map(|(file, sets)| (std::path::absolute(file).unwrap_or(file.to_owned()), sets.to_vec()));
             let known = manifest.experiment.map(|file| (file, manifest.sets));
             let (file, sets) = given.or(known).ok_or(SessionError::NoFile)?;
-            session.watch(&file, &self.assembly.experiment)?;
+            session.watch(&file, &self.assembly.experiment, self.live.seen.take())?;
             // The files of a run that goes on may be others by now.
             if self.live.resumed {
                 session.changed.insert("what changed while it was stopped".to_owned());

@@ -15,7 +15,7 @@ use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, Places};
 use crate::plugin::Runtime;
 use crate::run::{self, Manifest, RowKind, Run, Status, TeacherEntry, Versions};
-use crate::session::{Base, entries};
+use crate::session::{Base, Seen, entries, followed};
 use crate::teacher::Teacher;
 
 /// Where a branch begins: a run and the epoch of one of its checkpoints.
@@ -33,9 +33,18 @@ impl Training {
     /// # Errors
     /// What is wrong with the experiment, its plugins, or its data. No run is made then.
     pub fn start(source: &Source, runtime: Arc<Runtime>, plugins: &Path) -> Result<Self, TrainingError> {
-        let assembly = Assembly::new(source, Arc::clone(&runtime), Places::Standard(plugins), |loader| loader)?;
         let origin = source.origin().map(|(file, sets)| (file.to_owned(), sets.to_vec()));
-        Self::make(assembly, source, runtime, origin, None)
+        let seen = match &origin {
+            Some((file, _)) => {
+                let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+                Some(Seen::now(followed(&file, &source.parse()?, plugins)))
+            }
+            None => None,
+        };
+        let assembly = Assembly::new(source, Arc::clone(&runtime), Places::Standard(plugins), |loader| loader)?;
+        let mut training = Self::make(assembly, source, runtime, origin, None)?;
+        training.live.seen = seen;
+        Ok(training)
     }
 
     /// Makes a run that begins with the state of another. Components that the other run has are taken from it; the experiment

@@ -21,7 +21,7 @@ use crate::experiment::{Experiment, Source};
 use crate::objective::{Batch, Bound, Loader, Places, Strategies};
 use crate::plugin::{Level, Progress};
 use crate::run::{self, Edit, Run, RunError, Verdict};
-use crate::session::{Base, OnFault, Sample, Session, Staged, entries};
+use crate::session::{Base, OnFault, Sample, Seen, Session, Staged, entries};
 
 /// What losses in the first steps of a revision are compared to, in a checkpoint inside them.
 const REFERENCE: &str = "probation/reference";
@@ -38,6 +38,8 @@ pub(super) struct Live {
     pub(super) until: Option<u64>,
     /// Whether files may have changed since it began.
     pub(super) resumed: bool,
+    /// The files as they were before the first build of its plugins; none of a run that goes on.
+    pub(super) seen: Option<Seen>,
     /// What edits start from; none before the training is assembled.
     pub(super) base: Option<Base>,
     /// All edits by commands since the experiment file.
@@ -69,6 +71,7 @@ impl Live {
             script: BTreeMap::new(),
             until: None,
             resumed: false,
+            seen: None,
             base: None,
             edits: Vec::new(),
             staged: None,

@@ -128,6 +128,35 @@ fn a_crate_is_rebuilt_beside_the_training_and_a_mistake_costs_nothing() {
     super::driver::replay(&lab, &run);
 }
 
+/// When it is built for a training: an edit of the experiment.
+const BUILD: &str = r#"//! Saves an edit while the plugin is built.
+fn main() {
+    if std::fs::exists("edit.toml").unwrap() {
+        std::fs::rename("edit.toml", "../experiment.toml").unwrap();
+    }
+}
+"#;
+
+#[test]
+fn an_edit_that_is_saved_during_the_first_build_is_taken() {
+    // Builds of one target folder must not share a name.
+    let lab = Lab::new(&CRATE.replace("crate = \"spread\"", "crate = \"edited\""));
+    add_crate(&lab, "edited", SOURCE);
+    lab.write("edited/build.rs", BUILD);
+    let text = fs::read_to_string(lab.path("experiment.toml")).unwrap();
+    let edited = text.replace("learning-rate = 0.003", "learning-rate = 0.004");
+    assert_ne!(edited, text);
+    lab.write("edited/edit.toml", &edited);
+    let mut live = Live::start(&lab, &[]);
+    let verdict = live.verdict();
+    assert_eq!(verdict["verdict"], "accepted", "{verdict}");
+    assert_eq!(verdict["changes"], json!([{ "key": "optimizer.learning-rate", "from": 0.003, "to": 0.004 }]));
+    live.event("swap");
+    live.command_done("stop");
+    let (outcome, _) = live.finish();
+    assert_eq!(outcome.code, Some(130), "{outcome:?}");
+}
+
 #[test]
 fn a_fusion_that_fails_at_the_evaluation_leads_back() {
     let lab = Lab::new(MINED_TRIPLETS);
