@@ -100,6 +100,29 @@ fn hdc_keeps_the_hardest_share() {
     }
 }
 
+#[test]
+fn of_equally_hard_pairs_hdc_keeps_the_first() {
+    // Whole numbers on a line: distances are exact, and many are equal.
+    let mut case = case("lcg16x8_imbalanced");
+    for (place, row) in case.student.iter_mut().enumerate() {
+        row.fill(0.0);
+        row[0] = (place * 7 % 5) as f64;
+    }
+    for fraction in [0.07, 0.3, 0.55, 0.9] {
+        let expected = |same: bool| {
+            let mut all = pairs(&case.labels, same);
+            let count = (fraction * all.len() as f64).ceil() as usize;
+            let sign = if same { -1.0 } else { 1.0 };
+            all.sort_by_key(|&(a, b)| (sign * distance(&case.student[a], &case.student[b])) as i64);
+            all.truncate(count);
+            all.sort_unstable();
+            [all.iter().map(|pair| pair.0 as i64).collect::<Vec<_>>(), all.iter().map(|pair| pair.1 as i64).collect()]
+        };
+        let found = mined(&mut miner("hdc", json!({ "fraction": fraction, "normalize": false })), &case, 0);
+        assert_eq!(found, [expected(true), expected(false)].concat(), "{fraction}");
+    }
+}
+
 /// How often each tuple was found.
 fn counts(lists: &[Vec<i64>]) -> BTreeMap<Vec<i64>, usize> {
     let mut counts = BTreeMap::new();
