@@ -46,7 +46,7 @@ bench: plugins ## Time components against native code, and edits of a running tr
 	cargo bench -p lossmith --profile dev --bench plugins --bench session
 
 # Each side has the machine for itself; other programs that run meanwhile are in the figures. The allocator keeps what is freed: in a
-# process that has nothing else, it would give the memory of each step back, which it does not do in a training.
+# process that has nothing else, it would give the memory of each step back, as a training does far less.
 PEERS := target/peers
 peers: export MALLOC_TRIM_THRESHOLD_ := 1073741824
 peers: export MALLOC_MMAP_THRESHOLD_ := 33554432
