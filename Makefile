@@ -46,11 +46,11 @@ bench: plugins ## Time components against native code, and edits of a running tr
 	cargo bench -p lossmith --profile dev --bench plugins --bench session
 
 # Each side has the machine for itself; other programs that run meanwhile are in the figures. The allocator keeps what is freed: in a
-# process that has nothing else, it would give the memory of each step back, as a training does far less.
+# process that has nothing else, it would give much of each step's memory back. That favours ours: README says by how much.
 PEERS := target/peers
 peers: export MALLOC_TRIM_THRESHOLD_ := 1073741824
 peers: export MALLOC_MMAP_THRESHOLD_ := 33554432
-# Cases of some milliseconds, which differ most from run to run: measured three times, both sides in turns. The medians count.
+# Cases with a target, and those that once came out near 1 or above: measured three times, both sides in turns. The medians count.
 AGAIN := contrastive multi-similarity sup-con batch-hard nca n-pairs cross-batch-memory sub-center-arc-face normalized-softmax
 OURS := cargo bench --quiet -p lossmith --profile dev --bench peers --
 THEIRS := PYTHONPATH=$(PEERS) python3 scripts/peers/theirs.py
