@@ -50,7 +50,7 @@ bench: plugins ## Time components against native code, and edits of a running tr
 PEERS := target/peers
 peers: export MALLOC_TRIM_THRESHOLD_ := 1073741824
 peers: export MALLOC_MMAP_THRESHOLD_ := 33554432
-# Cases with a target, and those that once came out near 1 or above: measured three times, both sides in turns. The medians count.
+# Cases with a target of 0.8, and those that once came out near 1 or above: measured three times, both sides in turns. The medians count.
 AGAIN := contrastive multi-similarity sup-con batch-hard nca n-pairs cross-batch-memory sub-center-arc-face normalized-softmax
 OURS := cargo bench --quiet -p lossmith --profile dev --bench peers --
 THEIRS := PYTHONPATH=$(PEERS) python3 scripts/peers/theirs.py
