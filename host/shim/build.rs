@@ -17,17 +17,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file("src/optimizer.cc")
         .file("src/context.cc")
         .file("src/distance.cc")
+        .file("src/hinge.cc")
         .file("src/script.cc")
         // As torch-sys compiles its own part.
         .std("c++17")
         .define("_GLIBCXX_USE_CXX11_ABI", &*variable_or("LIBTORCH_CXX11_ABI", "1"))
+        // Loops over all pairs: without these they take one element at a time.
+        .opt_level(3)
+        .flag("-fno-math-errno")
         .flag("-isystem")
         .flag(&include)
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include"))
         .compile("lossmith_torch_shim");
 
-    for file in ["bridge.rs", "shim.h", "optimizer.cc", "context.cc", "distance.cc", "script.cc"] {
+    for file in ["bridge.rs", "shim.h", "optimizer.cc", "context.cc", "distance.cc", "hinge.cc", "script.cc"] {
         println!("cargo::rerun-if-changed=src/{file}");
     }
     println!("cargo::metadata=libtorch_lib={}", libraries.display());

@@ -20,11 +20,11 @@
 // Nothing should be kept in the plugin between two calls: what must last is in `state`, random numbers come from `random`.
 // Tensors are handles of the host's, freed at the end of the call, or at the end of a `scope`.
 
-import * as context from "lossmith:plugin/context@0.1.2";
-import * as hostRandom from "lossmith:plugin/random@0.1.2";
-import * as hostReport from "lossmith:plugin/report@0.1.2";
-import * as hostState from "lossmith:plugin/state@0.1.2";
-import { Tensor as Host } from "lossmith:plugin/tensor@0.1.2";
+import * as context from "lossmith:plugin/context@0.1.3";
+import * as hostRandom from "lossmith:plugin/random@0.1.3";
+import * as hostReport from "lossmith:plugin/report@0.1.3";
+import * as hostState from "lossmith:plugin/state@0.1.3";
+import { Tensor as Host } from "lossmith:plugin/tensor@0.1.3";
 
 const dispose = Symbol.dispose ?? Symbol.for("dispose");
 

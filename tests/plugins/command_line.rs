@@ -199,7 +199,7 @@ fn metrics_are_in_the_result() {
 fn inspect_tells_each_strategy_with_its_parameters() {
     let guest = guest("lossmith-test-operations");
     let found = good(plugin(&["inspect", guest.to_str().unwrap(), "--json"]));
-    assert_eq!(found["contract"], "0.1.2");
+    assert_eq!(found["contract"], "0.1.3");
     assert_eq!(found["name"], "test-operations");
     assert_eq!(found["hash"].as_str().unwrap().len(), 64);
     let told = found["strategies"].as_array().unwrap().iter().find(|it| it["name"] == "told").unwrap();
@@ -225,7 +225,7 @@ fn inspect_prints_a_table_for_people() {
     let guest = guest("lossmith-losses");
     let output = plugin(&["inspect", guest.to_str().unwrap()]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for word in ["contrastive", "triplet", "margin", "lossmith:plugin@0.1.2", "0.07", "above 0"] {
+    for word in ["contrastive", "triplet", "margin", "lossmith:plugin@0.1.3", "0.07", "above 0"] {
         assert!(text.contains(word), "{word} is not in:\n{text}");
     }
 }

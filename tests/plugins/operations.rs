@@ -87,7 +87,7 @@ fn close(found: &Tensor, expected: &Tensor) -> Result<(), String> {
 }
 
 /// What the contract calls an error: the function, and after a slash which misuse of it.
-const MISUSES: [&str; 80] = [
+const MISUSES: [&str; 84] = [
     "arange",
     "linspace",
     "zeros",
@@ -129,6 +129,10 @@ const MISUSES: [&str; 80] = [
     "matmul",
     "distance-matrix",
     "cosine-matrix",
+    "hinge-sums",
+    "hinge-sums/shape",
+    "hinge-sums/number",
+    "hinge-sums/integers",
     "reshape",
     "expand",
     "repeat",

@@ -48,6 +48,11 @@ pub(crate) mod ffi {
         parameter: bool,
     }
 
+    struct Hinges {
+        sums: UniquePtr<Tensor>,
+        active: UniquePtr<Tensor>,
+    }
+
     unsafe extern "C++" {
         include!("lossmith-torch-shim/src/shim.h");
 
@@ -67,6 +72,7 @@ pub(crate) mod ffi {
         fn version() -> Result<String>;
 
         fn euclidean_distances(a: &Tensor, b: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn hinge_sums(x: &Tensor, weights: &Tensor, limit: f64, above: bool) -> Result<Hinges>;
 
         fn load_script(path: &str, device: i32) -> Result<UniquePtr<ScriptModule>>;
         fn tensors(self: &ScriptModule) -> Result<Vec<NamedTensor>>;

@@ -31,4 +31,22 @@ mod tests {
         let itself = euclidean_distances(&rows, &rows).unwrap().f_diagonal(0, -2, -1).unwrap();
         assert_eq!(itself.f_abs().unwrap().f_max().unwrap().f_double_value(&[]).unwrap(), 0.0);
     }
+
+    #[test]
+    fn one_pass_gives_what_single_operations_give() {
+        let options = (tch::Kind::Double, tch::Device::Cpu);
+        let rows = |shape: &[i64], first: f64| {
+            let count: i64 = shape.iter().product();
+            (Tensor::f_arange(count, options).unwrap() + first).sin().f_reshape(shape).unwrap()
+        };
+        let (a, b) = (rows(&[3, 5, 4], 0.0), rows(&[5, 4], 7.0));
+        let _ = a.f_get(2).unwrap().f_get(1).unwrap().f_fill_(f64::NAN).unwrap();
+        let _ = a.f_get(0).unwrap().f_get(3).unwrap().f_copy_(&b.f_get(2).unwrap());
+        // Dimensions that broadcast are not for the one pass.
+        let single = euclidean_distances(&a, &b).unwrap();
+        let one_pass = euclidean_distances(&a, &b.f_expand([3, 5, 4], false).unwrap()).unwrap();
+        assert!(single.f_allclose(&one_pass, 1e-12, 0.0, true).unwrap());
+        assert_eq!(one_pass.f_double_value(&[0, 3, 2]).unwrap(), 0.0);
+        assert!(one_pass.f_double_value(&[2, 1, 0]).unwrap().is_nan());
+    }
 }

@@ -1,5 +1,5 @@
 //! The libtorch calls that lossmith needs and `tch` does not have: fused optimizer steps, gradient clipping that never
-//! waits for the device, bfloat16 autocasting on every device, deterministic mode, an operation with a backward pass of its own,
+//! waits for the device, bfloat16 autocasting on every device, deterministic mode, operations with a backward pass of their own,
 //! and TorchScript modules with their buffers.
 //!
 //! This is the only crate of the workspace with `unsafe` code. A C++ exception becomes a [`TchError::Torch`].
@@ -10,11 +10,13 @@
 mod bridge;
 mod context;
 mod distance;
+mod hinge;
 mod optimizer;
 mod script;
 
 pub use context::{autocast, set_deterministic, version};
 pub use distance::euclidean_distances;
+pub use hinge::hinge_sums;
 pub use optimizer::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
     retain_gradient,

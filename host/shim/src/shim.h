@@ -36,6 +36,7 @@ struct SgdSettings;
 struct TensorPointer;
 struct Autocast;
 struct NamedTensor;
+struct Hinges;
 
 void fused_adam(rust::Slice<const AdamSlot> slots, const AdamSettings &settings);
 void fused_sgd(rust::Slice<const SgdSlot> slots, const SgdSettings &settings);
@@ -49,6 +50,7 @@ void set_deterministic(bool on) noexcept;
 rust::String version();
 
 std::unique_ptr<at::Tensor> euclidean_distances(const at::Tensor &a, const at::Tensor &b);
+Hinges hinge_sums(const at::Tensor &x, const at::Tensor &weights, double limit, bool above);
 
 class ScriptModule {
  public:

@@ -3,7 +3,7 @@
 //! Each is the standard loss of its name with the defaults of its parameters, over all that is in the batch. The float type is that of the
 //! embeddings.
 
-use lossmith_torch_shim::euclidean_distances;
+use lossmith_torch_shim::{euclidean_distances, hinge_sums};
 use tch::{TchError, Tensor};
 
 type Result = std::result::Result<Tensor, TchError>;
@@ -88,12 +88,18 @@ fn average_non_zero(excess: &Tensor, weights: &Tensor) -> Result {
 /// Contrastive loss with margins 0 and 1, average over non-zero.
 fn contrastive(embeddings: &Tensor, labels: &Tensor) -> Result {
     let matrix = distance_matrix(&unit(embeddings)?)?;
-    // 1 or 0, without masks: on the CPU these take three times as long.
-    let labels = labels.f_to_kind(matrix.f_kind()?)?;
-    let different = labels.f_unsqueeze(1)?.f_sub(&labels.f_unsqueeze(0)?)?.f_abs()?.f_clamp_max(1.0)?;
-    let itself = Tensor::f_eye(labels.size1()?, (matrix.f_kind()?, matrix.device()))?;
-    let same = itself.f_rsub_scalar(1.0)?.f_sub(&different)?;
-    average_non_zero(&matrix, &same)?.f_add(&average_non_zero(&matrix.f_rsub_scalar(1.0)?, &different)?)
+    // 1 or 0 as floats at once: on the CPU integers that become a mask and then floats take ten times as long.
+    let options = (matrix.f_kind()?, matrix.device());
+    let labels = labels.f_to_kind(options.0)?;
+    let different = Tensor::f_empty([0], options)?;
+    let different = labels.f_unsqueeze(1)?.f_ne_tensor_out(&different, &labels.f_unsqueeze(0)?)?;
+    let same = different.f_rsub_scalar(1.0)?;
+    let _ = same.f_diagonal(0, 0, 1)?.f_fill_(0.0)?;
+    let mean = |weights: &Tensor, limit: f64, above: bool| {
+        let (sums, active) = hinge_sums(&matrix, weights, limit, above)?;
+        sums.f_sum(None)?.f_div(&active.f_sum(None)?.f_clamp_min(1.0)?)
+    };
+    mean(&same, 0.0, true)?.f_add(&mean(&different, 1.0, false)?)
 }
 
 /// Triplet loss with margin 0.05 over all triplets, average over non-zero.

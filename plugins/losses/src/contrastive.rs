@@ -22,10 +22,10 @@ impl Loss for Contrastive {
     fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
         self.memory.add(batch, progress, |pairs| {
             let matrix = self.distance.between(&pairs.anchors, pairs.references());
-            let pull = self.distance.beyond(&matrix, self.positive_margin);
-            let push = self.distance.within(&matrix, self.negative_margin);
-            let of_positives = self.reducer.reduce_hinges(&pull, &pairs.positive, batch)?;
-            Ok(of_positives + self.reducer.reduce_hinges(&push, &pairs.negative, batch)?)
+            let pull = self.distance.beyond(self.positive_margin);
+            let push = self.distance.within(self.negative_margin);
+            let of_positives = self.reducer.reduce_hinges(&matrix, pull, &pairs.positive, batch)?;
+            Ok(of_positives + self.reducer.reduce_hinges(&matrix, push, &pairs.negative, batch)?)
         })
     }
 }

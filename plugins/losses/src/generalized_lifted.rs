@@ -27,8 +27,8 @@ impl Loss for GeneralizedLifted {
     fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
         self.memory.add(batch, progress, |pairs| {
             let matrix = self.distance.between(&pairs.anchors, pairs.references());
-            let pull = logarithm(&self.distance.beyond(&matrix, self.positive_margin), &pairs.positive);
-            let push = logarithm(&self.distance.within(&matrix, self.negative_margin), &pairs.negative);
+            let pull = logarithm(&self.distance.beyond(self.positive_margin).excess(&matrix), &pairs.positive);
+            let push = logarithm(&self.distance.within(self.negative_margin).excess(&matrix), &pairs.negative);
             let losses = (pull + push).relu();
             self.reducer.reduce(&losses, &losses.ones_like(), batch)
         })

@@ -25,7 +25,7 @@ impl Loss for LiftedStructure {
     fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
         let matrix = self.distance.matrix(&batch.embeddings());
         let pairs = PairWeights::of(batch);
-        let weighted = self.distance.within(&matrix, self.negative_margin) + pairs.negative.at_least(1.0).log();
+        let weighted = self.distance.within(self.negative_margin).excess(&matrix) + pairs.negative.at_least(1.0).log();
         let is_negative = pairs.negative.gt(0.0);
         let negatives = weighted.logsumexp_where(&is_negative, 1);
         let (of_anchor, of_positive) = (negatives.unsqueeze(1), negatives.unsqueeze(0));
@@ -34,7 +34,7 @@ impl Loss for LiftedStructure {
         let push = larger - (of_anchor - of_positive).abs().log_sigmoid();
         let none = is_negative.any(1).logical_not();
         let push = push.masked_fill(&none.unsqueeze(1).logical_and(&none.unsqueeze(0)), 0.0);
-        let losses = (push + self.distance.beyond(&matrix, self.positive_margin)).relu().square() / 2.0;
+        let losses = (push + self.distance.beyond(self.positive_margin).excess(&matrix)).relu().square() / 2.0;
         self.reducer.reduce(&(losses * is_negative.any(ALL)), &pairs.positive, batch)
     }
 }

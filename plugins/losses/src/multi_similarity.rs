@@ -28,7 +28,8 @@ strategy! {
 impl Loss for MultiSimilarity {
     fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
         self.memory.add(batch, progress, |pairs| {
-            let within = self.distance.within(&self.distance.between(&pairs.anchors, pairs.references()), self.base);
+            let within =
+                self.distance.within(self.base).excess(&self.distance.between(&pairs.anchors, pairs.references()));
             let pull = (&within * -self.alpha).logsumexp_where(&pairs.positive.gt(0.0), 1).log1p_exp();
             let push = (&within * self.beta).logsumexp_where(&pairs.negative.gt(0.0), 1).log1p_exp();
             let losses = pull / self.alpha + push / self.beta;

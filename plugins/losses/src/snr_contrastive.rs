@@ -32,9 +32,9 @@ impl Loss for SnrContrastive {
         let distance = Distance { normalize: self.normalize, ..Distance::new(Formula::Snr) };
         let loss = self.memory.add(batch, progress, |pairs| {
             let matrix = distance.between(&pairs.anchors, pairs.references());
-            let (pull, push) = (&matrix - self.positive_margin, self.negative_margin - &matrix);
-            let of_positives = self.reducer.reduce_hinges(&pull, &pairs.positive, batch)?;
-            Ok(of_positives + self.reducer.reduce_hinges(&push, &pairs.negative, batch)?)
+            let (pull, push) = (Hinge::Above(self.positive_margin), Hinge::Below(self.negative_margin));
+            let of_positives = self.reducer.reduce_hinges(&matrix, pull, &pairs.positive, batch)?;
+            Ok(of_positives + self.reducer.reduce_hinges(&matrix, push, &pairs.negative, batch)?)
         })?;
         if self.mean_weight == 0.0 {
             return Ok(loss);

@@ -28,9 +28,10 @@ impl Loss for ThresholdConsistentMargin {
     fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
         self.memory.add(batch, progress, |pairs| {
             let cosines = pairs.anchors.cosine_matrix(pairs.references());
-            let (pull, push) = (self.positive_margin - &cosines, cosines - self.negative_margin);
-            let of_positives = self.reducer.reduce_hinges(&pull, &pairs.positive, batch)? * self.positive_weight;
-            Ok(of_positives + self.reducer.reduce_hinges(&push, &pairs.negative, batch)? * self.negative_weight)
+            let (pull, push) = (Hinge::Below(self.positive_margin), Hinge::Above(self.negative_margin));
+            let of_positives = self.reducer.reduce_hinges(&cosines, pull, &pairs.positive, batch)?;
+            let of_negatives = self.reducer.reduce_hinges(&cosines, push, &pairs.negative, batch)?;
+            Ok(of_positives * self.positive_weight + of_negatives * self.negative_weight)
         })
     }
 }

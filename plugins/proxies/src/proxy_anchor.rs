@@ -35,9 +35,9 @@ impl Loss for ProxyAnchor {
         });
         let matrix = self.distance.between(&batch.embeddings(), &proxies);
         let own = batch.labels().unsqueeze(1).eq(&Tensor::arange(0, classes));
-        let pull = self.distance.beyond(&matrix, self.margin) * self.alpha;
+        let pull = self.distance.beyond(self.margin).excess(&matrix) * self.alpha;
         let pull = pull.logsumexp_where(&own, 0).log1p_exp();
-        let push = self.distance.within(&matrix, -self.margin) * self.alpha;
+        let push = self.distance.within(-self.margin).excess(&matrix) * self.alpha;
         let push = push.logsumexp_where(&own.logical_not(), 0).log1p_exp();
         let loss = pull.sum(ALL) / own.any(0).sum(ALL) + push.mean(ALL);
         self.regularizer.add(loss, &proxies, 1)

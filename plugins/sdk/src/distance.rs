@@ -3,7 +3,7 @@
 use std::ops::RangeBounds;
 
 use crate::bindings::exports::lossmith::plugin::describe;
-use crate::{Parameter, Params, Result, Tensor, choices, keep};
+use crate::{Hinge, Parameter, Params, Result, Tensor, choices, keep};
 
 choices! {
     /// The formula of a [`Distance`].
@@ -119,14 +119,14 @@ impl Distance {
         if self.is_similarity() { -matrix } else { matrix }
     }
 
-    /// How much farther than `limit` the elements of `matrix` are: `matrix - limit`, or `limit - matrix` of a similarity.
-    pub fn beyond(self, matrix: &Tensor, limit: f64) -> Tensor {
-        if self.is_similarity() { limit - matrix } else { matrix - limit }
+    /// How much farther than `limit` two embeddings are, when that is above 0.
+    pub fn beyond(self, limit: f64) -> Hinge {
+        if self.is_similarity() { Hinge::Below(limit) } else { Hinge::Above(limit) }
     }
 
-    /// How much nearer than `limit` the elements of `matrix` are: the opposite of [`beyond`](Self::beyond).
-    pub fn within(self, matrix: &Tensor, limit: f64) -> Tensor {
-        if self.is_similarity() { matrix - limit } else { limit - matrix }
+    /// How much nearer than `limit` two embeddings are, when that is above 0.
+    pub fn within(self, limit: f64) -> Hinge {
+        if self.is_similarity() { Hinge::Above(limit) } else { Hinge::Below(limit) }
     }
 }
 

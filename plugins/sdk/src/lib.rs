@@ -72,7 +72,7 @@ pub use error::{Error, Result};
 pub use memory::CrossBatchMemory;
 pub use pairs::{PairWeights, Pairs, different_class, same_class};
 pub use params::{Parameter, Params, above, between};
-pub use reducer::{Reducer, Reduction};
+pub use reducer::{Hinge, Reducer, Reduction};
 pub use regularizer::{Penalty, Regularizer, row_norms, uneven_norms};
 pub use roles::balances::Balance;
 pub use roles::fusions::Fusion;
@@ -98,8 +98,8 @@ pub mod __private {
 /// All that a file with a strategy needs: `use lossmith_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        ALL, Balance, Batch, CrossBatchMemory, Distance, Dtype, Error, Fusion, Loss, Miner, PairLosses, PairWeights,
-        Pairs, Progress, Reducer, Regularizer, Result, Schedule, Tensor, Transfer, Tuples, above, between, choices,
-        export, keep, random, report, state, strategy,
+        ALL, Balance, Batch, CrossBatchMemory, Distance, Dtype, Error, Fusion, Hinge, Loss, Miner, PairLosses,
+        PairWeights, Pairs, Progress, Reducer, Regularizer, Result, Schedule, Tensor, Transfer, Tuples, above, between,
+        choices, export, keep, random, report, state, strategy,
     };
 }

@@ -1,17 +1,27 @@
 //! Pairs of a batch as matrices.
 
-use crate::{Batch, Tensor, Tuples, off_diagonal};
+use crate::{Batch, Tensor, Tuples};
 
 /// B x B mask of the pairs of one class, without the diagonal.
 pub fn same_class(labels: &Tensor) -> Tensor {
-    let positions = Tensor::arange(0, labels.size(0));
-    let equal = labels.unsqueeze(1).eq(&labels.unsqueeze(0));
-    equal.logical_and(&positions.unsqueeze(1).ne(&positions.unsqueeze(0)))
+    others_of_one_class(&different_class(labels))
 }
 
 /// B x B mask of the pairs of two classes.
 pub fn different_class(labels: &Tensor) -> Tensor {
-    labels.unsqueeze(1).ne(&labels.unsqueeze(0))
+    where_different(labels, labels)
+}
+
+/// The pairs that are not `different`, without the diagonal.
+fn others_of_one_class(different: &Tensor) -> Tensor {
+    let positions = Tensor::arange(0, different.size(0));
+    different.logical_not().logical_and(&where_different(&positions, &positions))
+}
+
+/// Where the integers `a` (N) and `b` (M) differ, N x M. As floats, which the host compares faster than integers; those of 32 bits tell
+/// numbers below 2^24 apart.
+fn where_different(a: &Tensor, b: &Tensor) -> Tensor {
+    a.to_float().unsqueeze(1).ne(&b.to_float().unsqueeze(0))
 }
 
 /// How often each ordered pair of images counts: two float matrices, B x B, anchors in rows.
@@ -36,9 +46,8 @@ impl PairWeights {
 
     /// All pairs of images with these classes, once.
     pub fn all(labels: &Tensor) -> Self {
-        let labels = labels.to_float();
-        let negative = difference(&labels, &labels);
-        Self { positive: off_diagonal(labels.size(0)) - &negative, negative }
+        let different = different_class(labels);
+        Self { positive: others_of_one_class(&different).to_float(), negative: different.to_float() }
     }
 
     /// The pairs of `tuples` in a batch of `size` images.
@@ -87,19 +96,12 @@ impl Pairs {
 
     /// All pairs of the batch with a memory of R embeddings; a place with a label below 0 is empty.
     pub(crate) fn with_memory(batch: &Batch, embeddings: Tensor, labels: &Tensor) -> Self {
-        let different = difference(&batch.labels().to_float(), &labels.to_float());
-        let filled = labels.ge(0.0).to_float();
+        let different = where_different(&batch.labels(), labels);
         Self {
             anchors: batch.embeddings(),
             memory: Some(embeddings),
-            positive: 1.0 - &different,
-            negative: different * filled,
+            positive: different.logical_not().to_float(),
+            negative: different.logical_and(&labels.ge(0.0)).to_float(),
         }
     }
-}
-
-/// 1 where the labels `a` (N, floats) and `b` (M) differ, else 0: N x M. On the CPU a mask that becomes floats takes three times as
-/// long. Floats of 32 bits tell labels below 2^24 apart.
-fn difference(a: &Tensor, b: &Tensor) -> Tensor {
-    (a.unsqueeze(1) - b.unsqueeze(0)).abs().at_most(1.0)
 }

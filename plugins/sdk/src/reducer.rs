@@ -25,6 +25,25 @@ choices! {
     }
 }
 
+/// What a distance or a cosine costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Hinge {
+    /// What it is above a limit: `[x - limit]_+`.
+    Above(f64),
+    /// What it is below a limit: `[limit - x]_+`.
+    Below(f64),
+}
+
+impl Hinge {
+    /// What the hinge makes 0 where it is below: `x - limit` or `limit - x`.
+    pub fn excess(self, values: &Tensor) -> Tensor {
+        match self {
+            Self::Above(limit) => values - limit,
+            Self::Below(limit) => limit - values,
+        }
+    }
+}
+
 /// How losses become one number: the parameters `reducer`, `reducer-low`, `reducer-high`, `class-weights` and `divisor` of a
 /// strategy.
 ///
@@ -91,13 +110,17 @@ impl Reducer {
         })
     }
 
-    /// Reduces the losses `[excess]_+`: as [`reduce`](Self::reduce) of `excess.relu()`, and faster where those below 0 do not
-    /// count in any case.
-    pub fn reduce_hinges(&self, excess: &Tensor, weights: &Tensor, batch: &Batch) -> Result<Tensor> {
-        match self.reduction {
-            Reduction::AverageNonZero => self.reduce(excess, weights, batch),
-            _ => self.reduce(&excess.relu(), weights, batch),
+    /// As [`reduce`](Self::reduce) of what each element of `values` costs by `hinge`.
+    pub fn reduce_hinges(&self, values: &Tensor, hinge: Hinge, weights: &Tensor, batch: &Batch) -> Result<Tensor> {
+        if self.reduction != Reduction::AverageNonZero {
+            return self.reduce(&hinge.excess(values).relu(), weights, batch);
         }
+        let (limit, above) = match hinge {
+            Hinge::Above(limit) => (limit, true),
+            Hinge::Below(limit) => (limit, false),
+        };
+        let (sums, active) = values.hinge_sums(weights, limit, above);
+        Ok(sums.sum(ALL) / active.sum(ALL).at_least(1.0))
     }
 
     /// Reduces `losses`, T, of triplets or pairs with these `anchors`, T, positions in the batch. Error: as

@@ -32,6 +32,7 @@ pub(super) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Vec<Tensor> {
     let six = integers(&[3, 1, 3, 0, 1, 1]);
     let count = Tensor::arange(6, INTEGER);
     let constant = || a.detach();
+    let odd = floats(&[f64::NAN, f64::INFINITY, 0.0]);
 
     match name {
         "shape" => vec![integers(&[2, 3]), integers(&[])],
@@ -119,12 +120,12 @@ pub(super) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Vec<Tensor> {
         "clamp" => vec![a.clamp(-0.2, 0.4), a.clamp_min(0.1), a.clamp_max(0.2)],
         "smooth-l1" => [0.3, 2.0].map(|beta| a.smooth_l1_loss(b, Reduction::None, beta)).into(),
 
-        "eq" => vec![six.eq_tensor(&count)],
-        "ne" => vec![six.ne_tensor(&count)],
-        "lt" => vec![a.lt_tensor(b)],
-        "le" => vec![six.le_tensor(&count)],
-        "gt" => vec![mask],
-        "ge" => vec![six.ge_tensor(&count)],
+        "eq" => vec![six.eq_tensor(&count), a.eq_tensor(&a.get(1)), a.eq_tensor(&odd)],
+        "ne" => vec![six.ne_tensor(&count), a.ne_tensor(&a.get(1)), a.ne_tensor(&odd)],
+        "lt" => vec![a.lt_tensor(b), a.lt_tensor(&a.get(1)), a.lt_tensor(&odd)],
+        "le" => vec![six.le_tensor(&count), a.le_tensor(&a.get(1)), a.le_tensor(&odd)],
+        "gt" => vec![mask, a.gt_tensor(&a.get(1)), a.gt_tensor(&odd)],
+        "ge" => vec![six.ge_tensor(&count), a.ge_tensor(&a.get(1)), a.ge_tensor(&odd)],
         "eq-scalar" => vec![six.eq(1)],
         "ne-scalar" => vec![six.ne(1)],
         "lt-scalar" => vec![six.lt(1), a.lt(0.3)],
@@ -233,6 +234,14 @@ pub(super) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Vec<Tensor> {
                 |x: &Tensor, y: &Tensor| Tensor::cosine_similarity(&x.unsqueeze(1), &y.unsqueeze(0), 2, 1e-12);
             let unit = b / b.norm_scalaropt_dim(2.0, [1_i64], true);
             vec![cosines(a, b), cosines(a, a), (a * 0.0 / 1e-12).matmul(&unit.tr())]
+        }
+        "hinge-sums" => {
+            let weights = (b.abs() * 3.0).detach().floor();
+            let sums = |excess: Tensor| {
+                let of_rows = |x: Tensor| (x * &weights).sum_dim_intlist(1, false, Kind::Double);
+                [of_rows(excess.relu()), of_rows(excess.gt(0.0).to_kind(Kind::Double))]
+            };
+            [sums(a - 0.1), sums(0.1 - a)].into_iter().flatten().collect()
         }
 
         "reshape" => vec![a.contiguous().view([2, 6]), a.tr().contiguous().view([12])],

@@ -1,6 +1,6 @@
 //! What is more than one operation of libtorch, and what is said of shapes.
 
-use tch::{Scalar, TchError, Tensor};
+use tch::{Device, Kind, Scalar, TchError, Tensor};
 
 use super::super::host::is_float;
 
@@ -20,6 +20,20 @@ pub(super) fn norm(x: &Tensor, p: f64, dims: Vec<i64>, keep: bool) -> Result<Ten
     refuse(!is_float(x.kind()), "a norm is of floats")?;
     refuse(dims.iter().any(|dim| !(-rank..rank).contains(dim)), "there is no such dimension")?;
     x.f_norm_scalaropt_dim(p, dims, keep)
+}
+
+/// A comparison of `inputs`. On the CPU libtorch compares floats `into` floats, which become the mask then, in a third of the time
+/// (1024 x 1024: 0.15 ms, 0.45 ms).
+pub(super) fn mask(
+    inputs: &[&Tensor],
+    compare: impl FnOnce() -> Result<Tensor, TchError>,
+    into: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
+) -> Result<Tensor, TchError> {
+    let alike = |kind: Kind| is_float(kind) && inputs.iter().all(|x| x.kind() == kind && x.device() == Device::Cpu);
+    match inputs.first().map(|x| x.kind()).filter(|&kind| alike(kind)) {
+        Some(kind) => into(&Tensor::f_empty([0], (kind, Device::Cpu))?)?.f_to_kind(Kind::Bool),
+        None => compare(),
+    }
 }
 
 /// The sizes before those of the matrices.

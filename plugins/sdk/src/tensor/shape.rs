@@ -55,6 +55,14 @@ impl Tensor {
         Tensor(self.0.cosine_matrix(&other.0))
     }
 
+    /// With h the hinges `[self - limit]_+` (`above`) or `[limit - self]_+` of `self` (... x C, floats): the sums of `weights * h`
+    /// over C, and the sums of the weights where h is above 0 (not differentiable), both of shape `...`. `weights` has the
+    /// shape of `self`, nothing below 0 and no gradient. See [`Hinge`](crate::Hinge) and [`Reducer`](crate::Reducer).
+    pub fn hinge_sums(&self, weights: &Tensor, limit: f64, above: bool) -> (Tensor, Tensor) {
+        let (sums, active) = self.0.hinge_sums(&weights.0, limit, above);
+        (Tensor(sums), Tensor(active))
+    }
+
     /// Joins along an existing dimension.
     pub fn cat(tensors: &[&Tensor], dim: i64) -> Tensor {
         let tensors: Vec<_> = tensors.iter().map(|tensor| &tensor.0).collect();

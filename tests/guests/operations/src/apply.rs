@@ -24,6 +24,7 @@ pub(crate) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
     let two = |(values, indices): (Raw, Raw)| vec![Tensor::from(values), Tensor::from(indices)];
     let both = |(values, indices): (Tensor, Tensor)| vec![values, indices];
     let integers = || Tensor::from_integers(&[3, 1, 3, 0, 1, 1], &[6]);
+    let odd = || Tensor::from_doubles(&[f64::NAN, f64::INFINITY, 0.0], &[3]);
     let numbers = |numbers: &[f64]| Tensor::from_doubles(numbers, &[numbers.len() as i64]);
 
     Ok(match name {
@@ -115,12 +116,12 @@ pub(crate) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
         "clamp" => vec![a.clamp(-0.2, 0.4), a.at_least(0.1), a.at_most(0.2)],
         "smooth-l1" => vec![a.smooth_l1(b, 0.3), a.smooth_l1(b, 2.0)],
 
-        "eq" => vec![integers().eq(&Tensor::arange(0, 6))],
-        "ne" => vec![integers().ne(&Tensor::arange(0, 6))],
-        "lt" => vec![a.lt(b)],
-        "le" => vec![integers().le(&Tensor::arange(0, 6))],
-        "gt" => vec![a.gt(b)],
-        "ge" => vec![integers().ge(&Tensor::arange(0, 6))],
+        "eq" => vec![integers().eq(&Tensor::arange(0, 6)), a.eq(&a.select(0, 1)), a.eq(&odd())],
+        "ne" => vec![integers().ne(&Tensor::arange(0, 6)), a.ne(&a.select(0, 1)), a.ne(&odd())],
+        "lt" => vec![a.lt(b), a.lt(&a.select(0, 1)), a.lt(&odd())],
+        "le" => vec![integers().le(&Tensor::arange(0, 6)), a.le(&a.select(0, 1)), a.le(&odd())],
+        "gt" => vec![a.gt(b), a.gt(&a.select(0, 1)), a.gt(&odd())],
+        "ge" => vec![integers().ge(&Tensor::arange(0, 6)), a.ge(&a.select(0, 1)), a.ge(&odd())],
         "eq-scalar" => vec![integers().eq(1.0)],
         "ne-scalar" => vec![integers().ne(1.0)],
         "lt-scalar" => vec![integers().lt(1.0), a.lt(0.3)],
@@ -186,6 +187,11 @@ pub(crate) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
             vec![a.distance_matrix(b), a.distance_matrix(a), Tensor::stack(&[a, b], 0).distance_matrix(b)]
         }
         "cosine-matrix" => vec![a.cosine_matrix(b), a.cosine_matrix(a), (a * 0.0).cosine_matrix(b)],
+
+        "hinge-sums" => {
+            let weights = (b.abs() * 3.0).detach().floor();
+            [both(a.hinge_sums(&weights, 0.1, true)), both(a.hinge_sums(&weights, 0.1, false))].concat_into()
+        }
 
         "reshape" => vec![a.reshape(&[2, -1]), a.transpose(0, 1).reshape(&[12])],
         "squeeze" => vec![a.narrow(1, 0, 1).squeeze(1), a.squeeze(1)],
