@@ -45,13 +45,10 @@ multi-threshold: plugins ## Reproduce the tables of examples/multi-threshold; wh
 bench: plugins ## Time components against native code, and edits of a running training.
 	cargo bench -p lossmith --profile dev --bench plugins --bench session
 
-# Each side has the machine for itself; other programs that run meanwhile are in the figures. The allocator keeps what is freed: in a
-# process that has nothing else, it would give much of each step's memory back. That favours ours: README says by how much.
+# Each side has the machine for itself; other programs that run meanwhile are in the figures.
 PEERS := target/peers
-peers: export MALLOC_TRIM_THRESHOLD_ := 1073741824
-peers: export MALLOC_MMAP_THRESHOLD_ := 33554432
-# Cases with a target of 0.8, and those that once came out near 1 or above: measured three times, both sides in turns. The medians count.
-AGAIN := contrastive multi-similarity sup-con batch-hard nca n-pairs cross-batch-memory sub-center-arc-face normalized-softmax
+# Cases with a target of 0.8, and those that came out nearest to 1: measured three times, both sides in turns. The medians count.
+AGAIN := contrastive multi-similarity sup-con batch-hard cross-batch-memory hdc
 OURS := cargo bench --quiet -p lossmith --profile dev --bench peers --
 THEIRS := PYTHONPATH=$(PEERS) python3 scripts/peers/theirs.py
 peers: plugins ## Compare with pytorch-metric-learning in one run (600 MB of downloads, then about half an hour).

@@ -25,13 +25,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Loops over all pairs: without these they take one element at a time.
         .opt_level(3)
         .flag("-fno-math-errno")
+        .flag("-fopenmp-simd")
         .flag("-isystem")
         .flag(&include)
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include"))
         .compile("lossmith_torch_shim");
 
-    for file in ["bridge.rs", "shim.h", "optimizer.cc", "context.cc", "distance.cc", "hinge.cc", "script.cc"] {
+    for file in ["bridge.rs", "shim.h", "rows.h", "optimizer.cc", "context.cc", "distance.cc", "hinge.cc", "script.cc"]
+    {
         println!("cargo::rerun-if-changed=src/{file}");
     }
     println!("cargo::metadata=libtorch_lib={}", libraries.display());

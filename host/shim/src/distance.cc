@@ -1,15 +1,14 @@
 #include "lossmith-torch-shim/src/shim.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include <ATen/ATen.h>
 #include <ATen/ExpandUtils.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "lossmith-torch-shim/src/bridge.rs.h"
+#include "lossmith-torch-shim/src/rows.h"
 
 namespace lossmith {
 
@@ -26,12 +25,12 @@ void finish(at::Tensor &products, const at::Tensor &a2, const at::Tensor &b2, do
   const auto *const of_rows = a2.const_data_ptr<Float>(), *const of_columns = b2.const_data_ptr<Float>();
   auto *const all = products.mutable_data_ptr<Float>();
   const auto smallest = static_cast<Float>(noise);
-  const auto grain = std::max<int64_t>(1, at::internal::GRAIN_SIZE / std::max<int64_t>(1, columns));
-  at::parallel_for(0, a2.numel(), grain, [&](int64_t begin, int64_t end) {
+  over_rows<Float>(a2, columns, [&](int64_t begin, int64_t end) {
     for (auto row = begin; row < end; ++row) {
       const auto square = of_rows[row];
       const auto *const squares = of_columns + row / rows * columns;
       auto *const distances = all + row * columns;
+#pragma omp simd
       for (int64_t column = 0; column < columns; ++column) {
         const auto sum = square + squares[column], distance = distances[column] + sum;
         // NaN stays.

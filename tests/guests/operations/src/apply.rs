@@ -190,7 +190,8 @@ pub(crate) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
 
         "hinge-sums" => {
             let weights = (b.abs() * 3.0).detach().floor();
-            [both(a.hinge_sums(&weights, 0.1, true)), both(a.hinge_sums(&weights, 0.1, false))].concat_into()
+            // Of a part of a matrix, and of a whole one.
+            [both(a.hinge_sums(&weights, 0.1, true)), both((a * 1.0).hinge_sums(&weights, 0.1, false))].concat_into()
         }
 
         "reshape" => vec![a.reshape(&[2, -1]), a.transpose(0, 1).reshape(&[12])],
