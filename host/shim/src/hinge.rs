@@ -24,6 +24,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_pass_gives_what_single_operations_give() {
+        // So many that several threads share them.
+        let x = Tensor::f_arange(90_000, (tch::Kind::Double, tch::Device::Cpu)).unwrap().f_sin().unwrap();
+        let x = x.f_reshape([300, 300]).unwrap();
+        let weights = x.f_mul_scalar(3.0).unwrap().f_floor().unwrap().f_abs().unwrap();
+        // Of the same values, but not in the order of their places: not for the one pass.
+        let strided = x.f_t_copy().unwrap().f_transpose(0, 1).unwrap();
+        for above in [true, false] {
+            let (sums, active) = hinge_sums(&x, &weights, 0.25, above).unwrap();
+            let (other_sums, other_active) = hinge_sums(&strided, &weights, 0.25, above).unwrap();
+            assert!(sums.f_allclose(&other_sums, 1e-12, 0.0, false).unwrap(), "{above}");
+            assert!(active.f_equal(&other_active).unwrap(), "{above}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_number_stays_so() {
         let x = Tensor::f_from_slice(&[1.0, f64::NAN]).unwrap();
         let weights = Tensor::f_from_slice(&[1.0, 0.0]).unwrap();
