@@ -18,6 +18,7 @@ mod fusions;
 mod guests;
 mod learning;
 mod objectives;
+mod old_runs;
 mod plugin_crates;
 mod resume;
 mod retrieve;
