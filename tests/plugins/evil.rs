@@ -1,6 +1,7 @@
 //! A plugin that misbehaves: each misbehaviour ends its call with an exact cause, and touches nothing else.
 
 mod harness;
+mod names;
 
 use lossmith::plugin::{Cause, Place, ResultFault, Role};
 use serde_json::json;

@@ -12,7 +12,7 @@ use wasmtime::Trap;
 use crate::fixture::{RUNTIME, batch, epoch, setting};
 use crate::support;
 
-fn load_with(bytes: &[u8], limits: Limits) -> Result<Arc<Plugin>, PluginError> {
+pub(crate) fn load_with(bytes: &[u8], limits: Limits) -> Result<Arc<Plugin>, PluginError> {
     Plugin::from_bytes(&RUNTIME, "some", bytes.to_vec(), &Arc::new(limits))
 }
 
@@ -64,6 +64,18 @@ fn a_file_that_is_not_webassembly_is_shown_by_its_first_bytes() {
     refused!(png, Phase::Load, Cause::NotWasm { .. }, ["not WebAssembly", "89 50 4e 47", build]);
     // The magic number alone.
     refused!(b"\0asm", Phase::Load, Cause::NotWasm { .. }, ["not WebAssembly"]);
+}
+
+#[test]
+fn webassembly_of_another_version_is_told_from_other_files() {
+    let (_, component) = module_and_component("lossmith-test-roles");
+    for place in 4..8 {
+        let mut flipped = component.clone();
+        flipped[place] ^= 0x40;
+        let bytes = flipped[4..8].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+        refused!(&flipped, Phase::Load, Cause::OtherEncoding { found } if *found == bytes,
+            ["WebAssembly of another version", &bytes, "0d 00 01 00"]);
+    }
 }
 
 #[test]
@@ -158,7 +170,7 @@ fn a_described_role_must_be_exported() {
 }
 
 /// A module of the contract by hand: `fields` may be anything, `describe` is the body of the function that lists strategies.
-fn by_hand(fields: &str, describe: &str) -> Vec<u8> {
+pub(crate) fn by_hand(fields: &str, describe: &str) -> Vec<u8> {
     let role = |name: &str, parameters: &str| {
         format!("(func (export \"lossmith:plugin/{name}\") (param {parameters}) (result i32) unreachable)")
     };
@@ -206,7 +218,7 @@ fn leb(mut number: usize) -> Vec<u8> {
     bytes
 }
 
-const MEMORY: &str = "(memory (export \"memory\") 1)";
+pub(crate) const MEMORY: &str = "(memory (export \"memory\") 1)";
 
 #[test]
 fn a_module_by_hand_is_a_plugin() {
@@ -270,8 +282,12 @@ fn an_instance_is_made_within_the_limits() {
     let traps = by_hand(&format!("{MEMORY} (func $start unreachable) (start $start)"), "unreachable");
     refused!(&traps, Phase::Instantiate, Cause::Trap { trap: Trap::UnreachableCodeReached, .. }, ["instance"]);
 
-    // 300 MiB at once, or in parts.
-    for memories in ["(memory (export \"memory\") 4800)", "(memory (export \"memory\") 2400) (memory 2400)"] {
+    // 300 MiB at once, or in parts. References in tables take 8 bytes each.
+    for memories in [
+        "(memory (export \"memory\") 2400) (table 9830400 funcref) (table 9830400 funcref)",
+        "(memory (export \"memory\") 4800)",
+        "(memory (export \"memory\") 2400) (memory 2400)",
+    ] {
         refused!(
             &by_hand(memories, "i32.const 64"),
             Phase::Instantiate,

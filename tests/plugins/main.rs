@@ -18,6 +18,7 @@ mod fixture;
 mod fusions;
 mod golden;
 mod guide;
+mod hostile;
 mod languages;
 mod limits;
 mod load;

@@ -16,6 +16,7 @@ mod progress;
 mod retrieve;
 mod runs;
 mod session;
+mod shown;
 mod sweep;
 mod train;
 
@@ -23,6 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use error::CliError;
+pub use shown::shown;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::output;
 use super::plugin_eval::json;
 use crate::check::{self, Options, Report, StrategyReport, Verdict};
+use crate::files;
 use crate::plugin::Runtime;
 
 /// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
@@ -35,7 +36,7 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
     let case = match &args.batch {
         None => None,
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|source| CliError::file(path, source))?;
+            let text = files::read_text(path, files::LIST).map_err(|source| CliError::file(path, source))?;
             Some(json(&text, &path.display().to_string())?)
         }
     };

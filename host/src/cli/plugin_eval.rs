@@ -10,9 +10,11 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::error::CliError;
 use crate::check::{BalanceCase, Case};
+use crate::files;
 use crate::plugin::{
     Input, Limits, Metric, Params, Plugin, Progress, Role, Runtime, Setting, Slot, StateParameter, Value,
 };
+use crate::printable::harmless_json;
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
 #[derive(Args, Debug)]
@@ -67,7 +69,7 @@ struct Outcome {
 
 pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let text = std::fs::read_to_string(&args.input).map_err(|source| CliError::file(&args.input, source))?;
+    let text = files::read_text(&args.input, files::LIST).map_err(|source| CliError::file(&args.input, source))?;
     let case: Case = json(&text, &args.input.display().to_string())?;
     let given: BTreeMap<String, Value> = json(&args.params, "--params")?;
     let float = match args.dtype {
@@ -131,7 +133,7 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(&outcome).map_err(CliError::json)?;
     match &args.output {
         Some(path) => std::fs::write(path, text + "\n").map_err(|source| CliError::file(path, source)),
-        None => super::output::line(&text),
+        None => super::output::line(&harmless_json(&text)),
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) fn build(args: &BuildArgs, json: bool) -> Result<(), CliError> {
         .map_err(|error| CliError::Machine(error.to_string()))?;
     loop {
         if let Err(error) = build_once(args, json) {
-            eprintln!("{:?}", miette::Report::new(error));
+            eprintln!("{}", super::shown(&error));
         }
         eprintln!("waiting for a change in {}; Ctrl-C ends", args.directory.display());
         if changes.recv().is_err() {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::error::CliError;
 use super::{measured, output};
 use crate::plugin::Level;
+use crate::printable::{harmless_json, printable};
 use crate::run;
 use crate::train::{End, Event};
 
@@ -54,7 +55,7 @@ impl Progress {
 
     pub(super) fn show(&mut self, event: &Event<'_>) {
         if self.json {
-            self.print(&as_json(event));
+            self.print(&harmless_json(&as_json(event)));
             return;
         }
         match event {
@@ -116,7 +117,7 @@ impl Progress {
                     self.live = live_line(*revision, live);
                 }
                 self.print(&format!("{text}{taken}"));
-                self.bar.set_message(format!("{}  {}", self.live, self.news));
+                self.bar.set_message(printable(&format!("{}  {}", self.live, self.news)));
             }
             Event::Tested { epoch, values } => {
                 self.bar.finish_and_clear();
@@ -148,7 +149,7 @@ impl Progress {
             self.bar = ProgressBar::new(self.steps);
             // The template is a constant that indicatif accepts; without it its own style would do.
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            self.bar.set_message(format!("{}  {}", self.live, self.news));
+            self.bar.set_message(printable(&format!("{}  {}", self.live, self.news)));
         }
     }
 

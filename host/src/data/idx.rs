@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::DataError;
 use super::source::{OwnPart, Scan, Source, hex};
+use crate::files;
 
 /// Height and width of an image.
 const SIDE: usize = 28;
@@ -85,7 +86,8 @@ impl<const D: usize> Idx<D> {
         let plain = folder.join(name);
         let gzipped = folder.join(format!("{name}.gz"));
         let (path, gzip) = if plain.exists() { (plain, false) } else { (gzipped, true) };
-        let raw = std::fs::read(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        let raw =
+            files::read(&path, files::WEIGHTS).map_err(|source| DataError::Read { path: path.clone(), source })?;
         let bytes = if gzip {
             let mut bytes = Vec::new();
             let read = MultiGzDecoder::new(raw.as_slice()).read_to_end(&mut bytes);

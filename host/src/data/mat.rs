@@ -10,6 +10,7 @@ use std::path::Path;
 use flate2::read::ZlibDecoder;
 
 use super::DataError;
+use crate::files;
 
 const HEADER: usize = 128;
 /// Cells and structures inside each other; more is damage.
@@ -47,7 +48,7 @@ impl Value {
 
 /// All variables of a file by name.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Value>, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let bytes = files::read(path, files::LIST).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     variables(&bytes).map_err(|problem| DataError::Record {
         place: path.display().to_string(),
         problem: format!("this is no whole MATLAB file of version 5: {problem}"),

@@ -7,6 +7,7 @@ use csv::{Position, Reader, ReaderBuilder, StringRecord};
 
 use super::DataError;
 use super::listing::Index;
+use crate::files;
 
 pub(super) use csv::Trim;
 
@@ -38,7 +39,8 @@ impl<'a> Sheet<'a> {
     /// Reads the first line of a file. `trim` says whether blanks around names and values count.
     pub(super) fn open(path: &'a Path, trim: Trim, needed: &'static str) -> Result<Self, DataError> {
         let index = Index::text(path);
-        let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+        let file =
+            files::open(path, files::LIST).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
         let mut reader = ReaderBuilder::new().trim(trim).from_reader(file);
         let header = reader.headers().map_err(|error| damaged(index, &error))?.clone();
         Ok(Self { index, needed, header, reader })

@@ -8,6 +8,7 @@ use image::{ImageError, ImageFormat, RgbImage};
 use sha2::{Digest, Sha256};
 
 use super::DataError;
+use crate::files;
 
 /// What a folder of data holds, before it is split.
 pub(super) struct Scan {
@@ -114,7 +115,7 @@ pub(super) fn filter<T>(items: impl IntoIterator<Item = T>, kept: &[bool]) -> im
 
 /// The content of the file says whether it is JPEG or PNG, not its name.
 fn decode(ImageFile { path, area }: &ImageFile) -> Result<Picture<'static>, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+    let bytes = files::read(path, files::IMAGE).map_err(|source| DataError::Read { path: path.clone(), source })?;
     let mut image = decode_bytes(&bytes).map_err(|source| DataError::Image { path: path.clone(), source })?;
     if let Some(area) = area {
         image = area.cut(&image).ok_or_else(|| DataError::Outside {

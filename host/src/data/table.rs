@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::DataError;
 use super::listing::Index;
+use crate::files;
 
 /// One line of a file.
 pub(super) struct Row<const N: usize> {
@@ -14,7 +15,8 @@ pub(super) struct Row<const N: usize> {
 
 /// The lines of a file, which must have the named columns. Empty lines are left out. The last column may have blanks.
 pub(super) fn read<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<Row<N>>, DataError> {
-    let text = std::fs::read_to_string(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let text =
+        files::read_text(path, files::LIST).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let row = |(line, text): (u64, &str)| {
         let columns: Vec<String> = text.trim().splitn(N, ' ').map(|column| column.trim().to_owned()).collect();

@@ -48,8 +48,8 @@ impl Source {
     /// When the file cannot be read or an argument has no place in it.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self, ExperimentError> {
         let shown = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
+        let text = crate::files::read_text(path, crate::files::TEXT)
+            .map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let file = std::path::absolute(path).ok();
         let source = Self { name: shown, text, directory, file, sets: Vec::new() };

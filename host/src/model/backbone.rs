@@ -7,6 +7,7 @@ use super::registry::Registry;
 use super::resnet::{RESNET18, RESNET34, RESNET50, Resnet};
 use super::script::Script;
 use super::state::copy_state;
+use crate::files;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, TchError, Tensor};
@@ -65,8 +66,10 @@ impl Backbone {
 
 /// Copies the file's tensors into the backbone's, of which the names start with `backbone.`.
 fn load(registry: &Registry, path: &Path) -> Result<(), ModelError> {
-    let read =
-        Tensor::read_safetensors(path).map_err(|source| ModelError::Unreadable { path: path.to_path_buf(), source })?;
+    let read = files::check_path(path, files::WEIGHTS)
+        .map_err(TchError::from)
+        .and_then(|()| Tensor::read_safetensors(path))
+        .map_err(|source| ModelError::Unreadable { path: path.to_path_buf(), source })?;
     // The classifier is of no use here, and neither is the number of batches, which PyTorch keeps for a mean over all of them.
     let wanted = |name: &str| !name.starts_with("fc.") && !name.ends_with(".num_batches_tracked");
     let source: BTreeMap<_, _> = read

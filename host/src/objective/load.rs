@@ -147,8 +147,12 @@ impl<'a> Loader<'a> {
     }
 
     fn unreadable(&self, place: &str, plugin: &Path, path: &Path, error: PluginError) -> ObjectiveError {
-        if !matches!(*error.cause, Cause::Read { .. }) {
-            return error.into();
+        match &*error.cause {
+            Cause::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {}
+            Cause::Read { .. } => {
+                return self.source.wrong_value(&format!("{place}.plugin"), error.to_string(), None).into();
+            }
+            _ => return error.into(),
         }
         let (message, known) = match self.place {
             Places::Standard(directory) if is_bare(plugin) => {

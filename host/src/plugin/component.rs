@@ -1,5 +1,7 @@
 //! From the bytes of a file to a compiled component whose imports are ours and whose strategies are known.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +19,9 @@ use super::engine::Runtime;
 use super::error::{Cause, Phase, PluginError};
 use super::host::Host;
 use super::limits::Limits;
-use super::slot;
+use super::{scan, slot};
+use crate::files;
+use crate::printable::printable;
 
 /// Versions of the contract that this host speaks: a later patch only adds functions.
 const SPOKEN: &str = "0.1.0 to 0.1.3";
@@ -104,17 +108,27 @@ impl Plugin {
         limits: &Arc<Limits>,
         known: &[Arc<Self>],
     ) -> Result<Arc<Self>, PluginError> {
-        match std::fs::read(path) {
-            Ok(bytes) => match known.iter().find(|plugin| plugin.bytes == bytes) {
-                Some(plugin) => Ok(Arc::clone(plugin)),
-                None => Self::from_bytes(runtime, name, bytes, limits),
-            },
-            Err(source) => Err(PluginError {
-                plugin: name.to_owned(),
-                hash: String::new(),
-                phase: Phase::Load,
-                cause: Box::new(Cause::Read { path: path.display().to_string(), source }),
-            }),
+        let error = |cause| PluginError {
+            plugin: name.to_owned(),
+            hash: String::new(),
+            phase: Phase::Load,
+            cause: Box::new(cause),
+        };
+        let bytes = files::read(path, limits.component_bytes).map_err(|source| {
+            if source.kind() == std::io::ErrorKind::FileTooLarge {
+                let wanted = std::fs::metadata(path).ok().map(|metadata| metadata.len());
+                return error(Cause::Limit {
+                    limit: "component-bytes",
+                    value: limits.component_bytes,
+                    wanted,
+                    place: None,
+                });
+            }
+            error(Cause::Read { path: path.display().to_string(), source })
+        })?;
+        match known.iter().find(|plugin| plugin.bytes == bytes) {
+            Some(plugin) => Ok(Arc::clone(plugin)),
+            None => Self::from_bytes(runtime, name, bytes, limits),
         }
     }
 
@@ -131,8 +145,7 @@ impl Plugin {
         let hash = hex(&Sha256::digest(&bytes));
         let error =
             |phase, cause| PluginError { plugin: name.to_owned(), hash: hash.clone(), phase, cause: Box::new(cause) };
-        let component = componentize(&bytes).map_err(|cause| error(Phase::Load, cause))?;
-        let contract = check_names(&component).map_err(|cause| error(Phase::Load, cause))?;
+        let (component, contract) = read(&bytes, limits).map_err(|cause| error(Phase::Load, cause))?;
         let compiled = Component::from_binary(&runtime.engine, &component)
             .map_err(|fault| error(Phase::Compile, Cause::Invalid(format!("{fault:#}"))))?;
         let pre = runtime
@@ -170,7 +183,7 @@ impl Plugin {
 
 /// The name of a plugin whose file is at `path`.
 pub(crate) fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    printable(&path.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -182,16 +195,37 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Turns the bytes of a file into those of a component.
-fn componentize(bytes: &[u8]) -> Result<Vec<u8>, Cause> {
+/// The bytes of a component from those of a file, and the contract's version. Nothing in them is too much to compile.
+fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Cow<'a, [u8]>, String), Cause> {
+    scan::over("component-bytes", limits.component_bytes, bytes.len() as u64)?;
     if Parser::is_component(bytes) {
-        return Ok(bytes.to_vec());
+        let contract = check_names(bytes)?;
+        scan::scan(bytes, limits)?;
+        return Ok((Cow::Borrowed(bytes), contract));
     }
     if !Parser::is_core_wasm(bytes) {
-        let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        let start = if start.is_empty() { "nothing".into() } else { format!("the bytes {}", start.join(" ")) };
-        return Err(Cause::NotWasm { start });
+        return Err(other_file(bytes));
     }
+    scan::scan(bytes, limits)?;
+    let component = componentize(bytes)?;
+    let contract = check_names(&component)?;
+    Ok((Cow::Owned(component), contract))
+}
+
+/// What a file is that begins neither as a component nor as a core module.
+fn other_file(bytes: &[u8]) -> Cause {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    match bytes.split_at_checked(4) {
+        Some((b"\0asm", version)) if version.len() >= 4 => {
+            Cause::OtherEncoding { found: hex(version.get(..4).unwrap_or_default()) }
+        }
+        _ if bytes.is_empty() => Cause::NotWasm { start: "nothing".into() },
+        _ => Cause::NotWasm { start: format!("the bytes {}", hex(bytes.get(..4).unwrap_or(bytes))) },
+    }
+}
+
+/// Turns a core module into a component.
+fn componentize(bytes: &[u8]) -> Result<Vec<u8>, Cause> {
     let invalid = |error: &dyn std::fmt::Display| Cause::Invalid(error.to_string());
     let mut has_type = false;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -255,9 +289,10 @@ fn ours(name: &str) -> Result<Option<&str>, Cause> {
 
 /// What in the descriptions contradicts itself, if anything does.
 fn contradiction(strategies: &[Strategy]) -> Option<String> {
-    strategies.iter().enumerate().find_map(|(position, strategy)| {
+    let mut names = HashSet::new();
+    strategies.iter().find_map(|strategy| {
         let Strategy { role, name, .. } = strategy;
-        if strategies.iter().take(position).any(|before| before.role == *role && before.name == *name) {
+        if !names.insert((role, name)) {
             return Some(format!("the {role} `{name}` is described twice"));
         }
         strategy.contradiction().map(|text| format!("the {role} `{name}`: {text}"))
@@ -273,14 +308,22 @@ fn strategies(
     let host = Host::new(Arc::clone(limits), Device::Cpu, Kind::Float, 0, 0, Arc::new(Params::default()));
     let mut store = Store::new(&runtime.engine, host);
     slot::arm(&mut store);
+    let described_bytes = limits.description_bytes;
+    store.set_hostcall_fuel(usize::try_from(described_bytes).unwrap_or(usize::MAX));
     let indices =
         describe::GuestIndices::new(pre).map_err(|fault| (Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
     let instance =
         pre.instantiate(&mut store).map_err(|fault| (Phase::Instantiate, slot::cause(&mut store, &fault)))?;
-    let described = indices
-        .load(&mut store, &instance)
-        .and_then(|guest| guest.call_strategies(&mut store))
-        .map_err(|fault| (Phase::Describe, slot::cause(&mut store, &fault)))?;
+    let described =
+        indices.load(&mut store, &instance).and_then(|guest| guest.call_strategies(&mut store)).map_err(|fault| {
+            match slot::cause(&mut store, &fault) {
+                Cause::Limit { limit: "list-elements", wanted, place, .. } => {
+                    let limit = "description-bytes";
+                    (Phase::Describe, Cause::Limit { limit, value: described_bytes, wanted, place })
+                }
+                cause => (Phase::Describe, cause),
+            }
+        })?;
     Ok(described.into_iter().map(Strategy::from).collect())
 }
 

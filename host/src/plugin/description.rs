@@ -1,12 +1,13 @@
 //! What a component says about its strategies.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bindings::exports::lossmith::plugin::describe as wit;
-use super::report::printable;
+use crate::printable::printable;
 
 /// What a strategy does.
 #[derive(
@@ -157,9 +158,10 @@ pub struct Range {
 impl Strategy {
     /// What in a description contradicts itself, if anything does.
     pub(super) fn contradiction(&self) -> Option<String> {
-        self.params.iter().enumerate().find_map(|(position, parameter)| {
+        let mut names = HashSet::new();
+        self.params.iter().find_map(|parameter| {
             let Parameter { name, kind, .. } = parameter;
-            if self.params.iter().take(position).any(|before| before.name == *name) {
+            if !names.insert(name) {
                 return Some(format!("the parameter `{name}` is described twice"));
             }
             kind.contradiction().map(|text| format!("the parameter `{name}`: {text}"))

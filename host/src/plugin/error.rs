@@ -4,10 +4,11 @@ use std::fmt;
 
 use super::Role;
 use super::handles::StaleHandle;
+use crate::printable::{LONGEST, printable, printable_lines};
 
 /// A fault of a plugin: which one, in which bytes, when, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("plugin `{plugin}`{}, {phase}: {cause}", short(.hash))]
+#[error("plugin `{}`{}, {}: {}", printable(.plugin), short(.hash), shown(.phase), shown(.cause))]
 pub struct PluginError {
     /// The plugin's name: its file without the ending.
     pub plugin: String,
@@ -19,13 +20,18 @@ pub struct PluginError {
     pub cause: Box<Cause>,
 }
 
+/// Names and texts of a component are in both: a phase and a cause.
+fn shown(text: &impl fmt::Display) -> String {
+    printable_lines(&text.to_string(), LONGEST)
+}
+
 fn short(hash: &str) -> String {
     hash.get(..12).map(|start| format!(" ({start})")).unwrap_or_default()
 }
 
 impl miette::Diagnostic for PluginError {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.cause.help().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.cause.help().map(|help| Box::new(shown(&help)) as Box<dyn fmt::Display>)
     }
 }
 
@@ -68,7 +74,7 @@ impl fmt::Display for Phase {
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// The file cannot be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read {path}: {source}")]
     Read {
         /// The file.
         path: String,
@@ -80,6 +86,12 @@ pub enum Cause {
     NotWasm {
         /// The first bytes.
         start: String,
+    },
+    /// WebAssembly of another version or kind.
+    #[error("this is WebAssembly of another version: its bytes 4 to 7 are {found}")]
+    OtherEncoding {
+        /// These bytes.
+        found: String,
     },
     /// A core module without an embedded component type.
     #[error("this is a core WebAssembly module without a contract")]
@@ -192,6 +204,9 @@ impl Cause {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::NotWasm { .. } => "give a `.wasm` file; `lossmith plugin build DIR` makes one from a plugin's folder".into(),
+            Self::OtherEncoding { .. } => {
+                "a component has 0d 00 01 00 there and a core module 01 00 00 00: the file may be damaged; build or copy it again".into()
+            }
             Self::NoComponentType | Self::NoContract => {
                 "a plugin is built against the `lossmith:plugin` contract in wit/; in Rust: depend on lossmith-sdk and use `export!`".into()
             }
@@ -214,7 +229,7 @@ impl Cause {
                 None => format!("it has {}", known.join(", ")),
             },
             Self::Parameter(error) => return error.help(),
-            Self::Limit { limit, .. } => format!("raise `{limit}` under [limits] if the strategy really needs that much"),
+            Self::Limit { limit, .. } => format!("raise `{limit}` under [limits] if the plugin really needs that much"),
             Self::Result(ResultFault::NoGradient) => {
                 "the loss must depend on the embeddings through differentiable operations: look for `detach`, comparisons or integers".into()
             }

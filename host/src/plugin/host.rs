@@ -1,12 +1,13 @@
 //! What the host holds for one plugin slot while its store lives, and how a call's work is counted.
 
-use std::panic::AssertUnwindSafe;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tch::{Device, Kind, TchError, Tensor};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::Resource;
 
+pub(super) use super::attempt::attempt;
 use super::context::{Input, Progress};
 use super::handles::{Handles, StaleHandle};
 use super::limits::Limits;
@@ -14,6 +15,7 @@ use super::probe::Probe;
 use super::report::Report;
 use super::state::State;
 use super::{PairLosses, Params, Tuples};
+use crate::printable::{LONGEST, cut};
 
 /// A fault that the host raises inside a call. It ends the call as a trap and comes out of it again by its type.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,8 @@ pub(super) struct Host {
     pub(super) progress: Progress,
     pub(super) state: State,
     pub(super) report: Report,
+    /// Names of all metrics that the slot ever reported.
+    pub(super) metric_names: BTreeSet<String>,
     pub(super) probe: Probe,
     pub(super) panic: Option<(String, String, u32)>,
     /// Elements read and written by host operations of this call.
@@ -86,6 +90,7 @@ impl Host {
             progress: Progress::default(),
             state: State::default(),
             report: Report::default(),
+            metric_names: BTreeSet::new(),
             probe: Probe::default(),
             panic: None,
             host_elements: 0,
@@ -269,17 +274,6 @@ pub(super) fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), H
     if wanted > value { Err(HostFault::Limit { limit, value, wanted: Some(wanted) }) } else { Ok(()) }
 }
 
-/// Runs operations of libtorch. When one with a number among its arguments fails, `tch` 0.26 frees that number before it looks
-/// at the error, and panics there; a mistake of a plugin must not end the process.
-pub(super) fn attempt<T>(run: impl FnOnce() -> Result<T, TchError>) -> Result<T, TchError> {
-    std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map_or("a panic without a text", String::as_str);
-        // The error stands in the text as Rust would write it: `.. Torch("message\nException raised ..")`.
-        let message = text.split_once("Torch(\"").map_or(text, |(_, message)| message);
-        Err(TchError::Torch(message.split("\\n").next().unwrap_or(message).to_owned()))
-    })
-}
-
 pub(super) fn is_float(kind: Kind) -> bool {
     matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double)
 }
@@ -294,7 +288,8 @@ pub(super) fn fault(operation: &'static str, inputs: &[&Tensor], error: &TchErro
         TchError::Torch(text) => text.clone(),
         other => other.to_string(),
     };
-    let message = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
+    let message = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let message = cut(message, LONGEST).into_owned();
     HostFault::Operation { operation, shapes: describe(inputs), message }
 }
 
@@ -316,10 +311,10 @@ pub(super) fn dtype_name(kind: Kind) -> &'static str {
     }
 }
 
-/// Refuses linear memory above the limit, and remembers that it did: the guest's allocator then aborts without a word.
+/// Refuses linear memory and tables above the limit, and remembers that it did: the guest's allocator then aborts without a word.
 pub(super) struct MemoryLimit {
     limit: u64,
-    /// Of all memories together: an instance can have several.
+    /// Of all memories and tables together: an instance can have several.
     used: u64,
     pub(super) refused: Option<u64>,
 }
@@ -336,9 +331,9 @@ impl ResourceLimiter for MemoryLimit {
         Ok(allowed)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // Tables hold functions, not data: 100,000 is far above any real plugin (CPython's is about 10,000).
-        Ok(desired <= 100_000)
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // A reference takes 8 bytes.
+        self.memory_growing(current.saturating_mul(8), desired.saturating_mul(8), maximum)
     }
 }
 

@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What one call of a plugin may use, and what its instance may hold. TOML: `[limits]`.
+/// What a component may be, what its instance may hold, and what one call of it may use. TOML: `[limits]`.
 ///
 /// Fuel and memory bound what the component does itself. Wasm's fuel does not see a matrix product that the host carries
 /// out for it, so host work has limits of its own: `host-elements`, `tensor-bytes`, `handles`, and the sizes of shapes and lists.
+/// Compiling has limits, too, which are looked at before it begins: `component-bytes`, `entries`, `functions`, and what one function
+/// may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Limits {
@@ -33,8 +35,30 @@ pub struct Limits {
     pub log_bytes: u64,
     /// Metrics that a call reports. Default 256.
     pub metrics: u32,
-    /// Bytes of the parameters and buffers of a slot. Default 1 GiB.
+    /// Different names of metrics that a slot reports in a run. Default 1,024.
+    pub metric_names: u32,
+    /// Bytes of the parameters and buffers of a slot, with their names. Default 1 GiB.
     pub state_bytes: u64,
+    /// Parameters and buffers of a slot. Default 4,096.
+    pub state_tensors: u32,
+    /// Bytes of the names, texts and lists in which a component describes its strategies. Default 1 MiB.
+    pub description_bytes: u64,
+    /// Bytes of a component's file. Default 64 MiB.
+    pub component_bytes: u64,
+    /// Functions, types, globals and other entries of a component, those of a module once for each of its instances.
+    /// Default 1,000,000.
+    pub entries: u64,
+    /// Functions of a component. Default 100,000.
+    pub functions: u64,
+    /// Bytes of one function. Default 1 MiB.
+    pub function_bytes: u64,
+    /// Local variables of one function. Default 5,000.
+    pub function_locals: u64,
+    /// Work of compiling one function: its operators with what they take and leave, and at each branch the values that it may
+    /// carry. Default 5,000,000 (a few seconds and some hundred MB).
+    pub function_work: u64,
+    /// Work of compiling all functions of a component. Default 100,000,000; one of Python or JavaScript takes 30,000,000.
+    pub compile_work: u64,
 }
 
 impl Default for Limits {
@@ -51,7 +75,17 @@ impl Default for Limits {
             list_elements: 1 << 24,
             log_bytes: 16 << 10,
             metrics: 256,
+            metric_names: 1024,
             state_bytes: 1 << 30,
+            state_tensors: 4096,
+            description_bytes: 1 << 20,
+            component_bytes: 64 << 20,
+            entries: 1_000_000,
+            functions: 100_000,
+            function_bytes: 1 << 20,
+            function_locals: 5000,
+            function_work: 5_000_000,
+            compile_work: 100_000_000,
         }
     }
 }

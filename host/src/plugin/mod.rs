@@ -2,6 +2,7 @@
 //!
 //! This folder knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file here.
 
+mod attempt;
 mod bindings;
 mod component;
 mod context;
@@ -15,6 +16,7 @@ mod parameters;
 mod probe;
 mod random;
 mod report;
+mod scan;
 mod slot;
 mod state;
 mod tensor;

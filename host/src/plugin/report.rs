@@ -5,14 +5,15 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::bindings::lossmith::plugin::report as wit;
-use super::host::{Host, HostFault, describe, fault};
+use super::host::{Host, HostFault, describe, fault, over};
+use crate::printable::{printable, printable_lines};
 
 pub use wit::Level;
 
 /// What the calls of a slot said since it was last asked.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Log lines, oldest first, without control characters.
+    /// Log lines, oldest first, printable; those of several lines are marked.
     pub lines: Vec<(Level, String)>,
     /// Metrics of the last call that reported them, in order of their first report.
     pub metrics: Vec<(String, Metric)>,
@@ -30,7 +31,7 @@ pub enum Metric {
 impl wit::Host for Host {
     fn log(&mut self, level: Level, message: String) -> Result<()> {
         self.charge_text(message.len())?;
-        self.report.lines.push((level, printable(&message)));
+        self.report.lines.push((level, printable_lines(&message, usize::MAX)));
         Ok(())
     }
 
@@ -51,7 +52,7 @@ impl wit::Host for Host {
 
     fn panic(&mut self, message: String, file: String, line: u32) -> Result<()> {
         self.charge_text(message.len() + file.len())?;
-        self.panic = Some((printable(&message), printable(&file), line));
+        self.panic = Some((printable_lines(&message, usize::MAX), printable(&file), line));
         Ok(())
     }
 }
@@ -69,12 +70,13 @@ impl Host {
         if metrics.len() as u64 >= value {
             return Err(HostFault::Limit { limit: "metrics", value, wanted: None }.into());
         }
+        if !self.metric_names.contains(&name) {
+            let count = self.metric_names.len() as u64 + 1;
+            over("metric-names", self.limits.metric_names.into(), count)?;
+            self.metric_names.insert(name.clone());
+        }
+        let metrics = &mut self.report.metrics;
         metrics.push((name, metric));
         Ok(())
     }
-}
-
-/// Text of a plugin goes to a terminal: escape sequences must not.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

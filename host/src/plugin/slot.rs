@@ -4,6 +4,7 @@
 //! parameters and its report, never the instance. A trap spends the store, as does a plugin that keeps handles; the next call
 //! makes a new one (about 10 us).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
@@ -20,8 +21,9 @@ use super::handles::StaleHandle;
 use super::host::{Host, HostFault, dtype_name};
 use super::limits::Limits;
 use super::probe::{Cost, Probe};
-use super::report::{Report, printable};
+use super::report::Report;
 use super::state::State;
+use crate::printable::printable_lines;
 
 /// Where and how a slot computes.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Slot {
     /// What survives the store.
     state: State,
     report: Report,
+    /// Names of all metrics that it ever reported.
+    metric_names: BTreeSet<String>,
     probe: Probe,
 }
 
@@ -84,6 +88,7 @@ impl Slot {
             live: None,
             state: State::default(),
             report: Report::default(),
+            metric_names: BTreeSet::new(),
             probe: Probe::default(),
         })
     }
@@ -284,12 +289,14 @@ impl Slot {
         host.progress.clone_from(progress);
         host.state = std::mem::take(&mut self.state);
         host.report = std::mem::take(&mut self.report);
+        host.metric_names = std::mem::take(&mut self.metric_names);
         host.probe = Probe { cost: Cost::default(), ..std::mem::take(&mut self.probe) };
         arm(&mut live.store);
         let outcome = run(&mut live.store, &live.instance, &self.plugin, &self.strategy);
         let host = live.store.data_mut();
         self.state = std::mem::take(&mut host.state);
         self.report = std::mem::take(&mut host.report);
+        self.metric_names = std::mem::take(&mut host.metric_names);
         let kept = host.end_call();
         let reusable = kept == 0 && !host.tensors.nearly_used_up() && !host.tuples.nearly_used_up();
         self.probe = std::mem::take(&mut host.probe);
@@ -336,6 +343,9 @@ pub(super) fn arm(store: &mut Store<Host>) {
     store.limiter(|host| &mut host.memory);
     // The engine has a limit of its own, on all live and lent handles together; ours, on each kind, is to come first.
     store.set_max_component_handles((store.data().limits.handles as usize).saturating_mul(4).max(100_000));
+    // So many bytes may cross at once: a list of the longest kind, and some text.
+    let list = store.data().limits.list_elements.saturating_mul(8).saturating_add(1 << 20);
+    store.set_hostcall_fuel(usize::try_from(list).unwrap_or(usize::MAX));
     // Fails only when the engine does not count fuel; ours does.
     let _ = store.set_fuel(fuel);
     // One tick more: the first may come at once.
@@ -369,7 +379,14 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
         Some(Trap::OutOfFuel) => limit("fuel", limits.fuel, None),
         Some(Trap::Interrupt) => limit("deadline-ms", limits.deadline_ms, None),
         Some(&trap) => Cause::Trap { trap, place },
-        None => Cause::Abi { message: printable(&fault.root_cause().to_string()), place },
+        None => {
+            let message = fault.root_cause().to_string();
+            // The engine's error has no public type.
+            if message.contains("fuel allocated for hostcalls has been exhausted") {
+                return limit("list-elements", limits.list_elements, None);
+            }
+            Cause::Abi { message, place }
+        }
     }
 }
 
@@ -432,7 +449,7 @@ fn refused<T>(store: &mut Store<Host>, result: wasmtime::Result<Result<T, String
     match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(text)) => match store.data_mut().charge_text(text.len()) {
-            Ok(()) => Err(Cause::Refused(printable(&text))),
+            Ok(()) => Err(Cause::Refused(printable_lines(&text, usize::MAX))),
             Err(fault) => Err(cause(store, &fault.into())),
         },
         Err(fault) => Err(cause(store, &fault)),

@@ -7,7 +7,7 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::bindings::lossmith::plugin::state as wit;
-use super::host::{Host, HostFault, describe, fault, is_float};
+use super::host::{Host, HostFault, describe, fault, is_float, over};
 
 /// A trainable tensor of a slot.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct State {
     pub replaced: Vec<String>,
     new_parameters: BTreeMap<String, Parameter>,
     new_buffers: BTreeMap<String, Tensor>,
+    /// Bytes of all that lives during a call, once that was counted.
+    counted: Option<u64>,
 }
 
 impl State {
@@ -69,6 +71,7 @@ impl State {
 
     /// Keeps what the call added.
     pub(super) fn commit(&mut self) {
+        self.counted = None;
         for name in self.new_parameters.keys() {
             if self.parameters.contains_key(name) && !self.replaced.contains(name) {
                 self.replaced.push(name.clone());
@@ -80,6 +83,7 @@ impl State {
 
     /// Forgets what the call added.
     pub(super) fn discard(&mut self) {
+        self.counted = None;
         self.new_parameters.clear();
         self.new_buffers.clear();
     }
@@ -94,11 +98,42 @@ impl State {
         self.new_buffers.get(name).or_else(|| self.buffers.get(name))
     }
 
-    /// Of all that lives during the call: what was replaced and what replaces it.
-    fn bytes(&self) -> u64 {
-        let parameters = self.parameters.values().chain(self.new_parameters.values()).map(|p| &p.tensor);
-        let buffers = self.buffers.values().chain(self.new_buffers.values());
-        parameters.chain(buffers).map(bytes).sum()
+    /// Bytes of all that lives during the call: what was replaced and what replaces it, with their names.
+    fn bytes(&mut self) -> u64 {
+        let Self { parameters, buffers, new_parameters, new_buffers, counted, .. } = self;
+        *counted.get_or_insert_with(|| {
+            let parameters = parameters.iter().chain(new_parameters.iter()).map(|(name, p)| (name, &p.tensor));
+            let buffers = buffers.iter().chain(new_buffers.iter());
+            parameters.chain(buffers).map(|(name, tensor)| bytes(tensor) + name.len() as u64).sum()
+        })
+    }
+
+    /// Parameters and buffers of all that lives during the call.
+    fn tensors_alive(&self) -> u64 {
+        let Self { parameters, buffers, new_parameters, new_buffers, .. } = self;
+        (parameters.len() + buffers.len() + new_parameters.len() + new_buffers.len()) as u64
+    }
+
+    fn add_parameter(&mut self, name: String, parameter: Parameter) {
+        self.count(&name, &parameter.tensor);
+        if let Some(before) = self.new_parameters.insert(name.clone(), parameter) {
+            self.uncount(&name, &before.tensor);
+        }
+    }
+
+    fn add_buffer(&mut self, name: String, tensor: Tensor) {
+        self.count(&name, &tensor);
+        if let Some(before) = self.new_buffers.insert(name.clone(), tensor) {
+            self.uncount(&name, &before);
+        }
+    }
+
+    fn count(&mut self, name: &str, tensor: &Tensor) {
+        self.counted = self.counted.map(|counted| counted + bytes(tensor) + name.len() as u64);
+    }
+
+    fn uncount(&mut self, name: &str, tensor: &Tensor) {
+        self.counted = self.counted.map(|counted| counted.saturating_sub(bytes(tensor) + name.len() as u64));
     }
 }
 
@@ -141,10 +176,10 @@ impl wit::Host for Host {
         if !multiplier.is_finite() || multiplier < 0.0 {
             return Err(wrong(NAME, &[&initial], format!("a learning-rate multiplier of {multiplier}")).into());
         }
-        self.state_room(&initial)?;
+        self.state_room(&name, &initial)?;
         let tensor = leaf(NAME, &initial)?;
         let handle = tensor.shallow_clone();
-        self.state.new_parameters.insert(name, Parameter { tensor, learning_rate_multiplier: multiplier });
+        self.state.add_parameter(name, Parameter { tensor, learning_rate_multiplier: multiplier });
         self.push(NAME, handle)
     }
 
@@ -158,10 +193,10 @@ impl wit::Host for Host {
         if !is_float(value.kind()) {
             return Err(wrong(NAME, &[&value], format!("the parameter `{name}` must be float")).into());
         }
-        self.state_room(&value)?;
+        self.state_room(&name, &value)?;
         let tensor = leaf(NAME, &value)?;
         let handle = tensor.shallow_clone();
-        self.state.new_parameters.insert(name, Parameter { tensor, learning_rate_multiplier });
+        self.state.add_parameter(name, Parameter { tensor, learning_rate_multiplier });
         self.push(NAME, handle)
     }
 
@@ -181,7 +216,7 @@ impl wit::Host for Host {
                 );
             }
         } else {
-            self.state_room(&value)?;
+            self.state_room(&name, &value)?;
         }
         self.keep_buffer(NAME, name, &value)
     }
@@ -193,7 +228,7 @@ impl wit::Host for Host {
         if self.state.buffer(&name).is_none() {
             return Err(wrong(NAME, &[&value], format!("there is no buffer `{name}`")).into());
         }
-        self.state_room(&value)?;
+        self.state_room(&name, &value)?;
         self.keep_buffer(NAME, name, &value)
     }
 }
@@ -202,15 +237,13 @@ impl Host {
     fn keep_buffer(&mut self, operation: &'static str, name: String, value: &Tensor) -> Result<()> {
         self.charge(value.numel() as u64)?;
         let copy = copy(value).map_err(|error| fault(operation, &[value], &error))?;
-        self.state.new_buffers.insert(name, copy);
+        self.state.add_buffer(name, copy);
         Ok(())
     }
 
-    fn state_room(&self, tensor: &Tensor) -> std::result::Result<(), HostFault> {
-        let (value, wanted) = (self.limits.state_bytes, self.state.bytes() + bytes(tensor));
-        if wanted > value {
-            return Err(HostFault::Limit { limit: "state-bytes", value, wanted: Some(wanted) });
-        }
-        Ok(())
+    fn state_room(&mut self, name: &str, tensor: &Tensor) -> std::result::Result<(), HostFault> {
+        over("state-tensors", self.limits.state_tensors.into(), self.state.tensors_alive() + 1)?;
+        let wanted = self.state.bytes() + bytes(tensor) + name.len() as u64;
+        over("state-bytes", self.limits.state_bytes, wanted)
     }
 }

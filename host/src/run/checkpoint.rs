@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 use super::{Run, RunError, file};
+use crate::files;
 
 /// The one key of the metadata of a file. (The format keeps metadata in no particular order; with one key, equal tensors make
 /// equal files.)
@@ -243,7 +244,7 @@ fn write(path: &Path, tensors: &BTreeMap<String, Tensor>, progress: Option<(u64,
 /// # Errors
 /// The file cannot be read, is no checkpoint, is cut short or has a changed bit.
 pub fn load_checkpoint(path: &Path) -> Result<Checkpoint, RunError> {
-    let bytes = std::fs::read(path).map_err(RunError::io("read", path))?;
+    let bytes = files::read(path, files::WEIGHTS).map_err(RunError::io("read", path))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(RunError::damaged(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(RunError::damaged(path))?;
     let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA));

@@ -75,7 +75,7 @@ fn same(run: &Run, trial: &Trial, plugins: &Path) -> bool {
     // The component that a start would take, byte by byte as the one that the run kept.
     let unchanged = |slot: &str, hash: &str| {
         let plugin = at(&experiment, slot)?.get("plugin")?.as_str()?;
-        let now = fs::read(component(plugins, Path::new(plugin))).ok()?;
+        let now = crate::files::read(&component(plugins, Path::new(plugin)), crate::files::LIST).ok()?;
         Some(now == fs::read(run.plugin_path(hash)).ok()?)
     };
     text == trial.text && manifest.plugins.iter().all(|plugin| unchanged(&plugin.slot, &plugin.hash) == Some(true))

@@ -10,6 +10,7 @@ use tch::{Device, Tensor};
 use super::{TeacherConfig, TeacherError};
 use crate::data::{Dataset, Part, Preparation};
 use crate::experiment::{Experiment, Source};
+use crate::files;
 use crate::model::{Model, ModelConfig};
 use crate::run::{Run, Status, hex};
 
@@ -111,7 +112,8 @@ fn of_weights(
 
 /// Of a description of the network, of how images are prepared, and of the bytes of its file.
 fn digest(network: &str, preparation: &Preparation, file: &Path) -> Result<String, TeacherError> {
-    let bytes = std::fs::read(file).map_err(|source| TeacherError::Read { path: file.to_owned(), source })?;
+    let bytes =
+        files::read(file, files::WEIGHTS).map_err(|source| TeacherError::Read { path: file.to_owned(), source })?;
     let mut digest = Sha256::new();
     digest.update(format!("{network}\n{preparation:?}\n"));
     digest.update(bytes);

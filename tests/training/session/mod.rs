@@ -6,6 +6,7 @@ mod crates;
 mod disk;
 mod driver;
 mod edits;
+mod hostile;
 mod kills;
 mod later;
 mod replay;

@@ -4,12 +4,13 @@
 mod always;
 mod bombs;
 mod common;
+mod names;
 mod results;
 
 use lossmith_sdk::prelude::*;
 
 export! {
-    losses: [results::EvilLoss, results::EvilLater, always::UnknownParameter, always::OtherType, always::KeepsHandles],
+    losses: [results::EvilLoss, results::EvilLater, always::UnknownParameter, always::OtherType, always::KeepsHandles, names::Names],
     miners: [results::EvilMiner],
     transfers: [results::EvilTransfer],
     balances: [results::EvilBalance],
