@@ -14,8 +14,9 @@ pub struct ModelConfig {
     /// Channels of the convnet's first block, at least 1; the second has twice, the third four times as many. Default: 32.
     #[schemars(range(min = 1))]
     pub width: u32,
-    /// A safetensors file with the weights of the backbone, under torchvision's names for a ResNet. A classifier in it
-    /// (`fc.*`) is left out. Default: random weights from the seed.
+    /// A safetensors file with the weights of the backbone, under torchvision's names for a ResNet, whatever stands in front of
+    /// all of them (`module.`, `backbone.`), or a checkpoint of a run. Other tensors, such as a classifier (`fc.*`) or a head, are
+    /// left out; the training says which. Default: random weights from the seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
     /// The TorchScript file, for the backbone `torchscript` only. It gets images (B x C x H x W, float32) and returns

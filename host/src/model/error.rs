@@ -50,14 +50,46 @@ pub enum ModelError {
         /// Pixels on a side.
         size: i64,
     },
+    /// There are no weights.
+    #[error("there is no file {} with weights", path.display())]
+    #[diagnostic(help(
+        "a relative path starts beside the file that it is written in; one of `--set` in the current folder"
+    ))]
+    NoWeights {
+        /// The file.
+        path: PathBuf,
+    },
     /// The weights could not be read.
     #[error("cannot read the weights in {}", path.display())]
-    #[diagnostic(help("`model.weights` must be a safetensors file"))]
+    #[diagnostic(help(
+        "weights must be a safetensors file; Python makes one of a .pth file: \
+         `safetensors.torch.save_file(torch.load(\"a.pth\", map_location=\"cpu\"), \"a.safetensors\")`"
+    ))]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
         source: TchError,
+    },
+    /// A number of the weights is no number.
+    #[error("`{name}` in {} has numbers that are not finite", path.display())]
+    #[diagnostic(help("the network would compute nothing else: take an earlier checkpoint"))]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// The file has the tensors of the network twice.
+    #[error("{} has two networks of this kind: under `{first}` and under `{second}`", path.display())]
+    #[diagnostic(help("write one of them into a file of its own"))]
+    TwoNetworks {
+        /// The file.
+        path: PathBuf,
+        /// What stands in front of the names of the first.
+        first: String,
+        /// And of the second.
+        second: String,
     },
     /// The weights are of another network.
     #[error("the weights in {} do not fit the backbone: {difference}", path.display())]

@@ -13,9 +13,11 @@ mod registry;
 mod resnet;
 mod script;
 mod state;
+mod weights;
 
 pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
 pub use network::Model;
 pub use registry::{Group, Parameter};
 pub use state::{Difference, copy_state};
+pub(crate) use weights::{prefix, read};

@@ -6,6 +6,7 @@ use super::error::ModelError;
 use super::layers::Linear;
 use super::registry::{Group, Parameter, Registry};
 use super::state::copy_state;
+use super::weights::load_backbone;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -18,6 +19,8 @@ pub struct Model {
     head: Option<Linear>,
     registry: Registry,
     slices: i64,
+    /// What was taken of a file with weights and what was left, in a line.
+    loaded: Option<String>,
 }
 
 impl Model {
@@ -30,9 +33,10 @@ impl Model {
         config.check()?;
         let mut registry = Registry::new(device, seed);
         let (backbone, features) = Backbone::new(&mut registry, config, channels, size, device)?;
+        let loaded = config.weights.as_deref().map(|path| load_backbone(&registry, path)).transpose()?;
         registry.enter(Group::Head);
         let head = Linear::new(&mut registry, [features, config.embedding.into()])?;
-        Ok(Self { backbone, head: Some(head), registry, slices: config.slices.into() })
+        Ok(Self { backbone, head: Some(head), registry, slices: config.slices.into(), loaded })
     }
 
     /// A TorchScript module that returns the embedding itself, for square images of `channels` and `size` pixels a side.
@@ -44,7 +48,7 @@ impl Model {
             ModelConfig { backbone: Architecture::Torchscript, path: Some(path.to_owned()), ..ModelConfig::default() };
         let mut registry = Registry::new(device, 0);
         let (backbone, _) = Backbone::new(&mut registry, &config, channels, size, device)?;
-        Ok(Self { backbone, head: None, registry, slices: 1 })
+        Ok(Self { backbone, head: None, registry, slices: 1, loaded: None })
     }
 
     /// The embedding of images: B x C x H x W float32 to B x D float32, also under autocasting. Not normalised.
@@ -88,6 +92,12 @@ impl Model {
     /// The tensors that are saved but not trained, such as running statistics.
     pub fn buffers(&self) -> &[(String, Tensor)] {
         &self.registry.buffers
+    }
+
+    /// What was taken of a file with weights and what was left, in a line; `None` where the seed gave all weights.
+    #[must_use]
+    pub fn loaded(&self) -> Option<&str> {
+        self.loaded.as_deref()
     }
 
     /// How many numbers are trained.

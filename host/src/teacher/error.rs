@@ -48,14 +48,6 @@ pub enum TeacherError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The weights are no safetensors file.
-    #[error("the teacher's weights {} are not a safetensors file", path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What the reader says.
-        source: TchError,
-    },
     /// The network.
     #[error("the teacher's network")]
     #[diagnostic(transparent)]

@@ -10,8 +10,12 @@ use tch::{Device, Tensor};
 use super::{TeacherConfig, TeacherError};
 use crate::data::{Dataset, Part, Preparation};
 use crate::experiment::{Experiment, Source};
+<<<<<<< HEAD
 use crate::files;
 use crate::model::{Model, ModelConfig};
+=======
+use crate::model::{self, Model, ModelConfig};
+>>>>>>> 43f3858 (Weights load under any prefix and from a run's checkpoint, say what was taken, and are refused with NaN)
 use crate::run::{Run, Status, hex};
 
 /// A network and what it wants to see.
@@ -94,18 +98,12 @@ fn of_weights(
     let config = ModelConfig { weights: None, ..config.clone() };
     let digest = digest(&format!("{config:?}"), &preparation, &file)?;
     let model = Model::new(&config, channels, preparation.size() as i64, device, 0)?;
-    let read =
-        Tensor::read_safetensors(&file).map_err(|source| TeacherError::Weights { path: file.clone(), source })?;
-    // A checkpoint of a run has more than the network, under other prefixes.
-    let of_checkpoint = read.iter().any(|(name, _)| name.starts_with("model/"));
-    let state: BTreeMap<String, Tensor> = read
-        .into_iter()
-        .filter_map(|(name, tensor)| match name.strip_prefix("model/") {
-            Some(inner) => Some((inner.to_owned(), tensor)),
-            None if of_checkpoint => None,
-            None => Some((name, tensor)),
-        })
-        .collect();
+    let read = model::read(&file)?;
+    let names = model.state();
+    let prefix = model::prefix(&file, read.keys(), &names.keys().map(String::as_str).collect())?;
+    let inner = |(name, tensor): (String, Tensor)| (name.strip_prefix(&prefix).unwrap_or(&name).to_owned(), tensor);
+    let state: BTreeMap<String, Tensor> =
+        read.into_iter().map(inner).filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect();
     model.load_state(&state)?;
     Ok(Network { model, preparation, digest, file })
 }
