@@ -1,11 +1,11 @@
-//! The guide in `docs/`: its snippets are built and run in the order of the text, and what it says of the contract and of tests is
+//! The guides in `docs/` and `docs/using/`: their snippets are built and run in the order of the text, and what it says of the contract and of tests is
 //! compared with both.
 //!
 //! The word behind the fence of a block says what it is; the path behind that is the file, in the chapter's folder, that a reader
 //! would put it into:
 //! - `rust plugin NAME/src/lib.rs`: all of a plugin. It is built and evaluated. `python plugin NAME/plugin.py`: it is built.
 //! - `toml plugin NAME/plugin.toml`, `json NAME.json`: written down.
-//! - `toml experiment NAME.toml`: written down and read by `lossmith train --print-config`.
+//! - `toml experiment NAME.toml`: written down and read by `lossmith train --print-config`. `toml sweep NAME.toml`, `toml`: written down.
 //! - `python torch`: compared with the rest of its chapter where Python has PyTorch, else only compiled.
 //! - `sh`: commands that end well. `sh fails`: a command that does not. `sh no-run`: commands that are not run; the text says why.
 //! - `text`: output.
@@ -18,7 +18,6 @@ use std::sync::LazyLock;
 use serde_json::{Value as Json, json};
 
 use crate::data;
-use crate::support::guests;
 
 /// A test for each chapter.
 macro_rules! chapters {
@@ -44,6 +43,13 @@ chapters! {
     security: "security.md",
     porting: "porting.md",
     languages: "languages.md",
+    a_first_run: "using/first-run.md",
+    own_data: "using/data.md",
+    evaluation: "using/evaluation.md",
+    runs: "using/runs.md",
+    sweeps: "using/sweeps.md",
+    sessions: "using/sessions.md",
+    deployment: "using/deployment.md",
 }
 
 /// A fenced block.
@@ -83,9 +89,11 @@ fn blocks(text: &str) -> Vec<Block> {
 
 #[test]
 fn the_contents_name_each_chapter() {
-    let files = std::fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
-    let found: BTreeSet<_> =
-        files.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".md")).collect();
+    let files = |folder: &str| std::fs::read_dir(repository().join("docs").join(folder)).unwrap();
+    let names = |folder: &'static str| {
+        files(folder).map(move |entry| format!("{folder}{}", entry.unwrap().file_name().into_string().unwrap()))
+    };
+    let found: BTreeSet<_> = names("").chain(names("using/")).filter(|name| name.ends_with(".md")).collect();
     let known: BTreeSet<_> = CHAPTERS.iter().chain(&["README.md"]).map(|name| (*name).to_owned()).collect();
     assert_eq!(found, known);
     let contents = chapter("README.md");
@@ -96,8 +104,9 @@ fn the_contents_name_each_chapter() {
 
 #[test]
 fn each_block_says_what_it_is() {
-    const WITH_PATH: [&str; 5] = ["rust plugin", "python plugin", "toml plugin", "toml experiment", "json"];
-    const WITHOUT: [&str; 5] = ["python torch", "sh", "sh fails", "sh no-run", "text"];
+    const WITH_PATH: [&str; 6] =
+        ["rust plugin", "python plugin", "toml plugin", "toml experiment", "toml sweep", "json"];
+    const WITHOUT: [&str; 6] = ["python torch", "sh", "sh fails", "sh no-run", "toml", "text"];
     // What is built of one crate must not be taken for what is built of another.
     let mut plugins = BTreeSet::new();
     for file in CHAPTERS {
@@ -123,7 +132,8 @@ fn links_lead_somewhere() {
             text.match_indices("](").filter_map(|(at, _)| text[at + 2..].split_once(')').map(|(link, _)| (at, link)))
         {
             let target = link.split('#').next().unwrap();
-            assert!(repository().join("docs").join(target).exists(), "docs/{file}: {link}");
+            let folder = repository().join("docs").join(file).parent().unwrap().to_owned();
+            assert!(target.is_empty() || folder.join(target).exists(), "docs/{file}: {link}");
         }
     }
 }
@@ -150,7 +160,7 @@ static DATA: LazyLock<PathBuf> = LazyLock::new(|| {
     folder
 });
 
-/// A command in a folder, which finds `lossmith`, the standard plugins and small data.
+/// A command in a folder, which finds `lossmith` and small data; the standard plugins are in the command.
 fn command(program: &str, folder: &Path) -> Command {
     // The repository's, where most of what a plugin depends on is built already.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -162,7 +172,7 @@ fn command(program: &str, folder: &Path) -> Command {
         .current_dir(folder)
         .env("PATH", path)
         .env("CARGO_TARGET_DIR", target)
-        .env("LOSSMITH_PLUGINS", guests())
+        .env_remove("LOSSMITH_PLUGINS")
         .env("LOSSMITH_DATA", &*DATA);
     if let Some(tool) = python_tool() {
         command.env("LOSSMITH_COMPONENTIZE_PY", tool);
