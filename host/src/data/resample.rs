@@ -30,6 +30,18 @@ impl Preparation {
         Self::new(size.unwrap_or(self.size()), mean.unwrap_or(&self.mean), std.unwrap_or(&self.std))
     }
 
+    /// Mean of each channel on the scale of 0 (black) to 1 (white).
+    #[must_use]
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// Standard deviation of each channel on the same scale.
+    #[must_use]
+    pub fn std(&self) -> &[f64] {
+        &self.std
+    }
+
     /// Height and width of the network's input in pixels.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -28,6 +28,9 @@ pub struct Manifest {
     pub data: String,
     /// Commit of the repository that the command was started in, with `-dirty` if files were changed; none outside of one.
     pub commit: Option<String>,
+    /// How an image becomes the network's input, in evaluation; none of a run before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
     /// The components that were loaded at the start.
     pub plugins: Vec<PluginEntry>,
     /// The teacher of its transfers; none without one.
@@ -42,6 +45,36 @@ pub struct Manifest {
     /// The run and the epoch that this one branched off from, as `NAME@3`, or the run that it repeats; none if it began from
     /// nothing.
     pub parent: Option<String>,
+}
+
+/// How an image becomes the network's input, in evaluation. `examples/deployment` does the same in Python.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Preprocessing {
+    /// Height and width of the input in pixels.
+    pub size: usize,
+    /// 3 for red, green and blue, 1 for grey.
+    pub channels: usize,
+    /// What of the image is seen: `largest-centre-square`.
+    pub crop: String,
+    /// How it is resized: `bilinear`.
+    pub interpolation: String,
+    /// Whether the interpolation widens when the image is made smaller.
+    pub antialias: bool,
+    /// Mean of each channel, on the scale of 0 (black) to 1 (white).
+    pub mean: Vec<f64>,
+    /// Standard deviation of each channel on the same scale.
+    pub std: Vec<f64>,
+}
+
+impl Preprocessing {
+    /// As all networks see images, with these numbers.
+    #[must_use]
+    pub fn new(size: usize, mean: &[f64], std: &[f64]) -> Self {
+        let (crop, interpolation) = ("largest-centre-square".to_owned(), "bilinear".to_owned());
+        let (mean, std) = (mean.to_vec(), std.to_vec());
+        Self { size, channels: mean.len(), crop, interpolation, antialias: true, mean, std }
+    }
 }
 
 /// Versions of the parts of the program.

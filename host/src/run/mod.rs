@@ -46,7 +46,7 @@ pub use error::RunError;
 pub(crate) use file::{hex, replace};
 pub use journal::{Canary, Change, Entry, Event, Verdict};
 pub use jsonl::Lines;
-pub use manifest::{Manifest, PluginEntry, TeacherEntry, Versions, commit};
+pub use manifest::{Manifest, PluginEntry, Preprocessing, TeacherEntry, Versions, commit};
 pub use metrics::{MetricsLog, Row, RowKind};
 pub use revision::{About, Edit, Revision};
 pub use status::{Process, Status};

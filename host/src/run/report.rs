@@ -227,6 +227,7 @@ pub(super) mod tests {
             threads: 2,
             data: "fashion-mnist 3f2a".into(),
             commit: None,
+            preprocessing: None,
             plugins: vec![plugin("loss", "triplet", "a1"), plugin("miner", "batch-hard", "b2")],
             teacher: None,
             experiment: None,
