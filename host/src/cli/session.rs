@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::error::CliError;
 use super::output;
+use crate::experiment::rooted;
 use crate::session::control::{self, Request, Response, Snapshot};
 
 const KEYS: &str = "\
@@ -75,7 +76,9 @@ impl SessionCommand {
             Self::Pause { run } => (run, Request::Pause),
             Self::Resume { run } => (run, Request::Resume),
             Self::Stop { run } => (run, Request::Stop),
-            Self::Set { run, sets } => (run, Request::Set { sets: sets.clone() }),
+            Self::Set { run, sets } => {
+                (run, Request::Set { sets: sets.iter().map(|set| rooted(set, Path::new(""))).collect() })
+            }
             Self::Promote { run, name } => (run, Request::Promote { name: name.clone() }),
             Self::Revert { run } => (run, Request::Revert),
             Self::Checkpoint { run } => (run, Request::Checkpoint),

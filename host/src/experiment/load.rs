@@ -12,6 +12,7 @@ use toml_edit::{DocumentMut, Item};
 use super::config::{Experiment, ObjectiveConfig, On, PluginSource, ShadowConfig};
 use super::error::ExperimentError;
 use super::keys;
+use super::setting;
 use super::spans::{self, Part};
 use crate::data::{DataError, SplitKind};
 use crate::model::ModelError;
@@ -77,9 +78,7 @@ impl Source {
             let (path, value) = text
                 .split_once('=')
                 .ok_or_else(|| wrong("expected key.path=value, for instance model.width=64".into()))?;
-            let value = value.trim();
-            // What is no TOML value is meant as text: --set name=second.
-            let value = value.parse::<toml_edit::Value>().unwrap_or_else(|_| value.into());
+            let value = setting::value(value);
             let place = place(&mut document, path.trim()).map_err(wrong)?;
             *place = Item::Value(value);
         }
@@ -159,10 +158,27 @@ impl Source {
                 Some(help),
             ));
         }
-        toml::from_str(&self.text).map_err(|error| self.syntax(error.message(), error.span()))
+        toml::from_str(&self.text).map_err(|error| {
+            let help = error.span().and_then(|span| self.quoting(&span));
+            self.error(error.message().to_owned(), "here", help, error.span())
+        })
+    }
+
+    /// How to write the value of a setting that is not of the type that its key wants, if it is meant as a text.
+    fn quoting(&self, span: &Range<usize>) -> Option<String> {
+        let given = self.text.get(span.clone())?;
+        let is_of = |set: &&String| {
+            let key = set.split_once('=').map_or("", |(key, _)| key.trim());
+            spans::find(&self.text, key, Part::Value).as_ref() == Some(span)
+        };
+        let set = self.sets.iter().find(is_of)?;
+        let (key, value) = set.split_once('=')?;
+        let is_text = given.starts_with(['"', '\'']);
+        (!is_text).then(|| format!("a text is written in quotes: --set '{}=\"{}\"'", key.trim(), value.trim()))
     }
 
     /// Makes paths independent of the current folder: relative ones start at the file's folder.
+    // What is a path here is one in `setting.rs`, too.
     fn anchor(&self, experiment: &mut Experiment) {
         let anchor = |path: &mut PathBuf| {
             let joined = self.directory.join(&*path);

@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod keys;
 mod load;
+mod setting;
 mod spans;
 
 pub use config::{
@@ -11,3 +12,4 @@ pub use config::{
 };
 pub use error::ExperimentError;
 pub use load::{Source, is_bare, schema};
+pub use setting::rooted;

@@ -42,7 +42,7 @@ pub struct SweepConfig {
     /// A method; the table has each other method's difference to it, seed by seed. Default: none.
     #[serde(default)]
     pub baseline: Option<String>,
-    /// Changes of the experiment in every run but the prepared ones, as those of `--set`. A `{NAME}` in a change, here or
+    /// Changes of the experiment in every run but the prepared ones, as those of `--set`; relative paths start beside this file. A `{NAME}` in a change, here or
     /// below, becomes the folder of the prepared run of that name.
     #[serde(default)]
     pub set: Vec<String>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::SweepError;
 use super::load::Sweep;
-use crate::experiment::{ExperimentError, Source};
+use crate::experiment::{ExperimentError, Source, rooted};
 use crate::plugin::Value;
 use crate::train::TrainingError;
 
@@ -154,11 +154,12 @@ impl<'a> Plan<'a> {
         Ok(Trial { name, source, text })
     }
 
-    /// A change with the folders of prepared runs in it.
+    /// A change with the folders of prepared runs in it. Its relative paths start beside the sweep file.
     fn filled(&self, change: &str) -> String {
-        self.prepared.iter().fold(change.to_owned(), |change, (name, path)| {
+        let filled = self.prepared.iter().fold(change.to_owned(), |change, (name, path)| {
             change.replace(&format!("{{{name}}}"), &path.display().to_string())
-        })
+        });
+        rooted(&filled, self.sweep.source.directory())
     }
 }
 
