@@ -5,7 +5,7 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup languages build plugins demo test lint bet multi-threshold bench peers torture doctor
+.PHONY: help setup languages build install plugins demo test lint bet multi-threshold bench peers torture doctor
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,13 +16,18 @@ setup: ## Set up libtorch, the Wasm toolchain and the data set; keep what is the
 languages: ## Set up what builds plugins in Python and JavaScript (440 MB of downloads); keep what is there.
 	@scripts/setup.sh languages
 
-build: setup ## Build the lossmith command.
+build: setup ## Build the lossmith command, with the standard plugins in it.
 	cargo build -p lossmith
 
-plugins: build ## Build the standard plugins into target/plugins.
+# What `~/.local` is to others: `make install PREFIX=/usr/local`.
+PREFIX ?= $(HOME)/.local
+install: build ## Copy the command and its libtorch (about 500 MB) into ~/.local, or into PREFIX.
+	@scripts/install.sh $(LOSSMITH) "$(PREFIX)"
+
+plugins: build ## Write the standard plugins as components into target/plugins.
 	@set -e; for crate in $(PLUGINS); do $(LOSSMITH) plugin build $$crate; done
 
-demo: plugins ## Train a teacher on emoji, transfer it to two students, and draw what they find.
+demo: build ## Train a teacher on emoji, transfer it to two students, and draw what they find.
 	@scripts/demo.sh $(LOSSMITH)
 
 # The tests build the plugins that they need. Without `build` before: it would compile much of what follows with other features.
@@ -34,11 +39,11 @@ lint: setup ## Check the format, the lints and the documentation.
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-sdk
 
-bet: plugins ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).
+bet: build ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji
 	@set -e; for sweep in compression same-network control; do $(LOSSMITH) sweep examples/bet/$$sweep.toml; done
 
-multi-threshold: plugins ## Reproduce the tables of examples/multi-threshold; what is trained is kept (over an hour).
+multi-threshold: build ## Reproduce the tables of examples/multi-threshold; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji
 	@set -e; for data in fashion-mnist emoji expressions why; do $(LOSSMITH) sweep examples/multi-threshold/$$data-sweep.toml; done
 

@@ -9,9 +9,8 @@ lossmith=$(realpath "$1")
 short=${2:-}
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 repository=$(realpath "$here/../..")
-LOSSMITH_PLUGINS=${LOSSMITH_PLUGINS:-$repository/target/plugins}
 LOSSMITH_DATA=${LOSSMITH_DATA:-$repository/.data}
-export LOSSMITH_PLUGINS LOSSMITH_DATA
+export LOSSMITH_DATA
 folder=$(mktemp -d)
 training=
 cleanup() {

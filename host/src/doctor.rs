@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::standard::Standard;
 use crate::toolchain;
 
 /// The version of libtorch that tch 0.26 is made for.
@@ -33,20 +34,21 @@ impl Finding {
     }
 }
 
-/// Looks for everything. `dir` is the folder that relative paths start from, `plugins` the folder of components.
+/// Looks for everything. `dir` is the folder that relative paths start from, bare names of plugins are looked for as `standard` says.
 ///
 /// Nothing is changed and nothing is an error: what is missing is a finding with a remedy.
 #[must_use]
-pub fn inspect(dir: &Path, plugins: &Path) -> Vec<Finding> {
+pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Finding> {
     let mut findings = vec![
+        command(),
         libtorch(loaded_library("libtorch_cpu.so").as_deref()),
         devices(),
         Finding::fine("wasmtime", wasmtime_version().unwrap_or_else(|| "of unknown version".into())),
         wasm_toolchain(dir),
         fashion_mnist(&data_folders(dir)),
-        components(plugins),
         compiled_components(),
     ];
+    findings.extend(components(standard));
     findings.extend(toolchain::componentizers(dir).into_iter().map(|(language, tool)| {
         let found = tool.map_or_else(
             // Nothing is wrong: most plugins are in Rust.
@@ -56,6 +58,11 @@ pub fn inspect(dir: &Path, plugins: &Path) -> Vec<Finding> {
         Finding::fine(&format!("plugins in {language}"), found)
     }));
     findings
+}
+
+fn command() -> Finding {
+    let place = std::env::current_exe().map_or_else(|error| error.to_string(), |path| path.display().to_string());
+    Finding::fine("lossmith", format!("{} in {place}", env!("CARGO_PKG_VERSION")))
 }
 
 fn compiled_components() -> Finding {
@@ -72,13 +79,18 @@ fn libtorch(library: Option<&Path>) -> Finding {
     let Some(library) = library else {
         return Finding::fine(what, format!("linked, made for {TORCH_VERSION}"));
     };
-    let folder = library.parent().and_then(Path::parent).unwrap_or(Path::new(""));
-    match version_of_libtorch(folder) {
+    let libraries = library.parent().unwrap_or(Path::new(""));
+    // Of an installed command the version is beside the library.
+    let installed = version_of_libtorch(libraries).map(|version| (version, libraries));
+    let folder = libraries.parent().unwrap_or(Path::new(""));
+    let (version, folder) =
+        installed.map_or_else(|| (version_of_libtorch(folder), folder), |(version, folder)| (Some(version), folder));
+    match version {
         Some(version) if version == TORCH_VERSION => Finding::fine(what, format!("{version} in {}", folder.display())),
         Some(version) => Finding::wrong(
             what,
             format!("{version} in {}, not {TORCH_VERSION}", folder.display()),
-            "run: scripts/setup.sh, then build again",
+            "in the checkout of Lossmith: scripts/setup.sh, then build again",
         ),
         None => Finding::fine(what, format!("{}, of unknown version", library.display())),
     }
@@ -150,21 +162,20 @@ fn fashion_mnist(folders: &[PathBuf]) -> Finding {
     let mut folders = folders.iter().map(|folder| folder.join("fashion-mnist"));
     match folders.find(|folder| parts.iter().all(|part| has(folder, part))) {
         Some(folder) => Finding::fine(what, folder.display().to_string()),
-        None => Finding::wrong(what, "missing", "run: scripts/setup.sh, or: apt-get install dataset-fashion-mnist"),
+        None => Finding::wrong(what, "missing", "run: lossmith data fetch fashion-mnist"),
     }
 }
 
-fn components(folder: &Path) -> Finding {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut names: Vec<_> = entries
-        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
-        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
-        .collect();
-    names.sort_unstable();
-    if names.is_empty() {
-        return Finding::wrong("plugins", format!("none in {}", folder.display()), "run: make plugins");
-    }
-    Finding::fine("plugins", format!("{} in {}", names.join(", "), folder.display()))
+fn components(standard: &Standard) -> Vec<Finding> {
+    let missing = standard.missing().map(|folder| {
+        let found = format!("{} is no folder, though LOSSMITH_PLUGINS names it", folder.display());
+        Finding::wrong("plugins", found, "unset LOSSMITH_PLUGINS; the standard plugins are in the binary")
+    });
+    let places = standard.places().into_iter();
+    missing
+        .into_iter()
+        .chain(places.map(|(place, names)| Finding::fine("plugins", format!("{} {place}", names.join(", ")))))
+        .collect()
 }
 
 #[cfg(test)]
@@ -216,15 +227,5 @@ mod tests {
         }
         file(dir.path().join("fashion-mnist/t10k-labels-idx1-ubyte"), "");
         assert_eq!(fashion_mnist(&folders).remedy, None);
-    }
-
-    #[test]
-    fn plugins_are_listed_by_name() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(components(&dir.path().join("nowhere")).remedy.is_some());
-        for name in ["miners.wasm", "losses.wasm", "notes.txt"] {
-            file(dir.path().join(name), "");
-        }
-        assert_eq!(components(dir.path()).found, format!("losses, miners in {}", dir.path().display()));
     }
 }

@@ -17,6 +17,7 @@ pub mod retrieve;
 pub mod run;
 pub mod scaffold;
 pub mod session;
+pub mod standard;
 pub mod suggest;
 pub mod sweep;
 pub mod teacher;

@@ -7,6 +7,7 @@ mod classification;
 mod commands;
 mod config;
 mod data_commands;
+mod deployment;
 mod determinism;
 mod directory;
 mod expressions;
@@ -16,6 +17,7 @@ mod fusions;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the tests of plugins need more of it")]
 mod guests;
+mod install;
 mod learning;
 mod objectives;
 mod old_runs;
@@ -23,6 +25,7 @@ mod plugin_crates;
 mod resume;
 mod retrieve;
 mod session;
+mod standard;
 mod support;
 mod sweeps;
 mod teacher;

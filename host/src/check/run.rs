@@ -1,7 +1,6 @@
 //! All checks of a plugin, in order.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::batch::{Batch, Extras, classes};
@@ -10,7 +9,7 @@ use super::error::CheckError;
 use super::report::{Report, StrategyReport, Verdict};
 use super::subject::{Refusal, Subject, refusal};
 use super::{cost, description, extreme, given, gradient, invariance};
-use crate::plugin::{Limits, Plugin, Runtime, State, Strategy, Value};
+use crate::plugin::{Plugin, Runtime, State, Strategy, Value};
 
 /// What is checked.
 #[derive(Debug, Default)]
@@ -23,12 +22,11 @@ pub struct Options {
     pub case: Option<Case>,
 }
 
-/// Checks the component at `path`.
+/// Checks a component.
 ///
 /// # Errors
-/// When it cannot be loaded, when the options do not fit it, or when libtorch fails. What is wrong with a strategy is in the report.
-pub fn run(runtime: &Arc<Runtime>, path: &Path, options: &Options) -> Result<Report, CheckError> {
-    let plugin = Plugin::load(runtime, path, &Arc::new(Limits::default()))?;
+/// When the options do not fit it, or when libtorch fails. What is wrong with a strategy is in the report.
+pub fn run(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, options: &Options) -> Result<Report, CheckError> {
     if plugin.strategies.is_empty() {
         return Err(CheckError::Empty);
     }
@@ -40,7 +38,7 @@ pub fn run(runtime: &Arc<Runtime>, path: &Path, options: &Options) -> Result<Rep
     }
     let mut strategies = Vec::new();
     for strategy in meant {
-        strategies.push(of_strategy(runtime, &plugin, strategy, options)?);
+        strategies.push(of_strategy(runtime, plugin, strategy, options)?);
     }
     Ok(Report {
         plugin: plugin.name.clone(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, presets};
 use serde_json::json;
 
 use super::error::CliError;
@@ -131,8 +131,8 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
         }
     }
     output::line(&format!("\nmetrics up to step {until}\n  {}", told(&comparison).replace('\n', "\n  ")))?;
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["last evaluation", &first.name(), &second.name(), "difference"]);
+    let mut table = output::table(presets::NOTHING);
+    table.set_header(["last evaluation", &first.name(), &second.name(), "difference"]);
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     for (name, value) in &evaluations.0 {
         if let Some(other) = evaluations.1.get(name) {

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::presets;
 use serde_json::json;
 
 use super::error::CliError;
 use super::{output, plugins};
 use crate::doctor;
+use crate::standard::Standard;
 
 pub(super) fn doctor(json: bool) -> Result<(), CliError> {
-    let mut findings = doctor::inspect(Path::new("."), &plugins::directory());
+    let mut findings = doctor::inspect(Path::new("."), &Standard::from_environment());
     let offered = plugins::offered();
     if json {
         return output::json(&json!({ "findings": findings, "strategies": offered }));
     }
     let missing = findings.iter().filter(|finding| finding.remedy.is_some()).count();
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = output::table(presets::NOTHING);
     for finding in findings.drain(..) {
         table.add_row([finding.what, finding.found]);
         if let Some(remedy) = finding.remedy {
@@ -27,7 +27,7 @@ pub(super) fn doctor(json: bool) -> Result<(), CliError> {
     for (plugin, strategies) in offered {
         table.add_row([format!("plugin {plugin}"), strategies]);
     }
-    output::line(&table.to_string())?;
+    output::line(&table.trim_fmt())?;
     output::line(&match missing {
         0 => "nothing is missing".to_owned(),
         count => format!("{count} missing: see the remedies"),

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::output;
+
 /// A table's name of a metric and what comes behind the first dot: `slice.0.map-at-r` is `0.map-at-r` of `slice`.
 type Parts<'a> = BTreeMap<&'a str, BTreeMap<&'a str, f64>>;
 
@@ -48,8 +50,8 @@ fn classes(parts: &Parts<'_>) -> Option<Table> {
 }
 
 fn table(header: Vec<String>) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
+    let mut table = output::table(presets::NOTHING);
+    table.set_header(header);
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
 }

@@ -3,6 +3,7 @@
 mod compare;
 mod data;
 mod doctor;
+mod embed;
 mod error;
 mod interrupt;
 mod measured;
@@ -56,7 +57,7 @@ enum Command {
     Replay(compare::ReplayArgs),
     Sweep(sweep::SweepArgs),
     Eval(runs::EvalArgs),
-    Embed(runs::EmbedArgs),
+    Embed(embed::EmbedArgs),
     Retrieve(retrieve::RetrieveArgs),
     #[command(subcommand)]
     Runs(runs::RunsCommand),
@@ -102,7 +103,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Replay(args) => compare::replay(args, cli.json),
         Command::Sweep(args) => sweep::sweep(args, cli.json),
         Command::Eval(args) => runs::eval(args, cli.json),
-        Command::Embed(args) => runs::embed(args, cli.json),
+        Command::Embed(args) => embed::embed(args, cli.json),
         Command::Retrieve(args) => retrieve::retrieve(args, cli.json),
         Command::Runs(command) => runs::runs(command, cli.json),
         Command::Data(command) => data::data(command, cli.json),

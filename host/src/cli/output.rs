@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use super::error::CliError;
@@ -16,6 +17,17 @@ pub(super) fn line(text: &str) -> Result<(), CliError> {
         }
         _ => Ok(()),
     }
+}
+
+/// The columns of a table where there is no terminal to ask.
+const COLUMNS: u16 = 100;
+
+/// An empty table that fits the terminal, or [`COLUMNS`] where the output goes elsewhere: long cells are wrapped.
+pub(super) fn table(preset: &str) -> Table {
+    let width = terminal_size::terminal_size_of(io::stdout()).map_or(COLUMNS, |(width, _)| width.0);
+    let mut table = Table::new();
+    table.load_preset(preset).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table
 }
 
 /// Prints a value as JSON.

@@ -5,19 +5,19 @@ use std::process::Command;
 use std::sync::Arc;
 
 use clap::Args;
-use comfy_table::{Table, presets};
+use comfy_table::presets;
 
 use super::error::CliError;
 use super::output;
 use super::plugin_eval::json;
-use super::plugins::resolve;
+use super::plugins::load;
 use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
-use crate::plugin::{Limits, Plugin, Role, Runtime};
+use crate::plugin::{Plugin, Role, Runtime};
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]
 pub(super) struct PluginBenchArgs {
-    /// The component: a path, or the name of a plugin in target/plugins.
+    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
     /// The strategy; can be left out if there is only one.
     #[arg(long)]
@@ -45,8 +45,7 @@ pub(super) struct PluginBenchArgs {
 
 pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let limits = Arc::new(Limits::default());
-    let plugin = Plugin::load(&runtime, &resolve(&args.plugin), &limits)?;
+    let plugin = load(&runtime, &args.plugin)?;
     let (role, name) = meant(&plugin, args.strategy.as_deref())?;
     let rival = match args.against.as_slice() {
         [] => None,
@@ -56,7 +55,7 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
         }
         [native, loss, ..] if native == "native" => Some(Rival::Native(loss.clone())),
         [file, rest @ ..] => {
-            let plugin = Plugin::load(&runtime, &resolve(Path::new(file)), &limits)?;
+            let plugin = load(&runtime, Path::new(file))?;
             let of = rest.first().map_or(name.as_str(), String::as_str);
             plugin.strategy(role, of)?;
             Some(Rival::Component(plugin, of.to_owned()))
@@ -121,8 +120,7 @@ fn meant(plugin: &Plugin, name: Option<&str>) -> Result<(Role, String), CliError
 }
 
 fn print(rows: &[Measured], against: Option<&str>) -> Result<(), CliError> {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    let mut table = output::table(presets::NOTHING);
     let mut header = vec!["B".to_owned(), "D".into(), "ms".into(), "MB".into()];
     if let Some(against) = against {
         header.extend([format!("ms of {against}"), format!("MB of {against}"), "ratio".into()]);
@@ -141,5 +139,5 @@ fn print(rows: &[Measured], against: Option<&str>) -> Result<(), CliError> {
         }
         table.add_row(cells);
     }
-    output::line(&table.to_string())
+    output::line(&table.trim_fmt())
 }

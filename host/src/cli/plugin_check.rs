@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use comfy_table::{Table, presets};
+use comfy_table::presets;
 
 use super::error::CliError;
 use super::output;
@@ -16,7 +16,7 @@ use crate::plugin::Runtime;
 /// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
 #[derive(Args, Debug)]
 pub(super) struct PluginCheckArgs {
-    /// The component: a path, or the name of a plugin in target/plugins.
+    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
     /// Check only the strategies of this name.
     #[arg(long)]
@@ -44,7 +44,7 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
     // Threads wait for each other longer than such small tensors take, and not at all evenly on a busy machine.
     tch::set_num_threads(1);
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let report = check::run(&runtime, &super::plugins::resolve(&args.plugin), &options)?;
+    let report = check::run(&runtime, &super::plugins::load(&runtime, &args.plugin)?, &options)?;
     if as_json {
         output::json(&report)?
     } else {
@@ -91,8 +91,7 @@ fn print_strategy(strategy: &StrategyReport) -> Result<(), CliError> {
     if strategy.cost.is_empty() {
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    let mut table = output::table(presets::NOTHING);
     table.set_header(["B", "ms", "instructions", "elements of the host", "tensors", "MB of tensors"]);
     for row in &strategy.cost {
         table.add_row([
@@ -104,5 +103,5 @@ fn print_strategy(strategy: &StrategyReport) -> Result<(), CliError> {
             format!("{:.2}", row.tensor_bytes as f64 / 1e6),
         ]);
     }
-    output::line(&table.to_string())
+    output::line(&table.trim_fmt())
 }

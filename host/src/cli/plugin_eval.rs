@@ -12,14 +12,15 @@ use super::error::CliError;
 use crate::check::{BalanceCase, Case};
 use crate::files;
 use crate::plugin::{
-    Input, Limits, Metric, Params, Plugin, Progress, Role, Runtime, Setting, Slot, StateParameter, Value,
+    Input, Limits, Metric, Params, Progress, Role, Runtime, Setting, Slot, StateParameter, Value,
 };
 use crate::printable::harmless_json;
+use crate::standard::Standard;
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
 #[derive(Args, Debug)]
 pub(super) struct PluginEvalArgs {
-    /// The component: a path, or the name of a plugin in target/plugins.
+    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
     /// What the strategy does.
     #[arg(long, value_enum)]
@@ -149,8 +150,7 @@ fn slot(
     given: &BTreeMap<String, Value>,
     setting: Setting,
 ) -> Result<Slot, CliError> {
-    let path = super::plugins::resolve(path);
-    let plugin = Plugin::load(runtime, &path, &setting.limits)?;
+    let plugin = Standard::from_environment().load(runtime, path, Path::new(""), &setting.limits, &[])?;
     let params = Params::new(plugin.strategy(role, strategy)?, given)
         .map_err(|error| CliError::Parameter { plugin: plugin.name.clone(), error })?;
     Ok(Slot::new(Arc::clone(runtime), plugin, role, strategy, params, setting)?)

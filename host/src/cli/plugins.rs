@@ -5,40 +5,34 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::presets;
 
 use super::error::CliError;
 use super::output;
-use crate::experiment::is_bare;
-use crate::plugin::{Limits, ParameterType, Plugin, Role, Runtime, stem};
+use crate::plugin::{Limits, ParameterType, Plugin, PluginError, Role, Runtime};
 use crate::session::{Followed, Seen, Watcher};
+use crate::standard::Standard;
 use crate::toolchain::{self, Messages};
 
-/// The folder of standard plugins: `LOSSMITH_PLUGINS`, else `target/plugins`, where `plugin build` puts them.
-pub(super) fn directory() -> PathBuf {
-    std::env::var_os("LOSSMITH_PLUGINS").map_or_else(|| PathBuf::from("target/plugins"), PathBuf::from)
-}
-
-/// The file that a path or a bare name means: `triplet` is `target/plugins/triplet.wasm` unless a file of that name exists.
-#[must_use]
-pub(super) fn resolve(plugin: &Path) -> PathBuf {
-    if is_bare(plugin) && !plugin.is_file() {
-        directory().join(plugin).with_extension("wasm")
-    } else {
-        plugin.to_owned()
-    }
+/// Loads the component that a path or a bare name means; there is no experiment, so what is in the current folder comes before
+/// the binary.
+pub(super) fn load(runtime: &Runtime, plugin: &Path) -> Result<Arc<Plugin>, PluginError> {
+    Standard::from_environment().load(runtime, plugin, Path::new(""), &Arc::new(Limits::default()), &[])
 }
 
 /// Print what a component offers: its strategies with their parameters.
+///
+/// A bare name such as `losses` is looked for in this order: NAME.wasm in the folder that LOSSMITH_PLUGINS names, NAME.wasm
+/// in the current folder (for an experiment: beside its file), the standard plugins in the binary.
 #[derive(Args, Debug)]
 pub(super) struct InspectArgs {
-    /// The component: a path, or the name of a plugin in target/plugins.
+    /// The component: a path, or a bare name.
     plugin: PathBuf,
 }
 
 pub(super) fn inspect(args: &InspectArgs, json: bool) -> Result<(), CliError> {
     let runtime = Runtime::new().map_err(CliError::engine)?;
-    let plugin = Plugin::load(&runtime, &resolve(&args.plugin), &Arc::new(Limits::default()))?;
+    let plugin = load(&runtime, &args.plugin)?;
     if json {
         return output::json(&serde_json::json!({
             "name": plugin.name,
@@ -53,14 +47,13 @@ pub(super) fn inspect(args: &InspectArgs, json: bool) -> Result<(), CliError> {
         if strategy.params.is_empty() {
             continue;
         }
-        let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        let mut table = output::table(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["parameter", "type", "default", "allowed", "meaning"]);
         for parameter in &strategy.params {
             let (kind, default, allowed) = columns(&parameter.kind);
             table.add_row([parameter.name.clone(), kind.to_owned(), default, allowed, parameter.summary.clone()]);
         }
-        output::line(&table.to_string())?;
+        output::line(&table.trim_fmt())?;
     }
     Ok(())
 }
@@ -133,16 +126,14 @@ fn build_once(args: &BuildArgs, json: bool) -> Result<(), CliError> {
     output::line(&format!("{}: {}", component.display(), summary(&plugin)))
 }
 
-/// What each component in the folder of standard plugins offers, or why it cannot be loaded.
+/// What each component offers that a bare name means in the current folder, or why it cannot be loaded.
 pub(super) fn offered() -> Vec<(String, String)> {
     let Ok(runtime) = Runtime::new() else { return Vec::new() };
-    let files = std::fs::read_dir(directory()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "wasm")).collect();
-    files.sort();
-    let limits = Arc::new(Limits::default());
-    let offer =
-        |path: &PathBuf| Plugin::load(&runtime, path, &limits).map_or_else(|error| error.to_string(), |p| summary(&p));
-    files.iter().map(|path| (stem(path), offer(path))).collect()
+    let offer = |name: &String| match load(&runtime, Path::new(name)) {
+        Ok(plugin) => summary(&plugin),
+        Err(error) => error.to_string(),
+    };
+    Standard::from_environment().known(Path::new("")).into_iter().map(|name| (name.clone(), offer(&name))).collect()
 }
 
 fn summary(plugin: &Plugin) -> String {

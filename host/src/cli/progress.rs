@@ -59,10 +59,13 @@ impl Progress {
             return;
         }
         match event {
-            Event::Ready { run, data, device, parameters, bound, teacher, epochs, steps, from_step } => {
+            Event::Ready { run, data, device, parameters, weights, bound, teacher, epochs, steps, from_step } => {
                 (self.epochs, self.steps) = (*epochs, *steps);
                 self.print(&data.to_string());
                 self.print(&format!("network of {parameters} numbers on {device}"));
+                if let Some(weights) = weights {
+                    self.print(&format!("{:<18} {weights}", "weights"));
+                }
                 let live = bound.iter().map(|bound| (&bound.strategy, &bound.plugin.hash));
                 self.live = live_line(0, live);
                 for bound in *bound {
@@ -191,8 +194,8 @@ const SHOWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nearest-
 
 fn as_json(event: &Event<'_>) -> String {
     let value = match event {
-        Event::Ready { run, data, device, parameters, teacher, epochs, steps, from_step, .. } => json!({
-            "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters, "teacher": teacher,
+        Event::Ready { run, data, device, parameters, weights, teacher, epochs, steps, from_step, .. } => json!({
+            "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters, "weights": weights, "teacher": teacher,
             "epochs": epochs, "steps": steps, "from-step": from_step,
         }),
         Event::Step { epoch, step, loss, .. } => json!({ "event": "step", "epoch": epoch, "step": step, "loss": loss }),

@@ -84,8 +84,7 @@ fn counts(found: &[Found]) -> (usize, usize) {
 }
 
 fn table(found: &[Found]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    let mut table = output::table(presets::NOTHING);
     for Found { class, neighbours, .. } in found {
         let (right, of) = (neighbours.iter().filter(|hit| hit.right).count(), neighbours.len());
         let classes =

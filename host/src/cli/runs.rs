@@ -1,6 +1,5 @@
-//! `lossmith runs`, `lossmith eval`, `lossmith embed`.
+//! `lossmith runs` and `lossmith eval`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,19 +38,9 @@ pub(super) struct EvalArgs {
     which: Which,
 }
 
-/// Write the embeddings of a part of a run's data.
-#[derive(Args, Debug)]
-pub(super) struct EmbedArgs {
-    #[command(flatten)]
-    which: Which,
-    /// The file to write: `embeddings` (N x D, 32-bit), `labels` (N, 64-bit integers).
-    #[arg(long)]
-    output: PathBuf,
-}
-
 /// A run, a checkpoint of it, and a part of its data.
 #[derive(Args, Debug)]
-struct Which {
+pub(super) struct Which {
     /// The run's folder.
     run: PathBuf,
     /// The part of the data.
@@ -78,8 +67,8 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
     if summaries.is_empty() {
         return output::line(&format!("no runs in {}; `lossmith train EXPERIMENT` makes one", directory.display()));
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["run", "status", "epoch", "P@1", "R-precision", "MAP@R", "part"]);
+    let mut table = output::table(presets::NOTHING);
+    table.set_header(["run", "status", "epoch", "P@1", "R-precision", "MAP@R", "part"]);
     for summary in &summaries {
         let part = if summary.evaluation.keys().any(|name| name.starts_with("test/")) { "test" } else { "validation" };
         let value = |name: &str| {
@@ -95,7 +84,7 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
             if summary.evaluation.is_empty() { "-" } else { part }.to_owned(),
         ]);
     }
-    output::line(&table.to_string())
+    output::line(&table.trim_fmt())
 }
 
 fn show(path: &Path, json: bool) -> Result<(), CliError> {
@@ -132,10 +121,8 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
     let measured = |name: &str| evaluations.iter().any(|row| row.values.keys().any(|key| key.ends_with(name)));
     let accuracies = ["linear-accuracy", "nearest-neighbours-accuracy", "class-mean-accuracy"];
     let accuracies = accuracies.into_iter().filter(|name| measured(name));
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(["epoch", "part", "P@1", "R-precision", "MAP@R", "NMI"].into_iter().chain(accuracies.clone()));
+    let mut table = output::table(presets::NOTHING);
+    table.set_header(["epoch", "part", "P@1", "R-precision", "MAP@R", "NMI"].into_iter().chain(accuracies.clone()));
     for row in &evaluations {
         for part in ["validation", "test"] {
             let value = |name: &str| {
@@ -148,7 +135,7 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
             }
         }
     }
-    output::line(&table.to_string())?;
+    output::line(&table.trim_fmt())?;
     match imbalance(&metrics) {
         Some(table) => output::line(&format!("\n{table}")),
         None => Ok(()),
@@ -157,8 +144,8 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
 
 /// The halves of each transfer, epoch by epoch; none without a transfer.
 fn imbalance(metrics: &[Row]) -> Option<Table> {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
+    let mut table = output::table(presets::NOTHING);
+    table.set_header([
         "epoch",
         "transfer",
         "intra pairs",
@@ -199,33 +186,17 @@ pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
     }
     output::line(&format!("{part} part, with the weights of epoch {}:", trained.epoch()))?;
     output::line(&measured::text(&evaluation.values(trained.class_names())))?;
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["class", "images", "P@1", "R-precision", "MAP@R"]);
+    let mut table = output::table(presets::NOTHING);
+    table.set_header(["class", "images", "P@1", "R-precision", "MAP@R"]);
     for (class, scores) in &evaluation.retrieval.per_class {
         let numbers = [scores.precision_at_1, scores.r_precision, scores.map_at_r].map(|value| format!("{value:.4}"));
         let [p, r, map] = numbers;
         table.add_row([class_name(trained.class_names(), *class), scores.queries.to_string(), p, r, map]);
     }
-    output::line(&table.to_string())
+    output::line(&table.trim_fmt())
 }
 
-pub(super) fn embed(args: &EmbedArgs, json: bool) -> Result<(), CliError> {
-    let (mut trained, part) = open(&args.which)?;
-    let (embeddings, labels) = trained.embed(part)?;
-    let shape = embeddings.size();
-    let tensors = BTreeMap::from([("embeddings".to_owned(), embeddings), ("labels".to_owned(), labels)]);
-    run::write_tensors(&args.output, &tensors)?;
-    if json {
-        return output::json(&json!({ "output": args.output, "part": part, "shape": shape }));
-    }
-    output::line(&format!(
-        "{} embeddings of the {part} part ({shape:?}) are in {}",
-        shape.first().unwrap_or(&0),
-        args.output.display()
-    ))
-}
-
-fn open(which: &Which) -> Result<(Trained, PartName), CliError> {
+pub(super) fn open(which: &Which) -> Result<(Trained, PartName), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     Ok((Trained::open(&which.run, &which.checkpoint, runtime)?, which.part))
 }

@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::interrupt::stop_flag;
-use super::{output, plugins};
+use super::output;
 use crate::plugin::Runtime;
+use crate::standard::Standard;
 use crate::sweep::{Options, Report, Sweep, SweepError, Table, conduct};
 
 /// Train an experiment in several settings, by several methods, with several seeds, and print the table.
@@ -34,7 +35,7 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<(), CliError> {
     let sweep = Sweep::read(&args.sweep)?;
     let config = &sweep.config;
     let output = args.output.clone().unwrap_or_else(|| config.directory.join(format!("{}-results", config.name)));
-    let options = Options { output, plugins: plugins::directory(), keep_going: args.keep_going };
+    let options = Options { output, standard: Standard::from_environment(), keep_going: args.keep_going };
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let stop = stop_flag()?;
     let complete = conduct(&sweep, &options, runtime, &stop, &mut |report| {
@@ -56,8 +57,8 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<(), CliError> {
 }
 
 fn drawn(table: &Table) -> comfy_table::Table {
-    let mut drawn = comfy_table::Table::new();
-    drawn.load_preset(presets::NOTHING).set_header(&table.header).add_rows(&table.rows);
+    let mut drawn = output::table(presets::NOTHING);
+    drawn.set_header(&table.header).add_rows(&table.rows);
     drawn.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     drawn
 }

@@ -1,6 +1,6 @@
 //! `lossmith train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,11 +8,11 @@ use clap::Args;
 use super::error::CliError;
 use super::interrupt::stop_flag;
 use super::output;
-use super::plugins;
 use super::progress::Progress;
-use crate::experiment::Source;
+use crate::experiment::{Source, rooted};
 use crate::plugin::Runtime;
 use crate::run::{Run, Status, report};
+use crate::standard::Standard;
 use crate::train::{End, Origin, Training, TrainingError};
 
 /// Train an experiment, go on with a run that was stopped, or branch off from one.
@@ -45,7 +45,8 @@ pub(super) struct TrainArgs {
 }
 
 pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
-    let plugins = plugins::directory();
+    let standard = Standard::from_environment();
+    let sets: Vec<_> = args.set.iter().map(|set| rooted(set, Path::new(""))).collect();
     let mut training = match (&args.experiment, &args.resume, &args.from) {
         (experiment, Some(path), _) => {
             let run = Run::open(path)?;
@@ -57,12 +58,12 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
                 });
             }
             let mut training = Training::resume(path, runtime()?)?;
-            training.reconfigure(experiment.as_deref(), &args.set, &plugins, args.accept_changes)?;
+            training.reconfigure(experiment.as_deref(), &sets, &standard, args.accept_changes)?;
             training
         }
-        (_, None, Some(from)) => Training::branch(&origin(from)?, &args.set, runtime()?, &plugins)?,
+        (_, None, Some(from)) => Training::branch(&origin(from)?, &sets, runtime()?, &standard)?,
         (Some(path), None, None) => {
-            let source = Source::read(path, &args.set)?;
+            let source = Source::read(path, &sets)?;
             if args.print_config {
                 let experiment = source.parse()?;
                 return if json {
@@ -71,12 +72,12 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
                     output::line(&experiment.to_toml().map_err(TrainingError::from)?)
                 };
             }
-            Training::start(&source, runtime()?, &plugins)?
+            Training::start(&source, runtime()?, &standard)?
         }
         (None, None, None) => return Err(CliError::Usage("give an experiment file, or --resume RUN".into())),
     };
-    let file = args.experiment.as_deref().map(|file| (file, args.set.as_slice()));
-    training.open_session(&plugins, args.watch, file)?;
+    let file = args.experiment.as_deref().map(|file| (file, sets.as_slice()));
+    training.open_session(&standard, args.watch, file)?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(json);
     let outcome = training.train(&stop, &mut |event| progress.show(&event));

@@ -202,6 +202,15 @@ impl Dataset {
         Ok(RgbImage::from_raw(picture.width as u32, picture.height as u32, pixels))
     }
 
+    /// The file of an image by its number; `None` where the images are in no files of their own.
+    #[must_use]
+    pub fn file(&self, index: usize) -> Option<&Path> {
+        match &self.source {
+            Source::Bytes { .. } => None,
+            Source::Files(files) => files.get(index).map(|file| file.path.as_path()),
+        }
+    }
+
     /// The name of a class; empty if there is no such class.
     #[must_use]
     pub fn class_name(&self, label: i64) -> &str {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tch::{Device, Kind};
 
 use super::error::ObjectiveError;
-use crate::experiment::{PluginSource, Source, StrategyConfig, is_bare};
+use crate::experiment::{PluginSource, Source, StrategyConfig};
 use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
-use crate::suggest::nearest;
+use crate::standard::Standard;
 use crate::toolchain::{self, Messages};
 
 /// Loads plugins, each once.
@@ -30,8 +30,8 @@ pub struct Loader<'a> {
 /// Where components are.
 #[derive(Clone, Copy)]
 pub enum Places<'a> {
-    /// Where the experiment says; bare names are standard plugins in this folder.
-    Standard(&'a Path),
+    /// Where the experiment says; bare names are looked for here.
+    Standard(&'a Standard),
     /// A run kept them, by slot.
     Run(&'a BTreeMap<String, PathBuf>),
 }
@@ -100,13 +100,7 @@ impl<'a> Loader<'a> {
         let plugin = match self.plugins.get(&config.plugin) {
             Some(plugin) => Arc::clone(plugin),
             None => {
-                let path = self.path(place, &config.plugin)?;
-                let plugin =
-                    Plugin::load_known(&self.runtime, &stem(config.plugin.path()), &path, &self.limits, &self.known)
-                        .map_err(|error| self.unreadable(place, config.plugin.path(), &path, error))?;
-                if matches!(self.place, Places::Run(kept) if kept.contains_key(place)) && stem(&path) != plugin.hash {
-                    return Err(ObjectiveError::Damaged { path });
-                }
+                let plugin = self.load(place, &config.plugin)?;
                 self.plugins.insert(config.plugin.clone(), Arc::clone(&plugin));
                 plugin
             }
@@ -133,38 +127,45 @@ impl<'a> Loader<'a> {
         Ok(Slot::new(Arc::clone(&self.runtime), plugin, role, &config.strategy, params, setting)?)
     }
 
-    fn path(&self, slot: &str, plugin: &PluginSource) -> Result<PathBuf, ObjectiveError> {
+    fn load(&self, slot: &str, plugin: &PluginSource) -> Result<Arc<Plugin>, ObjectiveError> {
+        let name = stem(plugin.path());
+        let file = |path: &Path| Plugin::load_known(&self.runtime, &name, path, &self.limits, &self.known);
         if let Places::Run(kept) = self.place
             && let Some(path) = kept.get(slot)
         {
-            return Ok(path.clone());
+            let plugin = file(path).map_err(|error| self.unreadable(slot, path, error))?;
+            return if stem(path) == plugin.hash {
+                Ok(plugin)
+            } else {
+                Err(ObjectiveError::Damaged { path: path.clone() })
+            };
         }
-        Ok(match (self.place, plugin) {
-            (_, PluginSource::Crate { directory }) => toolchain::build(directory, None, self.messages)?.write()?,
-            (Places::Run(_), PluginSource::Component(path)) => path.clone(),
-            (Places::Standard(directory), PluginSource::Component(path)) => component(directory, path),
-        })
+        let loaded = match (self.place, plugin) {
+            (_, PluginSource::Crate { directory }) => file(&toolchain::build(directory, None, self.messages)?.write()?),
+            (Places::Run(_), PluginSource::Component(path)) => file(path),
+            (Places::Standard(standard), PluginSource::Component(path)) => {
+                standard.load(&self.runtime, path, self.source.directory(), &self.limits, &self.known)
+            }
+        };
+        loaded.map_err(|error| self.unreadable(slot, plugin.path(), error))
     }
 
-    fn unreadable(&self, place: &str, plugin: &Path, path: &Path, error: PluginError) -> ObjectiveError {
+    fn unreadable(&self, place: &str, plugin: &Path, error: PluginError) -> ObjectiveError {
+        use miette::Diagnostic;
+        let key = format!("{place}.plugin");
+        let help = error.help().map(|help| help.to_string());
         match &*error.cause {
-            Cause::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {}
+            Cause::NoPlugin { .. } => self.source.wrong_value(&key, error.cause.to_string(), help).into(),
+            Cause::Read { source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
+                self.source.wrong_value(&key, error.to_string(), help).into()
+            }
             Cause::Read { .. } => {
-                return self.source.wrong_value(&format!("{place}.plugin"), error.to_string(), None).into();
+                let message = format!("there is no plugin at {}", plugin.display());
+                let help = "`lossmith plugin build DIR` makes a component from a plugin's folder".to_owned();
+                self.source.wrong_value(&key, message, Some(help)).into()
             }
-            _ => return error.into(),
+            _ => error.into(),
         }
-        let (message, known) = match self.place {
-            Places::Standard(directory) if is_bare(plugin) => {
-                (format!("there is no plugin `{}` in {}", plugin.display(), directory.display()), names(directory))
-            }
-            _ => (format!("there is no plugin at {}", path.display()), Vec::new()),
-        };
-        let help = nearest(&stem(plugin), &known).map_or_else(
-            || "`lossmith plugin build DIR` makes a component from a plugin's folder; `make plugins` makes the standard ones".into(),
-            |near| format!("did you mean `{near}`?"),
-        );
-        self.source.wrong_value(&format!("{place}.plugin"), message, Some(help)).into()
     }
 
     fn pointed(&self, place: &str, error: PluginError) -> ObjectiveError {
@@ -175,19 +176,4 @@ impl<'a> Loader<'a> {
         let help = error.help().map(|help| help.to_string());
         self.source.wrong_value(&format!("{place}.strategy"), error.to_string(), help).into()
     }
-}
-
-/// The file of a component that an experiment names; a bare name is a standard plugin in `directory`.
-#[must_use]
-pub fn component(directory: &Path, plugin: &Path) -> PathBuf {
-    if is_bare(plugin) { directory.join(plugin).with_extension("wasm") } else { plugin.to_owned() }
-}
-
-/// The names of the components in a folder, sorted.
-fn names(directory: &Path) -> Vec<String> {
-    let files = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let components = files.filter(|path| path.extension().is_some_and(|ending| ending == "wasm"));
-    let mut names: Vec<_> = components.map(|path| stem(&path)).collect();
-    names.sort();
-    names
 }

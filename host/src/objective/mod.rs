@@ -8,6 +8,6 @@ mod strategies;
 mod thresholds;
 
 pub use error::ObjectiveError;
-pub use load::{Bound, Loader, Places, component};
+pub use load::{Bound, Loader, Places};
 pub use objectives::{Batch, Objectives, Outcome};
 pub use strategies::{Shadow, Strategies};

@@ -81,6 +81,16 @@ pub enum Cause {
         /// Why.
         source: std::io::Error,
     },
+    /// A bare name that no component has.
+    #[error("there is no plugin `{name}`; looked in: {places}")]
+    NoPlugin {
+        /// The name.
+        name: String,
+        /// The places, in their order.
+        places: String,
+        /// Names that there are.
+        known: Vec<String>,
+    },
     /// Neither a core module nor a component.
     #[error("this is not WebAssembly: it starts with {start}")]
     NotWasm {
@@ -207,6 +217,13 @@ impl Cause {
             Self::OtherEncoding { .. } => {
                 "a component has 0d 00 01 00 there and a core module 01 00 00 00: the file may be damaged; build or copy it again".into()
             }
+            Self::NoPlugin { name, known, .. } => match crate::suggest::nearest(name, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!(
+                    "there are {}; `lossmith plugin build DIR` makes a component from a plugin's folder, which is named by its path",
+                    known.join(", ")
+                ),
+            },
             Self::NoComponentType | Self::NoContract => {
                 "a plugin is built against the `lossmith:plugin` contract in wit/; in Rust: depend on lossmith-sdk and use `export!`".into()
             }

@@ -23,6 +23,7 @@ use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
 use crate::plugin::{Plugin, Runtime, State};
 use crate::run::{About, Canary, Change, Edit, PluginEntry, Run, Verdict, hex};
+use crate::standard::Standard;
 
 /// The text that edits start from.
 #[derive(Clone, Debug)]
@@ -123,13 +124,13 @@ impl Gate {
     pub(super) fn start(
         runtime: Arc<Runtime>,
         device: Device,
-        plugins: PathBuf,
+        standard: Standard,
         run: Run,
         mail: Sender<Mail>,
     ) -> std::io::Result<Self> {
         let (jobs, received): (_, Receiver<Box<Job>>) = mpsc::channel();
         std::thread::Builder::new().name("gate".into()).spawn(move || {
-            let gate = Checker { runtime, device, plugins, run };
+            let gate = Checker { runtime, device, standard, run };
             for job in received {
                 if mail.send(Mail::Checked(Box::new(gate.judge(*job)))).is_err() {
                     return;
@@ -148,7 +149,7 @@ impl Gate {
 struct Checker {
     runtime: Arc<Runtime>,
     device: Device,
-    plugins: PathBuf,
+    standard: Standard,
     run: Run,
 }
 
@@ -168,7 +169,7 @@ impl Checker {
         let (source, edits, kept) = self.source(&job.wanted, job.settled)?;
         let experiment = source.parse()?;
         if let Wanted::Edited(Base::File(file, _), _) = &job.wanted {
-            *files = Some(followed(file, &experiment, &self.plugins));
+            *files = Some(followed(file, &experiment, &self.standard));
         }
         let changes = edit::changes(&job.live, &experiment)
             .map_err(|error| Refusal::new(format!("the experiment cannot be compared: {error}")))?;
@@ -246,7 +247,7 @@ impl Checker {
         kept: Option<&BTreeMap<String, PathBuf>>,
         job: &Job,
     ) -> Result<Strategies, Refusal> {
-        let places = kept.map_or(Places::Standard(&self.plugins), Places::Run);
+        let places = kept.map_or(Places::Standard(&self.standard), Places::Run);
         let runtime = Arc::clone(&self.runtime);
         let loader = Loader::new(runtime, source, places, self.device, experiment.seed, experiment.limits.clone());
         let live = job.bound.iter().map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin)));
@@ -345,7 +346,7 @@ impl Checker {
         let Job { live, bound, sample, states, .. } = job;
         let source = Source::from_text("the live experiment", live.to_toml().ok()?);
         let pinned = bound.iter().map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin))).collect();
-        let (runtime, places) = (Arc::clone(&self.runtime), Places::Standard(&self.plugins));
+        let (runtime, places) = (Arc::clone(&self.runtime), Places::Standard(&self.standard));
         let loader = Loader::new(runtime, &source, places, self.device, live.seed, live.limits.clone()).pinned(pinned);
         let mut strategies = Strategies::load(live, loader).ok()?;
         canary::measure(&mut strategies.objectives, sample, states).ok()

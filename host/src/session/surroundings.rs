@@ -1,7 +1,7 @@
 //! What is around a training: the watcher of files, the gate, the commands from outside, and the mail from all of them.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,9 +14,9 @@ use super::gate::{Gate, Job};
 use super::mail::Mail;
 use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::{Experiment, ObjectiveConfig, PluginSource, ShadowConfig};
-use crate::objective::component;
 use crate::plugin::Runtime;
 use crate::run::Run;
+use crate::standard::Standard;
 
 /// How often a paused training looks for Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ pub struct Session {
     /// Why there is none.
     pub warning: Option<String>,
     snapshot: Arc<Mutex<Snapshot>>,
-    plugins: PathBuf,
+    standard: Standard,
     /// Whether the training waits.
     pub paused: bool,
     /// Whether the gate is at work.
@@ -48,13 +48,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts the gate and listens for commands. `plugins` is the folder of standard plugins.
+    /// Starts the gate and listens for commands. Bare names of plugins are looked for as `standard` says.
     ///
     /// # Errors
     /// Another process controls the run, or the system refuses something.
-    pub fn start(run: &Run, runtime: Arc<Runtime>, device: Device, plugins: &Path) -> Result<Self, SessionError> {
+    pub fn start(run: &Run, runtime: Arc<Runtime>, device: Device, standard: &Standard) -> Result<Self, SessionError> {
         let (sender, mail) = mpsc::channel();
-        let gate = Gate::start(runtime, device, plugins.to_owned(), run.clone(), sender.clone());
+        let gate = Gate::start(runtime, device, standard.clone(), run.clone(), sender.clone());
         let gate = gate.map_err(SessionError::Thread)?;
         let snapshot =
             Arc::new(Mutex::new(Snapshot { run: run.name(), process: std::process::id(), ..Snapshot::default() }));
@@ -85,7 +85,7 @@ impl Session {
             _server: server,
             warning,
             snapshot,
-            plugins: plugins.to_owned(),
+            standard: standard.clone(),
             paused: false,
             busy: false,
             changed: BTreeSet::new(),
@@ -99,7 +99,7 @@ impl Session {
     /// # Errors
     /// The system gives no thread.
     pub fn watch(&mut self, file: &Path, experiment: &Experiment, seen: Option<Seen>) -> Result<(), SessionError> {
-        let now = || Seen::now(followed(file, experiment, &self.plugins));
+        let now = || Seen::now(followed(file, experiment, &self.standard));
         let seen = seen.map_or_else(now, Seen::with_new_locks);
         let quiet = Duration::from_millis(experiment.session.quiet_ms.get());
         let sender = self.sender.clone();
@@ -125,7 +125,7 @@ impl Session {
 
     /// Follows the files of this experiment.
     pub fn follow_experiment(&self, file: &Path, experiment: &Experiment) {
-        self.follow(followed(file, experiment, &self.plugins));
+        self.follow(followed(file, experiment, &self.standard));
     }
 
     /// The next piece of mail; a paused training waits for it a while.
@@ -158,17 +158,18 @@ impl Session {
     }
 }
 
-/// The files that an experiment is made of. `plugins` is the folder of standard plugins.
+/// The files that an experiment is made of. Bare names of plugins are looked for as `standard` says.
 #[must_use]
-pub fn followed(file: &Path, experiment: &Experiment, plugins: &Path) -> Vec<Followed> {
+pub fn followed(file: &Path, experiment: &Experiment, standard: &Standard) -> Vec<Followed> {
     let shadows = experiment.shadow.iter().map(|ShadowConfig { objective, .. }| objective);
     let strategies = experiment.objective.iter().chain(shadows).flat_map(|objective| {
         let ObjectiveConfig { weight: _, on: _, loss, transfer, balance, miner, schedule } = objective;
         [loss, transfer, balance, miner, schedule].into_iter().flatten()
     });
-    let sources = strategies.chain(&experiment.fusion).map(|strategy| match &strategy.plugin {
-        PluginSource::Component(path) => Followed::File(component(plugins, path)),
-        PluginSource::Crate { directory } => Followed::Sources(directory.clone()),
+    let beside = file.parent().unwrap_or(Path::new(""));
+    let sources = strategies.chain(&experiment.fusion).flat_map(|strategy| match &strategy.plugin {
+        PluginSource::Component(path) => standard.files(path, beside).into_iter().map(Followed::File).collect(),
+        PluginSource::Crate { directory } => vec![Followed::Sources(directory.clone())],
     });
     let mut followed: Vec<_> = std::iter::once(Followed::File(file.to_owned())).chain(sources).collect();
     followed.sort();

@@ -15,6 +15,7 @@ use super::results::{Outcome, Results};
 use super::test_part::TestPart;
 use crate::plugin::{Level, Runtime};
 use crate::run::report;
+use crate::standard::Standard;
 use crate::suggest::nearest;
 use crate::train::{End, Event, PartName, Trained, Training, TrainingError};
 
@@ -23,8 +24,8 @@ use crate::train::{End, Event, PartName, Trained, Training, TrainingError};
 pub struct Options {
     /// The folder of the results.
     pub output: PathBuf,
-    /// The folder of standard plugins.
-    pub plugins: PathBuf,
+    /// Where bare names of plugins are looked for.
+    pub standard: Standard,
     /// Whether to pass over runs that fail. A prepared run that fails always ends the sweep.
     pub keep_going: bool,
 }
@@ -266,7 +267,7 @@ impl Conductor<'_> {
     fn train(&mut self, trial: &Trial) -> Result<Trainee, TrainingError> {
         // The run before may have set it, and results depend on it in the last bits.
         tch::set_num_threads(self.threads);
-        let kept = kept::find(&self.sweep.config.directory, trial, &self.options.plugins)?;
+        let kept = kept::find(&self.sweep.config.directory, trial, &self.options.standard)?;
         if let Some(done) = kept.done {
             return Ok(Trainee::Kept(done));
         }
@@ -296,7 +297,7 @@ impl Conductor<'_> {
                 resumed => return resumed,
             }
         }
-        Training::start(&trial.source, Arc::clone(&self.runtime), &self.options.plugins)
+        Training::start(&trial.source, Arc::clone(&self.runtime), &self.options.standard)
     }
 
     /// Checks that a run has the metrics that the sweep asks for.

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::plan::Trial;
-use crate::objective::component;
 use crate::run::{self, Row, RowKind, Run, RunError, Status};
+use crate::standard::Standard;
 
 /// A finished run and what it measured.
 #[derive(Debug)]
@@ -27,12 +27,12 @@ pub(super) struct Kept {
 }
 
 /// Looks for the runs of a trial in a folder: those that wrote the same experiment and ran the same components. What is
-/// damaged is passed over. `plugins` is the folder of standard plugins.
-pub(super) fn find(directory: &Path, trial: &Trial, plugins: &Path) -> Result<Kept, RunError> {
+/// damaged is passed over. Bare names of plugins are looked for as `standard` says.
+pub(super) fn find(directory: &Path, trial: &Trial, standard: &Standard) -> Result<Kept, RunError> {
     let mut kept = Kept::default();
     for path in folders(directory, &trial.name)?.into_iter().rev() {
         let Ok(run) = Run::open(&path) else { continue };
-        if !same(&run, trial, plugins) {
+        if !same(&run, trial, standard) {
             continue;
         }
         match run.status() {
@@ -68,14 +68,14 @@ fn folders(directory: &Path, name: &str) -> Result<Vec<PathBuf>, RunError> {
     }
 }
 
-fn same(run: &Run, trial: &Trial, plugins: &Path) -> bool {
+fn same(run: &Run, trial: &Trial, standard: &Standard) -> bool {
     let (Ok(text), Ok(manifest)) = (run.experiment(), run.manifest()) else { return false };
     let Ok(experiment) = toml::from_str::<toml::Table>(&text) else { return false };
     let experiment = toml::Value::Table(experiment);
     // The component that a start would take, byte by byte as the one that the run kept.
     let unchanged = |slot: &str, hash: &str| {
         let plugin = at(&experiment, slot)?.get("plugin")?.as_str()?;
-        let now = crate::files::read(&component(plugins, Path::new(plugin)), crate::files::LIST).ok()?;
+        let now = standard.read(Path::new(plugin), trial.source.directory())?;
         Some(now == fs::read(run.plugin_path(hash)).ok()?)
     };
     text == trial.text && manifest.plugins.iter().all(|plugin| unchanged(&plugin.slot, &plugin.hash) == Some(true))

@@ -10,12 +10,8 @@ use tch::{Device, Tensor};
 use super::{TeacherConfig, TeacherError};
 use crate::data::{Dataset, Part, Preparation};
 use crate::experiment::{Experiment, Source};
-<<<<<<< HEAD
 use crate::files;
-use crate::model::{Model, ModelConfig};
-=======
 use crate::model::{self, Model, ModelConfig};
->>>>>>> 43f3858 (Weights load under any prefix and from a run's checkpoint, say what was taken, and are refused with NaN)
 use crate::run::{Run, Status, hex};
 
 /// A network and what it wants to see.

@@ -9,21 +9,12 @@ use serde::Deserialize;
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
+use super::cargo;
 use super::command::clean;
-use super::detect::{TARGET, Toolchain, detect};
+use super::detect::{Toolchain, detect};
 use super::error::ToolchainError;
 use super::plugin_toml::PluginFolder;
 use super::script;
-
-/// How plugins are compiled, whatever profiles their workspace has: optimised, and with the line table that puts the
-/// source line into an error message.
-const PROFILE: [&str; 5] = [
-    "profile.release.opt-level=3",
-    "profile.release.debug='line-tables-only'",
-    "profile.release.strip='none'",
-    "profile.release.panic='abort'",
-    "profile.release.codegen-units=1",
-];
 
 /// A component that was built and is not written yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,22 +110,14 @@ impl Package {
 
     /// Compiles the crate to a core module and returns its file.
     fn build_module(&self, toolchain: &Toolchain, messages: Messages) -> Result<PathBuf, ToolchainError> {
-        let mut command = clean("cargo", &self.dir);
-        command.args(["build", "--lib", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
-        command.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
-        // A target folder of its own for each toolchain: no lock is shared with a cargo that runs us, and the two do
-        // not overwrite each other's standard library.
-        command.arg("--target-dir").arg(match toolchain {
-            Toolchain::Target { .. } => self.target_dir.join("guests"),
-            Toolchain::Debian { .. } => self.target_dir.join("guests-debian"),
-        });
-        toolchain.configure(&mut command);
+        let mut command = cargo::compile(toolchain, &self.dir, &self.target_dir);
+        command.arg("--message-format=json-render-diagnostics");
         if messages == Messages::Kept {
             command.arg("--quiet").stderr(Stdio::piped());
         }
-        let mut cargo = command.stdout(Stdio::piped()).spawn().map_err(ToolchainError::start("cargo"))?;
+        let mut child = command.stdout(Stdio::piped()).spawn().map_err(ToolchainError::start("cargo"))?;
         // On a thread of its own: cargo would wait for whichever pipe nobody empties.
-        let kept = cargo.stderr.take().map(|mut stderr| {
+        let kept = child.stderr.take().map(|mut stderr| {
             std::thread::spawn(move || {
                 let mut text = Vec::new();
                 // What could be read is worth showing.
@@ -143,7 +126,7 @@ impl Package {
             })
         });
         let mut module = None;
-        if let Some(stdout) = cargo.stdout.take() {
+        if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines() {
                 let line = line.map_err(ToolchainError::file("reading the messages of cargo in", &self.dir))?;
                 // Anything else was printed by a build script or a macro.
@@ -152,7 +135,7 @@ impl Package {
                 }
             }
         }
-        let status = cargo.wait().map_err(ToolchainError::start("cargo"))?;
+        let status = child.wait().map_err(ToolchainError::start("cargo"))?;
         let kept = kept.and_then(|thread| thread.join().ok());
         let messages = kept.unwrap_or_else(|| "the compiler's messages are above".to_owned());
         module
@@ -217,7 +200,8 @@ fn has_contract(module: &[u8]) -> bool {
     Parser::new(0).parse_all(module).flatten().any(is_contract)
 }
 
-fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+/// Makes a component of a core module that has the contract.
+pub(crate) fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     Ok(ComponentEncoder::default().validate(true).module(module)?.encode()?)
 }
 

@@ -5,6 +5,7 @@
 //! or JavaScript, see `scripts/setup/languages.sh`.
 
 mod build;
+mod cargo;
 mod command;
 mod detect;
 mod error;
@@ -14,6 +15,7 @@ mod python;
 mod script;
 mod world;
 
+pub(crate) use build::encode;
 pub use build::{Built, Messages, build};
 pub use detect::{Toolchain, detect};
 pub use error::ToolchainError;

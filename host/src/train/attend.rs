@@ -13,20 +13,21 @@ use crate::plugin::Level;
 use crate::run::{self, Edit, Verdict};
 use crate::session::control::{LivePlugin, Request, Response};
 use crate::session::{Base, Checked, Followed, Job, Mail, Session, SessionError, Staged, Wanted};
+use crate::standard::Standard;
 
 impl Training {
     /// Listens for commands from now on, and follows the experiment file and the components if `watch`: `file` with its
-    /// `key=value` settings, or else the one that the run began with. `plugins` is the folder of standard plugins.
+    /// `key=value` settings, or else the one that the run began with. Bare names of plugins are looked for as `standard` says.
     ///
     /// # Errors
     /// Another process controls the run, or the system refuses something.
     pub fn open_session(
         &mut self,
-        plugins: &Path,
+        standard: &Standard,
         watch: bool,
         file: Option<(&Path, &[String])>,
     ) -> Result<(), TrainingError> {
-        let mut session = Session::start(&self.run, self.runtime.clone(), self.assembly.device, plugins)?;
+        let mut session = Session::start(&self.run, self.runtime.clone(), self.assembly.device, standard)?;
         if watch {
             let manifest = self.run.manifest()?;
             let given = file.map(|(file, sets)| (std::path::absolute(file).unwrap_or(file.to_owned()), sets.to_vec()));

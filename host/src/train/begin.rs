@@ -14,8 +14,9 @@ use super::training_error::TrainingError;
 use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, Places};
 use crate::plugin::Runtime;
-use crate::run::{self, Manifest, RowKind, Run, Status, TeacherEntry, Versions};
+use crate::run::{self, Manifest, Preprocessing, RowKind, Run, Status, TeacherEntry, Versions};
 use crate::session::{Base, Seen, entries, followed};
+use crate::standard::Standard;
 use crate::teacher::Teacher;
 
 /// Where a branch begins: a run and the epoch of one of its checkpoints.
@@ -28,20 +29,20 @@ pub struct Origin {
 }
 
 impl Training {
-    /// Loads everything and makes the run's folder. `plugins` is the folder of standard plugins.
+    /// Loads everything and makes the run's folder. Bare names of plugins are looked for as `standard` says.
     ///
     /// # Errors
     /// What is wrong with the experiment, its plugins, or its data. No run is made then.
-    pub fn start(source: &Source, runtime: Arc<Runtime>, plugins: &Path) -> Result<Self, TrainingError> {
+    pub fn start(source: &Source, runtime: Arc<Runtime>, standard: &Standard) -> Result<Self, TrainingError> {
         let origin = source.origin().map(|(file, sets)| (file.to_owned(), sets.to_vec()));
         let seen = match &origin {
             Some((file, _)) => {
                 let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-                Some(Seen::now(followed(&file, &source.parse()?, plugins)))
+                Some(Seen::now(followed(&file, &source.parse()?, standard)))
             }
             None => None,
         };
-        let assembly = Assembly::new(source, Arc::clone(&runtime), Places::Standard(plugins), |loader| loader)?;
+        let assembly = Assembly::new(source, Arc::clone(&runtime), Places::Standard(standard), |loader| loader)?;
         let mut training = Self::make(assembly, source, runtime, origin, None)?;
         training.live.seen = seen;
         Ok(training)
@@ -56,7 +57,7 @@ impl Training {
         origin: &Origin,
         sets: &[String],
         runtime: Arc<Runtime>,
-        plugins: &Path,
+        standard: &Standard,
     ) -> Result<Self, TrainingError> {
         let from = Run::open(&origin.run)?;
         let checkpoint = run::load_checkpoint(&from.checkpoint(&origin.checkpoint)?)?;
@@ -67,7 +68,7 @@ impl Training {
         let kept = Assembly::new(&kept, Arc::clone(&runtime), Places::Run(&places), |loader| loader)?;
         let bound = kept.strategies.bound.iter();
         let pinned = bound.map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin))).collect();
-        let standard = Places::Standard(plugins);
+        let standard = Places::Standard(standard);
         let assembly = Assembly::new(&source, Arc::clone(&runtime), standard, |loader| loader.pinned(pinned))?;
         let parent = format!("{}@{}", from.name(), checkpoint.epoch);
         let manifest = from.manifest()?;
@@ -258,6 +259,11 @@ fn record(
         threads: tch::get_num_threads().unsigned_abs(),
         data: dataset.digest().to_owned(),
         commit: run::commit(Path::new(".")),
+        preprocessing: Some(Preprocessing::new(
+            dataset.size(),
+            dataset.preparation().mean(),
+            dataset.preparation().std(),
+        )),
         plugins: entries(&strategies.bound),
         teacher: teacher
             .map(|teacher| TeacherEntry { name: teacher.name().to_owned(), digest: teacher.digest().to_owned() }),

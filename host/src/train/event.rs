@@ -21,6 +21,8 @@ pub enum Event<'a> {
         device: String,
         /// Trainable numbers of the network.
         parameters: usize,
+        /// What was taken of a file with weights, in a line, if the training begins with one.
+        weights: Option<String>,
         /// The strategies.
         bound: &'a [Bound],
         /// The teacher in a line, if there is one.

@@ -26,6 +26,6 @@ pub use learning_rate::{LearningRateConfig, Schedule};
 pub use optimizer::Optimizer;
 pub use optimizer_config::{Algorithm, Multipliers, OptimizerConfig};
 pub use part::PartName;
-pub use trained::Trained;
+pub use trained::{Image, Trained};
 pub use training::Training;
 pub use training_error::TrainingError;

@@ -10,6 +10,7 @@ use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
 use crate::run::{About, Edit, Event, PluginEntry};
 use crate::session::{Base, Staged, edit, entries};
+use crate::standard::Standard;
 
 impl Training {
     /// Compares a resumed training with an experiment file (that of the run where none is given, with the run's components) and
@@ -21,7 +22,7 @@ impl Training {
         &mut self,
         file: Option<&Path>,
         sets: &[String],
-        plugins: &Path,
+        standard: &Standard,
         accept: bool,
     ) -> Result<(), TrainingError> {
         let source = match (file, &self.live.base) {
@@ -43,7 +44,7 @@ impl Training {
         let known = bound.iter().map(|bound| Arc::clone(&bound.plugin)).collect();
         let pinned = bound.iter().map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin)));
         let pinned = if file.is_none() { pinned.collect() } else { BTreeMap::new() };
-        let (runtime, places) = (Arc::clone(&self.runtime), Places::Standard(plugins));
+        let (runtime, places) = (Arc::clone(&self.runtime), Places::Standard(standard));
         let (device, limits) = (self.assembly.device, experiment.limits.clone());
         let loader = Loader::new(runtime, &source, places, device, experiment.seed, limits);
         let strategies = Strategies::load(&experiment, loader.knowing(known).pinned(pinned))?;

@@ -15,6 +15,17 @@ use crate::eval::{Evaluation, EvaluationConfig};
 use crate::plugin::{Progress, Runtime};
 use crate::run::{self, Run};
 
+/// An image of a part of the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The path of its file; its number in the data where the data is in no image files.
+    pub name: String,
+    /// The name of its class.
+    pub class: String,
+    /// The number of its class.
+    pub label: i64,
+}
+
 /// The network of a run as of a checkpoint, with the run's data.
 pub struct Trained {
     assembly: Assembly,
@@ -59,6 +70,19 @@ impl Trained {
     #[must_use]
     pub fn images(&self, part: PartName) -> &Part {
         images(&self.assembly.dataset, part)
+    }
+
+    /// The images of a part of the data, in the order of [`Trained::embed`].
+    #[must_use]
+    pub fn listed(&self, part: PartName) -> Vec<Image> {
+        let dataset = &self.assembly.dataset;
+        let part = images(dataset, part);
+        let image = |(index, label): (&usize, &i64)| Image {
+            name: dataset.file(*index).map_or_else(|| index.to_string(), |path| path.display().to_string()),
+            class: dataset.class_name(*label).to_owned(),
+            label: *label,
+        };
+        part.indices().iter().zip(part.labels()).map(image).collect()
     }
 
     /// How the embeddings are measured.

@@ -74,6 +74,8 @@ impl Training {
             data: self.assembly.dataset.summary(),
             device: device_name(self.assembly.device),
             parameters: self.assembly.model.parameter_count(),
+            // Later the weights are those of a checkpoint.
+            weights: self.assembly.model.loaded().filter(|_| self.step == 0).map(str::to_owned),
             bound: &self.assembly.strategies.bound,
             teacher: self.teacher.as_ref().map(Teacher::summary),
             epochs: self.assembly.experiment.epochs,

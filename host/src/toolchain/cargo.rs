@@ -1,0 +1,33 @@
+//! How cargo compiles plugins in Rust. The package's build script includes this file, too: the standard plugins that are in the
+//! binary have the same bytes as those that `lossmith plugin build` makes.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::command::clean;
+use super::detect::{TARGET, Toolchain};
+
+/// How plugins are compiled, whatever profiles their workspace has: optimised, and with the line table that puts the
+/// source line into an error message.
+const PROFILE: [&str; 5] = [
+    "profile.release.opt-level=3",
+    "profile.release.debug='line-tables-only'",
+    "profile.release.strip='none'",
+    "profile.release.panic='abort'",
+    "profile.release.codegen-units=1",
+];
+
+/// A cargo that compiles the libraries in `dir` to core modules; `target_dir` is the target folder of the workspace.
+pub(super) fn compile(toolchain: &Toolchain, dir: &Path, target_dir: &Path) -> Command {
+    let mut command = clean("cargo", dir);
+    command.args(["build", "--lib", "--release", "--target", TARGET]);
+    command.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
+    // A target folder of its own for each toolchain: no lock is shared with a cargo that runs us, and the two do not
+    // overwrite each other's standard library.
+    command.arg("--target-dir").arg(match toolchain {
+        Toolchain::Target { .. } => target_dir.join("guests"),
+        Toolchain::Debian { .. } => target_dir.join("guests-debian"),
+    });
+    toolchain.configure(&mut command);
+    command
+}
