@@ -23,6 +23,8 @@ pub enum Purpose {
     Clustering = 6,
     /// Batches that plugins are checked on.
     Check = 10,
+    /// Values that a random search of a sweep tries.
+    Search = 20,
     /// Which images are drawn as queries in a picture of retrievals.
     Queries = 9,
 }

@@ -3,6 +3,7 @@
 
 mod bad_data;
 mod bad_experiments;
+mod best;
 mod classification;
 mod commands;
 mod config;

@@ -26,18 +26,27 @@ fn lab() -> Lab {
 /// The colour of the frame at a place: all its corners have it.
 #[track_caller]
 fn frame(picture: &RgbImage, left: u32, top: u32) -> Rgb<u8> {
-    let corners = [(0, 0), (71, 0), (0, 71), (71, 71), (3, 35)].map(|(x, y)| *picture.get_pixel(left + x, top + y));
+    let corners = [(0, 0), (103, 0), (0, 103), (103, 103), (3, 51)].map(|(x, y)| *picture.get_pixel(left + x, top + y));
     assert!(corners.iter().all(|colour| *colour == corners[0]), "{corners:?} at {left}, {top}");
     corners[0]
+}
+
+/// Whether something is written in a line of text in this colour.
+fn written(picture: &RgbImage, left: u32, top: u32, colour: Rgb<u8>) -> bool {
+    (0..104).any(|x| (0..16).any(|y| *picture.get_pixel(left + x, top + y) == colour))
 }
 
 /// Whether the frames of a row, whose top is at `top`, are those of a query of the JSON.
 #[track_caller]
 fn check_row(picture: &RgbImage, top: u32, query: &Value) {
     assert_eq!(frame(picture, 8, top), GREY);
+    assert!(written(picture, 8, top + 104, GREY) && !written(picture, 8, top + 120, GREY));
     for (column, hit) in (1..).zip(query["neighbours"].as_array().unwrap()) {
         let colour = if hit["right"] == true { GREEN } else { RED };
-        assert_eq!(frame(picture, 16 + column * 80, top), colour, "{query}");
+        let left = 16 + column * 112;
+        assert_eq!(frame(picture, left, top), colour, "{query}");
+        // The class in the colour of the frame, and the distance.
+        assert!(written(picture, left, top + 104, colour) && written(picture, left, top + 120, GREY), "{query}");
         assert_eq!(hit["right"] == true, hit["class"] == query["class"]);
     }
 }
@@ -64,12 +73,12 @@ fn frames_agree_with_the_lists() {
     assert_eq!((&told["runs"][0]["right"], &told["runs"][0]["of"]), (&right.count().into(), &18.into()));
 
     let picture = image::open(lab.path("a.png")).unwrap().into_rgb8();
-    assert_eq!(picture.dimensions(), (16 + 4 * 80, 8 + 6 * 80));
+    assert_eq!(picture.dimensions(), (16 + 4 * 112, 8 + 6 * 144));
     for (row, query) in (0..).zip(queries) {
-        check_row(&picture, 8 + row * 80, query);
+        check_row(&picture, 8 + row * 144, query);
         // Wider than high, 20 to 16: the image fills the width and leaves paper above and below.
-        assert_eq!(picture.get_pixel(8 + 40, 8 + row * 80 + 4 + 2), &Rgb([255; 3]));
-        assert_ne!(picture.get_pixel(8 + 4, 8 + row * 80 + 36), &Rgb([255; 3]));
+        assert_eq!(picture.get_pixel(8 + 52, 8 + row * 144 + 4 + 2), &Rgb([255; 3]));
+        assert_ne!(picture.get_pixel(8 + 4, 8 + row * 144 + 52), &Rgb([255; 3]));
     }
     let again = |seed: &str, output: &str| {
         let arguments = ["retrieve", run.name(), "--queries", "6", "--neighbours", "3", "--seed", seed];
@@ -91,11 +100,11 @@ fn two_runs_are_drawn_beneath_each_other_for_the_same_queries() {
     let [above, below] = [0, 1].map(|run| told["runs"][run]["queries"].as_array().unwrap());
     assert_eq!((above.len(), below.len(), &told["runs"][1]["run"]), (3, 3, &two.name().into()));
     let picture = image::open(lab.path("a.png")).unwrap().into_rgb8();
-    assert_eq!(picture.dimensions(), (16 + 6 * 80, 8 + 3 * (2 * 72 + 4 + 8)));
+    assert_eq!(picture.dimensions(), (16 + 6 * 112, 8 + 3 * (2 * 136 + 4 + 8)));
     for (row, (above, below)) in (0..).zip(above.iter().zip(below)) {
         assert_eq!(above["image"], below["image"]);
-        check_row(&picture, 8 + row * 156, above);
-        check_row(&picture, 8 + row * 156 + 76, below);
+        check_row(&picture, 8 + row * 284, above);
+        check_row(&picture, 8 + row * 284 + 140, below);
     }
 }
 

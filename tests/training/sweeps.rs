@@ -1,5 +1,6 @@
 //! Sweeps: the table, the choice, and going on after a stop.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -213,6 +214,86 @@ fn a_run_that_fails_is_named_and_can_be_passed_over() {
     assert!(table.contains("| alone |") && !table.contains("| bad |"), "{table}");
 }
 
+/// No setting, two keys, a metric that is better low, and patience.
+const GRID: &str = r#"name = "grid"
+experiment = "experiment.toml"
+directory = "runs"
+seeds = [3]
+select = "distance-ratio"
+report = ["distance-ratio"]
+patience = 1
+set = ["epochs=6"]
+
+[[method]]
+name = "triplets"
+vary = [
+  { key = "optimizer.learning-rate", values = [0.01, 0.03] },
+  { key = "model.embedding", values = [4, 8] },
+]
+"#;
+
+#[test]
+fn a_grid_tries_every_combination_and_the_lowest_ratio_is_chosen() {
+    let lab = lab(GRID);
+    let told = lab.lossmith(&JSON).ok();
+    let made = events(&told, "run");
+    let names: Vec<&str> = made.iter().map(|run| run["name"].as_str().unwrap()).collect();
+    let expected = ["0.01-4", "0.01-8", "0.03-4", "0.03-8"].map(|values| format!("grid-triplets-{values}-s3"));
+    assert_eq!(names, expected);
+    let ratios: Vec<f64> = made.iter().map(|run| run["validation"].as_f64().unwrap()).collect();
+    let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+
+    let record: Value = serde_json::from_str(&results(&lab, "grid")).unwrap();
+    for (outcome, ratio) in record["runs"].as_array().unwrap().iter().zip(&ratios) {
+        assert_eq!(outcome["chosen"], *ratio == lowest);
+        assert!(outcome["value"].is_null() && outcome["varied"]["model.embedding"].is_i64());
+        // Each run ends as soon as one evaluation was not better.
+        let run = lab.run(outcome["name"].as_str().unwrap());
+        let maps = run.values("evaluation", "validation/map-at-r");
+        let first = maps.windows(2).position(|pair| pair[1] <= pair[0]).map_or(6, |at| at + 2);
+        assert_eq!(maps.len(), first);
+    }
+    let table = fs::read_to_string(lab.path("runs/grid-results/table.md")).unwrap();
+    let chosen = table.lines().filter(|line| line.contains("| chosen |")).collect::<Vec<_>>();
+    assert!(chosen.len() == 1 && chosen[0].contains(&format!("{lowest:.4}")), "{table}");
+    assert!(table.contains("| learning-rate | embedding | validation distance-ratio |"), "{table}");
+    assert!(table.contains("## grid\n") && table.contains("learning-rate=0.0"), "{table}");
+    let text = lab.lossmith(&["sweep", "sweep.toml"]).ok();
+    assert!(text.contains("triplets: values tried") && text.contains("4/4  "), "{text}");
+    assert!(!lab.path("runs/grid-results/curve.svg").exists());
+
+    // The list says in what they differ, and in nothing else.
+    let listed = lab.lossmith(&["--json", "runs", "list"]).json();
+    let varies = &listed[3]["varies"];
+    assert_eq!(*varies, serde_json::json!({ "embedding": "8", "learning-rate": "0.03" }));
+    let said = lab.lossmith(&["runs", "list"]).ok();
+    assert!(said.contains("embedding=8, learning-rate=0.03"), "{said}");
+}
+
+#[test]
+fn a_random_search_draws_the_same_values_again() {
+    let vary = "vary = { key = \"optimizer.learning-rate\", range = [1e-4, 0.1], scale = \"logarithmic\" }";
+    let search = format!("name = \"alone\"\n{vary}\nsearch = {{ trials = 3, seed = 5 }}");
+    let lab = lab(&ONE.replace("name = \"alone\"", &search).replace("[[setting]]\nname = \"plain\"\n", ""));
+    let first = events(&lab.lossmith(&JSON).ok(), "run");
+    let names: BTreeSet<&str> = first.iter().map(|run| run["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 3);
+    let record: Value = serde_json::from_str(&results(&lab, "one")).unwrap();
+    for outcome in record["runs"].as_array().unwrap() {
+        let rate = outcome["value"].as_f64().unwrap();
+        assert!((1e-4..=0.1).contains(&rate), "{rate}");
+        let text = lab.run(outcome["name"].as_str().unwrap()).text("experiment.toml");
+        assert_eq!(text.parse::<toml::Table>().unwrap()["optimizer"]["learning-rate"].as_float(), Some(rate));
+    }
+    // More trials begin with these.
+    let text = fs::read_to_string(lab.path("sweep.toml")).unwrap();
+    lab.write("sweep.toml", &text.replace("trials = 3", "trials = 4"));
+    let again = events(&lab.lossmith(&JSON).ok(), "run");
+    let kept: Vec<bool> = again.iter().map(|run| run["kept"] == true).collect();
+    assert_eq!(kept, [true, true, true, false]);
+    assert!(fs::read_to_string(lab.path("runs/one-results/curve.svg")).unwrap().contains("learning-rate"));
+}
+
 #[test]
 fn the_threads_of_one_run_are_not_those_of_the_next() {
     let prepare =
@@ -258,6 +339,28 @@ fn a_wrong_sweep_file_is_shown_before_anything_is_trained() {
         ("name = \"alone\"", "name = \"a/b\"", ["a name must be letters", PLACE, "name = \"a/b\""]),
         ("name = \"alone\"", "name = \"pairs\"", ["this method is there twice", PLACE, "name = \"pairs\""]),
         ("values = [1, 16.0]", "values = []", ["at least one value", PLACE, "values = []"]),
+        (
+            "values = [1, 16.0]",
+            "range = [1, 16]",
+            ["a range is for a random search", "search = { trials", "range = [1, 16]"],
+        ),
+        ("values = [1, 16.0]", "values = [1], scale = \"logarithmic\"", ["a scale is of a `range`", PLACE, "scale"]),
+        ("vary = { key", "search = { trials = 3 }\nvary = { key", ["only 2 combinations to draw", PLACE, "trials = 3"]),
+        ("vary = { key", "search = { trials = 0 }\nvary = { key", ["1 to 1000 trials", PLACE, "trials = 0"]),
+        ("name = \"alone\"", "name = \"alone\"\nsearch = { trials = 3 }", ["has no `vary`", PLACE, "search = {"]),
+        (
+            "vary = {",
+            "vary = [{ kye = \"epochs\", values = [1] }]\n#",
+            ["unknown key `method.1.vary.0.kye`", "did you mean `key`?", "vary = [{ kye"],
+        ),
+        (
+            "vary = {",
+            "vary = [{ key = \"seed\", values = [1] }, { key = \"seed\", values = [2] }]\n#",
+            ["this key is there twice", PLACE, "vary = [{ key"],
+        ),
+        ("vary = {", "vary = 3\n#", ["a table with a key and its values, or a list of such tables", PLACE, "vary = 3"]),
+        ("selection-seeds = 1", "select = \"inter-distance\"", ["neither high nor low is better", PLACE, "5 select"]),
+        ("selection-seeds = 1", "patience = 0", ["nonzero", PLACE, "5 patience"]),
         ("values = [1, 16.0]", "values = [1, [2.0]]", ["a value must be a finite number", PLACE, "[2.0]"]),
         ("\"epochs=3\"", "\"epochs\"", ["expected key.path=value", PLACE, "\"epochs\""]),
         (
@@ -287,7 +390,7 @@ fn the_schema_of_sweep_files_describes_every_key() {
     let schema = Lab::new(MINED_TRIPLETS).lossmith(&["schema", "--sweep"]).json();
     let tables = schema["$defs"].as_object().unwrap().iter().filter(|(_, table)| table["properties"].is_object());
     let tables: Vec<_> = tables.map(|(_, table)| table).chain([&schema]).collect();
-    assert_eq!(tables.len(), 5);
+    assert_eq!(tables.len(), 6);
     for (key, entry) in tables.iter().flat_map(|table| table["properties"].as_object().unwrap()) {
         assert!(entry["description"].is_string(), "{key}");
     }

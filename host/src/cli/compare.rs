@@ -7,6 +7,7 @@ use clap::Args;
 use comfy_table::{CellAlignment, presets};
 use serde_json::json;
 
+use super::curves;
 use super::error::CliError;
 use super::interrupt::stop_flag;
 use super::output;
@@ -54,12 +55,16 @@ pub(super) fn replay(args: &ReplayArgs, json: bool) -> Result<(), CliError> {
 
 fn told(comparison: &Comparison) -> String {
     let Comparison { equal, different, first, equal_tensors, different_tensors } = comparison;
-    let mut text = format!("{equal} numbers and {equal_tensors} tensors of checkpoints are equal to the last bit");
+    let mut text = if *equal_tensors + different_tensors.len() > 0 {
+        format!("{equal} numbers and {equal_tensors} tensors of checkpoints are equal to the last bit")
+    } else {
+        format!("{equal} numbers are equal to the last bit")
+    };
     if comparison.is_equal() {
         return text;
     }
-    text += &format!("\n{different} numbers differ");
     if let Some(first) = first {
+        text += &format!("\n{different} numbers differ");
         let shown = |value: Option<f64>| value.map_or("nothing".to_owned(), |value| value.to_string());
         text += &format!(
             "; the first: {} of the {} row after step {}: {} and {}",
@@ -83,6 +88,15 @@ pub(super) struct DiffArgs {
     first: PathBuf,
     /// Another one.
     second: PathBuf,
+    /// Show a metric of both, epoch by epoch: `map-at-r`, `loss`. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    metric: Vec<String>,
+    /// Draw these metrics, one picture below the other, into an HTML page. Default: the loss and what `evaluation.best` names.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Compare the tensors of checkpoints, too.
+    #[arg(long)]
+    tensors: bool,
 }
 
 pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
@@ -95,7 +109,12 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
     let at_the_end = changed(&|run| Ok(run.timeline()?.last_key_value().map_or(0, |(_, revision)| *revision)))?;
     let revisions = (first.revisions()?, second.revisions()?);
     let until = first.summary()?.step.min(second.summary()?.step);
-    let comparison = run::compare(&first, &second, until)?;
+    let compare = if args.tensors { run::compare } else { run::compare_numbers };
+    let comparison = compare(&first, &second, until)?;
+    let shown = curves::side_by_side(&first, &second, &args.metric, args.plot.is_some())?;
+    if let Some(path) = &args.plot {
+        curves::draw(path, &shown, [first.name(), second.name()])?;
+    }
     let evaluations = (evaluation(&first)?, evaluation(&second)?);
     if json {
         let part = |revisions: &[(u64, u64, Vec<PluginEntry>)]| {
@@ -105,6 +124,7 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
         return output::json(&json!({
             "configuration": changes, "configuration-at-the-end": at_the_end, "revisions": [part(&revisions.0), part(&revisions.1)],
             "compared-until-step": until, "comparison": comparison, "evaluation": [evaluations.0, evaluations.1],
+            "metrics": shown,
         }));
     }
     let told_changes = |title: &str, changes: &[Change]| {
@@ -144,7 +164,13 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
             ]);
         }
     }
-    if table.is_empty() { Ok(()) } else { output::line(&format!("\n{table}")) }
+    if !table.is_empty() {
+        output::line(&format!("\n{table}"))?;
+    }
+    for metric in shown.iter().filter(|_| !args.metric.is_empty()) {
+        output::line(&format!("\n{}", curves::table(metric, [&first.name(), &second.name()])))?;
+    }
+    args.plot.as_ref().map_or(Ok(()), |path| output::line(&format!("\nthe curves: {}", path.display())))
 }
 
 /// The experiment of a run's revision.

@@ -1,12 +1,14 @@
 //! The command line.
 
 mod compare;
+mod curves;
 mod data;
 mod doctor;
 mod embed;
 mod error;
 mod interrupt;
 mod measured;
+mod measuring;
 mod output;
 mod plugin_bench;
 mod plugin_check;

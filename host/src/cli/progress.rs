@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::{measured, output};
+use crate::eval::Measuring;
 use crate::plugin::Level;
 use crate::printable::{harmless_json, printable};
 use crate::run;
-use crate::train::{End, Event};
+use crate::train::{End, Event, PartName};
 
 /// Without a terminal, a line at most this often: a log of an hour has 60 of them.
 const QUIET: Duration = Duration::from_secs(60);
@@ -55,7 +56,9 @@ impl Progress {
 
     pub(super) fn show(&mut self, event: &Event<'_>) {
         if self.json {
-            self.print(&harmless_json(&as_json(event)));
+            if let Some(line) = as_json(event) {
+                self.print(&harmless_json(&line));
+            }
             return;
         }
         match event {
@@ -107,6 +110,7 @@ impl Progress {
                 self.print(&line);
                 self.begin_epoch();
             }
+            Event::Measuring { part, now } => self.measuring(*part, *now),
             // A command is answered where it was given.
             Event::Session { event: run::Event::Control { .. }, .. } => {}
             Event::Session { event, milliseconds } => {
@@ -175,6 +179,17 @@ impl Progress {
         }
     }
 
+    /// A measurement can take longer than the epoch before it.
+    fn measuring(&mut self, part: PartName, Measuring { what, done, of }: Measuring) {
+        let text = format!("measuring the {part} part: {what} {done}/{of}");
+        if self.terminal {
+            self.bar.set_message(text);
+        } else if self.last_line.elapsed() >= QUIET {
+            self.last_line = Instant::now();
+            self.print(&text);
+        }
+    }
+
     fn print(&self, text: &str) {
         self.bar.suspend(|| {
             // A training goes on when nobody reads its lines.
@@ -192,7 +207,7 @@ fn live_line<'a>(revision: u64, live: impl Iterator<Item = (&'a String, &'a Stri
 /// What an epoch's line shows; the record has everything.
 const SHOWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nearest-neighbours-accuracy"];
 
-fn as_json(event: &Event<'_>) -> String {
+fn as_json(event: &Event<'_>) -> Option<String> {
     let value = match event {
         Event::Ready { run, data, device, parameters, weights, teacher, epochs, steps, from_step, .. } => json!({
             "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters, "weights": weights, "teacher": teacher,
@@ -212,6 +227,8 @@ fn as_json(event: &Event<'_>) -> String {
         }
         Event::Tested { epoch, values } => json!({ "event": "tested", "epoch": epoch, "values": values }),
         Event::Ended(end) => json!({ "event": if *end == End::Finished { "finished" } else { "interrupted" } }),
+        // Many a second, and nothing that has happened yet.
+        Event::Measuring { .. } => return None,
     };
-    value.to_string()
+    Some(value.to_string())
 }

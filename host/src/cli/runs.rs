@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::{measured, output};
 use crate::eval::class_name;
 use crate::plugin::Runtime;
-use crate::run::{self, Row, RowKind, Run};
+use crate::run::{self, Direction, Event, Row, RowKind, Run};
 use crate::train::{PartName, Trained};
 
 /// Look at runs.
@@ -68,7 +68,7 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
         return output::line(&format!("no runs in {}; `lossmith train EXPERIMENT` makes one", directory.display()));
     }
     let mut table = output::table(presets::NOTHING);
-    table.set_header(["run", "status", "epoch", "P@1", "R-precision", "MAP@R", "part"]);
+    table.set_header(["run", "status", "epoch", "P@1", "R-precision", "MAP@R", "part", "varies"]);
     for summary in &summaries {
         let part = if summary.evaluation.keys().any(|name| name.starts_with("test/")) { "test" } else { "validation" };
         let value = |name: &str| {
@@ -82,17 +82,32 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
             value("r-precision"),
             value("map-at-r"),
             if summary.evaluation.is_empty() { "-" } else { part }.to_owned(),
+            varies(&summary.varies),
         ]);
     }
     output::line(&table.trim_fmt())
 }
 
+/// Most keys in the column of what varies.
+const VARIES: usize = 4;
+
+fn varies(keys: &BTreeMap<String, String>) -> String {
+    let shown = keys.iter().take(VARIES).map(|(key, value)| format!("{key}={value}"));
+    let more = keys.len().saturating_sub(VARIES);
+    shown.chain((more > 0).then(|| format!("and {more} more"))).collect::<Vec<_>>().join(", ")
+}
+
 fn show(path: &Path, json: bool) -> Result<(), CliError> {
     let run = Run::open(path)?;
     let (manifest, status, metrics) = (run.manifest()?, run.status()?, run.metrics()?.rows);
+    let (checkpoints, metric) = (run.kept_checkpoints()?, run.best_metric());
+    let best = run::best(&metrics, &metric);
     let evaluations: Vec<_> = metrics.iter().filter(|row| row.kind == RowKind::Evaluation).collect();
     if json {
-        return output::json(&json!({ "manifest": manifest, "status": status.to_string(), "metrics": metrics }));
+        return output::json(&json!({
+            "manifest": manifest, "status": status.to_string(), "metrics": metrics, "checkpoints": checkpoints,
+            "best": best.map(|(epoch, value)| json!({ "metric": metric, "epoch": epoch, "value": value })),
+        }));
     }
     output::line(&format!("{}: {status}", run.name()))?;
     output::line(&format!("started   {}", manifest.started))?;
@@ -102,6 +117,15 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
     if let Some(teacher) = &manifest.teacher {
         let digest = teacher.digest.get(..12).unwrap_or_default();
         output::line(&format!("teacher   {} ({digest})", teacher.name))?;
+    }
+    if let (Some((epoch, value)), Some(direction)) = (best, Direction::of(&metric)) {
+        output::line(&format!("best      epoch {epoch}, {metric} {value:.4} ({direction})"))?;
+    }
+    output::line(&format!("kept      {checkpoints}"))?;
+    for entry in run.journal()?.rows {
+        if matches!(entry.event, Event::StoppedEarly { .. }) {
+            output::line(&entry.event.to_string())?;
+        }
     }
     for plugin in &manifest.plugins {
         output::line(&format!(
@@ -180,7 +204,10 @@ fn imbalance(metrics: &[Row]) -> Option<Table> {
 
 pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
     let (mut trained, part) = open(&args.which)?;
-    let evaluation = trained.evaluate(part)?;
+    let mut measuring = super::measuring::Line::new();
+    let evaluation = trained.evaluate(part, &mut |now| measuring.show(now));
+    measuring.finish();
+    let evaluation = evaluation?;
     if json {
         return output::json(&json!({ "epoch": trained.epoch(), "part": part, "evaluation": evaluation }));
     }

@@ -49,7 +49,7 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<(), CliError> {
         output::line(&json!({ "event": "results", "output": folder, "results": complete.results }).to_string())?;
     } else {
         for table in &tables {
-            output::line(&format!("\n{}\n{}", table.setting, drawn(table)))?;
+            output::line(&format!("\n{}\n{}", table.title, drawn(table)))?;
         }
         output::line(&format!("\nresults: {}", options.output.display()))?;
     }

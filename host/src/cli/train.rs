@@ -87,6 +87,8 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
     match outcome {
         Ok(End::Finished) => {
             report?;
+            let kept = run.kept_checkpoints()?;
+            progress.note(&format!("checkpoints: {kept}; `run.keep` says how many of the last are kept"))?;
             progress.note(&format!("report: {}", run.path().join("report.html").display()))
         }
         Ok(End::Interrupted) => Err(CliError::Interrupted { run: run.path().display().to_string() }),

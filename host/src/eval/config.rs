@@ -20,11 +20,16 @@ pub struct EvaluationConfig {
     pub recall_at: Vec<NonZeroUsize>,
     /// What "near" means. Default "cosine".
     pub distance: Distance,
-    /// Whether to cluster the embeddings by k-means and report NMI. Its time grows with images x classes x dimensions, so
-    /// switch it off where there are thousands of classes. Default true.
+    /// Whether to cluster the embeddings by k-means and report NMI. Its time grows with images x classes x dimensions. Default
+    /// true.
     pub nmi: bool,
-    /// The metric of the validation part whose best value marks the best checkpoint, larger being better. Default "map-at-r".
+    /// The metric of the validation part whose best value marks the best checkpoint. Larger is better, but for `distance-ratio`.
+    /// Default "map-at-r".
     pub best: String,
+    /// Evaluations in a row without a better `best` after which the training ends before its last epoch, at least 1. Default:
+    /// none, all epochs are trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<NonZeroUsize>,
     /// Whether each slice of the embedding is measured by itself, and how different the slices are, where there are two or more.
     /// That takes as long as the retrieval of the whole embedding, once for each slice. Default true.
     pub slices: bool,
@@ -53,7 +58,8 @@ impl EvaluationConfig {
         let classifiers = self.classification.iter().flat_map(|config| &config.classifiers);
         let accuracies =
             classifiers.flat_map(|name| [format!("{name}-accuracy"), format!("{name}-mean-class-accuracy")]);
-        [names, macro_averages, nmi, slices, accuracies.collect()].concat()
+        let ratio = vec!["distance-ratio".to_owned()];
+        [names, macro_averages, ratio, nmi, slices, accuracies.collect()].concat()
     }
 }
 
@@ -76,6 +82,7 @@ impl Default for EvaluationConfig {
             distance: Distance::Cosine,
             nmi: true,
             best: "map-at-r".to_owned(),
+            patience: None,
             slices: true,
             classification: None,
             block: NonZeroUsize::MIN.saturating_add(999),

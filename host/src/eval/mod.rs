@@ -13,6 +13,7 @@ mod distances;
 mod error;
 mod neighbours;
 mod points;
+mod progress;
 mod retrieval;
 mod slices;
 mod softmax;
@@ -24,6 +25,7 @@ pub use config::{Distance, EvaluationConfig};
 pub use distances::{ClassDistances, class_distances};
 pub use error::EvalError;
 pub use neighbours::{Neighbour, neighbours};
+pub use progress::{Measuring, Watch};
 pub use retrieval::{Retrieval, Scores, retrieval, retrieval_against};
 pub use slices::{Slices, slices};
 
@@ -87,7 +89,8 @@ pub fn class_name(names: &[String], class: i64) -> String {
 
 /// Measures `embeddings` (N x D, any float type) with `labels` (N, int64): every row is searched for among the others, and
 /// all rows are clustered into as many clusters as there are classes. `seed` chooses the first centres of the clusters. Where the
-/// experiment asks for a classification, no image needs another one of its class: then nothing is searched for.
+/// experiment asks for a classification, no image needs another one of its class: then nothing is searched for. `watch` is told
+/// how far it is.
 ///
 /// # Errors
 /// As [`retrieval`].
@@ -96,16 +99,19 @@ pub fn evaluate(
     labels: &Tensor,
     config: &EvaluationConfig,
     seed: u64,
+    watch: &mut Watch<'_>,
 ) -> Result<Evaluation, EvalError> {
-    let retrieval = match retrieval(embeddings, labels, config) {
+    let retrieval = match retrieval::retrieval_watched(embeddings, labels, config, watch) {
         Err(EvalError::NoQueries { queries }) if config.classification.is_some() => Retrieval::of_nothing(queries),
         searched => searched?,
     };
+    watch(Measuring::new("distances", 0, 1));
     let distances = class_distances(embeddings, labels, config)?;
     let nmi = if config.nmi {
         let labels = Vec::<i64>::try_from(labels)?;
         let classes = labels.iter().collect::<BTreeSet<_>>().len();
-        Some(normalised_mutual_information(&labels, &k_means(embeddings, classes, config.distance, seed)?))
+        let clusters = clustering::k_means_watched(embeddings, classes, config.distance, seed, watch)?;
+        Some(normalised_mutual_information(&labels, &clusters))
     } else {
         None
     };

@@ -66,6 +66,12 @@ impl Points {
         self.rows.f_narrow(0, start, count)
     }
 
+    /// For each of `rows` (count x D, double) the squared distances from all of these points, less the row's squared length
+    /// (count x N): the order of the distances at the price of one product.
+    pub(super) fn scores(&self, rows: &Tensor) -> Result<Tensor, TchError> {
+        self.squared.f_unsqueeze(0)?.f_addmm(rows, &self.rows.f_mul_scalar(-2.0)?.f_tr()?)
+    }
+
     /// Squared distances (count x M, double) of `count` points from `start` on to all `others`.
     pub(super) fn squared_distances(&self, start: i64, count: i64, others: &Self) -> Result<Tensor, TchError> {
         let squared = self.squared.f_narrow(0, start, count)?.f_unsqueeze(1)?;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::points::{Points, blocks};
-use super::{EvalError, EvaluationConfig};
+use super::{EvalError, EvaluationConfig, Measuring, Watch};
 
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -72,9 +72,19 @@ impl Scores {
 /// # Errors
 /// Wrong shapes or types, embeddings that are not finite, or no class with two members.
 pub fn retrieval(embeddings: &Tensor, labels: &Tensor, config: &EvaluationConfig) -> Result<Retrieval, EvalError> {
+    retrieval_watched(embeddings, labels, config, &mut |_| ())
+}
+
+/// As [`retrieval`], and says how far it is.
+pub(super) fn retrieval_watched(
+    embeddings: &Tensor,
+    labels: &Tensor,
+    config: &EvaluationConfig,
+    watch: &mut Watch<'_>,
+) -> Result<Retrieval, EvalError> {
     let points = Points::new(embeddings, config.distance)?;
     let labels = Labels::new(labels, &points)?;
-    search(&points, &labels, None, config)
+    search(&points, &labels, None, config, watch)
 }
 
 /// As [`retrieval`], but searches each query among separate references, which no query is a member of.
@@ -95,7 +105,7 @@ pub fn retrieval_against(
     if queries.dimensions() != references.dimensions() {
         return Err(EvalError::Dimensions { queries: queries.dimensions(), references: references.dimensions() });
     }
-    search(&queries, &query_labels, Some((&references, &reference_labels)), config)
+    search(&queries, &query_labels, Some((&references, &reference_labels)), config, &mut |_| ())
 }
 
 /// Labels on the device, for comparing, and on the host, for counting.
@@ -164,6 +174,7 @@ fn search(
     labels: &Labels,
     references: Option<(&Points, &Labels)>,
     config: &EvaluationConfig,
+    watch: &mut Watch<'_>,
 ) -> Result<Retrieval, EvalError> {
     let (targets, target_labels) = references.unwrap_or((queries, labels));
     let itself = usize::from(references.is_none());
@@ -192,6 +203,7 @@ fn search(
     let positions = Tensor::f_arange(targets.len(), (Kind::Int64, queries.device()))?;
     let block = i64::try_from(config.block.get()).unwrap_or(i64::MAX);
     for (start, count) in blocks(queries.len(), block) {
+        watch(Measuring::new("retrieval", start, queries.len()));
         let keys = ranking_keys(queries, start, count, targets, &positions)?;
         if references.is_none() {
             let _ = keys.f_diagonal(start, 0, 1)?.f_fill_(i64::MAX)?;

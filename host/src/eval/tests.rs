@@ -336,6 +336,47 @@ fn k_means_of_fewer_spots_than_clusters() {
     assert_ne!(clusters[0], clusters[2]);
 }
 
+/// Groups of three points around well separated spots, as many as there are clusters: several hundred first centres are drawn at
+/// once, and none may fall into a group that has one.
+#[test]
+fn k_means_of_many_classes_starts_in_each_and_says_how_far_it_is() {
+    let (groups, dimensions) = (600_i64, 8);
+    let noise = (Tensor::arange(groups * 3 * dimensions, (Kind::Double, Device::Cpu)) * 0.7).sin() * 1e-4;
+    let spots = (Tensor::arange(groups * dimensions, (Kind::Double, Device::Cpu)).square() * 0.31).sin() * 50.0;
+    let spots = spots.view([groups, 1, dimensions]).expand([groups, 3, dimensions], false);
+    let points = (noise.view([groups, 3, dimensions]) + spots).reshape([groups * 3, dimensions]);
+    let labels: Vec<i64> = (0..groups * 3).map(|point| point / 3).collect();
+    for seed in 0..3 {
+        let mut told = Vec::new();
+        let mut watch = |now: Measuring| told.push((now.what, now.done));
+        let clusters = super::clustering::k_means_watched(&points, 600, Distance::Euclidean, seed, &mut watch).unwrap();
+        close(normalised_mutual_information(&labels, &clusters), 1.0);
+        assert!(told.contains(&("NMI: first centres", 600)) && told.last().unwrap().0 == "NMI: moving the centres");
+    }
+}
+
+/// What moves is compared with what has moved only; the plain algorithm compares everything each time.
+#[test]
+fn k_means_is_the_plain_algorithm() {
+    let points = (Tensor::arange(400 * 6, (Kind::Double, Device::Cpu)).square() * 0.13).sin().view([400, 6]);
+    for (clusters, seed) in [(2, 0), (7, 1), (40, 2), (150, 3)] {
+        let found = k_means(&points, clusters, Distance::Euclidean, seed).unwrap();
+        // From what was found on, nothing moves: the centres are the means, and every point is at its nearest.
+        let of_points = Tensor::from_slice(&found);
+        let mean = |cluster: i64| {
+            let rows = of_points.eq(cluster).nonzero().view([-1]);
+            points.index_select(0, &rows).mean_dim(0, false, None)
+        };
+        let used: std::collections::BTreeSet<i64> = found.iter().copied().collect();
+        let means: Vec<Tensor> = used.iter().map(|cluster| mean(*cluster)).collect();
+        let distances = Tensor::cdist(&points, &Tensor::stack(&means, 0), 2.0, None::<i64>);
+        let nearest = Vec::<i64>::try_from(distances.argmin(1, false)).unwrap();
+        let used: Vec<i64> = used.into_iter().collect();
+        let nearest: Vec<i64> = nearest.into_iter().map(|at| used[at as usize]).collect();
+        assert_eq!(nearest, found, "{clusters} clusters");
+    }
+}
+
 #[test]
 fn mutual_information_by_hand() {
     // Independent: each cluster has one of each class. The same up to names. One class, two clusters: nothing to say.
@@ -353,14 +394,14 @@ fn mutual_information_by_hand() {
 fn evaluate_names_its_values() {
     let (embeddings, labels) = imbalanced();
     let mut config = config(Distance::Cosine, &[1, 2]);
-    let found = evaluate(&embeddings, &labels, &config, 0).unwrap();
+    let found = evaluate(&embeddings, &labels, &config, 0, &mut |_| ()).unwrap();
     let values = found.values(&[]);
     for name in ["precision-at-1", "recall-at-2", "r-precision", "map-at-r", "macro-map-at-r", "distance-ratio", "nmi"]
     {
         assert!(values.contains_key(name), "{name} is missing in {values:?}");
     }
     config.nmi = false;
-    assert_eq!(evaluate(&embeddings, &labels, &config, 0).unwrap().nmi, None);
+    assert_eq!(evaluate(&embeddings, &labels, &config, 0, &mut |_| ()).unwrap().nmi, None);
 }
 
 #[test]

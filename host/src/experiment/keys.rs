@@ -20,7 +20,7 @@ pub(super) fn unknown(schema: &Schema, value: &Value) -> Option<UnknownKey> {
 }
 
 fn walk(root: &Schema, schema: &Schema, value: &Value, path: &str) -> Option<UnknownKey> {
-    let schema = resolve(root, schema);
+    let schema = resolve(root, schema, value);
     let below = |step: &str| if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
     match value {
         Value::Table(table) => {
@@ -40,13 +40,14 @@ fn walk(root: &Schema, schema: &Schema, value: &Value, path: &str) -> Option<Unk
     }
 }
 
-/// Follows a reference, and an optional value to what it is when it is there.
-fn resolve<'a>(root: &'a Schema, schema: &'a Schema) -> &'a Schema {
+/// Follows a reference, and a choice of forms to the one that a table or a list has.
+fn resolve<'a>(root: &'a Schema, schema: &'a Schema, value: &Value) -> &'a Schema {
     if let Some(name) = schema.get("$ref").and_then(Schema::as_str).and_then(|name| name.strip_prefix("#/$defs/")) {
-        return root.get("$defs").and_then(|definitions| definitions.get(name)).unwrap_or(schema);
+        let definition = root.get("$defs").and_then(|definitions| definitions.get(name));
+        return definition.map_or(schema, |definition| resolve(root, definition, value));
     }
-    let choices = schema.get("anyOf").and_then(Schema::as_array);
-    choices
-        .and_then(|choices| choices.iter().find(|choice| choice.get("$ref").is_some()))
-        .map_or(schema, |choice| resolve(root, choice))
+    let choices = schema.get("anyOf").and_then(Schema::as_array).into_iter().flatten();
+    let mut forms = choices.map(|choice| resolve(root, choice, value));
+    let wanted = if value.is_array() { "items" } else { "properties" };
+    forms.find(|form| form.get(wanted).is_some()).unwrap_or(schema)
 }

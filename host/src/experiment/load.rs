@@ -16,6 +16,7 @@ use super::setting;
 use super::spans::{self, Part};
 use crate::data::{DataError, SplitKind};
 use crate::model::ModelError;
+use crate::run::Direction;
 use crate::suggest::nearest;
 use crate::teacher::{TeacherConfig, TeacherError};
 use crate::train::TrainError;
@@ -177,6 +178,18 @@ impl Source {
         (!is_text).then(|| format!("a text is written in quotes: --set '{}=\"{}\"'", key.trim(), value.trim()))
     }
 
+    /// Whether the entry at `path` is a list.
+    #[must_use]
+    pub fn is_list(&self, path: &str) -> bool {
+        let Ok(table) = toml::from_str::<toml::Table>(&self.text) else { return false };
+        let root = toml::Value::Table(table);
+        let entry = path.split('.').try_fold(&root, |here, step| match here {
+            toml::Value::Array(entries) => entries.get(step.parse::<usize>().ok()?),
+            _ => here.get(step),
+        });
+        entry.is_some_and(toml::Value::is_array)
+    }
+
     /// Makes paths independent of the current folder: relative ones start at the file's folder.
     // What is a path here is one in `setting.rs`, too.
     fn anchor(&self, experiment: &mut Experiment) {
@@ -313,6 +326,11 @@ impl Source {
         let (best, measured) = (&experiment.evaluation.best, experiment.evaluation.metrics(experiment.model.slices));
         let of_a_class = best.split_once('.').is_some_and(|(metric, _)| measured.iter().any(|name| name == metric));
         if !measured.contains(best) && !of_a_class {
+            if Direction::of(best) == Some(Direction::Neither) {
+                let help = format!("metrics with a best value: {}", measured.join(", "));
+                let message = format!("`{best}` has no best value: neither high nor low is better");
+                return Err(self.wrong_value("evaluation.best", message, Some(help)));
+            }
             let near = nearest(best.trim_start_matches("validation/"), &measured);
             let help = near
                 .map_or_else(|| format!("measured: {}", measured.join(", ")), |near| format!("did you mean `{near}`?"));

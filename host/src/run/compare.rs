@@ -57,6 +57,16 @@ impl Comparison {
 /// # Errors
 /// A file cannot be read.
 pub fn compare(a: &Run, b: &Run, until: u64) -> Result<Comparison, RunError> {
+    let mut comparison = compare_numbers(a, b, until)?;
+    tensors(a, b, until, &mut comparison)?;
+    Ok(comparison)
+}
+
+/// As [`compare`], without the checkpoints.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_numbers(a: &Run, b: &Run, until: u64) -> Result<Comparison, RunError> {
     let (first, second) = (numbers(a, until)?, numbers(b, until)?);
     let mut comparison = Comparison::default();
     let places: std::collections::BTreeSet<&Place> = first.keys().chain(second.keys()).collect();
@@ -72,7 +82,6 @@ pub fn compare(a: &Run, b: &Run, until: u64) -> Result<Comparison, RunError> {
         let (kind, epoch, step, name) = place.clone();
         comparison.first.get_or_insert(Difference { kind, epoch, step, name, first, second });
     }
-    tensors(a, b, until, &mut comparison)?;
     Ok(comparison)
 }
 

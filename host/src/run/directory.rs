@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::jsonl::{self, Appender, Lines};
 use super::metrics::settled;
+use super::varies::varies;
 use super::{Entry, Event, Manifest, MetricsLog, Row, RowKind, RunError, Status, file};
 
 /// A run directory. It holds a path and no open files, so a run can be looked at while another process writes to it.
@@ -35,6 +36,8 @@ pub struct Summary {
     pub step: u64,
     /// Its last evaluation, by name of the metric; empty if there was none.
     pub evaluation: BTreeMap<String, f64>,
+    /// The keys of its experiment, by their shortest ends, that are not equal in all runs of the list; empty of a run alone.
+    pub varies: BTreeMap<String, String>,
 }
 
 impl Run {
@@ -208,6 +211,14 @@ impl Run {
         Ok(Lines { rows: settled(rows), skipped })
     }
 
+    /// The metric that marks the best checkpoint, as `validation/map-at-r`, by the experiment as it began.
+    #[must_use]
+    pub fn best_metric(&self) -> String {
+        let table = self.experiment().ok().and_then(|text| toml::from_str::<toml::Table>(&text).ok());
+        let best = table.as_ref().and_then(|table| table.get("evaluation")?.get("best")?.as_str());
+        format!("validation/{}", best.unwrap_or("map-at-r"))
+    }
+
     /// How it stands with the run.
     ///
     /// # Errors
@@ -233,6 +244,7 @@ impl Run {
             epoch,
             step,
             evaluation: evaluation.map(|row| row.values.clone()).unwrap_or_default(),
+            varies: BTreeMap::new(),
         })
     }
 }
@@ -247,12 +259,16 @@ pub fn list(root: &Path) -> Result<Vec<Summary>, RunError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(RunError::io("list", root))?,
     };
-    let mut runs = Vec::new();
+    let (mut runs, mut experiments) = (Vec::new(), Vec::new());
     for entry in entries {
         let path = entry.map_err(RunError::io("list", root))?.path();
         if let Ok(run) = Run::open(&path) {
             runs.push(run.summary()?);
+            experiments.push(run.experiment().ok());
         }
+    }
+    for (run, varies) in runs.iter_mut().zip(varies(&experiments)) {
+        run.varies = varies;
     }
     runs.sort_by(|a, b| (a.started, &a.name).cmp(&(b.started, &b.name)));
     Ok(runs)

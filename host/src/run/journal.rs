@@ -43,6 +43,17 @@ pub enum Event {
         /// Steps that are complete.
         step: u64,
     },
+    /// The training ends before its last epoch: it did not get better any more.
+    StoppedEarly {
+        /// Epochs that are complete.
+        epoch: u64,
+        /// Steps that are complete.
+        step: u64,
+        /// The metric, as `validation/map-at-r`.
+        metric: String,
+        /// Evaluations since the best one.
+        evaluations: u64,
+    },
     /// Somebody stopped the training; it can be continued.
     Interrupted {
         /// Epochs that are complete.

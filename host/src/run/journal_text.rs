@@ -10,6 +10,11 @@ impl fmt::Display for Event {
             Self::Started { .. } => out.write_str("a process began to train"),
             Self::Checkpoint { epoch, file, .. } => write!(out, "checkpoint {file} after epoch {epoch}"),
             Self::Finished { epoch, .. } => write!(out, "finished after epoch {epoch}"),
+            Self::StoppedEarly { epoch, metric, evaluations, .. } => {
+                let last =
+                    if *evaluations == 1 { "evaluation".to_owned() } else { format!("{evaluations} evaluations") };
+                write!(out, "ended early, after epoch {epoch}: {metric} was not better in the last {last}")
+            }
             Self::Interrupted { step, .. } => write!(out, "stopped after step {step}"),
             Self::Failed { error } => write!(out, "failed: {error}"),
             Self::Candidate { number, origin } => write!(out, "candidate {number} ({origin})"),

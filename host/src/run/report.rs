@@ -1,15 +1,12 @@
 //! `report.html`: a page that shows what ran and what came out, with nothing loaded from elsewhere.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::confusion_plot;
-use super::plot::{self, Axes, Series};
+use super::curves::{marks, series};
+use super::plot::{self, Axes, Mark};
+use super::report_results::results;
 use super::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary, file};
-
-/// Points of a curve; more of them are drawn as means of neighbours.
-const POINTS: usize = 500;
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#333}\
 table{border-collapse:collapse;margin:1rem 0}th,td{text-align:left;padding:.25rem 1rem .25rem 0;border-bottom:1px solid #ddd;\
@@ -21,45 +18,58 @@ pre{background:#f6f6f6;padding:1rem;overflow-x:auto}svg{max-width:100%;height:au
 /// # Errors
 /// A file of the run cannot be read, or there is no room.
 pub fn write(run: &Run) -> Result<PathBuf, RunError> {
-    let mut html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows)?;
+    let journal = run.journal()?.rows;
+    let mut html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows, &journal)?;
     html += &classification(&run.confusions()?)?;
-    html += &history(&run.journal()?.rows);
+    html += &history(&journal);
     html += "</body></html>\n";
     let path = run.path().join("report.html");
     file::replace(&path, html.as_bytes())?;
     Ok(path)
 }
 
-fn page(summary: &Summary, manifest: &Manifest, experiment: &str, rows: &[Row]) -> Result<String, RunError> {
+fn page(
+    summary: &Summary,
+    manifest: &Manifest,
+    experiment: &str,
+    rows: &[Row],
+    journal: &[Entry],
+) -> Result<String, RunError> {
     let name = escape(&summary.name);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}</title>\
          <style>{STYLE}</style></head><body>\n<h1>{name}</h1>\n"
     );
-    html += &facts(summary, manifest);
+    html += &facts(summary, manifest, experiment);
     html += &plugins(manifest);
+    let (at_steps, at_epochs) = (marks(journal, RowKind::Step), marks(journal, RowKind::Epoch));
     let loss = series(rows, RowKind::Step, |name| name == "loss");
     if !loss.is_empty() {
         html += "<h2>Training</h2>\n";
-        html += &plot::lines(&loss, "Loss", Axes { x: "step", y: "loss" })?;
+        html += &plot::lines(&loss, "Loss", Axes { x: "step", y: "loss" }, &at_steps)?;
     }
-    html += &imbalance(rows)?;
+    html += &imbalance(rows, &at_steps)?;
     // Four lines can be told apart; the table has the rest. The test part is measured once and makes no line.
     const DRAWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nmi"];
     let drawn = |name: &str| name.strip_prefix("validation/").is_some_and(|name| DRAWN.contains(&name));
     let metrics = series(rows, RowKind::Evaluation, drawn);
     if !metrics.is_empty() {
         html += "<h2>Evaluation</h2>\n";
-        html += &plot::lines(&metrics, "Validation part after each epoch", Axes { x: "epoch", y: "value (0 to 1)" })?;
-        html += &results(rows);
+        let axes = Axes { x: "epoch", y: "value (0 to 1)" };
+        html += &plot::lines(&metrics, "Validation part after each epoch", axes, &at_epochs)?;
     }
-    html += &slices(rows)?;
+    let results = results(rows);
+    if !results.is_empty() {
+        html += if metrics.is_empty() { "<h2>Evaluation</h2>\n" } else { "" };
+        html += &results;
+    }
+    html += &slices(rows, &at_epochs)?;
     html += &format!("<h2>Experiment</h2>\n<pre>{}</pre>\n", escape(experiment));
     Ok(html)
 }
 
 /// The slices of the embedding, where there are few enough to be told apart: what each finds, and its threshold.
-fn slices(rows: &[Row]) -> Result<String, RunError> {
+fn slices(rows: &[Row], marks: &[Mark]) -> Result<String, RunError> {
     let found =
         series(rows, RowKind::Evaluation, |name| name.starts_with("validation/slice.") && name.ends_with("map-at-r"));
     let thresholds = series(rows, RowKind::Epoch, |name| name.contains(".schedule/threshold."));
@@ -70,7 +80,7 @@ fn slices(rows: &[Row]) -> Result<String, RunError> {
     ] {
         if (1..=plot::COLOURS.len()).contains(&series.len()) {
             html += if html.is_empty() { "<h2>Slices</h2>\n" } else { "" };
-            html += &plot::lines(&series, title, axes)?;
+            html += &plot::lines(&series, title, axes, marks)?;
         }
     }
     Ok(html)
@@ -105,23 +115,23 @@ fn history(journal: &[Entry]) -> String {
 }
 
 /// The intra-class half of each transfer: its shares, and its weight.
-fn imbalance(rows: &[Row]) -> Result<String, RunError> {
+fn imbalance(rows: &[Row], marks: &[Mark]) -> Result<String, RunError> {
     let shares = series(rows, RowKind::Step, |name| name.ends_with("-share") && name.contains("intra-"));
     if shares.is_empty() {
         return Ok(String::new());
     }
     let axes = Axes { x: "step", y: "share (0 to 1)" };
     let mut html = String::from("<h2>Imbalance</h2>\n");
-    html += &plot::lines(&shares, "Share of the pairs of one class (intra)", axes)?;
+    html += &plot::lines(&shares, "Share of the pairs of one class (intra)", axes, marks)?;
     let weights = series(rows, RowKind::Step, |name| name.ends_with("/intra-weight"));
     if !weights.is_empty() {
-        html +=
-            &plot::lines(&weights, "Weight of an intra pair, an inter pair being 1", Axes { x: "step", y: "weight" })?;
+        let axes = Axes { x: "step", y: "weight" };
+        html += &plot::lines(&weights, "Weight of an intra pair, an inter pair being 1", axes, marks)?;
     }
     Ok(html)
 }
 
-fn facts(summary: &Summary, manifest: &Manifest) -> String {
+fn facts(summary: &Summary, manifest: &Manifest, experiment: &str) -> String {
     let Manifest { versions, .. } = manifest;
     let versions = format!(
         "lossmith {}, libtorch {}, tch {}, wasmtime {}",
@@ -132,7 +142,7 @@ fn facts(summary: &Summary, manifest: &Manifest) -> String {
         ("Started", manifest.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
         ("Seed", manifest.seed.to_string()),
         ("Device", format!("{}, {} threads", manifest.device, manifest.threads)),
-        ("Data", manifest.data.clone()),
+        ("Data", data(experiment, &manifest.data)),
         ("Versions", versions),
         ("Commit", manifest.commit.clone().unwrap_or_else(|| "none".to_owned())),
         ("Command", manifest.command.join(" ")),
@@ -142,6 +152,16 @@ fn facts(summary: &Summary, manifest: &Manifest) -> String {
         html += &format!("<tr><th>{name}</th><td>{}</td></tr>\n", escape(&value));
     }
     html + "</table>\n"
+}
+
+/// The data in words, with the beginning of its digest.
+fn data(experiment: &str, digest: &str) -> String {
+    let table = toml::from_str::<toml::Table>(experiment).ok();
+    let data = table.as_ref().and_then(|table| table.get("data"));
+    let of = |key: &str| data.and_then(|data| data.get(key)).and_then(toml::Value::as_str);
+    let digest = digest.get(..12).unwrap_or(digest);
+    let words = [of("kind").or_else(|| of("name")), of("path")].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if words.is_empty() { format!("content {digest}") } else { format!("{words} (content {digest})") }
 }
 
 fn plugins(manifest: &Manifest) -> String {
@@ -158,48 +178,7 @@ fn plugins(manifest: &Manifest) -> String {
     html + "</table>\n"
 }
 
-/// The values of the last evaluation and the best of all, by metric.
-fn results(rows: &[Row]) -> String {
-    let mut html = String::from(
-        "<table>\n<tr><th>Metric</th><th class=\"n\">Last</th><th class=\"n\">Best</th><th class=\"n\">in epoch</th></tr>\n",
-    );
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.kind == RowKind::Evaluation).collect();
-    let Some(last) = rows.last() else { return String::new() };
-    for (name, value) in &last.values {
-        let values = rows.iter().filter_map(|row| row.values.get(name).map(|value| (row.epoch, *value)));
-        let best = values.filter(|(_, value)| value.is_finite()).reduce(|a, b| if b.1 > a.1 { b } else { a });
-        let best = best.map_or_else(
-            || "<td></td><td></td>".to_owned(),
-            |(epoch, value)| format!("<td class=\"n\">{value:.4}</td><td class=\"n\">{epoch}</td>"),
-        );
-        let _ = writeln!(html, "<tr><td>{}</td><td class=\"n\">{value:.4}</td>{best}</tr>", escape(name));
-    }
-    html + "</table>\n"
-}
-
-/// One curve for each value whose name is `wanted`, over steps, or over epochs for evaluations.
-fn series(rows: &[Row], kind: RowKind, wanted: impl Fn(&str) -> bool) -> Vec<Series> {
-    let mut curves = BTreeMap::<&str, Vec<(f64, f64)>>::new();
-    for row in rows.iter().filter(|row| row.kind == kind) {
-        let x = if kind == RowKind::Step { row.step } else { row.epoch };
-        for (name, value) in row.values.iter().filter(|(name, _)| wanted(name)) {
-            curves.entry(name).or_default().push((x as f64, *value));
-        }
-    }
-    curves.into_iter().map(|(name, points)| Series { name: name.to_owned(), points: thin(&points) }).collect()
-}
-
-/// Means of neighbouring points, so that at most [`POINTS`] are left.
-fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let group = points.len().div_ceil(POINTS).max(1);
-    let mean = |group: &[(f64, f64)]| {
-        let (x, y) = group.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
-        (x / group.len() as f64, y / group.len() as f64)
-    };
-    points.chunks(group).map(mean).collect()
-}
-
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -287,6 +266,7 @@ pub(super) mod tests {
             "map-at-r",
             "Loss",
             "a &lt;b&gt;.toml",
+            "&lt;fashion-mnist&gt; (content fashion-mnis)",
         ] {
             assert!(html.contains(text), "{text} is missing");
         }
@@ -306,13 +286,5 @@ pub(super) mod tests {
         run.write_experiment("").unwrap();
         let html = std::fs::read_to_string(write(&run).unwrap()).unwrap();
         assert!(html.contains("failed, 0 epochs") && !html.contains("<svg"));
-    }
-
-    #[test]
-    fn a_long_curve_is_thinned_by_means() {
-        let points: Vec<(f64, f64)> = (0..1001).map(|x| (f64::from(x), f64::from(2 * x))).collect();
-        let thinned = thin(&points);
-        assert_eq!((thinned[0], thinned.len()), ((1.0, 2.0), 334));
-        assert_eq!(thin(&points[..500]), points[..500]);
     }
 }

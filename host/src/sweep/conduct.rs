@@ -14,7 +14,7 @@ use super::plan::{Cell, Plan, Trial};
 use super::results::{Outcome, Results};
 use super::test_part::TestPart;
 use crate::plugin::{Level, Runtime};
-use crate::run::report;
+use crate::run::{Direction, report};
 use crate::standard::Standard;
 use crate::suggest::nearest;
 use crate::train::{End, Event, PartName, Trained, Training, TrainingError};
@@ -126,7 +126,15 @@ pub fn conduct(
             name: plan.trial(*cell)?.name,
             setting: sweep.config.setting[cell.setting].name.clone(),
             method: sweep.config.method[cell.method].name.clone(),
-            value: plan.value(cell.method, cell.value).cloned(),
+            value: match plan.varied(cell.method, cell.value).as_slice() {
+                [(_, value)] => Some((*value).clone()),
+                _ => None,
+            },
+            varied: plan
+                .varied(cell.method, cell.value)
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value.clone()))
+                .collect(),
             seed: cell.seed,
             fold: sweep.config.folds.map(|_| cell.fold),
             chosen,
@@ -197,6 +205,7 @@ impl Conductor<'_> {
                 }
             }
         }
+        let direction = Direction::of(&sweep.config.select).unwrap_or(Direction::Neither);
         let mut chosen = Chosen::new();
         for (setting, method) in plan.methods() {
             let reached = |value, (seed, fold): (&u64, usize)| {
@@ -207,7 +216,7 @@ impl Conductor<'_> {
             let runs = || selection.iter().flat_map(|seed| (0..sweep.folds()).map(move |fold| (seed, fold)));
             let values: Vec<Vec<_>> = (0..count).map(|value| runs().map(|run| reached(value, run)).collect()).collect();
             // A method without values has nothing to choose from.
-            let best = if count == 1 { Some(0) } else { choose::best(&values) };
+            let best = if count == 1 { Some(0) } else { choose::best(&values, direction) };
             chosen.extend(best.map(|best| ((setting, method), best)));
         }
         let rest = sweep.config.seeds.get(selection.len()..).unwrap_or_default();
@@ -351,7 +360,7 @@ impl Conductor<'_> {
             tch::set_num_threads(self.threads);
             let trained = Trained::open(&done.path, "best", Arc::clone(&self.runtime));
             let measured = trained.and_then(|mut trained| {
-                let evaluation = trained.evaluate(PartName::Test)?;
+                let evaluation = trained.evaluate(PartName::Test, &mut |_| ())?;
                 Ok(evaluation.values(trained.class_names()))
             });
             let failed = |error| SweepError::Run { name: trial.name.clone(), error };

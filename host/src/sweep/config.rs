@@ -1,11 +1,12 @@
 //! The keys of a sweep file.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::plugin::Value;
+use super::vary::{OneOrMore, SearchConfig, VaryConfig, one_or_more};
 
 /// A sweep: one experiment in several settings, by several methods, with several seeds.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -30,7 +31,8 @@ pub struct SweepConfig {
     /// by class for the first method of a setting that varies a number. Default: none.
     #[serde(default)]
     pub per_class: Option<String>,
-    /// The metric of the validation part that chooses, of the best checkpoint; larger is better. Default `map-at-r`.
+    /// The metric of the validation part that chooses, of the best checkpoint. Larger is better, but for `distance-ratio`.
+    /// Default `map-at-r`.
     #[serde(default = "map_at_r")]
     pub select: String,
     /// Metrics of the test part in the table. Default `precision-at-1`, `r-precision`, `map-at-r`.
@@ -49,7 +51,12 @@ pub struct SweepConfig {
     /// Runs that are made first, once, such as a teacher.
     #[serde(default)]
     pub prepare: Vec<PrepareConfig>,
-    /// What the table is grouped by.
+    /// Ends each run but the prepared ones after so many evaluations in a row without a better one, at least 1, by the metric
+    /// `evaluation.best` of its experiment: it sets `evaluation.patience`. Default: as the experiment says.
+    #[serde(default)]
+    pub patience: Option<NonZeroUsize>,
+    /// What the table is grouped by. Default: one table of all.
+    #[serde(default)]
     pub setting: Vec<SettingConfig>,
     /// What is compared.
     pub method: Vec<MethodConfig>,
@@ -91,19 +98,14 @@ pub struct MethodConfig {
     /// The settings in which it takes part. Default: all.
     #[serde(default)]
     pub only: Option<Vec<String>>,
-    /// A key of which the best value is chosen on the validation part, in each setting by itself. Default: nothing varies.
+    /// A key of which the best value is chosen on the validation part, in each setting by itself; or a list of keys, of which the
+    /// best combination is chosen: every one is tried. Default: nothing varies.
+    #[serde(default, deserialize_with = "one_or_more")]
+    #[schemars(with = "Option<OneOrMore>")]
+    pub vary: Vec<VaryConfig>,
+    /// Combinations are drawn at random in place of trying every one. Default: every one is tried.
     #[serde(default)]
-    pub vary: Option<VaryConfig>,
-}
-
-/// What is varied.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct VaryConfig {
-    /// The key, as in `--set`: `objective.0.balance.params.alpha`.
-    pub key: String,
-    /// Its values: numbers, texts, or true and false.
-    pub values: Vec<Value>,
+    pub search: Option<SearchConfig>,
 }
 
 fn map_at_r() -> String {

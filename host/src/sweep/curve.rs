@@ -37,7 +37,7 @@ struct Line<'a> {
 /// setting varies a number.
 pub(super) fn draw(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RunError> {
     let lines = config.method.iter().map(|method| line(results, config, setting, &method.name)).collect();
-    let title = format!("{}: {setting}", results.name);
+    let title = if setting.is_empty() { results.name.clone() } else { format!("{}: {setting}", results.name) };
     drawn(&title, config, lines, &results.select)
 }
 
@@ -55,7 +55,8 @@ pub(super) fn draw_classes(results: &Results, config: &SweepConfig, setting: &st
         let (level, points) = reached(results, config, setting, &method.name, &format!("{prefix}{name}"));
         Line { name, points, level }
     };
-    let title = format!("{}: {setting}, {}", results.name, method.name);
+    let setting = if setting.is_empty() { String::new() } else { format!("{setting}, ") };
+    let title = format!("{}: {setting}{}", results.name, method.name);
     drawn(&title, config, names.into_iter().map(line).collect(), metric)
 }
 
@@ -68,7 +69,10 @@ fn drawn(title: &str, config: &SweepConfig, lines: Vec<Line<'_>>, metric: &str) 
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return Ok(None) };
     let logarithmic = *first > 0.0 && last / first >= 8.0;
     let names: Vec<&str> = lines.iter().map(|line| line.name).collect();
-    let keys = config.method.iter().filter_map(|method| method.vary.as_ref()).map(|vary| vary.key.as_str());
+    let keys = config.method.iter().filter_map(|method| match method.vary.as_slice() {
+        [vary] => Some(vary.key.as_str()),
+        _ => None,
+    });
     let mut keys: Vec<&str> = keys.map(|key| key.rsplit('.').next().unwrap_or(key)).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -117,6 +121,8 @@ fn reached(
 /// no number.
 fn place(outcome: &Outcome) -> Option<Option<f64>> {
     match outcome.value {
+        // Several keys have no common axis.
+        None if !outcome.varied.is_empty() => None,
         None => Some(None),
         Some(Value::Integer(value)) => Some(Some(value as f64)),
         Some(Value::Number(value)) => Some(Some(value)),
@@ -214,6 +220,7 @@ mod tests {
             name: String::new(),
             setting: "s".into(),
             method: method.into(),
+            varied: value.iter().map(|value| ("a.alpha".to_owned(), value.clone())).collect(),
             value,
             seed,
             fold: None,

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use super::config::{MethodConfig, SweepConfig, VaryConfig};
+use super::config::{MethodConfig, SettingConfig, SweepConfig};
 use super::error::SweepError;
 use super::plan::placeholders;
+use super::points::{self, MOST, Point, number};
+use super::vary::{Scale, VaryConfig};
 use crate::experiment::{ExperimentError, Source};
 use crate::plugin::Value;
+use crate::run::Direction;
 use crate::suggest::nearest;
 
 /// The JSON schema of a sweep file.
@@ -21,6 +24,8 @@ pub struct Sweep {
     /// What it says.
     pub config: SweepConfig,
     pub(super) source: Source,
+    /// What each method is tried with.
+    pub(super) points: Vec<Vec<Point>>,
 }
 
 impl Sweep {
@@ -30,9 +35,15 @@ impl Sweep {
     /// What is wrong with it, with the place in the file.
     pub fn read(path: &Path) -> Result<Self, SweepError> {
         let source = Source::read(path, &[])?;
-        let config: SweepConfig = source.read_as()?;
-        let sweep = Self { config, source };
+        let mut config: SweepConfig = source.read_as()?;
+        if config.setting.is_empty() {
+            // It has no name, and no part in the names of runs.
+            config.setting.push(SettingConfig { name: String::new(), set: Vec::new() });
+        }
+        let mut sweep = Self { config, source, points: Vec::new() };
         sweep.check()?;
+        let methods = sweep.config.method.iter().enumerate();
+        sweep.points = methods.map(|(index, method)| sweep.points_of(index, method)).collect::<Result<_, _>>()?;
         Ok(sweep)
     }
 
@@ -67,6 +78,10 @@ impl Sweep {
             let message = format!("1 to {} of the seeds can choose", seeds.len());
             return Err(self.wrong("selection-seeds", message));
         }
+        if Direction::of(&self.config.select) == Some(Direction::Neither) {
+            let message = format!("`{}` cannot choose: neither high nor low is better", self.config.select);
+            return Err(self.wrong("select", message));
+        }
         if report.is_empty() {
             return Err(self.wrong("report", "at least one metric"));
         }
@@ -75,10 +90,12 @@ impl Sweep {
             ("setting", setting.iter().map(|setting| &setting.name).collect()),
             ("method", method.iter().map(|method| &method.name).collect()),
         ] {
-            if names.is_empty() && table != "prepare" {
+            if names.is_empty() && table == "method" {
                 return Err(self.wrong(table, format!("at least one [[{table}]]")));
             }
-            for (index, name) in names.iter().enumerate() {
+            // The one setting that a file without settings has.
+            let named = |(_, name): &(usize, &&String)| table != "setting" || !name.is_empty() || names.len() > 1;
+            for (index, name) in names.iter().enumerate().filter(named) {
                 self.check_name(&format!("{table}.{index}.name"), name)?;
             }
             if let Some(place) = repeated(&names) {
@@ -112,10 +129,42 @@ impl Sweep {
                 return Err(self.unknown(&place, "setting", name, &settings));
             }
         }
-        let Some(VaryConfig { values, .. }) = &method.vary else { return Ok(()) };
-        let place = format!("method.{index}.vary.values");
+        let places: Vec<String> = (0..method.vary.len()).map(|number| self.place_of(index, number)).collect();
+        for (number, (key, place)) in method.vary.iter().zip(&places).enumerate() {
+            let before = method.vary.get(..number).unwrap_or_default();
+            if before.iter().any(|other| other.key.trim() == key.key.trim()) {
+                return Err(self.wrong(&format!("{place}.key"), "this key is there twice"));
+            }
+            match &key.range {
+                Some(range) => self.check_range(place, key, range, method.search.is_some())?,
+                None => self.check_values(place, key)?,
+            }
+        }
+        match method.search {
+            None => Ok(()),
+            Some(_) if method.vary.is_empty() => {
+                Err(self.wrong(&format!("method.{index}.search"), "nothing to search for: the method has no `vary`"))
+            }
+            Some(search) if search.trials == 0 || search.trials > MOST => {
+                Err(self.wrong(&format!("method.{index}.search.trials"), format!("1 to {MOST} trials")))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The place of a key that varies: `vary` is a table or a list of them.
+    pub(super) fn place_of(&self, method: usize, number: usize) -> String {
+        let one = format!("method.{method}.vary");
+        if self.source.is_list(&one) { format!("{one}.{number}") } else { one }
+    }
+
+    fn check_values(&self, place: &str, VaryConfig { values, scale, .. }: &VaryConfig) -> Result<(), ExperimentError> {
+        if *scale != Scale::Linear {
+            return Err(self.wrong(&format!("{place}.scale"), "a scale is of a `range`; there is none here"));
+        }
+        let place = format!("{place}.values");
         if values.is_empty() {
-            return Err(self.wrong(&place, "at least one value"));
+            return Err(self.wrong(&place, "at least one value, or a `range`"));
         }
         for (number, value) in values.iter().enumerate() {
             if matches!(value, Value::Numbers(_)) || matches!(value, Value::Number(number) if !number.is_finite()) {
@@ -126,6 +175,53 @@ impl Sweep {
         match repeated(values) {
             Some(number) => Err(self.wrong(&format!("{place}.{number}"), "this value is there twice")),
             None => Ok(()),
+        }
+    }
+
+    fn check_range(
+        &self,
+        place: &str,
+        key: &VaryConfig,
+        (low, high): &(Value, Value),
+        search: bool,
+    ) -> Result<(), ExperimentError> {
+        let wrong = |message: &str, help: Option<&str>| {
+            let help = help.map(str::to_owned);
+            Err(self.source.wrong_value(&format!("{place}.range"), message.to_owned(), help))
+        };
+        if !key.values.is_empty() {
+            return wrong("a key has either `values` or a `range`", None);
+        }
+        if !search {
+            let help = "add `search = { trials = 20 }` to the method, or give `values`";
+            return wrong("a range is for a random search", Some(help));
+        }
+        let (Some(low), Some(high)) = (number(low), number(high)) else {
+            return wrong("the ends of a range must be finite numbers", None);
+        };
+        if low >= high {
+            return wrong("the least number comes first", None);
+        }
+        if key.scale == Scale::Logarithmic && low <= 0.0 {
+            return wrong("a logarithmic scale begins above 0", None);
+        }
+        Ok(())
+    }
+
+    fn points_of(&self, index: usize, method: &MethodConfig) -> Result<Vec<Point>, ExperimentError> {
+        let place = format!("method.{index}");
+        let points = points::points(method).ok_or_else(|| {
+            let help = "`search = { trials = 50 }` in the method draws some of them".to_owned();
+            let message = format!("more than {MOST} combinations");
+            self.source.wrong_value(&format!("{place}.vary"), message, Some(help))
+        })?;
+        match method.search {
+            Some(search) if points.len() < search.trials => {
+                let message = format!("there are only {} combinations to draw", points.len());
+                let help = "take fewer trials, or leave `search` out: then every combination is tried".to_owned();
+                Err(self.source.wrong_value(&format!("{place}.search.trials"), message, Some(help)))
+            }
+            _ => Ok(points),
         }
     }
 

@@ -17,14 +17,17 @@ mod error;
 mod kept;
 mod load;
 mod plan;
+mod points;
 mod results;
 mod statistics;
 mod table;
 mod test_part;
+mod vary;
 
 pub use conduct::{Complete, Options, Report, conduct};
-pub use config::{MethodConfig, PrepareConfig, SettingConfig, SweepConfig, VaryConfig};
+pub use config::{MethodConfig, PrepareConfig, SettingConfig, SweepConfig};
 pub use error::SweepError;
 pub use load::{Sweep, schema};
 pub use results::{Outcome, Results};
 pub use table::Table;
+pub use vary::{Scale, SearchConfig, VaryConfig};

@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::error::SweepError;
 use super::load::Sweep;
 use crate::experiment::{ExperimentError, Source, rooted};
 use crate::plugin::Value;
+use crate::run;
 use crate::train::TrainingError;
+
+/// Most letters of the values in the name of a run.
+const LONGEST: usize = 100;
 
 /// The place of a run in the sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,14 +92,16 @@ impl<'a> Plan<'a> {
         pairs.collect()
     }
 
-    /// How many values a method has: 1 where nothing varies.
+    /// How many combinations of values a method is tried with: 1 where nothing varies.
     pub(super) fn value_count(&self, method: usize) -> usize {
-        self.sweep.config.method[method].vary.as_ref().map_or(1, |vary| vary.values.len())
+        self.sweep.points.get(method).map_or(0, Vec::len)
     }
 
-    /// A value of a method; none where nothing varies.
-    pub(super) fn value(&self, method: usize, value: usize) -> Option<&Value> {
-        self.sweep.config.method[method].vary.as_ref().and_then(|vary| vary.values.get(value))
+    /// A combination of a method: its keys with their values; empty where nothing varies.
+    pub(super) fn varied(&self, method: usize, value: usize) -> Vec<(&str, &Value)> {
+        let keys = self.sweep.config.method.get(method).into_iter().flat_map(|method| &method.vary);
+        let values = self.sweep.points.get(method).and_then(|points| points.get(value)).into_iter().flatten();
+        keys.map(|key| key.key.as_str()).zip(values).collect()
     }
 
     /// The trial of a prepared run.
@@ -112,14 +120,18 @@ impl<'a> Plan<'a> {
         let mut changes = listed("", &config.set);
         changes.extend(listed(&format!("setting.{}.", cell.setting), &setting.set));
         changes.extend(listed(&format!("method.{}.", cell.method), &method.set));
-        let mut name = format!("{}-{}-{}", config.name, setting.name, method.name);
-        if let (Some(vary), Some(value)) = (&method.vary, self.value(cell.method, cell.value)) {
-            let text = as_toml(value);
-            changes.push((format!("method.{}.vary.key", cell.method), format!("{}={text}", vary.key)));
-            name += &format!("-{}", in_a_name(value));
+        let parts = [&config.name, &setting.name, &method.name].map(String::as_str);
+        let mut name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+        let mut values = String::new();
+        for (number, (key, value)) in self.varied(cell.method, cell.value).into_iter().enumerate() {
+            let place = format!("{}.key", self.sweep.place_of(cell.method, number));
+            changes.push((place, format!("{key}={}", as_toml(value))));
+            values += &format!("-{}", in_a_name(value));
         }
+        name += &shortened(values);
         name += &format!("-s{}", cell.seed);
         let mut fixed = vec![format!("seed={}", cell.seed), "evaluation.test=false".to_owned()];
+        fixed.extend(config.patience.map(|patience| format!("evaluation.patience={patience}")));
         if let Some(folds) = config.folds {
             name += &format!("-f{}", cell.fold);
             fixed.push("data.split=\"subject-folds\"".to_owned());
@@ -182,9 +194,25 @@ fn in_a_name(value: &Value) -> String {
     value.to_string().trim_matches('"').chars().map(allowed).collect()
 }
 
+/// Values in a folder's name, which has no room for many long ones: they are cut then, and told apart by a digest.
+fn shortened(values: String) -> String {
+    if values.len() <= LONGEST {
+        return values;
+    }
+    let digest = run::hex(&Sha256::digest(&values));
+    format!("{}-{}", values.get(..LONGEST / 2).unwrap_or_default(), digest.get(..12).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_values_are_cut_and_stay_apart() {
+        assert_eq!(shortened("-0.1-2".to_owned()), "-0.1-2");
+        let [one, other] = ["x", "y"].map(|end| shortened(format!("-{}{end}", "v".repeat(300))));
+        assert!(one.len() < LONGEST && one.starts_with("-vvv") && one != other, "{one}");
+    }
 
     #[test]
     fn names_in_braces_are_found_and_inline_tables_are_not() {

@@ -38,8 +38,11 @@ pub struct Outcome {
     pub setting: String,
     /// The method.
     pub method: String,
-    /// The value; none where nothing varies.
+    /// The value; none where nothing or more than one key varies.
     pub value: Option<Value>,
+    /// The values of all keys that vary.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub varied: BTreeMap<String, Value>,
     /// The seed.
     pub seed: u64,
     /// The fold that was tested; none without folds.
@@ -89,12 +92,17 @@ impl Results {
         run::replace(&output.join("table.md"), table::markdown(&tables, config).as_bytes())?;
         for setting in &config.setting {
             if let Some(svg) = curve::draw(self, config, &setting.name)? {
-                run::replace(&output.join(format!("curve-{}.svg", setting.name)), svg.as_bytes())?;
+                run::replace(&output.join(file("curve", &setting.name)), svg.as_bytes())?;
             }
             if let Some(svg) = curve::draw_classes(self, config, &setting.name)? {
-                run::replace(&output.join(format!("classes-{}.svg", setting.name)), svg.as_bytes())?;
+                run::replace(&output.join(file("classes", &setting.name)), svg.as_bytes())?;
             }
         }
         Ok(tables)
     }
+}
+
+/// The name of a picture of a setting; a sweep without settings has one that has no name.
+fn file(picture: &str, setting: &str) -> String {
+    if setting.is_empty() { format!("{picture}.svg") } else { format!("{picture}-{setting}.svg") }
 }

@@ -6,24 +6,26 @@ use std::fmt::Write;
 use super::config::SweepConfig;
 use super::results::{Outcome, Results};
 use super::statistics::{Estimate, estimate};
+use crate::plugin::Value;
 
-/// The table of a setting, as texts.
+/// A table of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// Name of the setting.
-    pub setting: String,
+    /// What it is of: the setting, or a method in it whose values were tried.
+    pub title: String,
     /// Names of the columns.
     pub header: Vec<String>,
-    /// A row for each method.
+    /// A row for each method, or for each combination of values.
     pub rows: Vec<Vec<String>>,
 }
 
 /// What stands where there is no number.
 const NOTHING: &str = "-";
 
-/// The tables of all settings.
+/// The tables of all settings, and of each method in one what was tried, if it has several values.
 pub(super) fn tables(results: &Results, config: &SweepConfig) -> Vec<Table> {
-    let mut header = vec!["method".to_owned(), "value".to_owned(), format!("validation {}", config.select)];
+    let value = one_key(config).map_or("value".to_owned(), |key| short(key, &[key]).to_owned());
+    let mut header = vec!["method".to_owned(), value, format!("validation {}", config.select)];
     for metric in &config.report {
         header.push(metric.clone());
         header.extend(config.baseline.iter().map(|baseline| format!("{metric}: difference to {baseline}")));
@@ -33,12 +35,86 @@ pub(super) fn tables(results: &Results, config: &SweepConfig) -> Vec<Table> {
         let methods = config.method.iter().map(|method| method.name.as_str());
         let methods = methods.filter(|method| results.of(setting, method).next().is_some());
         Table {
-            setting: setting.to_owned(),
+            title: if setting.is_empty() { config.name.clone() } else { setting.to_owned() },
             header: header.clone(),
             rows: methods.map(|method| row(results, config, setting, method)).collect(),
         }
     };
-    config.setting.iter().map(|setting| table(&setting.name)).collect()
+    let of_setting = |setting: &str| {
+        let methods = config.method.iter();
+        let tried = methods.filter_map(|method| tried(results, config, setting, &method.name)).collect::<Vec<_>>();
+        [vec![table(setting)], tried].concat()
+    };
+    config.setting.iter().flat_map(|setting| of_setting(&setting.name)).collect()
+}
+
+/// The key that all methods vary that vary anything.
+fn one_key(config: &SweepConfig) -> Option<&str> {
+    let mut keys = config.method.iter().flat_map(|method| &method.vary).map(|vary| vary.key.as_str());
+    let first = keys.next()?;
+    keys.all(|key| key == first).then_some(first)
+}
+
+/// The last part of a key, if no other one of `keys` ends so.
+fn short<'a>(key: &'a str, keys: &[&str]) -> &'a str {
+    let last = |key: &'a str| key.rsplit('.').next().unwrap_or(key);
+    let ends = keys.iter().filter(|other| other.rsplit('.').next() == Some(last(key))).count();
+    if ends > 1 { key } else { last(key) }
+}
+
+/// What a method reached on the validation part with each combination of values, by the seeds that chose. None if it has one.
+fn tried(results: &Results, config: &SweepConfig, setting: &str, method: &str) -> Option<Table> {
+    let mut points: Vec<(&BTreeMap<String, Value>, Vec<&Outcome>)> = Vec::new();
+    for outcome in results.of(setting, method) {
+        match points.iter_mut().find(|(varied, _)| *varied == &outcome.varied) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => points.push((&outcome.varied, vec![outcome])),
+        }
+    }
+    let keys: Vec<&str> =
+        config.method.iter().find(|of| of.name == method)?.vary.iter().map(|vary| vary.key.as_str()).collect();
+    if keys.is_empty() || points.len() < 2 {
+        return None;
+    }
+    let row = |(varied, outcomes): &(&BTreeMap<String, Value>, Vec<&Outcome>)| {
+        let choosing = outcomes.iter().copied().filter(|outcome| results.selection_seeds.contains(&outcome.seed));
+        let reached = |outcome: &Outcome| outcome.validation.get(&config.select).copied();
+        let reached = Results::by_seed(choosing, config.folds.unwrap_or(1), reached);
+        let values = keys.iter().map(|key| varied.get(*key).map_or(NOTHING.to_owned(), plain));
+        let chosen = if outcomes.iter().any(|outcome| outcome.chosen) { "chosen" } else { "" };
+        values.chain([cell(&reached.into_values().collect::<Vec<_>>()), chosen.to_owned()]).collect()
+    };
+    let header = keys.iter().map(|key| short(key, &keys).to_owned());
+    Some(Table {
+        title: if setting.is_empty() {
+            format!("{method}: values tried")
+        } else {
+            format!("{setting}, {method}: values tried")
+        },
+        header: header.chain([format!("validation {}", config.select), String::new()]).collect(),
+        rows: points.iter().map(row).collect(),
+    })
+}
+
+/// A value without the quotes of a text.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// What was chosen: the value, with its key where the header does not say it.
+fn chosen_value(outcome: &Outcome, config: &SweepConfig) -> String {
+    let keys: Vec<&str> = outcome.varied.keys().map(String::as_str).collect();
+    match (&outcome.value, one_key(config)) {
+        (Some(value), Some(_)) => plain(value),
+        _ if keys.is_empty() => outcome.value.as_ref().map_or(NOTHING.to_owned(), plain),
+        _ => {
+            let pairs = outcome.varied.iter().map(|(key, value)| format!("{}={}", short(key, &keys), plain(value)));
+            pairs.collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// The tables as a Markdown page.
@@ -61,11 +137,13 @@ pub(super) fn markdown(tables: &[Table], config: &SweepConfig) -> String {
         let _ = write!(page, " Differences to {baseline} are between runs of the same seed.");
     }
     page.push('\n');
-    for Table { setting, header, rows } in tables {
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    for Table { title, header, rows } in tables {
+        let line = |cells: &[String]| {
+            format!("| {} |\n", cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | "))
+        };
         let rule: Vec<String> =
             header.iter().enumerate().map(|(at, _)| if at == 0 { "---" } else { "---:" }.into()).collect();
-        let _ = write!(page, "\n## {setting}\n\n{}{}", line(header), line(&rule));
+        let _ = write!(page, "\n## {title}\n\n{}{}", line(header), line(&rule));
         rows.iter().for_each(|row| page += &line(row));
     }
     page
@@ -73,13 +151,12 @@ pub(super) fn markdown(tables: &[Table], config: &SweepConfig) -> String {
 
 fn row(results: &Results, config: &SweepConfig, setting: &str, method: &str) -> Vec<String> {
     let chosen = |method| results.of(setting, method).filter(|outcome| outcome.chosen);
-    let value = chosen(method).find_map(|outcome| outcome.value.as_ref());
+    let value = chosen(method).next().map(|outcome| chosen_value(outcome, config));
     let by_seed = |method, reached: &dyn Fn(&Outcome) -> Option<f64>| {
         Results::by_seed(chosen(method), config.folds.unwrap_or(1), reached)
     };
     let cell = |values: &BTreeMap<u64, f64>| cell(&values.values().copied().collect::<Vec<_>>());
-    let mut cells =
-        vec![method.to_owned(), value.map_or(NOTHING.to_owned(), |value| value.to_string().replace('"', ""))];
+    let mut cells = vec![method.to_owned(), value.unwrap_or(NOTHING.to_owned())];
     cells.push(cell(&by_seed(method, &|outcome| outcome.validation.get(&config.select).copied())));
     for metric in &config.report {
         let tested = |outcome: &Outcome| outcome.test.as_ref()?.get(metric).copied();
@@ -112,7 +189,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
 
     use super::*;
-    use crate::plugin::Value;
 
     fn outcome(method: &str, value: Option<i64>, seed: u64, chosen: bool, p: f64) -> Outcome {
         let metric = |value| BTreeMap::from([("p".to_owned(), value)]);
@@ -121,6 +197,7 @@ mod tests {
             setting: "s".into(),
             method: method.into(),
             value: value.map(Value::Integer),
+            varied: BTreeMap::new(),
             seed,
             fold: None,
             chosen,
@@ -155,5 +232,29 @@ mod tests {
         assert_eq!(tables[0].rows[1], row);
         let page = markdown(&tables, &config);
         assert!(page.contains("## s") && page.contains(&format!("| {} |", row.join(" | "))), "{page}");
+    }
+
+    #[test]
+    fn several_keys_are_named_and_every_combination_is_shown() {
+        let text = "name = 'x'\nexperiment = 'e'\ndirectory = 'd'\nseeds = [1]\nselect = 'p'\nreport = ['p']\n[[setting]]\nname = ''\n\
+                    [[method]]\nname = 'grid'\nvary = [{ key = 'a.loss.weight', values = [1, 2] }, { key = 'b.miner.weight', values = ['x|y'] }]";
+        let config: SweepConfig = toml::from_str(text).unwrap();
+        let varied = |weight: i64| {
+            let text = Value::Text("x|y".to_owned());
+            BTreeMap::from([("a.loss.weight".to_owned(), Value::Integer(weight)), ("b.miner.weight".to_owned(), text)])
+        };
+        let tried = |weight, chosen, p| Outcome {
+            varied: varied(weight),
+            setting: String::new(),
+            ..outcome("grid", None, 1, chosen, p)
+        };
+        let runs = vec![tried(1, false, 0.5), tried(2, true, 0.75)];
+        let results = Results { name: "x".into(), select: "p".into(), selection_seeds: vec![1], runs };
+        let tables = tables(&results, &config);
+        let row = ["grid", "a.loss.weight=2, b.miner.weight=x|y", "0.3750", "0.7500"];
+        assert_eq!((tables[0].title.as_str(), tables[0].rows[0].as_slice()), ("x", row.map(str::to_owned).as_slice()));
+        assert_eq!(tables[1].header, ["a.loss.weight", "b.miner.weight", "validation p", ""]);
+        assert_eq!(tables[1].rows, [["1", "x|y", "0.2500", ""], ["2", "x|y", "0.3750", "chosen"]]);
+        assert!(markdown(&tables, &config).contains("| 2 | x\\|y | 0.3750 | chosen |"));
     }
 }

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::PartName;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Loader as Images, Part};
-use crate::eval::{self, EvalError, Evaluation};
+use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::Model;
 use crate::objective::{Loader, Places, Strategies};
@@ -52,12 +52,17 @@ impl Assembly {
     }
 
     /// Embeddings (N x D) as the network gives them and labels (N) of a part of the data, in its order, on the device.
-    fn features(&self, part: PartName) -> Result<(Tensor, Tensor), TrainingError> {
+    fn features(&self, part: PartName, watch: &mut Watch<'_>) -> Result<(Tensor, Tensor), TrainingError> {
         let dataset = &self.dataset;
         let part = images(dataset, part);
         let mut embeddings = Vec::new();
         let batch_size = self.experiment.evaluation.batch_size.get();
         for batch in Images::evaluation(dataset, part.indices(), batch_size)? {
+            watch(Measuring {
+                what: "embedding",
+                done: (embeddings.len() * batch_size) as u64,
+                of: part.indices().len() as u64,
+            });
             let images = batch?.images.f_to_device(self.device)?;
             let (embedding, _) = tch::no_grad(|| self.forward(&images, false))?;
             embeddings.push(embedding);
@@ -93,22 +98,26 @@ impl Assembly {
 
     /// Embeddings (N x D'), fused where there is a fusion, and labels (N) of a part of the data.
     pub(super) fn embed(&mut self, part: PartName, progress: &Progress) -> Result<(Tensor, Tensor), TrainingError> {
-        let (features, labels) = self.features(part)?;
+        let (features, labels) = self.features(part, &mut |_| ())?;
         Ok((self.fuse(&features, &unmeasured(progress))?, labels))
     }
 
-    /// Measures a part of the data; none when it is empty.
+    /// Measures a part of the data; none when it is empty. `watch` is told how far it is.
     pub(super) fn evaluate(
         &mut self,
         part: PartName,
         progress: &Progress,
+        watch: &mut Watch<'_>,
     ) -> Result<Option<Evaluation>, TrainingError> {
         if images(&self.dataset, part).is_empty() {
             return Ok(None);
         }
-        let (features, labels) = self.features(part)?;
+        let (features, labels) = self.features(part, watch)?;
         let (config, count) = (self.experiment.evaluation.clone(), self.experiment.model.slices as usize);
         let measured = config.slices && count > 1;
+        if measured {
+            watch(Measuring { what: "slices", done: 0, of: 1 });
+        }
         let slices = match measured.then(|| eval::slices(&features, &labels, count, &config)).transpose() {
             // The whole embedding has nothing to find either, which is told where that matters.
             Err(EvalError::NoQueries { .. }) => None,
@@ -126,13 +135,14 @@ impl Assembly {
             None => BTreeMap::new(),
             Some(_) if part == PartName::Train => BTreeMap::new(),
             Some(classifiers) => {
-                let (features, known) = self.features(PartName::Train)?;
+                let (features, known) = self.features(PartName::Train, watch)?;
                 let features = self.fuse(&features, &progress)?;
                 let (distance, block) = (config.distance, config.block);
+                watch(Measuring { what: "classification", done: 0, of: 1 });
                 eval::classify(&features, &known, &embeddings, &labels, classifiers, distance, block)?
             }
         };
-        let evaluation = eval::evaluate(&embeddings, &labels, &config, self.experiment.seed)?;
+        let evaluation = eval::evaluate(&embeddings, &labels, &config, self.experiment.seed, watch)?;
         Ok(Some(Evaluation { slices, classification, ..evaluation }))
     }
 

@@ -203,6 +203,7 @@ impl Training {
             step: 0,
             saved: None,
             best: None,
+            stale: 0,
             last: Arc::default(),
             recent: Averages::default(),
             whole: Averages::default(),

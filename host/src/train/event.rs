@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::PartName;
 use crate::data::Summary;
+use crate::eval::Measuring;
 use crate::objective::Bound;
 use crate::plugin::Level;
 use crate::run;
@@ -70,6 +72,13 @@ pub enum Event<'a> {
         values: &'a BTreeMap<String, f64>,
         /// Whether it is the best so far.
         best: bool,
+    },
+    /// A part of the data is being measured.
+    Measuring {
+        /// Which part.
+        part: PartName,
+        /// How far it is.
+        now: Measuring,
     },
     /// A candidate, its verdict, a swap, a rollback, or a command.
     Session {

@@ -9,11 +9,12 @@ use tch::Tensor;
 use super::Optimizer;
 use super::assembly::{Assembly, below};
 use super::averages::Averages;
+use super::patience::stale;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::data::Sampler;
 use crate::model::Group;
-use crate::run::{self, Checkpoint, RowKind, Run};
+use crate::run::{self, Checkpoint, Run};
 
 impl Training {
     /// Writes everything that a later process needs to go on.
@@ -101,21 +102,19 @@ impl Training {
 
     /// What the rows up to this step say; later ones are undone. Returns the best epoch.
     pub(super) fn recollect(&mut self) -> Result<Option<u64>, TrainingError> {
-        let (mut last, mut best) = (BTreeMap::new(), None::<(f64, u64)>);
-        let metric = self.best_metric();
-        let rows = self.run.metrics()?.rows;
+        let mut last = BTreeMap::new();
+        let mut rows = self.run.metrics()?.rows;
         if rows.iter().any(|row| row.step > self.step) {
             self.log.rewind(self.step / self.steps(), self.step)?;
         }
-        for row in rows.into_iter().filter(|row| row.step <= self.step) {
-            let value = row.values.get(&metric).copied().filter(|_| row.kind == RowKind::Evaluation);
-            if let Some(value) = value.filter(|value| best.is_none_or(|(best, _)| *value > best)) {
-                best = Some((value, row.epoch));
-            }
+        rows.retain(|row| row.step <= self.step);
+        let best = run::best(&rows, &self.best_metric());
+        self.stale = stale(&rows, &self.best_metric());
+        for row in rows {
             last.extend(row.values.into_iter().filter(|(name, _)| !name.starts_with("shadow.")));
         }
-        (self.last, self.best) = (Arc::new(last), best.map(|(best, _)| best));
-        Ok(best.map(|(_, epoch)| epoch))
+        (self.last, self.best) = (Arc::new(last), best.map(|(_, best)| best));
+        Ok(best.map(|(epoch, _)| epoch))
     }
 
     /// Gives the network the weights of the best checkpoint; returns its epoch.

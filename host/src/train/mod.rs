@@ -12,6 +12,7 @@ mod live;
 mod optimizer;
 mod optimizer_config;
 mod part;
+mod patience;
 mod reconfigure;
 mod shadows;
 mod step;

@@ -11,7 +11,7 @@ use super::begin::kept;
 use super::live::revision_of;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Part};
-use crate::eval::{Evaluation, EvaluationConfig};
+use crate::eval::{Evaluation, EvaluationConfig, Watch};
 use crate::plugin::{Progress, Runtime};
 use crate::run::{self, Run};
 
@@ -91,12 +91,12 @@ impl Trained {
         &self.assembly.experiment.evaluation
     }
 
-    /// Measures a part of the data.
+    /// Measures a part of the data; `watch` is told how far it is.
     ///
     /// # Errors
     /// When the part is empty, or an image, a strategy or the measurement fails.
-    pub fn evaluate(&mut self, part: PartName) -> Result<Evaluation, TrainingError> {
-        self.assembly.evaluate(part, &self.progress)?.ok_or(TrainingError::EmptyPart)
+    pub fn evaluate(&mut self, part: PartName, watch: &mut Watch<'_>) -> Result<Evaluation, TrainingError> {
+        self.assembly.evaluate(part, &self.progress, watch)?.ok_or(TrainingError::EmptyPart)
     }
 
     /// Embeddings (N x D) and labels (N) of a part of the data.

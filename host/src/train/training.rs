@@ -36,6 +36,8 @@ pub struct Training {
     /// The step of the last checkpoint.
     pub(super) saved: Option<u64>,
     pub(super) best: Option<f64>,
+    /// Evaluations since the best one.
+    pub(super) stale: usize,
     /// Last values by name, which strategies can ask for.
     pub(super) last: Arc<BTreeMap<String, f64>>,
     /// Metrics since the last row of steps, and of the whole epoch up to there.
@@ -124,6 +126,10 @@ impl Training {
             if epoch >= self.assembly.experiment.epochs || self.step >= until {
                 break;
             }
+            if self.out_of_patience() {
+                self.stop_early(watch)?;
+                break;
+            }
             if stop.load(Ordering::Relaxed) {
                 self.way_back()?;
                 return Ok(End::Interrupted);
@@ -140,7 +146,7 @@ impl Training {
                 Err(error) => self.roll_back(error, watch)?,
             }
         }
-        if self.step / steps < self.assembly.experiment.epochs {
+        if self.step / steps < self.assembly.experiment.epochs && !self.out_of_patience() {
             return Ok(End::Interrupted);
         }
         self.test(watch)?;
@@ -209,10 +215,14 @@ impl Training {
         let loss = means.get("loss").copied().unwrap_or(f64::NAN);
         self.write(RowKind::Epoch, complete, means)?;
         let due = last || complete.is_multiple_of(self.assembly.experiment.evaluation.every.get() as u64);
-        let values = if due { self.evaluate(PartName::Validation)? } else { BTreeMap::new() };
+        let values = if due { self.evaluate(PartName::Validation, watch)? } else { BTreeMap::new() };
         // A fusion may have made its parameters just now.
         self.adopt()?;
         let best = if values.is_empty() { None } else { self.better(&values)? };
+        if !values.is_empty() {
+            self.stale = if best.is_some() { 0 } else { self.stale + 1 };
+        }
+        let last = last || self.out_of_patience();
         if due && !values.is_empty() {
             self.write(RowKind::Evaluation, complete, values.clone())?;
         }
@@ -249,7 +259,8 @@ impl Training {
                 measured,
             });
         };
-        Ok(Some(value).filter(|value| self.best.is_none_or(|best| *value > best)))
+        let direction = run::Direction::of(&metric).unwrap_or(run::Direction::Neither);
+        Ok(Some(value).filter(|value| direction.is_better(*value, self.best)))
     }
 
     /// Writes the checkpoint of an epoch. `best` is its metric if that is the best so far.
@@ -313,10 +324,17 @@ impl Training {
     }
 
     /// Measures a part of the data; nothing when it is empty.
-    fn evaluate(&mut self, part: PartName) -> Result<BTreeMap<String, f64>, TrainingError> {
+    fn evaluate(
+        &mut self,
+        part: PartName,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<BTreeMap<String, f64>, TrainingError> {
         let steps = self.steps();
         let progress = self.progress(self.step / steps, steps);
-        let Some(evaluation) = self.assembly.evaluate(part, &progress)? else { return Ok(BTreeMap::new()) };
+        let mut watch = |now| watch(Event::Measuring { part, now });
+        let Some(evaluation) = self.assembly.evaluate(part, &progress, &mut watch)? else {
+            return Ok(BTreeMap::new());
+        };
         let names = self.assembly.dataset.class_names();
         for (classifier, classification) in &evaluation.classification {
             let classes = classification.classes.iter().map(|class| class_name(names, *class)).collect();
@@ -344,7 +362,7 @@ impl Training {
         if self.best.is_some() {
             epoch = self.load_best()?;
         }
-        let values = self.evaluate(PartName::Test)?;
+        let values = self.evaluate(PartName::Test, watch)?;
         if !values.is_empty() {
             self.write(RowKind::Evaluation, epoch, values.clone())?;
             watch(Event::Tested { epoch, values: &values });

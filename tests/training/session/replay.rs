@@ -74,7 +74,7 @@ fn a_run_with_swaps_a_rollback_and_a_set_is_repeated_to_the_last_bit() {
     lab.write("experiment.toml", "");
     super::driver::replay(&lab, &run);
 
-    let said = lab.lossmith(&["runs", "diff", run.name(), repeated.name()]).ok();
+    let said = lab.lossmith(&["runs", "diff", "--tensors", run.name(), repeated.name()]).ok();
     assert!(said.starts_with("configuration\n  the same\n"), "{said}");
     assert!(said.contains("tensors of checkpoints are equal to the last bit") && !said.contains("differ"), "{said}");
     let diff = lab.lossmith(&["--json", "runs", "diff", run.name(), repeated.name()]).json();
@@ -191,10 +191,22 @@ fn what_differs_between_two_runs_is_told() {
 
     // Where both have checkpoints and evaluations, these are compared, too.
     let third = lab.train(&["name=third", "optimizer.learning-rate=0.02", "evaluation.test=false"]);
-    let said = lab.lossmith(&["runs", "diff", second.name(), third.name()]).ok();
+    let said = lab.lossmith(&["runs", "diff", second.name(), third.name(), "--tensors"]).ok();
     for part in ["\n  tensors that differ: epoch 1: model/", "last evaluation", "validation/map-at-r "] {
         assert!(said.contains(part), "`{part}` is missing in: {said}");
     }
+    // Tensors only if they are asked for; metrics beside each other, and as curves.
+    let (one, other) = (second.name(), third.name());
+    let said = lab.lossmith(&["runs", "diff", one, other, "--metric", "distance-ratio", "--plot", "both.html"]).ok();
+    assert!(!said.contains("tensors") && said.contains("numbers differ") && said.contains("lower is better"), "{said}");
+    let ratio = second.values("evaluation", "validation/distance-ratio")[1];
+    assert!(
+        said.lines().any(|line| line.trim_start().starts_with("2 ") && line.contains(&format!("{ratio:.4}"))),
+        "{said}"
+    );
+    let page = fs::read_to_string(lab.path("both.html")).unwrap();
+    assert!(page.matches("<svg").count() == 1 && page.contains(second.folder()) && page.contains("distance-ratio"));
+    lab.lossmith(&["runs", "diff", one, other, "--metric", "losss"]).fails(2, &["`losss`", "did you mean `loss`?"]);
     lab.lossmith(&["runs", "diff", first.name(), "."]).fails(1, &[". is not a run"]);
 }
 
