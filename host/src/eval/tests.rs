@@ -351,7 +351,8 @@ fn k_means_of_many_classes_starts_in_each_and_says_how_far_it_is() {
         let mut watch = |now: Measuring| told.push((now.what, now.done));
         let clusters = super::clustering::k_means_watched(&points, 600, Distance::Euclidean, seed, &mut watch).unwrap();
         close(normalised_mutual_information(&labels, &clusters), 1.0);
-        assert!(told.contains(&("NMI: first centres", 600)) && told.last().unwrap().0 == "NMI: moving the centres");
+        assert!(told.iter().any(|(what, done)| *what == "NMI: first centres" && *done > 500));
+        assert_eq!(told.last().unwrap().0, "NMI: moving the centres");
     }
 }
 
