@@ -1,5 +1,6 @@
 //! A plugin that misbehaves: each misbehaviour ends its call with an exact cause, and touches nothing else.
 
+mod costs;
 mod harness;
 mod names;
 

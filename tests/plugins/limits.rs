@@ -67,6 +67,9 @@ fn every_limit_has_a_test() {
         log_bytes: _,
         metrics: _,
         metric_names: _,
+        tuples: _,
+        fused_columns: _,
+        fused_bytes: _,
         state_bytes: _,
         state_tensors: _,
         // Those of loading are in `hostile.rs`.
@@ -123,6 +126,36 @@ fn what_a_call_uses_adds_up() {
         let (some, more) = (least(key, 1000), least(key, 1700));
         assert_eq!(more - some, 700 * each, "{key}");
     }
+}
+
+#[test]
+fn what_a_miner_and_a_fusion_return_is_limited_exactly() {
+    let call = |role, params, key: &str, value| {
+        let setting = Setting { limits: limits(key, value), ..setting() };
+        let mut slot = slot("lossmith-evil", role, "attack", params, setting);
+        let input = batch(12, 6, Kind::Double);
+        let outcome = match role {
+            Role::Miner => slot.mine(input, &epoch(0)).map(drop),
+            _ => slot.fuse(lossmith::plugin::Input { labels: None, ..input }, &epoch(0)).map(drop),
+        };
+        outcome.map_err(|error| error.cause)
+    };
+    for how in ["triplets", "pairs"] {
+        let mine = |value| call(Role::Miner, json!({ "how": how, "n": 100 }), "tuples", value);
+        mine(100).unwrap();
+        assert_eq!(wanted("tuples", 99, &mine(99).unwrap_err()), Some(100));
+    }
+    let fuse = |value| call(Role::Fusion, json!({ "how": "wide", "n": 100 }), "fused-columns", value);
+    fuse(100).unwrap();
+    assert_eq!(wanted("fused-columns", 99, &fuse(99).unwrap_err()), Some(100));
+    // 10 embeddings of 100 numbers in 64 bits.
+    let joined = |value| {
+        let setting = Setting { limits: limits("fused-bytes", value), ..setting() };
+        let slot = slot("lossmith-evil", Role::Fusion, "attack", json!({}), setting);
+        slot.joined(10, 100).map_err(|error| error.cause)
+    };
+    joined(8000).unwrap();
+    assert_eq!(wanted("fused-bytes", 7999, &joined(7999).unwrap_err()), Some(8000));
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod old_runs;
 mod plugin_crates;
 mod resume;
 mod retrieve;
+mod sandbox;
 mod session;
 mod standard;
 mod support;

@@ -151,6 +151,7 @@ impl CliError {
             Self::Different { .. } => 1,
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
+            Self::Plugin(error) if error.is_of_the_machine() => 1,
             Self::Plugin(_) | Self::Refused { .. } | Self::Unsound { .. } => 4,
             Self::Scaffold(error) => {
                 if error.is_misuse() {
@@ -200,6 +201,7 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::NotMeasured { .. }
         | TrainingError::Device(_) => 3,
         TrainingError::Changed { .. } => 2,
+        TrainingError::Objective(ObjectiveError::Plugin(error)) if error.is_of_the_machine() => 1,
         TrainingError::Objective(_)
         | TrainingError::Gradient { .. }
         | TrainingError::Loss { .. }

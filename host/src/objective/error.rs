@@ -30,8 +30,14 @@ pub enum ObjectiveError {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing that is trained has a part in the sum.
+    #[error("no gradient flows through the sum of the objectives")]
+    #[diagnostic(help(
+        "with `on = \"fused-only\"` nothing reaches the network: the fusion or the loss must have trainable parameters there"
+    ))]
+    NoGradient,
     /// A tensor operation of the host.
-    #[error("adding up the objectives: {0}")]
+    #[error("adding up the objectives: {}", crate::plugin::brief(.0))]
     Tensor(#[from] tch::TchError),
     /// Saved tensors do not fit the objectives.
     #[error("the checkpoint does not fit the objectives: {0}")]

@@ -1,5 +1,6 @@
 //! Objectives: where the training meets the plugins. `train/` knows nothing of wasmtime, `plugin/` nothing of training.
 
+mod blame;
 mod error;
 mod imbalance;
 mod load;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use tch::Tensor;
 
+use super::blame;
 use super::error::ObjectiveError;
 use super::imbalance::{self, Imbalance};
 use super::load::Loader;
 use super::thresholds::Thresholds;
 use crate::experiment::{ObjectiveConfig, On, StrategyConfig};
-use crate::plugin::{Input, Level, Metric, Progress, Role, Slot, State, StateParameter};
+use crate::plugin::{Cause, Input, Level, Metric, Progress, ResultFault, Role, Slot, State, StateParameter};
 
 /// What the objectives see of a batch.
 #[derive(Clone, Copy)]
@@ -43,26 +44,26 @@ pub struct Outcome {
     pub lines: Vec<(String, Level, String)>,
 }
 
-struct Objective {
+pub(super) struct Objective {
     place: String,
     weight: f64,
-    on: On,
+    pub(super) on: On,
     schedule: Option<Placed>,
     miner: Option<Placed>,
-    term: Term,
+    pub(super) term: Term,
     /// What the schedule said last.
     thresholds: Thresholds,
 }
 
-enum Term {
+pub(super) enum Term {
     Loss(Box<Placed>),
     Transfer { transfer: Box<Placed>, balance: Option<Box<Placed>> },
 }
 
 /// A slot with its place in the experiment: `objective.0.loss`.
-struct Placed {
+pub(super) struct Placed {
     place: String,
-    slot: Slot,
+    pub(super) slot: Slot,
 }
 
 /// Random streams of an objective: one for each slot that it can have. They depend on its place alone, so that an edit of
@@ -74,8 +75,8 @@ const FUSION: u64 = 5;
 
 /// All objectives of an experiment, and the fusion.
 pub struct Objectives {
-    list: Vec<Objective>,
-    fusion: Option<Placed>,
+    pub(super) list: Vec<Objective>,
+    pub(super) fusion: Option<Placed>,
 }
 
 impl Objectives {
@@ -139,11 +140,19 @@ impl Objectives {
             lines.extend(report.lines.into_iter().map(|(level, line)| (place.clone(), level, line)));
         }
         let total = total.ok_or_else(|| ObjectiveError::State("there are no objectives".into()))?;
+        if batch.embeddings.requires_grad() && !total.requires_grad() {
+            return Err(ObjectiveError::NoGradient);
+        }
         Ok(Outcome { total, metrics, lines })
     }
 
     /// The fused embedding for objectives on it; none where there are none.
-    fn fused(&mut self, batch: &Batch<'_>, on: On, progress: &Progress) -> Result<Option<Tensor>, ObjectiveError> {
+    pub(super) fn fused(
+        &mut self,
+        batch: &Batch<'_>,
+        on: On,
+        progress: &Progress,
+    ) -> Result<Option<Tensor>, ObjectiveError> {
         if !self.list.iter().any(|objective| objective.on == on) {
             return Ok(None);
         }
@@ -151,7 +160,14 @@ impl Objectives {
             On::FusedOnly => batch.embeddings.f_detach()?,
             _ => batch.embeddings.shallow_clone(),
         };
-        self.fuse(embeddings, batch.slice_count, progress).map(Some)
+        let fused = self.fuse(embeddings, batch.slice_count, progress)?;
+        if let Some(fusion) = &self.fusion
+            && !fused.requires_grad()
+            && !fusion.slot.state().parameters.is_empty()
+        {
+            return Err(fusion.slot.blame(Cause::Result(ResultFault::NoGradient)).into());
+        }
+        Ok(Some(fused))
     }
 
     /// What the fusion makes of embeddings (B x D) of `slice_count` slices: B x D'. The embeddings themselves without a fusion.
@@ -167,6 +183,38 @@ impl Objectives {
         let Some(fusion) = &mut self.fusion else { return Ok(embeddings) };
         let input = Input { embeddings: Some(embeddings), slice_count, ..Input::default() };
         Ok(fusion.slot.fuse(input, progress)?)
+    }
+
+    /// What the fusion makes of all embeddings of a part of the data (N x D), a batch at a time: N x D'. The embeddings themselves
+    /// without a fusion.
+    ///
+    /// # Errors
+    /// A fault of the plugin; also if all that it makes would be too large, before it is joined.
+    pub fn fuse_all(
+        &mut self,
+        features: &Tensor,
+        batch_size: i64,
+        slice_count: i64,
+        progress: &Progress,
+    ) -> Result<Tensor, ObjectiveError> {
+        if self.fusion.is_none() {
+            return Ok(features.shallow_clone());
+        }
+        let images = features.size().first().copied().unwrap_or_default();
+        let (mut joined, mut first) = (None, 0);
+        for batch in features.f_split(batch_size, 0)? {
+            let fused = tch::no_grad(|| self.fuse(batch, slice_count, progress))?;
+            let (rows, columns) = fused.size2()?;
+            if let (None, Some(fusion)) = (&joined, &self.fusion) {
+                fusion.slot.joined(images, columns)?;
+                joined = Some(Tensor::f_empty([images, columns], (fused.kind(), fused.device()))?);
+            }
+            if let Some(joined) = &joined {
+                joined.f_narrow(0, first, rows)?.f_copy_(&fused)?;
+            }
+            first += rows;
+        }
+        joined.ok_or_else(|| ObjectiveError::State("there are no embeddings".into()))
     }
 
     /// Whether the fusion has trainable parameters that no objective trains.
@@ -290,7 +338,7 @@ impl Objectives {
         objectives.chain(&self.fusion)
     }
 
-    fn slots_mut(&mut self) -> impl Iterator<Item = &mut Placed> {
+    pub(super) fn slots_mut(&mut self) -> impl Iterator<Item = &mut Placed> {
         let objectives = self.list.iter_mut().flat_map(|Objective { schedule, miner, term, .. }| {
             let (first, second) = match term {
                 Term::Loss(loss) => (loss, None),
@@ -338,10 +386,9 @@ impl Objective {
         lines.extend(self.thresholds.warning(classes).map(|text| (place.clone(), Level::Warn, text)));
     }
 
-    /// The value of a batch, and how unequal the halves of a transfer are if that is measured.
-    fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<(Tensor, Imbalance), ObjectiveError> {
-        let progress = &Progress { place: self.place.clone(), ..progress.clone() };
-        let mut input = Input {
+    /// What the strategies see of a batch, without thresholds and tuples.
+    pub(super) fn input(batch: &Batch<'_>) -> Input {
+        Input {
             embeddings: Some(batch.embeddings.shallow_clone()),
             labels: Some(batch.labels.shallow_clone()),
             class_count: batch.class_count,
@@ -350,7 +397,17 @@ impl Objective {
             teacher: batch.teacher.map(Tensor::shallow_clone),
             teacher_feature_map: batch.teacher_feature_map.map(Tensor::shallow_clone),
             ..Input::default()
-        };
+        }
+    }
+
+    /// The value of a batch, and how unequal the halves of a transfer are if that is measured.
+    pub(super) fn compute(
+        &mut self,
+        batch: &Batch<'_>,
+        progress: &Progress,
+    ) -> Result<(Tensor, Imbalance), ObjectiveError> {
+        let progress = &Progress { place: self.place.clone(), ..progress.clone() };
+        let mut input = Self::input(batch);
         // Thresholds and tuples are chosen, not learned through: they see the embeddings without gradient.
         let detached = batch.embeddings.f_detach()?;
         let chooser = |input: &Input| Input { embeddings: Some(detached.shallow_clone()), ..input.shallow_clone() };
@@ -367,11 +424,26 @@ impl Objective {
         };
         let pairs = transfer.slot.transfer(input.shallow_clone(), progress)?;
         let (value, by_values) = match balance {
-            None => (pairs.total()?, true),
-            Some(balance) => balance.slot.balance(pairs.shallow_clone(), input, progress)?,
+            None => {
+                let total = pairs.total()?;
+                if let Some(number) = blame::not_finite(&total)? {
+                    return Err(transfer.slot.blame(Cause::Result(ResultFault::NotFinite(number))).into());
+                }
+                (total, true)
+            }
+            Some(balance) => match balance.slot.balance(pairs.shallow_clone(), input, progress) {
+                Ok(balanced) => balanced,
+                Err(error) => {
+                    // What a balance makes of pair losses that are not finite is not its fault.
+                    let infinite = matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_)));
+                    let transfers = if infinite { blame::of_pair_losses(transfer, &pairs)? } else { None };
+                    return Err(transfers.unwrap_or(error).into());
+                }
+            },
         };
         let imbalance = if batch.measured {
-            imbalance::measure(&pairs, by_values.then_some(&value), batch.embeddings, batch.labels)?
+            imbalance::measure(&pairs, by_values.then_some(&value), batch.embeddings, batch.labels)
+                .map_err(|error| blame::backward(transfer, &error))?
         } else {
             Vec::new()
         };

@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 
 use super::Params;
 use super::bindings::lossmith::plugin::context as wit;
-use super::host::{Host, HostFault, describe, fault, over, stale_handle};
+use super::host::{Host, HostFault, describe, fault, is_float, over, stale_handle};
 use super::parameters::Value;
 
 /// Parts that pair losses can have: no relation is known that needs more than two.
@@ -232,7 +232,8 @@ impl wit::HostBatch for Host {
     }
 
     fn slices(&mut self, _: Resource<Input>) -> Result<Vec<Resource<Tensor>>> {
-        let embeddings = self.input.embeddings()?;
+        let (embeddings, count) = (self.input.embeddings()?, self.input.slice_count.unsigned_abs());
+        over("handles", self.limits.handles.into(), count.saturating_add(self.tensors.made() as u64))?;
         let slices = embeddings
             .f_chunk(self.input.slice_count, 1)
             .map_err(|error| fault("batch.slices", &[embeddings], &error))?;
@@ -286,6 +287,7 @@ impl wit::HostProgress for Host {
     }
 
     fn metric(&mut self, _: Resource<Progress>, name: String) -> Result<Option<f64>> {
+        self.charge(2 * name.len() as u64)?;
         let Progress { metrics, place, .. } = &self.progress;
         Ok(metrics.get(&name).or_else(|| metrics.get(&format!("{place}.{name}"))).copied())
     }
@@ -309,6 +311,7 @@ impl wit::HostTuples for Host {
         if a.numel() != p.numel() || a.numel() != n.numel() {
             return Err(lengths_differ(NAME, &[&a, &p, &n]));
         }
+        self.keep(&[&anchors, &positives, &negatives]);
         self.push_tuples(Tuples::Triplets([a, p, n]))
     }
 
@@ -324,6 +327,7 @@ impl wit::HostTuples for Host {
         if a.numel() != p.numel() || b.numel() != n.numel() {
             return Err(lengths_differ(NAME, &[&a, &p, &b, &n]));
         }
+        self.keep(&[&anchors, &positives, &negative_anchors, &negatives]);
         self.push_tuples(Tuples::Pairs([a, p, b, n]))
     }
 
@@ -359,6 +363,7 @@ impl wit::HostPairLosses for Host {
     }
 
     fn new(&mut self, values: Resource<Tensor>, divisor: f64) -> Result<Resource<PairLosses>> {
+        self.keep(&[&values]);
         let values = self.tensor("pair-losses", &values)?;
         self.push_pair_losses(PairLosses::new(values, divisor))
     }
@@ -373,6 +378,7 @@ impl wit::HostPairLosses for Host {
     }
 
     fn same_class(&mut self, _: Resource<PairLosses>) -> Result<Resource<Tensor>> {
+        self.square("pair-losses.same-class")?;
         let labels = self.input.labels()?;
         let mask = labels.f_unsqueeze(1).and_then(|column| {
             let same = column.f_eq_tensor(&labels.f_unsqueeze(0)?)?;
@@ -384,6 +390,7 @@ impl wit::HostPairLosses for Host {
     }
 
     fn different_class(&mut self, _: Resource<PairLosses>) -> Result<Resource<Tensor>> {
+        self.square("pair-losses.different-class")?;
         let labels = self.input.labels()?;
         let mask = labels.f_unsqueeze(1).and_then(|column| column.f_ne_tensor(&labels.f_unsqueeze(0)?));
         let mask = mask.map_err(|error| fault("pair-losses.different-class", &[labels], &error))?;
@@ -393,7 +400,12 @@ impl wit::HostPairLosses for Host {
     fn add_part(&mut self, pairs: Resource<PairLosses>, name: String, value: Resource<Tensor>) -> Result<()> {
         const NAME: &str = "pair-losses.add-part";
         self.charge_text(name.len())?;
+        self.keep(&[&value]);
         let value = self.tensor(NAME, &value)?;
+        if !is_float(value.kind()) {
+            let message = format!("the part `{name}` must be float");
+            return Err(HostFault::Operation { operation: NAME, shapes: describe(&[&value]), message }.into());
+        }
         let pairs = self.pair_losses.get_mut(pairs.rep()).map_err(|stale| stale_handle(NAME, stale))?;
         let wrong =
             |message| HostFault::Operation { operation: NAME, shapes: describe(&[&pairs.values, &value]), message };
@@ -420,6 +432,12 @@ impl wit::HostPairLosses for Host {
 }
 
 impl Host {
+    /// Room for a mask of all pairs of the batch, and for one more meanwhile.
+    fn square(&self, operation: &'static str) -> Result<()> {
+        let size = self.input.labels()?.numel() as i64;
+        self.room_for(operation, &[size, size], 2).map(drop).map_err(Into::into)
+    }
+
     pub(super) fn push_pair_losses(&mut self, pairs: PairLosses) -> Result<Resource<PairLosses>> {
         over("handles", self.limits.handles.into(), self.pair_losses.made() as u64 + 1)?;
         Ok(Resource::new_own(self.pair_losses.push(pairs).ok_or_else(numbers_used_up)?))

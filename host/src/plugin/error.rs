@@ -8,7 +8,7 @@ use crate::printable::{LONGEST, printable, printable_lines};
 
 /// A fault of a plugin: which one, in which bytes, when, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("plugin `{}`{}, {}: {}", printable(.plugin), short(.hash), shown(.phase), shown(.cause))]
+#[error("{}plugin `{}`{}, {}: {}", machine(.cause), printable(.plugin), short(.hash), shown(.phase), shown(.cause))]
 pub struct PluginError {
     /// The plugin's name: its file without the ending.
     pub plugin: String,
@@ -18,6 +18,18 @@ pub struct PluginError {
     pub phase: Phase,
     /// What went wrong.
     pub cause: Box<Cause>,
+}
+
+impl PluginError {
+    /// Whether the machine is at fault, not the plugin.
+    #[must_use]
+    pub fn is_of_the_machine(&self) -> bool {
+        matches!(*self.cause, Cause::Machine(_))
+    }
+}
+
+fn machine(cause: &Cause) -> &'static str {
+    if matches!(cause, Cause::Machine(_)) { "out of memory in " } else { "" }
 }
 
 /// Names and texts of a component are in both: a phase and a cause.
@@ -194,6 +206,9 @@ pub enum Cause {
         /// Where in the plugin.
         place: Option<Place>,
     },
+    /// The machine has no more memory.
+    #[error("the machine gives no more memory: {0}")]
+    Machine(String),
     /// The strategy refused with a text of its own.
     #[error("{0}")]
     Refused(String),
@@ -246,7 +261,17 @@ impl Cause {
                 None => format!("it has {}", known.join(", ")),
             },
             Self::Parameter(error) => return error.help(),
-            Self::Limit { limit, .. } => format!("raise `{limit}` under [limits] if the plugin really needs that much"),
+            Self::Machine(_) => {
+                "this is not the plugin's fault: its limits are not reached. Close other programs, raise the limit of this process \
+                 (`ulimit -v`), or take smaller batches"
+                    .into()
+            }
+            Self::Limit { limit: "deadline-ms", .. } => {
+                "one operation would end long after it, or the call did not end; raise `deadline-ms` under [limits] if the strategy \
+                 really needs that long"
+                    .into()
+            }
+            Self::Limit { limit, .. } => format!("raise `{limit}` under [limits] if the strategy really needs that much"),
             Self::Result(ResultFault::NoGradient) => {
                 "the loss must depend on the embeddings through differentiable operations: look for `detach`, comparisons or integers".into()
             }
@@ -298,6 +323,27 @@ pub enum ResultFault {
         /// Largest allowed.
         last: i64,
     },
+    /// More tuples than a batch has different ones.
+    #[error("{found} {what}, and the batch has {different} different ones")]
+    Tuples {
+        /// What was found.
+        what: &'static str,
+        /// How many came.
+        found: u64,
+        /// How many there are.
+        different: u64,
+    },
+    /// A fused embedding with another number of columns than for an earlier batch.
+    #[error("{found} columns where it returned {before} for another batch of such embeddings")]
+    Columns {
+        /// How many came.
+        found: i64,
+        /// How many came before.
+        before: i64,
+    },
+    /// A threshold that no distance has.
+    #[error("the threshold {0}, which is too large for 32-bit distances")]
+    Threshold(f64),
     /// A wrong number of thresholds.
     #[error("{found} thresholds for {expected} slices")]
     ThresholdCount {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, TchError, Tensor};
 use wasmtime::ResourceLimiter;
@@ -14,6 +15,8 @@ use super::limits::Limits;
 use super::probe::Probe;
 use super::report::Report;
 use super::state::State;
+use super::storages::{StorageId, Storages};
+use super::tensor::charge::{self, Charge, Graph};
 use super::{PairLosses, Params, Tuples};
 use crate::printable::{LONGEST, cut};
 
@@ -24,13 +27,22 @@ pub(super) enum HostFault {
     Operation { operation: &'static str, shapes: String, message: String },
     #[error("limit {limit} = {value}")]
     Limit { limit: &'static str, value: u64, wanted: Option<u64> },
+    #[error("out of memory: {0}")]
+    Machine(String),
 }
+
+/// How much longer than the deadline one operation may take.
+const GRACE: Duration = Duration::from_secs(1);
+/// Elements below which results are not sized exactly before they are made.
+const SMALL: u64 = 1 << 16;
+/// Work from which on it is asked whether there is time for it: some tenths of a second.
+const LONG: u64 = 100_000_000;
 
 /// A tensor of a call, with its size as counted.
 pub(super) struct Held {
     pub(super) tensor: Tensor,
     pub(super) elements: u64,
-    bytes: u64,
+    storage: StorageId,
 }
 
 /// The data of a slot's store.
@@ -58,8 +70,10 @@ pub(super) struct Host {
     host_elements: u64,
     /// The part of `host_elements` that backward passes took.
     backward_elements: u64,
-    /// Bytes of the live tensors of this call.
-    tensor_bytes: u64,
+    /// Memory of the tensors of this call.
+    storages: Storages,
+    /// When this call must end.
+    pub(super) until: Option<Instant>,
     /// Bytes of text taken from the plugin in this call.
     text_bytes: u64,
     /// How many random tensors this call has drawn.
@@ -76,7 +90,7 @@ impl Host {
         params: Arc<Params>,
     ) -> Self {
         Self {
-            memory: MemoryLimit { limit: limits.memory_bytes, used: 0, refused: None },
+            memory: MemoryLimit { limit: limits.memory_bytes, used: 0, refused: None, failed: None },
             limits,
             device,
             float,
@@ -95,7 +109,8 @@ impl Host {
             panic: None,
             host_elements: 0,
             backward_elements: 0,
-            tensor_bytes: 0,
+            storages: Storages::default(),
+            until: None,
             text_bytes: 0,
             draws: 0,
         }
@@ -107,7 +122,7 @@ impl Host {
         self.probe.cost.draws = self.draws;
         self.host_elements = 0;
         self.backward_elements = 0;
-        self.tensor_bytes = 0;
+        self.storages.clear();
         self.text_bytes = 0;
         self.draws = 0;
         self.input = Input::default();
@@ -120,14 +135,27 @@ impl Host {
         over("host-elements", self.limits.host_elements, self.host_elements)
     }
 
-    /// An error when so much more work would be too much. Asked before long work, which nothing can stop once it runs.
-    pub(super) fn budget(&self, elements: u64) -> Result<(), HostFault> {
-        over("host-elements", self.limits.host_elements, self.host_elements.saturating_add(elements))
+    /// Asked before an operation runs, which nothing can stop then: an error when so much work, or memory, is too much.
+    pub(super) fn admit(&self, work: u64, bytes: u64) -> Result<(), HostFault> {
+        over("host-elements", self.limits.host_elements, self.host_elements.saturating_add(work))?;
+        over("tensor-bytes", self.limits.tensor_bytes, self.storages.bytes().saturating_add(bytes))?;
+        if work > LONG { self.in_time(work) } else { Ok(()) }
+    }
+
+    /// An error when so much work would end long after the deadline.
+    fn in_time(&self, work: u64) -> Result<(), HostFault> {
+        let Some(until) = self.until else { return Ok(()) };
+        let left = until.saturating_duration_since(Instant::now()) + GRACE;
+        if Duration::from_nanos(work.saturating_mul(charge::NANOSECONDS)) <= left {
+            return Ok(());
+        }
+        Err(HostFault::Limit { limit: "deadline-ms", value: self.limits.deadline_ms, wanted: None })
     }
 
     /// Counts a backward pass through all that the call has computed, before it runs.
     pub(super) fn charge_backward(&mut self) -> Result<(), HostFault> {
         let forward = self.host_elements - self.backward_elements;
+        self.admit(forward, 0)?;
         self.backward_elements += forward;
         self.charge(forward)
     }
@@ -138,56 +166,124 @@ impl Host {
         over("log-bytes", self.limits.log_bytes, self.text_bytes)
     }
 
-    /// An error when a tensor of so many elements would be too large. Asked before operations whose result can be larger
-    /// than their inputs.
-    pub(super) fn room(&self, elements: u64) -> Result<(), HostFault> {
+    /// An error when a tensor of so many elements would be too large, each of so many bytes. Asked before operations whose
+    /// result can be larger than their inputs.
+    pub(super) fn room(&self, elements: u64, size: u64) -> Result<(), HostFault> {
         over("tensor-elements", self.limits.tensor_elements, elements)?;
-        over("tensor-bytes", self.limits.tensor_bytes, self.tensor_bytes.saturating_add(elements.saturating_mul(4)))?;
-        self.budget(elements)
+        self.admit(elements, elements.saturating_mul(size))
     }
 
     /// As `room`, for a shape that the plugin gives.
-    pub(super) fn room_for(&self, operation: &'static str, shape: &[i64]) -> Result<u64, HostFault> {
-        over("rank", self.limits.rank.into(), shape.len() as u64)?;
+    pub(super) fn room_for(&self, operation: &'static str, shape: &[i64], size: u64) -> Result<u64, HostFault> {
+        self.rank(shape)?;
         let mut elements = 1_u64;
-        for &size in shape {
-            let size = u64::try_from(size).map_err(|_| HostFault::Operation {
+        for &length in shape {
+            let length = u64::try_from(length).map_err(|_| HostFault::Operation {
                 operation,
                 shapes: format!("shape {shape:?}"),
                 message: "a size is negative".into(),
             })?;
-            elements = elements.saturating_mul(size);
+            elements = elements.saturating_mul(length);
         }
-        self.room(elements)?;
+        self.room(elements, size)?;
         Ok(elements)
     }
 
-    /// Gives the plugin a handle of a result.
+    /// An error when a list of sizes or dimensions is longer than a tensor can have.
+    pub(super) fn rank(&self, dims: &[i64]) -> Result<(), HostFault> {
+        over("rank", self.limits.rank.into(), dims.len() as u64)
+    }
+
+    /// Gives the plugin a handle of a result in new memory.
     pub(super) fn push(&mut self, operation: &'static str, tensor: Tensor) -> wasmtime::Result<Resource<Tensor>> {
+        self.push_in(operation, tensor, None)
+    }
+
+    /// Gives the plugin a handle of a view of what another handle names.
+    pub(super) fn push_view(
+        &mut self,
+        operation: &'static str,
+        tensor: Tensor,
+        base: &Resource<Tensor>,
+    ) -> wasmtime::Result<Resource<Tensor>> {
+        let base = self.held(operation, base)?.storage;
+        self.push_in(operation, tensor, Some(base))
+    }
+
+    fn push_in(
+        &mut self,
+        operation: &'static str,
+        tensor: Tensor,
+        base: Option<StorageId>,
+    ) -> wasmtime::Result<Resource<Tensor>> {
         let kind = tensor.f_kind().map_err(|error| fault(operation, &[&tensor], &error))?;
         // An integer tensor and a fraction promote to libtorch's global default; the run's float is what was meant.
-        let (tensor, kind) = if is_float(kind) && kind != self.float {
-            (tensor.f_to_kind(self.float).map_err(|error| fault(operation, &[&tensor], &error))?, self.float)
+        let (tensor, kind, base) = if is_float(kind) && kind != self.float {
+            let cast = tensor.f_to_kind(self.float).map_err(|error| fault(operation, &[&tensor], &error))?;
+            (cast, self.float, None)
         } else {
-            (tensor, kind)
+            (tensor, kind, base)
         };
         let elements = tensor.numel() as u64;
         over("tensor-elements", self.limits.tensor_elements, elements)?;
         over("rank", self.limits.rank.into(), tensor.dim() as u64)?;
         over("handles", self.limits.handles.into(), self.tensors.made() as u64 + 1)?;
         self.charge(elements)?;
-        let bytes = elements * kind.elt_size_in_bytes() as u64;
-        self.tensor_bytes += bytes;
-        over("tensor-bytes", self.limits.tensor_bytes, self.tensor_bytes)?;
-        let handle = self.tensors.push(Held { tensor, elements, bytes });
+        let storage = match base {
+            Some(base) => self.storages.share(base),
+            None => self.storages.add(elements * charge::size(kind)),
+        };
+        over("tensor-bytes", self.limits.tensor_bytes, self.storages.bytes())?;
+        let handle = self.tensors.push(Held { tensor, elements, storage });
         let cost = &mut self.probe.cost;
         cost.tensors = cost.tensors.max(self.tensors.live() as u64);
-        cost.tensor_bytes = cost.tensor_bytes.max(self.tensor_bytes);
+        cost.tensor_bytes = cost.tensor_bytes.max(self.storages.bytes());
         Ok(Resource::new_own(handle.ok_or(HostFault::Limit {
             limit: "handles",
             value: u64::from(u32::MAX),
             wanted: None,
         })?))
+    }
+
+    /// The memory of these tensors stays counted until the call ends: something that has no handle needs it.
+    pub(super) fn keep(&mut self, handles: &[&Resource<Tensor>]) {
+        for handle in handles {
+            if let Ok(held) = self.tensors.get(handle.rep()) {
+                self.storages.keep(held.storage);
+            }
+        }
+    }
+
+    /// Counts what autograd keeps of an operation until the backward pass, which no handle tells.
+    pub(super) fn graph(
+        &mut self,
+        operation: &'static str,
+        charge: Charge,
+        inputs: &[&Resource<Tensor>],
+        results: &[&Resource<Tensor>],
+    ) -> Result<(), HostFault> {
+        let differentiated = match results.first() {
+            Some(result) if charge.graph != Graph::Nothing => self.held(operation, result)?.tensor.requires_grad(),
+            _ => false,
+        };
+        if !differentiated {
+            return Ok(());
+        }
+        match charge.graph {
+            Graph::Nothing => {}
+            Graph::Inputs => self.keep(inputs),
+            Graph::Result => self.keep(results),
+            Graph::Both => {
+                self.keep(inputs);
+                self.keep(results);
+            }
+        }
+        for input in inputs.iter().take(if charge.hidden > 0 { inputs.len() } else { 0 }) {
+            let held = self.held(operation, input)?;
+            let bytes = held.elements.saturating_mul(charge::size(self.float) * charge.hidden);
+            self.storages.hide(bytes);
+        }
+        Ok(())
     }
 
     /// A tensor that the plugin names.
@@ -203,36 +299,61 @@ impl Host {
     /// Forgets a tensor; a stale handle is already forgotten.
     pub(super) fn release(&mut self, handle: u32) {
         if let Ok(held) = self.tensors.take(handle) {
-            self.tensor_bytes = self.tensor_bytes.saturating_sub(held.bytes);
+            self.storages.release(held.storage);
         }
     }
 
-    /// Runs an operation of one tensor whose result is not larger than it.
+    /// Runs an operation of one tensor whose result has `made` elements; as many as it without.
     pub(super) fn unary(
+        &mut self,
+        operation: &'static str,
+        x: &Resource<Tensor>,
+        charge: Charge,
+        made: Option<u64>,
+        run: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
+    ) -> wasmtime::Result<Resource<Tensor>> {
+        let held = self.held(operation, x)?;
+        let (made, work) = (made.unwrap_or(held.elements), charge.work(held.elements));
+        self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
+        let result = attempt(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
+        self.charge(work)?;
+        let result = self.push(operation, result)?;
+        self.graph(operation, charge, &[x], &[&result])?;
+        Ok(result)
+    }
+
+    /// Makes a view of a tensor.
+    pub(super) fn view(
         &mut self,
         operation: &'static str,
         x: &Resource<Tensor>,
         run: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
     ) -> wasmtime::Result<Resource<Tensor>> {
-        let x = self.held(operation, x)?;
-        let elements = x.elements;
-        let result = attempt(|| run(&x.tensor)).map_err(|error| fault(operation, &[&x.tensor], &error))?;
+        let held = self.held(operation, x)?;
+        let elements = held.elements;
+        let result = attempt(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
         self.charge(elements)?;
-        self.push(operation, result)
+        self.push_view(operation, result, x)
     }
 
-    /// Runs an operation of one tensor with two results.
+    /// Runs an operation of one tensor with two results, the second of them indices.
     pub(super) fn unary_pair(
         &mut self,
         operation: &'static str,
         x: &Resource<Tensor>,
+        charge: Charge,
+        work: u64,
+        made: u64,
         run: impl FnOnce(&Tensor) -> Result<(Tensor, Tensor), TchError>,
     ) -> wasmtime::Result<(Resource<Tensor>, Resource<Tensor>)> {
-        let x = self.held(operation, x)?;
-        let elements = x.elements;
-        let (first, second) = attempt(|| run(&x.tensor)).map_err(|error| fault(operation, &[&x.tensor], &error))?;
-        self.charge(elements)?;
-        Ok((self.push(operation, first)?, self.push(operation, second)?))
+        let held = self.held(operation, x)?;
+        self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
+        let (first, second) =
+            attempt(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
+        self.charge(work)?;
+        let (first, second) = (self.push(operation, first)?, self.push(operation, second)?);
+        self.graph(operation, charge, &[x], &[&first, &second])?;
+        Ok((first, second))
     }
 
     /// Runs an operation of two tensors whose shapes broadcast.
@@ -241,18 +362,24 @@ impl Host {
         operation: &'static str,
         a: &Resource<Tensor>,
         b: &Resource<Tensor>,
+        charge: Charge,
         run: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, TchError>,
     ) -> wasmtime::Result<Resource<Tensor>> {
-        let (a, b) = (self.held(operation, a)?, self.held(operation, b)?);
-        let bound = a.elements.saturating_mul(b.elements);
-        if bound > a.elements.max(b.elements) && self.room(bound).is_err() {
-            self.room(broadcast_elements(&[&a.tensor.size(), &b.tensor.size()]))?;
-        }
-        let elements = a.elements + b.elements;
-        let result =
-            attempt(|| run(&a.tensor, &b.tensor)).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
-        self.charge(elements)?;
-        self.push(operation, result)
+        let (left, right) = (self.held(operation, a)?, self.held(operation, b)?);
+        let read = left.elements + right.elements;
+        // Of small ones the exact shape does not matter here.
+        let made = match left.elements.saturating_mul(right.elements) {
+            0..=SMALL => left.elements.max(right.elements),
+            _ => broadcast_elements(&[&left.tensor.size(), &right.tensor.size()]),
+        };
+        over("tensor-elements", self.limits.tensor_elements, made)?;
+        let (inputs, work) = ([&left.tensor, &right.tensor], charge.work(read.max(made)).max(read));
+        self.admit(work.saturating_add(made), charge.bytes(&inputs, read, made))?;
+        let result = attempt(|| run(&left.tensor, &right.tensor)).map_err(|error| fault(operation, &inputs, &error))?;
+        self.charge(work)?;
+        let result = self.push(operation, result)?;
+        self.graph(operation, charge, &[a, b], &[&result])?;
+        Ok(result)
     }
 }
 
@@ -282,15 +409,36 @@ pub(super) fn stale_handle(operation: &'static str, stale: StaleHandle) -> HostF
     HostFault::Operation { operation, shapes: "a stale handle".into(), message: stale.to_string() }
 }
 
-/// The fault of an operation that libtorch refused.
-pub(super) fn fault(operation: &'static str, inputs: &[&Tensor], error: &TchError) -> HostFault {
+/// What libtorch says, without its own backtrace.
+pub(crate) fn brief(error: &TchError) -> String {
     let text = match error {
         TchError::Torch(text) => text.clone(),
         other => other.to_string(),
     };
     let message = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let message = cut(message, LONGEST).into_owned();
+    cut(message, LONGEST).into_owned()
+}
+
+/// The fault of an operation that libtorch refused.
+pub(super) fn fault(operation: &'static str, inputs: &[&Tensor], error: &TchError) -> HostFault {
+    let message = brief(error);
+    if is_exhausted(&message) {
+        return HostFault::Machine(message);
+    }
     HostFault::Operation { operation, shapes: describe(inputs), message }
+}
+
+/// Whether an error says that the machine, or its accelerator, has no more memory.
+pub(crate) fn is_exhausted(text: &str) -> bool {
+    const SIGNS: [&str; 6] = [
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "Cannot allocate memory",
+        "std::bad_alloc",
+        "os error 12)",
+    ];
+    SIGNS.iter().any(|sign| text.contains(sign))
 }
 
 /// Shapes and dtypes, for messages.
@@ -317,6 +465,8 @@ pub(super) struct MemoryLimit {
     /// Of all memories and tables together: an instance can have several.
     used: u64,
     pub(super) refused: Option<u64>,
+    /// Why the machine gave no more, when it did not.
+    pub(super) failed: Option<String>,
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -329,6 +479,13 @@ impl ResourceLimiter for MemoryLimit {
             self.refused = Some(wanted);
         }
         Ok(allowed)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        if self.refused.is_none() {
+            self.failed = Some(format!("{error:#}"));
+        }
+        Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {

@@ -18,10 +18,12 @@ pub struct Limits {
     pub deadline_ms: u64,
     /// Linear memory of an instance in bytes. Default 256 MiB.
     pub memory_bytes: u64,
-    /// Elements that the host reads and writes for a call; a matrix product counts its multiply-adds divided by 16.
+    /// Elements that the host reads and writes for a call; a matrix product counts its multiply-adds divided by 16 besides, and
+    /// what takes longer (a sort, a search, places given by an index) counts for as many elements as take that time.
     /// Default 20,000,000,000.
     pub host_elements: u64,
-    /// Bytes of the tensors to which a call holds handles at one time. Default 4 GiB.
+    /// Bytes of the tensors to which a call holds handles at one time, and of those that their backward pass needs. Default
+    /// 4 GiB.
     pub tensor_bytes: u64,
     /// Handles that a call makes. Default 100,000.
     pub handles: u32,
@@ -37,6 +39,12 @@ pub struct Limits {
     pub metrics: u32,
     /// Different names of metrics that a slot reports in a run. Default 1,024.
     pub metric_names: u32,
+    /// Tuples that a miner finds. Default 67,108,864.
+    pub tuples: u64,
+    /// Columns of a fused embedding. Default 65,536.
+    pub fused_columns: u64,
+    /// Bytes of all fused embeddings of a part of the data, which an evaluation holds. Default 16 GiB.
+    pub fused_bytes: u64,
     /// Bytes of the parameters and buffers of a slot, with their names. Default 1 GiB.
     pub state_bytes: u64,
     /// Parameters and buffers of a slot. Default 4,096.
@@ -76,6 +84,9 @@ impl Default for Limits {
             log_bytes: 16 << 10,
             metrics: 256,
             metric_names: 1024,
+            tuples: 1 << 26,
+            fused_columns: 1 << 16,
+            fused_bytes: 16 << 30,
             state_bytes: 1 << 30,
             state_tensors: 4096,
             description_bytes: 1 << 20,

@@ -19,6 +19,7 @@ mod report;
 mod scan;
 mod slot;
 mod state;
+mod storages;
 mod tensor;
 
 pub use component::Plugin;
@@ -28,6 +29,7 @@ pub use description::{Parameter, ParameterType, Range, Role, Strategy};
 pub use engine::Runtime;
 pub(crate) use engine::compiled_components;
 pub use error::{Cause, Phase, Place, PluginError, ResultFault};
+pub(crate) use host::{brief, is_exhausted};
 pub use limits::Limits;
 pub use parameters::{ParameterError, Params, Value};
 pub use probe::{Cost, Probe, Stopped};

@@ -42,7 +42,8 @@ impl wit::Host for Host {
             let message = format!("the metric `{name}` needs one element");
             return Err(HostFault::Operation { operation: NAME, shapes: describe(&[&value]), message }.into());
         }
-        let value = value.f_detach().map_err(|error| fault(NAME, &[&value], &error))?;
+        // Of its own: a view would keep all of what it is a view of alive.
+        let value = super::state::copy(&value).map_err(|error| fault(NAME, &[&value], &error))?;
         self.add_metric(name, Metric::Tensor(value))
     }
 

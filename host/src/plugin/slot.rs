@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 use wasmtime::component::{Instance, Resource};
@@ -18,7 +19,7 @@ use super::description::Role;
 use super::engine::{Runtime, TICK};
 use super::error::{Cause, Phase, Place, PluginError, ResultFault};
 use super::handles::StaleHandle;
-use super::host::{Host, HostFault, dtype_name};
+use super::host::{Host, HostFault, dtype_name, is_exhausted};
 use super::limits::Limits;
 use super::probe::{Cost, Probe};
 use super::report::Report;
@@ -55,7 +56,12 @@ pub struct Slot {
     /// Names of all metrics that it ever reported.
     metric_names: BTreeSet<String>,
     probe: Probe,
+    /// Columns of embeddings and their slices, and columns of what a fusion made of them last.
+    fused: Option<([i64; 2], i64)>,
 }
+
+/// Largest threshold in absolute value: squares of it, and sums of them, are finite in 32 bits.
+const THRESHOLD: f64 = 1e12;
 
 struct Live {
     store: Store<Host>,
@@ -90,6 +96,7 @@ impl Slot {
             report: Report::default(),
             metric_names: BTreeSet::new(),
             probe: Probe::default(),
+            fused: None,
         })
     }
 
@@ -156,13 +163,15 @@ impl Slot {
     /// # Errors
     /// A fault of the plugin.
     pub fn mine(&mut self, input: Input, progress: &Progress) -> Result<Tuples, PluginError> {
-        let last = input.embeddings.as_ref().map_or(0, |x| x.size().first().copied().unwrap_or_default()) - 1;
+        let size = input.embeddings.as_ref().map_or(0, |x| x.size().first().copied().unwrap_or_default());
+        let last = size - 1;
         self.call(input, progress, |store, instance, plugin, strategy| {
             let guest = load(&plugin.roles.miner, |indices| indices.load(&mut *store, instance))?;
             let (params, batch, progress) = told();
             let result = guest.call_mine(&mut *store, strategy, params, batch, progress);
             let handle = refused(store, result)?;
             let tuples = store.data_mut().tuples.take(handle.rep()).map_err(stale)?;
+            countable(store.data(), &tuples, size.unsigned_abs())?;
             for part in tuples.parts().iter().filter(|part| part.numel() > 0) {
                 let bound = |end: Result<Tensor, tch::TchError>| end.and_then(|end| end.f_int64_value(&[]));
                 let (low, high) = (bound(part.f_min()), bound(part.f_max()));
@@ -237,7 +246,8 @@ impl Slot {
             if thresholds.len() as i64 != expected {
                 return Err(Cause::Result(ResultFault::ThresholdCount { found: thresholds.len(), expected }));
             }
-            match thresholds.iter().find(|threshold| !threshold.is_finite()) {
+            match thresholds.iter().find(|threshold| !threshold.is_finite() || threshold.abs() > THRESHOLD) {
+                Some(threshold) if threshold.is_finite() => Err(Cause::Result(ResultFault::Threshold(*threshold))),
                 Some(threshold) => Err(Cause::Result(ResultFault::NotFinite(*threshold))),
                 None => Ok(thresholds),
             }
@@ -249,8 +259,11 @@ impl Slot {
     /// # Errors
     /// A fault of the plugin.
     pub fn fuse(&mut self, input: Input, progress: &Progress) -> Result<Tensor, PluginError> {
-        let size = input.embeddings.as_ref().map_or(0, |x| x.size().first().copied().unwrap_or_default());
-        self.call(input, progress, |store, instance, plugin, strategy| {
+        let sizes = input.embeddings.as_ref().map_or_else(Vec::new, Tensor::size);
+        let (size, dimension) = (sizes.first().copied().unwrap_or_default(), sizes.get(1).copied().unwrap_or_default());
+        let like = [dimension, input.slice_count];
+        let before = self.fused.filter(|(known, _)| *known == like).map(|(_, columns)| columns);
+        let fused = self.call(input, progress, |store, instance, plugin, strategy| {
             let guest = load(&plugin.roles.fusion, |indices| indices.load(&mut *store, instance))?;
             let (params, batch, progress) = told();
             let result = guest.call_fuse(&mut *store, strategy, params, batch, progress);
@@ -260,7 +273,20 @@ impl Slot {
                 let expected = format!("[{size}, any]");
                 return Err(Cause::Result(ResultFault::Shape { what: "a fused embedding", found, expected }));
             }
-            float(store.data(), &fused)?;
+            let columns = found.get(1).copied().unwrap_or_default();
+            let limit = store.data().limits.fused_columns;
+            if columns.unsigned_abs() > limit {
+                let wanted = Some(columns.unsigned_abs());
+                return Err(Cause::Limit { limit: "fused-columns", value: limit, wanted, place: None });
+            }
+            if columns == 0 {
+                let expected = format!("[{size}, 1 or more]");
+                return Err(Cause::Result(ResultFault::Shape { what: "a fused embedding", found, expected }));
+            }
+            if let Some(before) = before.filter(|before| *before != columns) {
+                return Err(Cause::Result(ResultFault::Columns { found: columns, before }));
+            }
+            differentiable(store.data(), &fused)?;
             if fused.device() == Device::Cpu {
                 let foreign = fused.f_isfinite().and_then(|finite| fused.f_masked_select(&finite.f_logical_not()?));
                 let foreign = foreign.map_err(|error| broken(&error))?;
@@ -270,7 +296,30 @@ impl Slot {
                 }
             }
             Ok(fused)
-        })
+        })?;
+        self.fused = Some((like, fused.size().get(1).copied().unwrap_or_default()));
+        Ok(fused)
+    }
+
+    /// An error if fused embeddings of so many rows and columns are too much to hold.
+    ///
+    /// # Errors
+    /// A fault of the plugin.
+    pub fn joined(&self, rows: i64, columns: i64) -> Result<(), PluginError> {
+        let Setting { float, limits, .. } = &self.setting;
+        let elements = rows.unsigned_abs().saturating_mul(columns.unsigned_abs());
+        let wanted = elements.saturating_mul(float.elt_size_in_bytes() as u64);
+        if wanted <= limits.fused_bytes {
+            return Ok(());
+        }
+        let limit = Cause::Limit { limit: "fused-bytes", value: limits.fused_bytes, wanted: Some(wanted), place: None };
+        Err(self.blame(limit))
+    }
+
+    /// A fault of the slot's strategy that came out after its call.
+    #[must_use]
+    pub fn blame(&self, cause: Cause) -> PluginError {
+        self.plugin.error(self.phase(), cause)
     }
 
     /// Runs one call: arms the limits, hands over state and input, and takes back what is to be kept.
@@ -298,7 +347,9 @@ impl Slot {
         self.report = std::mem::take(&mut host.report);
         self.metric_names = std::mem::take(&mut host.metric_names);
         let kept = host.end_call();
-        let reusable = kept == 0 && !host.tensors.nearly_used_up() && !host.tuples.nearly_used_up();
+        let numbers_left =
+            !host.tensors.nearly_used_up() && !host.tuples.nearly_used_up() && !host.pair_losses.nearly_used_up();
+        let reusable = kept == 0 && numbers_left;
         self.probe = std::mem::take(&mut host.probe);
         // An error only when the engine does not count fuel; ours does.
         self.probe.cost.fuel = self.setting.limits.fuel.saturating_sub(live.store.get_fuel().unwrap_or_default());
@@ -348,10 +399,12 @@ pub(super) fn arm(store: &mut Store<Host>) {
     store.set_hostcall_fuel(usize::try_from(list).unwrap_or(usize::MAX));
     // Fails only when the engine does not count fuel; ours does.
     let _ = store.set_fuel(fuel);
+    store.data_mut().until = Instant::now().checked_add(Duration::from_millis(deadline));
     // One tick more: the first may come at once.
     store.set_epoch_deadline((deadline / TICK.as_millis() as u64).saturating_add(1).min(u64::MAX / 2));
     store.data_mut().panic = None;
     store.data_mut().memory.refused = None;
+    store.data_mut().memory.failed = None;
 }
 
 /// What ended a call, by the types of what came out of it.
@@ -364,16 +417,28 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
         Some(HostFault::Limit { limit, value, wanted }) => {
             return Cause::Limit { limit, value: *value, wanted: *wanted, place };
         }
+        Some(HostFault::Machine(message)) => return Cause::Machine(printable(message)),
         None => {}
+    }
+    let chain = format!("{fault:#}");
+    if fault.downcast_ref::<Trap>().is_none() && is_exhausted(&chain) {
+        return Cause::Machine(printable(&fault.root_cause().to_string()));
     }
     let host = store.data_mut();
     if let Some((message, file, line)) = host.panic.take() {
-        return Cause::Panic { message, file, line };
+        // An allocation that the machine refused ends in the guest's own panic.
+        return match host.memory.failed.take() {
+            Some(failed) => Cause::Machine(printable(&failed)),
+            None => Cause::Panic { message, file, line },
+        };
     }
     let limits = Arc::clone(&host.limits);
     let limit = |limit, value, wanted| Cause::Limit { limit, value, wanted, place: place.clone() };
     if let Some(wanted) = host.memory.refused.take() {
         return limit("memory-bytes", limits.memory_bytes, Some(wanted));
+    }
+    if let Some(message) = host.memory.failed.take() {
+        return Cause::Machine(printable(&message));
     }
     match fault.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => limit("fuel", limits.fuel, None),
@@ -483,6 +548,23 @@ fn differentiable(host: &Host, value: &Tensor) -> Outcome<()> {
     float(host, value)?;
     let wanted = host.input.embeddings.as_ref().is_some_and(Tensor::requires_grad);
     if wanted && !value.requires_grad() { Err(Cause::Result(ResultFault::NoGradient)) } else { Ok(()) }
+}
+
+/// Whether tuples are as many as the limit and the batch allow.
+fn countable(host: &Host, tuples: &Tuples, size: u64) -> Outcome<()> {
+    let (what, power) = match tuples {
+        Tuples::Triplets(_) => ("triplets", 3),
+        Tuples::Pairs(_) => ("pairs of a kind", 2),
+    };
+    let (limit, different) = (host.limits.tuples, size.saturating_pow(power));
+    let found = tuples.parts().iter().map(|part| part.numel() as u64).max().unwrap_or_default();
+    if found > limit {
+        return Err(Cause::Limit { limit: "tuples", value: limit, wanted: Some(found), place: None });
+    }
+    if found > different {
+        return Err(Cause::Result(ResultFault::Tuples { what, found, different }));
+    }
+    Ok(())
 }
 
 fn float(host: &Host, value: &Tensor) -> Outcome<()> {

@@ -141,7 +141,7 @@ fn bytes(tensor: &Tensor) -> u64 {
     tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64
 }
 
-fn copy(tensor: &Tensor) -> std::result::Result<Tensor, TchError> {
+pub(super) fn copy(tensor: &Tensor) -> std::result::Result<Tensor, TchError> {
     let tensor = tensor.f_detach()?;
     let mut copy = tensor.f_empty_like()?;
     copy.f_copy_(&tensor)?;
@@ -159,6 +159,7 @@ fn wrong(operation: &'static str, inputs: &[&Tensor], message: String) -> HostFa
 
 impl wit::Host for Host {
     fn parameter(&mut self, name: String) -> Result<Option<Resource<Tensor>>> {
+        self.charge(name.len() as u64)?;
         let found = self.state.parameter(&name).map(|parameter| parameter.tensor.shallow_clone());
         found.map(|tensor| self.push("state.parameter", tensor)).transpose()
     }
@@ -201,6 +202,7 @@ impl wit::Host for Host {
     }
 
     fn buffer(&mut self, name: String) -> Result<Option<Resource<Tensor>>> {
+        self.charge(name.len() as u64)?;
         let found = self.state.buffer(&name).map(Tensor::shallow_clone);
         found.map(|tensor| self.push("state.buffer", tensor)).transpose()
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tch::{Kind, TchError, Tensor};
 
 use super::refusal::Refusal;
-use crate::objective::{Batch, Objectives};
+use crate::objective::{Batch, ObjectiveError, Objectives};
 use crate::plugin::{Progress, State};
 
 /// The batch of a step, without gradient. Nobody writes to these tensors.
@@ -75,7 +75,12 @@ pub(super) fn measure(objectives: &mut Objectives, sample: &Sample, states: &Sta
     };
     let begun = Instant::now();
     let total = objectives.compute(&batch, &sample.progress)?.total;
-    total.f_backward()?;
+    if let Err(error) = total.f_backward() {
+        return Err(match objectives.culprit(&batch, &sample.progress) {
+            Ok(Some(culprit)) => Refusal::from(ObjectiveError::from(culprit)),
+            Ok(None) | Err(_) => error.into(),
+        });
+    }
     let gradient = embeddings.f_grad()?;
     let gradient = if gradient.defined() { gradient } else { embeddings.f_zeros_like()? };
     let gradient = gradient.f_detach()?.f_to_kind(Kind::Double)?.f_to_device(tch::Device::Cpu)?.f_reshape([-1])?;

@@ -78,20 +78,20 @@ impl Assembly {
     fn fuse(&mut self, features: &Tensor, progress: &Progress) -> Result<Tensor, TrainingError> {
         let slice_count = self.experiment.model.slices.into();
         let batch_size = self.experiment.evaluation.batch_size.get() as i64;
-        let batches = features.f_split(batch_size, 0)?.into_iter();
-        let objectives = &mut self.strategies.objectives;
-        let fused = batches.map(|batch| tch::no_grad(|| objectives.fuse(batch, slice_count, progress)));
-        Ok(Tensor::f_cat(&fused.collect::<Result<Vec<_>, _>>()?, 0)?)
+        Ok(self.strategies.objectives.fuse_all(features, batch_size, slice_count, progress)?)
     }
 
-    /// Calls the fusion once, so that what is wrong with its parameters is told before anything is trained. It keeps nothing of that.
+    /// Calls the fusion with batches of several sizes, so that what is wrong with its parameters or its shapes is told before
+    /// anything is trained. It keeps nothing of that.
     pub(super) fn try_fusion(&mut self) -> Result<(), TrainingError> {
         let images = Tensor::f_zeros(
             [1, self.dataset.channels() as i64, self.dataset.size() as i64, self.dataset.size() as i64],
             (Kind::Float, self.device),
         )?;
         let (embedding, _) = tch::no_grad(|| self.forward(&images, false))?;
-        drop(self.fuse(&embedding, &Progress::default())?);
+        for images in [1, 2, 3, self.experiment.evaluation.batch_size.get() as i64] {
+            drop(self.fuse(&embedding.f_repeat([images, 1])?, &Progress::default())?);
+        }
         self.strategies.objectives.put_states(BTreeMap::new());
         Ok(())
     }

@@ -367,8 +367,7 @@ impl Training {
         error: TrainingError,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), TrainingError> {
-        use TrainingError::{Divergence, Gradient, Loss, Objective};
-        let fault = matches!(error, Objective(_) | Gradient { .. } | Loss { .. } | Divergence { .. });
+        let fault = error.is_of_a_strategy();
         let wanted = self.live.probation.is_some() || self.assembly.experiment.session.on_fault == OnFault::Rollback;
         let Some(to) = self.live.before().filter(|_| fault && wanted) else { return Err(error) };
         let epoch = self.step / self.steps();

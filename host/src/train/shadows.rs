@@ -11,6 +11,7 @@ use tch::{TchError, Tensor};
 
 use super::assembly::below;
 use super::event::Event;
+use super::step::blamed;
 use super::training_error::TrainingError;
 use super::{Optimizer, OptimizerConfig};
 use crate::objective::{Batch, ObjectiveError, Shadow};
@@ -113,7 +114,9 @@ impl Shadows {
                 }
             }
             optimizer.zero_grad()?;
-            outcome.total.f_backward()?;
+            if let Err(error) = outcome.total.f_backward() {
+                return Err(blamed(&mut shadow.objectives, &view, progress, error));
+            }
             optimizer.step(1.0)?;
         }
         let gradient = embeddings.f_grad()?;

@@ -1,13 +1,13 @@
 //! One step of a training.
 
-use tch::Device;
+use tch::{Device, TchError};
 
 use super::event::Event;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::data;
-use crate::objective::Batch;
-use crate::plugin::Metric;
+use crate::objective::{Batch, Objectives};
+use crate::plugin::{Metric, Progress, is_exhausted};
 
 impl Training {
     pub(super) fn step(
@@ -45,7 +45,9 @@ impl Training {
         if !shaded.is_empty() {
             lossmith_torch_shim::retain_gradient(&embeddings)?;
         }
-        outcome.total.f_backward()?;
+        if let Err(error) = outcome.total.f_backward() {
+            return Err(blamed(&mut self.assembly.strategies.objectives, &view, &progress, error));
+        }
         let experiment = &self.assembly.experiment;
         let factor = experiment.learning_rate.factor(self.step, steps, experiment.epochs);
         let norm = self.optimizer.clip()?;
@@ -86,5 +88,22 @@ impl Training {
         }
         self.adopted = parameters.len();
         Ok(())
+    }
+}
+
+/// What a failed backward pass is: the fault of the strategy whose graph it is, where one is found. A machine without memory is
+/// no strategy's fault.
+pub(super) fn blamed(
+    objectives: &mut Objectives,
+    batch: &Batch<'_>,
+    progress: &Progress,
+    error: TchError,
+) -> TrainingError {
+    if is_exhausted(&error.to_string()) {
+        return error.into();
+    }
+    match objectives.culprit(batch, progress) {
+        Ok(Some(culprit)) => culprit.into(),
+        Ok(None) | Err(_) => error.into(),
     }
 }

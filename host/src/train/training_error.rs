@@ -138,8 +138,19 @@ pub enum TrainingError {
     #[diagnostic(help("`lossmith doctor` lists the devices; `device = \"auto\"` takes what there is"))]
     Device(String),
     /// A tensor operation of the host.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", crate::plugin::brief(.0))]
     Tensor(#[from] tch::TchError),
+}
+
+impl TrainingError {
+    /// Whether a strategy is at fault.
+    pub(super) fn is_of_a_strategy(&self) -> bool {
+        match self {
+            Self::Objective(ObjectiveError::Plugin(error)) => !error.is_of_the_machine(),
+            Self::Objective(_) | Self::Gradient { .. } | Self::Loss { .. } | Self::Divergence { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<PluginError> for TrainingError {

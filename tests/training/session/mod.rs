@@ -1,5 +1,6 @@
 //! Edits of a training that runs, and the ways back.
 
+mod blame;
 mod branch;
 mod control;
 mod crates;

@@ -1,5 +1,6 @@
 //! The side that answers.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -7,8 +8,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ pub(super) const CONNECTIONS: usize = 16;
 pub(super) const LIMIT: usize = 64 * 1024;
 /// How long a request may take to arrive, and an answer to leave.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections whose request has not come yet, the oldest first.
+type Silent = Mutex<BTreeMap<u64, UnixStream>>;
 
 type Handle = dyn Fn(Request) -> Response + Send + Sync;
 
@@ -108,7 +112,8 @@ fn identity(socket: &Path) -> io::Result<(u64, u64)> {
 fn accept(listener: &UnixListener, ends: &AtomicBool, patience: Duration, handle: &Arc<Handle>) {
     // Each connection holds it, so its count is theirs.
     let places = Arc::new(());
-    loop {
+    let silent: Arc<Silent> = Arc::default();
+    for number in 0.. {
         let accepted = listener.accept();
         if ends.load(Ordering::SeqCst) {
             return;
@@ -118,15 +123,21 @@ fn accept(listener: &UnixListener, ends: &AtomicBool, patience: Duration, handle
             thread::sleep(Duration::from_millis(100));
             continue;
         };
-        if Arc::strong_count(&places) > CONNECTIONS {
+        // Who has said nothing makes room for who may have something to say.
+        if Arc::strong_count(&places) > CONNECTIONS && !dismiss(&silent) {
             let text = format!("the training is busy with {CONNECTIONS} other commands");
             let _ = answer(&mut stream, patience, &refused(text, "try again when one of them has its answer"));
             continue;
         }
-        let (place, handle) = (Arc::clone(&places), Arc::clone(handle));
+        let Ok(other) = stream.try_clone() else { continue };
+        silent.lock().unwrap_or_else(PoisonError::into_inner).insert(number, other);
+        let (place, handle, waiting) = (Arc::clone(&places), Arc::clone(handle), Arc::clone(&silent));
         let serve = move || {
-            let response =
-                receive(&mut stream, patience).map(|request| request.map_or_else(|refused| refused, &*handle));
+            let received = receive(&mut stream, patience);
+            let ours = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+            // Of a connection that was ended meanwhile nothing is carried out: nobody would hear of it.
+            let received = if ours.is_some() { received } else { Err(io::ErrorKind::ConnectionAborted.into()) };
+            let response = received.map(|request| request.map_or_else(|refused| refused, &*handle));
             // A client that went away needs no answer.
             let _ = response.and_then(|response| answer(&mut stream, patience, &response));
             // Who sees the connection closed finds the place free.
@@ -134,8 +145,18 @@ fn accept(listener: &UnixListener, ends: &AtomicBool, patience: Duration, handle
             drop(stream);
         };
         // Without a thread the connection closes without an answer.
-        let _ = thread::Builder::new().name("control-connection".into()).spawn(serve);
+        if thread::Builder::new().name("control-connection".into()).spawn(serve).is_err() {
+            silent.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        }
     }
+}
+
+/// Ends the connection that has been silent for longest. False if each has sent its request.
+fn dismiss(silent: &Silent) -> bool {
+    let Some((_, stream)) = silent.lock().unwrap_or_else(PoisonError::into_inner).pop_first() else { return false };
+    // One that is gone already has made room.
+    let _ = stream.shutdown(Shutdown::Both);
+    true
 }
 
 /// Reads a request, or says why it is none.

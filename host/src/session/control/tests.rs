@@ -161,15 +161,42 @@ fn status_is_answered_while_a_set_waits() {
 }
 
 #[test]
-fn too_many_connections_are_refused_until_one_ends() {
+fn silent_connections_make_room_for_a_request() {
     let run = run();
     let _server = Server::start(run.path(), echo).unwrap();
-    let mut silent: Vec<_> = (0..CONNECTIONS).map(|_| connect(run.path())).collect();
+    let silent: Vec<_> = (0..3 * CONNECTIONS).map(|_| connect(run.path())).collect();
+    works(run.path());
+    works(run.path());
+    drop(silent);
+    works(run.path());
+}
+
+#[test]
+fn too_many_requests_are_refused_until_one_has_its_answer() {
+    let run = run();
+    let (verdict, wait) = mpsc::channel();
+    let (at_work, begun) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let handle = move |request| {
+        if matches!(request, Request::Set { .. }) {
+            at_work.send(()).unwrap();
+            return wait.lock().unwrap().recv().unwrap();
+        }
+        echo(request)
+    };
+    let _server = Server::start(run.path(), handle).unwrap();
+    let set = || {
+        let path = run.path().to_owned();
+        thread::spawn(move || ask(&path, &Request::Set { sets: vec!["epochs=9".into()] }))
+    };
+    let asked: Vec<_> = (0..CONNECTIONS).map(|_| set()).collect();
+    (0..CONNECTIONS).for_each(|_| begun.recv().unwrap());
     let refused = ask(run.path(), &Request::Pause).unwrap();
     assert!(matches!(refused, Response::Refused { text, .. } if text == "the training is busy with 16 other commands"));
-    let one = silent.pop().unwrap();
-    one.shutdown(Shutdown::Write).unwrap();
-    told(one);
+    (0..CONNECTIONS).for_each(|_| verdict.send(Response::Done { text: "accepted".into() }).unwrap());
+    for one in asked {
+        assert_eq!(one.join().unwrap().unwrap(), Response::Done { text: "accepted".into() });
+    }
     works(run.path());
 }
 

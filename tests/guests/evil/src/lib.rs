@@ -2,6 +2,7 @@
 //! a test can call one slot before and after the misbehaviour.
 
 mod always;
+mod attacks;
 mod bombs;
 mod common;
 mod names;
@@ -10,10 +11,13 @@ mod results;
 use lossmith_sdk::prelude::*;
 
 export! {
-    losses: [results::EvilLoss, results::EvilLater, always::UnknownParameter, always::OtherType, always::KeepsHandles, names::Names],
-    miners: [results::EvilMiner],
-    transfers: [results::EvilTransfer],
-    balances: [results::EvilBalance],
-    schedules: [results::EvilSchedule],
-    fusions: [results::EvilFusion],
+    losses: [
+        results::EvilLoss, results::EvilLater, always::UnknownParameter, always::OtherType, always::KeepsHandles, names::Names,
+        attacks::AttackLoss
+    ],
+    miners: [results::EvilMiner, attacks::AttackMiner],
+    transfers: [results::EvilTransfer, attacks::AttackTransfer],
+    balances: [results::EvilBalance, attacks::AttackBalance],
+    schedules: [results::EvilSchedule, attacks::AttackSchedule],
+    fusions: [results::EvilFusion, attacks::AttackFusion],
 }
