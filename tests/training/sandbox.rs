@@ -1,6 +1,8 @@
 //! Attacks that come out only after the call: in a training each is the fault of who made it, never libtorch's.
 
-use crate::support::Lab;
+use std::process::Command;
+
+use crate::support::{Lab, Outcome};
 
 /// An objective as it is, and one of the plugin that attacks.
 fn with(attack: &str) -> Lab {
@@ -96,4 +98,35 @@ fn a_miner_and_a_schedule_are_blamed_for_what_they_made() {
     fails(&objective("miner", "n = 100000000"), &["miner `attack`", "reached the limit tuples"]);
     fails(&objective("miner", "n = 1000000"), &["miner `attack`", "different ones"]);
     fails(&objective("schedule", "value = 1e308"), &["schedule `attack`", "the threshold", "too large"]);
+}
+
+/// The command in a shell that gives it so much address space only.
+fn with_address_space(command: &Command, gigabytes: u32) -> Command {
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(format!("ulimit -v {}; exec \"$0\" \"$@\"", gigabytes << 20));
+    shell.arg(command.get_program()).args(command.get_args()).current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+#[test]
+fn a_machine_without_memory_is_no_fault_of_a_plugin() {
+    // 16 GB at once, within limits that are as wide.
+    let wide = [
+        "limits.tensor-elements=4000000000",
+        "limits.tensor-bytes=1000000000000",
+        "limits.host-elements=1000000000000",
+        "limits.deadline-ms=3600000",
+    ];
+    let lab = loss("how = \"exp\", n = 4000000000, after = 8");
+    let outcome = Outcome::of(&mut with_address_space(&lab.command(&lab.training(&wide)), 8));
+    outcome.fails(1, &["out of memory in plugin `evil`", "the machine gives no more memory", "not the plugin's fault"]);
+    let run = lab.run("tiny");
+    assert_eq!(run.rows("step").len(), 8);
+    assert!(run.files("checkpoints").contains(&"interrupted.safetensors".to_owned()));
 }

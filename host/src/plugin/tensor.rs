@@ -586,14 +586,17 @@ impl HostTensor for Host {
     }
 
     fn at(&mut self, x: Handle, rows: Handle, columns: Handle) -> Result<Handle> {
-        let second = self.tensor("at", &columns)?;
-        let made = self.held("at", &rows)?.elements;
-        let result = self.indexed("at", &x, &rows, None, made, charge::AT, |x, rows| {
-            // libtorch also takes masks, and positions that broadcast against each other.
-            let vectors = [rows, &second].iter().all(|index| index.dim() == 1 && index.kind() == Kind::Int64);
-            refuse(x.dim() != 2 || !vectors, "not a matrix with two vectors of integers")?;
-            x.f_index(&[Some(rows), Some(&second)])
-        })?;
+        let (values, first, second) = (self.held("at", &x)?, self.held("at", &rows)?, self.tensor("at", &columns)?);
+        // libtorch also takes masks, and positions that broadcast against each other.
+        let vectors = [&first.tensor, &second].iter().all(|index| index.dim() == 1 && index.kind() == Kind::Int64);
+        if values.tensor.dim() != 2 || !vectors {
+            let shapes = describe(&[&values.tensor, &first.tensor, &second]);
+            let message = "not a matrix with two vectors of integers".into();
+            return Err(HostFault::Operation { operation: "at", shapes, message }.into());
+        }
+        let made = first.elements;
+        let result =
+            self.indexed("at", &x, &rows, None, made, charge::AT, |x, rows| x.f_index(&[Some(rows), Some(&second)]))?;
         self.graph("at", charge::PRODUCT, &[&columns], &[&result])?;
         Ok(result)
     }

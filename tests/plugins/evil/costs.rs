@@ -225,7 +225,7 @@ fn a_fusion_has_one_shape_and_a_way_back_in_every_call() {
         let mut slot = slot("lossmith-evil", Role::Fusion, "attack", params, setting());
         for (size, step) in sizes.iter().zip(step..) {
             let input = Input { labels: None, ..batch(*size, 6, Kind::Double) };
-            slot.fuse(input, &Progress { step, ..epoch(0) }).map_err(|error| *error.cause)?;
+            slot.fuse(input, &Progress { step, ..epoch(0) }).map(drop).map_err(|error| *error.cause)?;
         }
         Ok(())
     };

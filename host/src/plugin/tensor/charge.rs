@@ -52,8 +52,8 @@ pub(in crate::plugin) struct Charge {
 /// The dtype of a result.
 #[derive(Clone, Copy)]
 enum Out {
-    /// Of a view: no new memory.
-    View,
+    /// What is made is asked for elsewhere.
+    Other,
     /// The input's.
     Same,
     /// Floats stay floats; integers and masks become floats or integers.
@@ -96,7 +96,7 @@ impl Charge {
         // What is no float becomes a float of at most 8 bytes, or an integer of 8.
         let widest = kinds.iter().map(|&kind| size(kind)).max().unwrap_or(8);
         match self.out {
-            Out::View => 0,
+            Out::Other => 0,
             Out::Same => widest,
             Out::Number if kinds.iter().all(|&kind| is_float(kind)) => widest,
             Out::Number | Out::Index => 8,
@@ -107,7 +107,7 @@ impl Charge {
 
     /// Bytes that are made of inputs of these kinds and elements, for a result of so many elements.
     pub(in crate::plugin) fn bytes(&self, inputs: &[&Tensor], read: u64, made: u64) -> u64 {
-        if matches!(self.out, Out::View) {
+        if matches!(self.out, Out::Other) {
             return 0;
         }
         let (first, second) = match inputs {
@@ -140,10 +140,9 @@ macro_rules! charges {
 }
 
 charges! {
-    VIEW = Charge::new(1, Out::View, Graph::Nothing);
     SAME = Charge::new(1, Out::Same, Graph::Nothing);
     // What it makes is asked for beside it.
-    CAST = Charge::new(1, Out::View, Graph::Nothing);
+    CAST = Charge::new(1, Out::Other, Graph::Nothing);
     LINEAR = Charge::new(1, Out::Number, Graph::Nothing);
     PRODUCT = Charge::new(1, Out::Number, Graph::Inputs);
     OF_INPUT = Charge::new(4, Out::Number, Graph::Inputs);
@@ -219,6 +218,6 @@ mod tests {
         let sizes = |charge: Charge, kind| charge.result(&[kind]);
         assert_eq!([Kind::Bool, Kind::Int64, Kind::Float, Kind::Double].map(|kind| sizes(LINEAR, kind)), [8, 8, 4, 8]);
         assert_eq!([Kind::Bool, Kind::Float].map(|kind| sizes(SORTED, kind)), [9, 12]);
-        assert_eq!((sizes(MASK, Kind::Double), sizes(WHICH, Kind::Bool), sizes(VIEW, Kind::Double)), (1, 8, 0));
+        assert_eq!((sizes(MASK, Kind::Double), sizes(WHICH, Kind::Bool), sizes(CAST, Kind::Double)), (1, 8, 0));
     }
 }

@@ -112,6 +112,9 @@ fn single(how: &str, n: i64, m: i64) -> bool {
 impl AttackLoss {
     /// Operations with a backward pass, each result dropped at once: only the graph has what it needs.
     fn graph(&self, x: &Tensor) -> bool {
+        if !self.how.starts_with("graph-") {
+            return false;
+        }
         let (n, m) = (self.n, self.m);
         let mut y = x.sum(ALL).expand(&[m]) * 1.0;
         let constant = || random::uniform(&[m]);
