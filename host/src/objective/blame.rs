@@ -23,6 +23,21 @@ pub(super) fn of_pair_losses(transfer: &Placed, pairs: &PairLosses) -> Result<Op
     Ok(None)
 }
 
+/// The fault of the transfer, or of the balance, through which a measurement of the two halves found no way back.
+pub(super) fn of_halves(
+    transfer: &Placed,
+    balance: Option<&Placed>,
+    pairs: &PairLosses,
+    embeddings: &Tensor,
+    error: &TchError,
+) -> PluginError {
+    let through = |total: Tensor| Tensor::f_run_backward(&[total], &[embeddings], true, false);
+    match (pairs.total().and_then(through), balance) {
+        (Ok(_), Some(balance)) => backward(balance, error),
+        (Ok(_), None) | (Err(_), _) => backward(transfer, error),
+    }
+}
+
 /// A scalar that is not finite. On another device than the CPU nothing looks, as that would wait for it.
 pub(super) fn not_finite(scalar: &Tensor) -> Result<Option<f64>, TchError> {
     if scalar.device() != Device::Cpu {

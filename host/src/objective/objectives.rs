@@ -443,7 +443,7 @@ impl Objective {
         };
         let imbalance = if batch.measured {
             imbalance::measure(&pairs, by_values.then_some(&value), batch.embeddings, batch.labels)
-                .map_err(|error| blame::backward(transfer, &error))?
+                .map_err(|error| blame::of_halves(transfer, balance.as_deref(), &pairs, batch.embeddings, &error))?
         } else {
             Vec::new()
         };
