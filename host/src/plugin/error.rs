@@ -323,7 +323,7 @@ pub enum ResultFault {
         /// Largest allowed.
         last: i64,
     },
-    /// More tuples than a batch has different ones.
+    /// Far more tuples than a batch has different ones.
     #[error("{found} {what}, and the batch has {different} different ones")]
     Tuples {
         /// What was found.
