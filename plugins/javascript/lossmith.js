@@ -20,11 +20,11 @@
 // Nothing should be kept in the plugin between two calls: what must last is in `state`, random numbers come from `random`.
 // Tensors are handles of the host's, freed at the end of the call, or at the end of a `scope`.
 
-import * as context from "lossmith:plugin/context@0.1.3";
-import * as hostRandom from "lossmith:plugin/random@0.1.3";
-import * as hostReport from "lossmith:plugin/report@0.1.3";
-import * as hostState from "lossmith:plugin/state@0.1.3";
-import { Tensor as Host } from "lossmith:plugin/tensor@0.1.3";
+import * as context from "lossmith:plugin/context@0.1.4";
+import * as hostRandom from "lossmith:plugin/random@0.1.4";
+import * as hostReport from "lossmith:plugin/report@0.1.4";
+import * as hostState from "lossmith:plugin/state@0.1.4";
+import { Tensor as Host } from "lossmith:plugin/tensor@0.1.4";
 
 const dispose = Symbol.dispose ?? Symbol.for("dispose");
 
@@ -210,6 +210,16 @@ export class Tensor extends Wrapper {
     /** Swaps two dimensions. */
     transpose(dim0 = -2, dim1 = -1) {
         return new Tensor(hosted(this).transpose(this.dim(dim0), this.dim(dim1)));
+    }
+
+    /** The last two dimensions swapped: the transpose of a matrix. */
+    t() {
+        return this.transpose();
+    }
+
+    /** Products of tensors with each dimension named by a letter, summed over those that are not in the result: `"bi,ij,bj->b"`. */
+    static einsum(equation, tensors) {
+        return new Tensor(Host.einsum(equation, tensors.map(tensorOf)));
     }
 
     /** Inserts a dimension of size 1 before `dim`. */

@@ -264,6 +264,10 @@ class Tensor(_Wrapper):
         """Swaps two dimensions."""
         return Tensor(self._handle.transpose(dim0, dim1))
 
+    def t(self):
+        """The last two dimensions swapped: the transpose of a matrix."""
+        return self.transpose()
+
 
 # ---- What a strategy is told ----
 

@@ -87,7 +87,7 @@ fn close(found: &Tensor, expected: &Tensor) -> Result<(), String> {
 }
 
 /// What the contract calls an error: the function, and after a slash which misuse of it.
-const MISUSES: [&str; 84] = [
+const MISUSES: [&str; 87] = [
     "arange",
     "linspace",
     "zeros",
@@ -127,6 +127,9 @@ const MISUSES: [&str; 84] = [
     "bincount/matrix",
     "bincount/size",
     "matmul",
+    "einsum",
+    "einsum/sizes",
+    "einsum/none",
     "distance-matrix",
     "cosine-matrix",
     "hinge-sums",

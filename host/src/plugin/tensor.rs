@@ -1,6 +1,7 @@
 //! The interface `tensor` of the contract: each function is one libtorch operation, or a few.
 
 pub(super) mod charge;
+mod einsum;
 mod formulas;
 mod run;
 
@@ -327,6 +328,11 @@ impl HostTensor for Host {
         acos() "acos" OF_INPUT => |x| x.f_acos();
         atan() "atan" OF_INPUT => |x| x.f_atan();
         tanh() "tanh" OF_RESULT => |x| x.f_tanh();
+        sinh() "sinh" OF_INPUT => |x| x.f_sinh();
+        cosh() "cosh" OF_INPUT => |x| x.f_cosh();
+        asinh() "asinh" OF_INPUT => |x| x.f_asinh();
+        acosh() "acosh" OF_INPUT => |x| x.f_acosh();
+        atanh() "atanh" OF_INPUT => |x| x.f_atanh();
         sigmoid() "sigmoid" OF_RESULT => |x| x.f_sigmoid();
         log_sigmoid() "log-sigmoid" LOG_SIGMOID => |x| x.f_log_sigmoid();
         relu() "relu" OF_RESULT => |x| x.f_relu();
@@ -501,6 +507,28 @@ impl HostTensor for Host {
     fn matmul(&mut self, a: Handle, b: Handle) -> Result<Handle> {
         let columns = |b: &[i64]| if b.len() < 2 { 1 } else { b.last().copied().unwrap_or(1) };
         self.product("matmul", &a, &b, charge::PRODUCT, columns, |a, b| a.f_matmul(b))
+    }
+
+    fn einsum(&mut self, equation: String, tensors: Vec<Handle>) -> Result<Handle> {
+        const NAME: &str = "einsum";
+        let held = tensors.iter().map(|x| self.tensor(NAME, x)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let named: Vec<&Tensor> = held.iter().collect();
+        let shapes: Vec<Vec<i64>> = held.iter().map(Tensor::size).collect();
+        let products = einsum::products(&equation, &shapes).map_err(|error| fault(NAME, &named, &error))?;
+        let (mut work, mut bytes) = (0_u64, 0_u64);
+        for product in products {
+            self.room(product.result, 8)?;
+            // As `matmul` counts.
+            work = work.saturating_add(product.result).saturating_add(product.work / 16);
+            bytes = bytes.saturating_add(product.result.saturating_mul(8));
+        }
+        self.admit(work, bytes)?;
+        let result = attempt(|| Tensor::f_einsum(&equation, &named, None::<&[i64]>))
+            .map_err(|error| fault(NAME, &named, &error))?;
+        self.charge(work)?;
+        let result = self.push(NAME, result)?;
+        self.graph(NAME, charge::PRODUCT, &tensors.iter().collect::<Vec<_>>(), &[&result])?;
+        Ok(result)
     }
 
     fn distance_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {

@@ -79,10 +79,10 @@ pub(super) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Vec<Tensor> {
         "maximum" => vec![a.fmax(b)],
         "add-scalar" => vec![a + 0.3],
         "sub-scalar" => vec![a - 0.3],
-        "rsub-scalar" => vec![0.3 - a],
+        "rsub-scalar" => vec![0.3 - a, 0.3 - a, 2.0 - a, 0.3 - a],
         "mul-scalar" => vec![a * 0.3],
-        "div-scalar" => vec![a / 0.3],
-        "rdiv-scalar" => vec![0.3 / b],
+        "div-scalar" => vec![a / 0.3, a / 3.0, a / 4.0, a / 0.3],
+        "rdiv-scalar" => vec![0.3 / b, 2.0 / b],
         "pow-scalar" => vec![(a.log() * 1.7).exp()],
 
         "neg" => vec![-a],
@@ -108,6 +108,23 @@ pub(super) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Vec<Tensor> {
         "asin" => vec![a.arcsin()],
         "acos" => vec![a.arccos()],
         "atan" => vec![a.arctan()],
+        "sinh" => vec![((a * 3.0).exp() - (a * -3.0).exp()) / 2.0],
+        "cosh" => vec![((a * 3.0).exp() + (a * -3.0).exp()) / 2.0],
+        // The derivatives of the small ones are 1 and of the large ones sign(x) / |x|, as far as 64 bits tell.
+        "asinh" => {
+            let x = a * 3.0;
+            let of = ((&x * &x + 1.0).sqrt() + &x).log();
+            let far = a.sign() * (a.abs().log() + (2e100_f64).ln());
+            vec![of, a * 1e-9, far]
+        }
+        "acosh" => {
+            let x = a * a + 1.5;
+            vec![((&x * &x - 1.0).sqrt() + &x).log()]
+        }
+        "atanh" => {
+            let x = a / 2.0;
+            vec![((&x + 1.0) / (-&x + 1.0)).log() / 2.0, a * 1e-9]
+        }
         "tanh" => vec![1.0 - 2.0 / ((a * 2.0).exp() + 1.0)],
         "sigmoid" => vec![1.0 / ((-a).exp() + 1.0)],
         "log-sigmoid" => vec![-((-a).exp() + 1.0).log()],
@@ -220,7 +237,17 @@ pub(super) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Vec<Tensor> {
                 (a * b.get(1)).sum_dim_intlist(1, false, Kind::Double),
             ]
         }
-        "transpose" => vec![a.tr()],
+        "einsum" => {
+            let columns = (a * b).sum_dim_intlist(0, false, Kind::Double);
+            let diagonal = [0, 1, 2].map(|place| a.get(place).get(place));
+            vec![
+                a.matmul(&b.tr()),
+                columns.unsqueeze(1).unsqueeze(2) * a,
+                Tensor::stack(&diagonal, 0),
+                a.sum(Kind::Double),
+            ]
+        }
+        "transpose" => vec![a.tr(), a.tr()],
         "permute" => vec![a.tr().unsqueeze(1)],
         "diagonal" => vec![Tensor::stack(&[a.get(0).get(0), a.get(1).get(1), a.get(2).get(2)], 0)],
         "diag-embed" => vec![a.unsqueeze(2) * Tensor::eye(3, FLOAT)],

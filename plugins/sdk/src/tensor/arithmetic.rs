@@ -1,4 +1,4 @@
-//! `+`, `-`, `*`, `/` between tensors and numbers, and unary `-`.
+//! `+`, `-`, `*`, `/` between tensors and numbers (`f64`, `&f64`, `i64`), and unary `-`.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -16,6 +16,18 @@ pub enum Operand<'a> {
 impl<'a> From<&'a Tensor> for Operand<'a> {
     fn from(tensor: &'a Tensor) -> Self {
         Self::Tensor(tensor)
+    }
+}
+
+impl From<&f64> for Operand<'_> {
+    fn from(number: &f64) -> Self {
+        Self::Number(*number)
+    }
+}
+
+impl From<i64> for Operand<'_> {
+    fn from(number: i64) -> Self {
+        Self::Number(number as f64)
     }
 }
 
@@ -70,10 +82,37 @@ macro_rules! operator {
                 Tensor($number_first)
             }
         }
-        impl $trait<Tensor> for f64 {
+        operator!(@numbers $trait, $method, f64, |number| number, Tensor);
+        operator!(@numbers $trait, $method, &f64, |number| *number, Tensor, &Tensor);
+        operator!(@numbers $trait, $method, i64, |number| number as f64, Tensor, &Tensor);
+        operator!(@right $trait, $method, &f64, |number| *number);
+        operator!(@right $trait, $method, i64, |number| number as f64);
+    };
+    // A number of another type on the left of each of the tensors.
+    (@numbers $trait:ident, $method:ident, $number:ty, |$given:ident| $as_float:expr, $($tensor:ty),+) => {
+        $(impl $trait<$tensor> for $number {
             type Output = Tensor;
-            fn $method(self, tensor: Tensor) -> Tensor {
-                $trait::$method(self, &tensor)
+            fn $method(self, tensor: $tensor) -> Tensor {
+                let $given = self;
+                let number: f64 = $as_float;
+                let tensor: &Tensor = std::borrow::Borrow::borrow(&tensor);
+                $trait::$method(number, tensor)
+            }
+        })+
+    };
+    // On the right.
+    (@right $trait:ident, $method:ident, $number:ty, |$given:ident| $as_float:expr) => {
+        impl $trait<$number> for &Tensor {
+            type Output = Tensor;
+            fn $method(self, $given: $number) -> Tensor {
+                let number: f64 = $as_float;
+                $trait::$method(self, number)
+            }
+        }
+        impl $trait<$number> for Tensor {
+            type Output = Tensor;
+            fn $method(self, number: $number) -> Tensor {
+                $trait::$method(&self, number)
             }
         }
     };

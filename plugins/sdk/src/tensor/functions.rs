@@ -39,6 +39,16 @@ methods! {
     atan();
     /// Hyperbolic tangent.
     tanh();
+    /// Hyperbolic sine.
+    sinh();
+    /// Hyperbolic cosine.
+    cosh();
+    /// Inverse hyperbolic sine.
+    asinh();
+    /// Inverse hyperbolic cosine, of values from 1 on. The gradient at 1 is infinite.
+    acosh();
+    /// Inverse hyperbolic tangent, of values between -1 and 1, where it is infinite.
+    atanh();
     /// `1 / (1 + exp(-self))`.
     sigmoid();
     /// `log(sigmoid(self))`, exact for large values.

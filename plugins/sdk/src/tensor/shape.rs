@@ -38,6 +38,18 @@ impl Tensor {
         self.shape()[dim]
     }
 
+    /// The last two dimensions swapped: the transpose of a matrix.
+    pub fn t(&self) -> Tensor {
+        self.transpose(-2, -1)
+    }
+
+    /// Products of `tensors` with each dimension named by a letter, summed over the letters that are not in the result, from the
+    /// left to the right: `Tensor::einsum("bi,ij,bj->b", &[&x, &w, &y])`.
+    pub fn einsum(equation: &str, tensors: &[&Tensor]) -> Tensor {
+        let tensors: Vec<_> = tensors.iter().map(|tensor| &tensor.0).collect();
+        Tensor(host::Tensor::einsum(equation, &tensors))
+    }
+
     /// Matrix product of the last two dimensions; the dimensions before broadcast.
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         Tensor(self.0.matmul(&other.0))

@@ -80,10 +80,10 @@ pub(crate) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
         "maximum" => vec![a.maximum(b)],
         "add-scalar" => vec![a + 0.3],
         "sub-scalar" => vec![a - 0.3],
-        "rsub-scalar" => vec![0.3 - a],
+        "rsub-scalar" => vec![0.3 - a, &0.3 - a, 2 - a, &0.3 - (a * 1)],
         "mul-scalar" => vec![a * 0.3],
-        "div-scalar" => vec![a / 0.3],
-        "rdiv-scalar" => vec![0.3 / b],
+        "div-scalar" => vec![a / 0.3, a / 3, a / a.size(0), (a * 1.0) / &0.3],
+        "rdiv-scalar" => vec![0.3 / b, 2 / b],
         "pow-scalar" => vec![a.pow(1.7)],
 
         "neg" => vec![-a],
@@ -105,6 +105,12 @@ pub(crate) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
         "acos" => vec![a.acos()],
         "atan" => vec![a.atan()],
         "tanh" => vec![a.tanh()],
+        "sinh" => vec![(a * 3).sinh()],
+        "cosh" => vec![(a * 3).cosh()],
+        // Near 0, where the logarithm of its definition is wrong in all digits, and far away.
+        "asinh" => vec![(a * 3).asinh(), (a * 1e-9).asinh(), (a * 1e100).asinh()],
+        "acosh" => vec![(a.square() + 1.5).acosh()],
+        "atanh" => vec![(a / 2).atanh(), (a * 1e-9).atanh()],
         "sigmoid" => vec![a.sigmoid()],
         "log-sigmoid" => vec![a.log_sigmoid()],
         "relu" => vec![a.relu()],
@@ -177,7 +183,13 @@ pub(crate) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
             let stacked = Tensor::stack(&[a, b], 0);
             vec![a.matmul(&b.transpose(0, 1)), stacked.matmul(&b.transpose(0, 1)), a.matmul(&b.select(0, 1))]
         }
-        "transpose" => vec![a.transpose(0, 1)],
+        "einsum" => vec![
+            Tensor::einsum("ij,kj->ik", &[a, b]),
+            Tensor::einsum("ij, ij, kl -> jkl", &[a, b, a]),
+            Tensor::einsum("ii->i", &[&a.narrow(0, 0, 3)]),
+            Tensor::einsum("ij->", &[a]),
+        ],
+        "transpose" => vec![a.transpose(0, 1), a.t()],
         "permute" => vec![a.unsqueeze(0).permute(&[2, 0, 1])],
         "diagonal" => vec![a.diagonal()],
         "diag-embed" => vec![a.diag_embed()],
