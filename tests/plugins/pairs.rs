@@ -272,6 +272,9 @@ fn a_memory_of_another_size_starts_anew() {
 fn a_memory_smaller_than_a_batch_is_refused() {
     let text = refusal(with_memory(3, 0).loss(small(0), &step(0)));
     assert!(text.contains("`memory-size` is 3") && text.contains("4 images"), "{text}");
+    // At once, not when the warm-up is over.
+    let text = refusal(with_memory(3, 1000).loss(small(0), &step(0)));
+    assert!(text.contains("`memory-size` is 3") && text.contains("4 images"), "{text}");
 }
 
 #[test]

@@ -31,13 +31,14 @@ impl CrossBatchMemory {
     /// the batch replaces the oldest embeddings. A miner chooses among the pairs of the batch only. Error: that of `loss`, or
     /// the batch is larger than the memory.
     pub fn add(&self, batch: &Batch, progress: &Progress, loss: impl Fn(&Pairs) -> Result<Tensor>) -> Result<Tensor> {
+        let (size, dimension) = (batch.size(), batch.dimension());
+        // In the first step already, not when the warm-up is over.
+        if self.size > 0 && size > self.size {
+            return Err(format!("`memory-size` is {}, less than the {size} images of a batch", self.size).into());
+        }
         let of_batch = loss(&Pairs::of(batch))?;
         if self.size == 0 || progress.step() < self.warm_up.unsigned_abs() {
             return Ok(of_batch);
-        }
-        let (size, dimension) = (batch.size(), batch.dimension());
-        if size > self.size {
-            return Err(format!("`memory-size` is {}, less than the {size} images of a batch", self.size).into());
         }
         // An edit of the size, or another network, starts the memory anew.
         let shape = [self.size, dimension];
