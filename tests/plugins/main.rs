@@ -27,6 +27,7 @@ mod multi_threshold;
 mod native_losses;
 mod operations;
 mod pairs;
+mod peers;
 mod proxies;
 mod rankings;
 mod reducers;
