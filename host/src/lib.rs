@@ -23,3 +23,4 @@ pub mod sweep;
 pub mod teacher;
 pub mod toolchain;
 pub mod train;
+mod unique;

@@ -96,6 +96,81 @@ fn what_is_not_a_gradient_is_caught_too() {
     assert_eq!(check("lossmith-test-mistakes", "cubic", &["--strict"]).1, 4);
 }
 
+/// The line of the guest `mistakes` that ends with a comment.
+fn line(comment: &str) -> String {
+    let source = include_str!("../guests/mistakes/src/lib.rs");
+    let number = source.lines().position(|line| line.ends_with(comment)).unwrap() + 1;
+    format!("lib.rs:{number}")
+}
+
+#[test]
+fn what_is_not_finite_is_equal_to_nothing_and_its_operation_is_named() {
+    let (findings, code) = check("lossmith-test-mistakes", "root-of-zero", &[]);
+    assert_eq!(code, 4);
+    let of = |what: &str| findings.iter().filter(|found| found.0 == what).collect::<Vec<_>>();
+    let [(_, verdict, detail)] = of("gradient")[..] else { panic!("{findings:?}") };
+    assert_eq!(verdict, "failed");
+    for words in ["96 of 96", "the embeddings are not finite", "backward pass of operation `sqrt`", "float [12, 12]"] {
+        assert!(detail.contains(words), "{words}: {detail}");
+    }
+    assert!(detail.contains(&line("// the root of 0")), "{detail}");
+    // Nothing that was not compared is right, and nothing else is to blame.
+    for what in ["determinism", "order of the batch", "32 bits against 64"] {
+        assert!(of(what).iter().all(|(_, verdict, _)| verdict == "skipped") && of(what).len() == 1, "{findings:?}");
+    }
+
+    let (findings, code) = wrong("dead-parameter");
+    assert_eq!(code, 4);
+    let [(what, verdict, detail)] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!((what.as_str(), verdict.as_str()), ("gradient", "failed"));
+    assert!(detail.contains("`scale`") && detail.contains("operation `sqrt`"), "{detail}");
+
+    let (findings, code) = wrong("root-by-choice");
+    assert_eq!(code, 4);
+    let of = findings.iter().find(|(what, ..)| what == "parameters").unwrap();
+    assert!(of.1 == "failed" && of.2.contains("epsilon = 0") && of.2.contains("operation `sqrt`"), "{findings:?}");
+
+    let (findings, code) = wrong("log-of-zero");
+    assert_eq!(code, 4);
+    let [(what, _, detail)] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!(what, "an ordinary batch");
+    for words in ["-inf", "operation `log` (float [12, 8])", &line("// the logarithm of 0")] {
+        assert!(detail.contains(words), "{words}: {detail}");
+    }
+}
+
+#[test]
+fn a_given_batch_with_a_gradient_that_is_not_finite_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("batch.json");
+    // The generated batches have no zero vector.
+    let batch = json!({ "embeddings": [[0.0, 0.0], [3.0, 4.0]], "labels": [0, 1], "expect": { "indices": [] } });
+    std::fs::write(&file, batch.to_string()).unwrap();
+    let (findings, code) = check("lossmith-test-mistakes", "unguarded", &["--batch", file.to_str().unwrap()]);
+    assert_eq!(code, 4);
+    let (_, verdict, detail) = findings.iter().find(|(what, ..)| what == "given batch").unwrap();
+    assert!(verdict == "failed" && detail.contains("NaN, which is not finite; operation `div`"), "{detail}");
+}
+
+#[test]
+fn the_gradient_of_both_batches_is_one_line() {
+    let (findings, _) = check("lossmith-losses", "triplet", &[]);
+    let gradients: Vec<_> = findings.iter().filter(|(what, ..)| what == "gradient").collect();
+    assert_eq!(gradients.len(), 1, "{gradients:?}");
+    assert!(gradients[0].2.contains("other choices of its parameters"), "{gradients:?}");
+}
+
+#[test]
+fn what_is_expected_of_another_role_is_not_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("batch.json");
+    let batch = json!({ "embeddings": [[1.0, 2.0], [3.0, 4.0]], "labels": [0, 1], "expect": { "indices": [[0]] } });
+    std::fs::write(&file, batch.to_string()).unwrap();
+    let (findings, _) = check("lossmith-test-mistakes", "right", &["--batch", file.to_str().unwrap()]);
+    let told = |found: &&(String, String, String)| found.1 == "warning" && found.2.contains("`indices` is expected");
+    assert!(findings.iter().any(|found| told(&found)), "{findings:?}");
+}
+
 #[test]
 fn every_standard_strategy_passes() {
     let packages =
@@ -214,6 +289,33 @@ fn what_cannot_be_checked_is_told() {
         }
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+fn a_bench_shows_what_it_has_when_a_size_fails() {
+    let guest = guest("lossmith-test-mistakes");
+    let arguments =
+        ["bench", guest.to_str().unwrap(), "--strategy", "too-large", "--dimension", "8", "--batch", "16,48,32"];
+    let output = plugin(&arguments);
+    let (table, text) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["B", "D", "ms", "quartiles", "MB"]);
+    assert_eq!(lines[2], ["48", "8", "not", "measured"], "{table}");
+    for row in [&lines[1], &lines[3]] {
+        let (low, high) = row[3].split_once('-').unwrap();
+        let [low, median, high] = [low, row[2], high].map(|number| number.parse::<f64>().unwrap());
+        assert!(low > 0.0 && low <= median && median <= high, "{table}");
+    }
+    // Why, where in the author's source, and what can be done about it.
+    for words in ["B = 48, D = 8: not measured", "tensor-elements", &line("// too large"), "--batch"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let output = plugin(&[&arguments[..], &["--json"]].concat());
+    let rows: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(rows[1]["error"].as_str().unwrap().contains("tensor-elements") && rows[1].get("milliseconds").is_none());
+    assert!(rows[2]["milliseconds"].as_f64().unwrap() > 0.0 && rows[2].get("error").is_none());
 }
 
 #[test]

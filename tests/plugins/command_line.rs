@@ -196,10 +196,125 @@ fn metrics_are_in_the_result() {
 }
 
 #[test]
+fn what_is_not_finite_is_refused_with_its_operation_and_never_null() {
+    let case = json!({ "embeddings": [[3.0, 0.0], [3.0, 8.0]], "labels": [0, 1] });
+    let mistake = |strategy: &str| eval("lossmith-test-mistakes", "loss", strategy, &json!({}), &case);
+    for (strategy, words) in [
+        ("root-of-zero", ["4 of 4 derivatives", "the embeddings are not finite, the first, NaN, at [0, 0]", "`sqrt`"]),
+        ("dead-parameter", ["2 of 2 derivatives", "`scale`", "`sqrt`"]),
+        ("log-of-zero", ["returned -inf", "operation `log` (float [2, 2])", "lib.rs:"]),
+    ] {
+        let (code, text) = bad(mistake(strategy));
+        let text = text.replace("│", " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(code, 4, "{text}");
+        assert!(words.iter().all(|words| text.contains(words)), "{strategy}: {text}");
+    }
+    assert_eq!(good(mistake("odd-metric"))["metrics"], json!({ "odd": "NaN" }));
+}
+
+#[test]
+fn labels_that_are_no_classes_are_refused() {
+    let embeddings = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]];
+    let case = |labels: [i64; 4]| json!({ "embeddings": embeddings, "labels": labels });
+    let run = |case: &Json| eval("lossmith-losses", "loss", "contrastive", &json!({}), case);
+    let low = good(run(&case([0, 0, 1, 1])));
+    // The largest two that floats of 32 bits tell apart; in 32 bits, as a training.
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("case.json");
+    std::fs::write(&input, case([16_777_214, 16_777_214, 16_777_215, 16_777_215]).to_string()).unwrap();
+    let guest = guest("lossmith-losses");
+    let high = good(plugin(&[
+        "eval",
+        guest.to_str().unwrap(),
+        "--strategy",
+        "contrastive",
+        "--input",
+        input.to_str().unwrap(),
+    ]));
+    assert!(difference(&list(&high["value"]), &list(&low["value"])) < 1e-6, "{high} {low}");
+    for labels in [[16_777_216, 16_777_216, 16_777_217, 16_777_217], [-1, -1, 0, 0], [0, 0, 1, i64::MAX]] {
+        let (code, text) = bad(run(&case(labels)));
+        assert!(code == 2 && text.contains("labels are classes, from 0 to 16777215"), "{labels:?}: {text}");
+    }
+    let with = |name: &str, value: Json| {
+        let mut case = case([0, 0, 1, 1]);
+        case[name] = value;
+        case
+    };
+    for (case, words) in [
+        (with("class-count", json!(1)), "`class-count` is 1"),
+        (with("class-count", json!(i64::MAX)), "`class-count` is 9223372036854775807"),
+        (with("tuples", json!([[0], [1], [4]])), "4 is no position in the batch, from 0 to 3"),
+        (with("tuples", json!([[0], [1], [2, 3]])), "lists of one length"),
+        (json!({ "embeddings": [], "labels": [] }), "at least one image"),
+        (json!({ "embeddings": [[], []], "labels": [0, 1] }), "at least one number"),
+    ] {
+        let (code, text) = bad(run(&case));
+        let text = text.replace("│", " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code == 2 && text.contains(words), "{case}: {text}");
+    }
+}
+
+#[test]
+fn a_name_that_is_given_twice_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("case.json");
+    let guest = guest("lossmith-losses");
+    let run = |case: &str, params: &str| {
+        std::fs::write(&input, case).unwrap();
+        let fixed = ["eval", guest.to_str().unwrap(), "--strategy", "contrastive", "--input", input.to_str().unwrap()];
+        bad(plugin(&[&fixed[..], &["--params", params]].concat()))
+    };
+    let good = r#"{ "embeddings": [[1, 0]], "labels": [0] }"#;
+    for (case, params, words) in [
+        (good, r#"{ "positive-margin": 0.1, "positive-margin": 0.2 }"#, "`positive-margin` is given twice"),
+        (r#"{ "embeddings": [[1, 0]], "labels": [0], "labels": [1] }"#, "{}", "duplicate field `labels`"),
+        (
+            r#"{ "embeddings": [[1, 0]], "labels": [0], "parameters": { "a": { "shape": [], "data": [1] }, "a": { "shape": [], "data": [2] } } }"#,
+            "{}",
+            "`a` is given twice",
+        ),
+    ] {
+        let (code, text) = run(case, params);
+        assert!(code == 2 && text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn role_and_strategy_are_found_where_there_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("case.json");
+    let case = json!({ "embeddings": [[1.0, 0.0], [0.0, 1.0]], "labels": [0, 0] });
+    std::fs::write(&input, case.to_string()).unwrap();
+    let run = |package: &str, more: &[&str]| {
+        let guest = guest(package);
+        plugin(&[&["eval", guest.to_str().unwrap(), "--input", input.to_str().unwrap()], more].concat())
+    };
+    // The name says the role; `triplet` is a miner there.
+    assert!(good(run("lossmith-miners", &["--strategy", "triplet"])).get("indices").is_some());
+    // Of one role there is one strategy only.
+    assert!(good(run("lossmith-test-roles", &["--role", "fusion"])).get("embedding").is_some());
+    for (package, more, words) in [
+        (
+            "lossmith-losses",
+            vec![],
+            "name one of the plugin's strategies with --strategy: loss `contrastive`, loss `triplet`",
+        ),
+        ("lossmith-losses", vec!["--strategy", "triplt"], "did you mean `triplet`?"),
+        ("lossmith-losses", vec!["--role", "miner"], "has no miner"),
+        ("lossmith-transfers", vec!["--role", "loss"], "loss `rkd-angle`"),
+    ] {
+        let (code, text) = bad(run(package, &more));
+        let text = text.replace("│", " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code == 2 && text.contains(words), "{more:?}: {text}");
+    }
+}
+
+#[test]
 fn inspect_tells_each_strategy_with_its_parameters() {
     let guest = guest("lossmith-test-operations");
     let found = good(plugin(&["inspect", guest.to_str().unwrap(), "--json"]));
-    assert_eq!(found["contract"], "0.1.3");
+    assert_eq!(found["contract"], "0.1.4");
     assert_eq!(found["name"], "test-operations");
     assert_eq!(found["hash"].as_str().unwrap().len(), 64);
     let told = found["strategies"].as_array().unwrap().iter().find(|it| it["name"] == "told").unwrap();
@@ -225,7 +340,7 @@ fn inspect_prints_a_table_for_people() {
     let guest = guest("lossmith-losses");
     let output = plugin(&["inspect", guest.to_str().unwrap()]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for word in ["contrastive", "triplet", "margin", "lossmith:plugin@0.1.3", "0.07", "above 0"] {
+    for word in ["contrastive", "triplet", "margin", "lossmith:plugin@0.1.4", "0.07", "above 0"] {
         assert!(text.contains(word), "{word} is not in:\n{text}");
     }
 }

@@ -121,12 +121,15 @@ fn a_step_in_another_language_is_measured_beside_one_in_rust() {
         let table = String::from_utf8(output.stdout).unwrap();
         let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let against = "soft-contrastive-rust.wasm";
-        assert_eq!(lines.next().unwrap(), ["B", "D", "ms", "MB", "ms", "of", against, "MB", "of", against, "ratio"]);
+        assert_eq!(
+            lines.next().unwrap(),
+            ["B", "D", "ms", "quartiles", "MB", "ms", "of", against, "quartiles", "MB", "of", against, "ratio"]
+        );
         let sizes: Vec<_> = lines
             .map(|cells| {
-                assert_eq!(cells.len(), 7, "{table}");
+                assert_eq!(cells.len(), 9, "{table}");
                 // Of both, and one by the other.
-                assert!([2, 4, 6].iter().all(|time| cells[*time].parse::<f64>().unwrap() > 0.0), "{table}");
+                assert!([2, 5, 8].iter().all(|time| cells[*time].parse::<f64>().unwrap() > 0.0), "{table}");
                 format!("{} x {}", cells[0], cells[1])
             })
             .collect();

@@ -36,7 +36,11 @@ pub struct Measured {
     /// Numbers of an embedding.
     pub dimension: i64,
     /// Of the strategy: the median of its steps.
-    pub milliseconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<f64>,
+    /// Of the strategy's steps: a quarter took less than the first, a quarter more than the second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quartiles: Option<[f64; 2]>,
     /// By how much the resident memory rises in a step, at most; not there where the system does not say.
     pub megabytes: Option<f64>,
     /// Of the rival, in turns with the strategy.
@@ -44,10 +48,16 @@ pub struct Measured {
     pub against_milliseconds: Option<f64>,
     /// Of the rival.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_quartiles: Option<[f64; 2]>,
+    /// Of the rival.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub against_megabytes: Option<f64>,
     /// Median over the turns of the strategy's time over the rival's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
+    /// Why this size was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Something that makes steps.
@@ -59,7 +69,7 @@ enum Runner {
 impl Runner {
     fn step(&mut self, batch: &Batch) -> Result<(), CheckError> {
         match self {
-            Self::Component(subject) => drop(subject.evaluate(batch, Kind::Float, &State::default())?),
+            Self::Component(subject) => drop(subject.step(batch, Kind::Float, &State::default())?),
             Self::Native(loss) => {
                 let input = batch.input(Kind::Float)?;
                 if let (Some(embeddings), Some(labels)) = (&input.embeddings, &input.labels) {
@@ -88,10 +98,10 @@ pub enum Quantity {
 pub const KEEP_NOTHING: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "16384"), ("MALLOC_TRIM_THRESHOLD_", "16384")];
 
 /// Measures a strategy with `given` parameters, in turns with a rival, for each of the `dimensions` with batches of each of the `sizes`.
-/// `done` is told each.
+/// `done` is told each. A size that a plugin cannot compute says why.
 ///
 /// # Errors
-/// A fault of a plugin, parameters that do not fit, or a native loss that there is not.
+/// Parameters that do not fit, a native loss that there is not, or what libtorch says.
 pub fn measure(
     runtime: &Arc<Runtime>,
     plugin: &Arc<Plugin>,
@@ -119,25 +129,51 @@ pub fn measure(
         for &size in sizes {
             let mut sizes = vec![PER_CLASS; size / PER_CLASS];
             sizes.extend(Some(size % PER_CLASS).filter(|rest| *rest > 0));
-            let extras = match extras {
-                Some(extras) => extras,
-                None => *extras.insert(computable(&mut ours, &sizes, dimension)?),
-            };
-            let batch = classes(40, &sizes, dimension, extras)?;
             let mut row = Measured { batch: size, dimension, ..Measured::default() };
-            match quantity {
-                Quantity::Time => time(&mut ours, theirs.as_mut(), &batch, &mut row)?,
-                Quantity::Memory => {
-                    row.megabytes = rise(|| ours.step(&batch))?;
-                    row.against_megabytes =
-                        theirs.as_mut().map(|theirs| rise(|| theirs.step(&batch))).transpose()?.flatten();
-                }
+            let known = match extras {
+                Some(extras) => Ok(extras),
+                None => computable(&mut ours, &sizes, dimension),
+            };
+            let measured = known.and_then(|known| {
+                extras = Some(known);
+                let batch = classes(40, &sizes, dimension, known)?;
+                measure_one(&mut ours, theirs.as_mut(), &batch, quantity, &mut row)
+            });
+            if let Err(error) = measured {
+                let why = told(error)?;
+                row = Measured { batch: size, dimension, error: Some(why), ..Measured::default() };
             }
             done(&row);
             rows.push(row);
         }
     }
     Ok(rows)
+}
+
+fn measure_one(
+    ours: &mut Runner,
+    theirs: Option<&mut Runner>,
+    batch: &Batch,
+    quantity: Quantity,
+    row: &mut Measured,
+) -> Result<(), CheckError> {
+    match quantity {
+        Quantity::Time => time(ours, theirs, batch, row)?,
+        Quantity::Memory => {
+            row.megabytes = rise(|| ours.step(batch))?;
+            row.against_megabytes = theirs.map(|theirs| rise(|| theirs.step(batch))).transpose()?.flatten();
+        }
+    }
+    Ok(())
+}
+
+/// Why a plugin did not compute a batch; other errors are passed on.
+fn told(error: CheckError) -> Result<String, CheckError> {
+    if let CheckError::Refused(text) = error {
+        return Ok(text);
+    }
+    let (Refusal::Told(text) | Refusal::Fault(text)) = refusal(error)?;
+    Ok(text)
 }
 
 /// The first kind of batch that the strategy does not refuse; its refusal if there is none.
@@ -176,9 +212,9 @@ fn time(
             ratios.push(time / rival);
         }
     }
-    row.milliseconds = median(times).unwrap_or(f64::NAN);
-    row.against_milliseconds = median(rivals);
-    row.ratio = median(ratios);
+    (row.milliseconds, row.quartiles) = (quantile(&mut times, 2), quartiles(&mut times));
+    (row.against_milliseconds, row.against_quartiles) = (quantile(&mut rivals, 2), quartiles(&mut rivals));
+    row.ratio = quantile(&mut ratios, 2);
     Ok(())
 }
 
@@ -188,9 +224,14 @@ fn timed(step: impl FnOnce() -> Result<(), CheckError>) -> Result<f64, CheckErro
     Ok(begun.elapsed().as_secs_f64() * 1e3)
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The value that `quarters` of four are below; none of no values.
+fn quantile(values: &mut [f64], quarters: usize) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    values.get(values.len() * quarters / 4).copied()
+}
+
+fn quartiles(values: &mut [f64]) -> Option<[f64; 2]> {
+    quantile(values, 1).zip(quantile(values, 3)).map(|(low, high)| [low, high])
 }
 
 /// How much the resident memory of the process rises at most in a step, in megabytes: the system's high-water mark, set back before.

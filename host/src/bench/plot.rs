@@ -24,7 +24,7 @@ pub fn draw(title: &str, rows: &[Measured], against: Option<&str>) -> Result<Str
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             points
         };
-        lines.push((format!("D = {dimension}"), of(|row| Some(row.milliseconds))));
+        lines.push((format!("D = {dimension}"), of(|row| row.milliseconds)));
         if let Some(against) = against {
             lines.push((format!("{against}, D = {dimension}"), of(|row| row.against_milliseconds)));
         }

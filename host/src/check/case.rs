@@ -15,7 +15,7 @@ use crate::plugin::{Input, State, StateParameter, Value};
 pub struct Case {
     /// B rows of D numbers.
     pub embeddings: Vec<Vec<f64>>,
-    /// B classes, from 0.
+    /// B classes, from 0 and below 2^24.
     pub labels: Vec<i64>,
     /// B rows of numbers.
     pub teacher: Option<Vec<Vec<f64>>>,
@@ -24,7 +24,7 @@ pub struct Case {
     /// Three index lists: triplets; four: pairs.
     pub tuples: Option<Vec<Vec<i64>>>,
     /// Trainable tensors of the strategy.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::unique::map")]
     pub parameters: BTreeMap<String, Array>,
     /// Number of training classes; by default one more than the largest label.
     pub class_count: Option<i64>,
@@ -34,8 +34,12 @@ pub struct Case {
     pub expect: Option<Expected>,
 }
 
+/// More classes than a 32-bit float can tell apart, or than any strategy has parameters for.
+const MOST_CLASSES: i64 = 1 << 24;
+
 /// A tensor.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Array {
     /// Its shape.
     pub shape: Vec<i64>,
@@ -52,7 +56,7 @@ pub struct BalanceCase {
     /// Its name.
     pub strategy: String,
     /// Its parameters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::unique::map")]
     pub params: BTreeMap<String, Value>,
 }
 
@@ -78,21 +82,23 @@ impl Case {
     /// As a strategy is given it, with embeddings that require a gradient.
     ///
     /// # Errors
-    /// A text, when rows do not fit the labels, or tuples are neither triplets nor pairs.
+    /// A text, when rows do not fit the labels, labels are not classes, tuples are neither triplets nor pairs of this batch, or a number
+    /// is beyond `float`.
     pub fn input(&self, float: Kind) -> Result<Input, String> {
+        for (name, rows) in [("embeddings", Some(&self.embeddings)), ("teacher", self.teacher.as_ref())] {
+            rows.into_iter().flatten().try_for_each(|row| fits(name, row, float))?;
+        }
         self.batch()?.input(float).map_err(|error| text("it", &error))
     }
 
     pub(super) fn batch(&self) -> Result<Batch, String> {
-        if self.tuples.as_ref().is_some_and(|parts| ![3, 4].contains(&parts.len())) {
-            return Err("`tuples` must be three lists (triplets) or four (pairs)".into());
-        }
+        let class_count = self.classes()?;
+        self.tuples.as_deref().map_or(Ok(()), |parts| self.check_tuples(parts))?;
         let thresholds = self.thresholds.clone().unwrap_or_default();
-        let counted = self.labels.iter().max().map_or(0, |last| last + 1);
         Ok(Batch {
             embeddings: self.matrix("embeddings", &self.embeddings)?,
             labels: self.labels.clone(),
-            class_count: self.class_count.unwrap_or(counted),
+            class_count,
             teacher: self.teacher.as_ref().map(|rows| self.matrix("teacher", rows)).transpose()?,
             slice_count: thresholds.len().max(1) as i64,
             thresholds,
@@ -108,6 +114,7 @@ impl Case {
     pub fn state(&self, float: Kind) -> Result<State, String> {
         let mut state = State::default();
         for (name, Array { shape, data }) in &self.parameters {
+            fits(&format!("parameter `{name}`"), data, float)?;
             let tensor = tensor(data, shape, float)
                 .and_then(|mut tensor| tensor.f_requires_grad_(true))
                 .map_err(|error| text(&format!("parameter `{name}`"), &error))?;
@@ -116,13 +123,64 @@ impl Case {
         Ok(state)
     }
 
+    /// The number of classes.
+    fn classes(&self) -> Result<i64, String> {
+        if self.labels.is_empty() {
+            return Err("`labels` is empty: a batch has at least one image".into());
+        }
+        let wrong = |&(_, label): &(usize, &i64)| !(0..MOST_CLASSES).contains(label);
+        if let Some((position, label)) = self.labels.iter().enumerate().find(wrong) {
+            return Err(format!(
+                "label {label} at position {position}: labels are classes, from 0 to {}; give the ids 0, 1, 2, .. instead",
+                MOST_CLASSES - 1
+            ));
+        }
+        let counted = self.labels.iter().max().map_or(0, |last| last + 1);
+        match self.class_count {
+            None => Ok(counted),
+            Some(count) if (counted..=MOST_CLASSES).contains(&count) => Ok(count),
+            Some(count) => {
+                Err(format!("`class-count` is {count}: it must be from {counted}, for the labels, to {MOST_CLASSES}"))
+            }
+        }
+    }
+
+    fn check_tuples(&self, parts: &[Vec<i64>]) -> Result<(), String> {
+        let are_even = match parts {
+            [a, p, n] => a.len() == p.len() && a.len() == n.len(),
+            [a, p, b, n] => a.len() == p.len() && b.len() == n.len(),
+            _ => return Err("`tuples` must be three lists (triplets) or four (pairs)".into()),
+        };
+        if !are_even {
+            return Err(
+                "`tuples`: anchors, positives and negatives that belong together must be lists of one length".into()
+            );
+        }
+        let size = self.labels.len() as i64;
+        match parts.iter().flatten().find(|position| !(0..size).contains(*position)) {
+            Some(position) => Err(format!("`tuples`: {position} is no position in the batch, from 0 to {}", size - 1)),
+            None => Ok(()),
+        }
+    }
+
     fn matrix(&self, name: &str, rows: &[Vec<f64>]) -> Result<Tensor, String> {
         let columns = rows.first().map_or(0, Vec::len);
         if rows.len() != self.labels.len() || rows.iter().any(|row| row.len() != columns) {
             let wanted = self.labels.len();
             return Err(format!("`{name}` must be {wanted} rows of one length, as there are {wanted} labels"));
         }
+        if columns == 0 {
+            return Err(format!("`{name}`: a row has at least one number"));
+        }
         tensor(&rows.concat(), &[rows.len() as i64, columns as i64], Kind::Double).map_err(|error| text(name, &error))
+    }
+}
+
+/// An error where a number would be infinite.
+fn fits(what: &str, data: &[f64], float: Kind) -> Result<(), String> {
+    match data.iter().find(|number| float == Kind::Float && !(**number as f32).is_finite()) {
+        Some(number) => Err(format!("{what}: {number:e} is beyond 32 bits; take 64 with --dtype f64")),
+        None => Ok(()),
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn check(subject: &mut Subject, extras: Extras, report: &mut Strategy
         // The first call makes the instance, and trainable tensors.
         for _ in 0..4 {
             let begun = Instant::now();
-            match subject.evaluate(&batch, Kind::Float, &State::default()) {
+            match subject.step(&batch, Kind::Float, &State::default()) {
                 Ok(found) => cost = Some(found.cost),
                 Err(error) => {
                     let text = match refusal(error)? {

@@ -118,8 +118,7 @@ pub(super) fn ranges(
         let at = format!("{} = {}", variant.parameter, variant.value);
         let mut subject = Subject::new(runtime, plugin, strategy.role, &strategy.name, &variant.given(base))?;
         match subject.evaluate(batch, Kind::Float, &State::default()) {
-            Ok(found) if found.output.is_finite() => {}
-            Ok(_) => wrong.push(format!("with {at} the value is not finite")),
+            Ok(found) => wrong.extend(found.not_finite.map(|text| format!("with {at}: {text}"))),
             Err(error) => match refusal(error)? {
                 Refusal::Told(text) => told.push(format!("{at}: {text}")),
                 Refusal::Fault(text) => wrong.push(format!("with {at}: {text}")),

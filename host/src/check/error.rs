@@ -13,6 +13,14 @@ pub enum CheckError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Plugin(#[from] PluginError),
+    /// A result that is not finite, and the operation that made it.
+    #[error("{error}; {origin}")]
+    NotFinite {
+        /// The fault.
+        error: PluginError,
+        /// The operation.
+        origin: String,
+    },
     /// A parameter that the caller gave.
     #[error(transparent)]
     Parameter(#[from] ParameterError),

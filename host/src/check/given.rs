@@ -30,6 +30,13 @@ pub(super) fn check(
         false => case.state(Kind::Double).map_err(CheckError::Case)?,
     };
     let evaluation = subject.evaluate(&batch, Kind::Double, &state)?;
+    if case.balance.is_some() {
+        report.add(WHAT, Verdict::Warning, "`balance` is for `plugin eval`: here the strategy is checked alone");
+    }
+    if let Some(text) = &evaluation.not_finite {
+        report.add(WHAT, Verdict::Failed, text);
+        return Ok(());
+    }
     compare(&evaluation, case.expect.as_ref().unwrap_or(&Expected::default()), report)?;
     // Of the user's batch it is said each time that it is meant.
     let first = report.findings.len();
@@ -37,7 +44,7 @@ pub(super) fn check(
     invariance::permute(&mut subject, &batch, &state, report)?;
     invariance::precision(&mut subject, &batch, &state, report)?;
     if subject.is_differentiable() {
-        gradient::check(&mut subject, &batch, &state, "", report)?;
+        gradient::check(&mut subject, &[(batch, state)], "", report)?;
     }
     for found in report.findings.iter_mut().skip(first) {
         found.detail = format!("{}: {}", found.what, found.detail);
@@ -74,6 +81,20 @@ fn compare(evaluation: &Evaluation, expected: &Expected, report: &mut StrategyRe
         }
     }
     let Comparison { compared, wrong, tolerance } = comparison;
+    let given = [
+        ("value", expected.value.is_some()),
+        ("gradient", expected.gradient.is_some()),
+        ("indices", expected.indices.is_some()),
+        ("thresholds", expected.thresholds.is_some()),
+        ("embedding", expected.embedding.is_some()),
+    ];
+    for (name, _) in given.into_iter().filter(|(name, is_given)| *is_given && !compared.contains(name)) {
+        report.add(
+            WHAT,
+            Verdict::Warning,
+            format!("`{name}` is expected, but this is a {}: it was not compared", report.role),
+        );
+    }
     if compared.is_empty() {
         report.add(WHAT, Verdict::Passed, "it is computed; nothing is expected of it");
         return Ok(());
@@ -106,7 +127,7 @@ impl Comparison {
     }
 
     fn tuples(&mut self, found: &[Vec<i64>], wanted: &[Vec<i64>]) {
-        self.compared.push("tuples");
+        self.compared.push("indices");
         let (found, wanted) = (invariance::sets(found), invariance::sets(wanted));
         let only = |a: &BTreeSet<(usize, Vec<i64>)>, b: &BTreeSet<(usize, Vec<i64>)>| -> Vec<Vec<i64>> {
             a.difference(b).map(|(_, tuple)| tuple.clone()).collect()

@@ -23,25 +23,41 @@ const KINK: f64 = 1e-3;
 /// Derivatives that are looked at of one tensor, at most.
 const MOST: i64 = 160;
 
-/// Compares the gradients of a batch, and says how many derivatives were compared. `variant` names the parameters that are not at their
-/// defaults; where it is not empty only what is wrong is reported.
+/// Compares the gradients of batches, each with the state before it, and says how many derivatives were compared. `variant` names the
+/// parameters that are not at their defaults; where it is not empty only what is wrong is reported.
 pub(super) fn check(
     subject: &mut Subject,
-    batch: &Batch,
-    state: &State,
+    batches: &[(Batch, State)],
     variant: &str,
     report: &mut StrategyReport,
 ) -> Result<usize, CheckError> {
     const WHAT: &str = "gradient";
-    let evaluation = subject.evaluate(batch, Kind::Double, state)?;
-    let given = evaluation.cost.given_gradients > 0;
-    let Some(gradient) = &evaluation.gradient else { return Ok(0) };
-    let mut found = vec![compare(subject, batch, state, &evaluation, None, gradient, !given)?];
-    for (name, gradient) in &evaluation.parameter_gradients {
-        found.push(compare(subject, batch, state, &evaluation, Some(name), gradient, !given)?);
+    let (mut found, mut frozen, mut moving) = (Vec::new(), 0, Vec::new());
+    let mut given = false;
+    for (batch, state) in batches {
+        let evaluation = subject.evaluate(batch, Kind::Double, state)?;
+        if let Some(text) = &evaluation.not_finite {
+            report.add(WHAT, Verdict::Failed, format!("{variant}{text}"));
+            return Ok(0);
+        }
+        let Some(gradient) = &evaluation.gradient else { return Ok(0) };
+        let its_own = evaluation.cost.given_gradients > 0;
+        given |= its_own;
+        let first = found.len();
+        found.push(compare(subject, batch, state, &evaluation, None, gradient, !its_own)?);
+        for (name, gradient) in &evaluation.parameter_gradients {
+            found.push(compare(subject, batch, state, &evaluation, Some(name), gradient, !its_own)?);
+        }
+        let is_right = found.iter().skip(first).all(|found| found.wrong(its_own).is_none());
+        if !its_own && !evaluation.stopped.is_empty() {
+            frozen = frozen.max(evaluation.stopped.len());
+            if is_right && variant.is_empty() {
+                // The gradient of the value as it is, without the declaration: it may be meant to be another.
+                moving.push(compare(subject, batch, state, &evaluation, None, gradient, false)?);
+            }
+        }
     }
     let whose = if given { "given by the plugin" } else { "by the host" };
-    let frozen = if given { 0 } else { evaluation.stopped.len() };
     let wrong: Vec<_> =
         found.iter().filter_map(|found| found.wrong(given)).map(|text| format!("{variant}{text}")).collect();
     let derivatives: usize = found.iter().map(|found| found.pairs.len()).sum();
@@ -56,12 +72,12 @@ pub(super) fn check(
         let mut good =
             format!("{derivatives} derivatives, {whose}, agree with finite differences to {worst:.0e} of the largest");
         if frozen > 0 {
-            // The gradient of the value as it is, without the declaration: it may be meant to be another.
-            let moving = compare(subject, batch, state, &evaluation, None, gradient, false)?;
             good += &format!("; {frozen} values without gradient were held, and ");
-            good += &match moving.wrong(false) {
-                None => "letting them move changes nothing".to_owned(),
-                Some(_) => format!("letting them move changes the slopes by {:.1e} of the largest", moving.worst()),
+            good += &if moving.iter().any(|moving| moving.wrong(false).is_some()) {
+                let most = moving.iter().map(Compared::worst).fold(0.0, f64::max);
+                format!("letting them move changes the slopes by {most:.1e} of the largest")
+            } else {
+                "letting them move changes nothing".to_owned()
             };
         }
         if kinks > 0 {
@@ -154,7 +170,10 @@ impl Compared {
     /// What is wrong with the gradient, if anything is.
     fn wrong(&self, given: bool) -> Option<String> {
         let allowed = TOLERANCE * self.largest() + self.magnitude;
-        let off = |&&(_, gradient, slope): &&(i64, f64, f64)| (gradient - slope).abs() > allowed || slope.is_nan();
+        let off = |&&(_, gradient, slope): &&(i64, f64, f64)| {
+            let difference = (gradient - slope).abs();
+            difference.is_nan() || difference > allowed
+        };
         let count = self.pairs.iter().filter(off).count();
         let difference = |&(_, gradient, slope): &(i64, f64, f64)| (gradient - slope).abs();
         let worst = self.pairs.iter().filter(off).max_by(|a, b| difference(a).total_cmp(&difference(b)))?;

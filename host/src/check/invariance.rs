@@ -22,11 +22,15 @@ pub(super) fn repeat(
     state: &State,
     report: &mut StrategyReport,
 ) -> Result<(), CheckError> {
+    const WHAT: &str = "determinism";
     subject.restart();
     let mut wrong = Vec::new();
     for float in [Kind::Double, Kind::Float] {
         let first = subject.evaluate(batch, float, state)?;
         let again = subject.evaluate(batch, float, state)?;
+        if !finite(WHAT, [&first, &again], report) {
+            return Ok(());
+        }
         if let Some(what) = different(&first, &again)? {
             let text = "a second call with the same batch gives another ";
             wrong.push(format!(
@@ -36,13 +40,26 @@ pub(super) fn repeat(
         }
         subject.restart();
         let fresh = subject.evaluate(batch, float, state)?;
+        if !finite(WHAT, [&first, &fresh], report) {
+            return Ok(());
+        }
         if let Some(what) = different(&first, &fresh)? {
             wrong.push(format!("a new instance gives another {what}"));
             break;
         }
     }
-    report.judge("determinism", "repeated calls and new instances give the same bits", &wrong);
+    report.judge(WHAT, "repeated calls and new instances give the same bits", &wrong);
     Ok(())
+}
+
+/// Whether two evaluations can be compared. What is not finite compares as equal to everything, or as different from itself: it is
+/// reported instead.
+fn finite(what: &'static str, evaluations: [&Evaluation; 2], report: &mut StrategyReport) -> bool {
+    let not_finite = evaluations.into_iter().find_map(|evaluation| evaluation.not_finite.as_ref());
+    if let Some(text) = not_finite {
+        report.add(what, Verdict::Failed, text);
+    }
+    not_finite.is_none()
 }
 
 /// What differs by a bit.
@@ -75,6 +92,9 @@ pub(super) fn permute(
     let stride = [5, 7, 11, 13].into_iter().find(|prime| size % prime != 0).unwrap_or(1);
     let order: Vec<i64> = (0..size).map(|position| (position * stride + 3) % size).collect();
     let second = subject.evaluate(&batch.permuted(&order)?, Kind::Double, state)?;
+    if !finite(WHAT, [&first, &second], report) {
+        return Ok(());
+    }
     let mut wrong = Vec::new();
     match (&first.output, &second.output) {
         (Output::Value(a), Output::Value(b)) if (a - b).abs() > ORDER * a.abs().max(1.0) => {
@@ -140,6 +160,9 @@ pub(super) fn precision(
     let rounded = batch.with_embeddings(batch.embeddings.f_to_kind(Kind::Float)?.f_to_kind(Kind::Double)?);
     let exact = subject.evaluate(&rounded, Kind::Double, state)?;
     let single = subject.evaluate(&rounded, Kind::Float, state)?;
+    if !finite(WHAT, [&exact, &single], report) {
+        return Ok(());
+    }
     let mut worst = 0.0_f64;
     match (&exact.output, &single.output) {
         (Output::Value(a), Output::Value(b)) => worst = (a - b).abs() / a.abs().max(1e-3),

@@ -65,6 +65,9 @@ fn of_strategy(
         })?;
     }
     let Some((extras, batch)) = computable(&mut subject, &mut report)? else { return Ok(report) };
+    if not_finite(&mut subject, &batch, &mut report)? {
+        return Ok(report);
+    }
     attempt(&mut report, "parameters", |report| {
         description::ranges(runtime, plugin, strategy, &options.params, &batch, report)
     })?;
@@ -76,12 +79,13 @@ fn of_strategy(
     })?;
     if subject.is_differentiable() {
         attempt(&mut report, "gradient", |report| {
+            let mut batches = Vec::new();
             for (seed, sizes) in [(10, [3, 3, 3, 3]), (11, [6, 3, 2, 1])] {
                 let batch = classes(seed, &sizes, 8, extras)?;
                 let state = subject.initial_state(&batch)?;
-                gradient::check(&mut subject, &batch, &state, "", report)?;
+                batches.push((batch, state));
             }
-            Ok(())
+            gradient::check(&mut subject, &batches, "", report).map(drop)
         })?;
         let choices = description::choices(strategy);
         let (mut derivatives, before) = (0, report.findings.len());
@@ -92,7 +96,9 @@ fn of_strategy(
                 let text = format!("with {} = {}: ", variant.parameter, variant.value);
                 // What it refuses was reported above.
                 match subject.initial_state(&batch) {
-                    Ok(state) => derivatives += gradient::check(&mut subject, &batch, &state, &text, report)?,
+                    Ok(state) => {
+                        derivatives += gradient::check(&mut subject, &[(batch.handle(), state)], &text, report)?;
+                    }
                     Err(error) => drop(refusal(error)?),
                 }
                 Ok(())
@@ -102,12 +108,42 @@ fn of_strategy(
             let text = format!(
                 "{derivatives} derivatives agree with each of the other choices of its parameters, one at a time"
             );
-            report.add("gradient", Verdict::Passed, text);
+            match report.findings.last_mut() {
+                Some(found) if (found.what, found.verdict) == ("gradient", Verdict::Passed) => {
+                    found.detail += &format!("\n{text}")
+                }
+                _ => report.add("gradient", Verdict::Passed, text),
+            }
         }
     }
     attempt(&mut report, "extreme batches", |report| extreme::check(&mut subject, extras, report))?;
     attempt(&mut report, "cost", |report| cost::check(&mut subject, extras, report))?;
     Ok(report)
+}
+
+/// Whether an ordinary batch gives a gradient that is not finite. Then it says so once, and of all else that it was not looked at.
+fn not_finite(subject: &mut Subject, batch: &Batch, report: &mut StrategyReport) -> Result<bool, CheckError> {
+    for (float, bits) in [(tch::Kind::Double, 64), (tch::Kind::Float, 32)] {
+        // Faults are reported by the checks.
+        let state = match subject.initial_state(batch) {
+            Ok(state) => state,
+            Err(error) => return refusal(error).map(|_| false),
+        };
+        let text = match subject.evaluate(batch, float, &state) {
+            Ok(evaluation) => evaluation.not_finite,
+            Err(error) => return refusal(error).map(|_| false),
+        };
+        if let Some(text) = text {
+            report.add("gradient", Verdict::Failed, format!("in {bits} bits {text}"));
+            for what in
+                ["parameters", "determinism", "order of the batch", "32 bits against 64", "extreme batches", "cost"]
+            {
+                report.add(what, Verdict::Skipped, "the gradient is not finite");
+            }
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The first kind of batch that the strategy does not refuse: some need a schedule, others feature maps.

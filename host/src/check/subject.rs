@@ -8,7 +8,8 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::batch::{Batch, pair_losses};
 use super::error::CheckError;
 use crate::plugin::{
-    Cause, Cost, Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot, State, Stopped, Value,
+    Cause, Computed, Cost, Input, Limits, Params, Plugin, Probe, Progress, ResultFault, Role, Runtime, Setting, Slot,
+    State, Stopped, Value, Watch, explain, is_finite,
 };
 
 /// A strategy at work.
@@ -20,6 +21,7 @@ pub(crate) struct Subject {
     params: Params,
     progress: Progress,
     slots: BTreeMap<bool, Slot>,
+    watch: Watch,
 }
 
 /// What a strategy made of a batch.
@@ -34,6 +36,8 @@ pub(crate) struct Evaluation {
     pub(crate) cost: Cost,
     /// Values that no gradient flows through, if they were to be kept.
     pub(crate) stopped: Vec<Tensor>,
+    /// What is to be said of gradients that are not finite. Such an evaluation is compared with nothing.
+    pub(crate) not_finite: Option<String>,
 }
 
 /// The result itself.
@@ -50,14 +54,6 @@ impl Output {
     pub(crate) fn value(&self) -> Option<f64> {
         if let Self::Value(value) = self { Some(*value) } else { None }
     }
-
-    pub(crate) fn is_finite(&self) -> bool {
-        match self {
-            Self::Value(value) => value.is_finite(),
-            Self::Tuples(_) => true,
-            Self::Thresholds(thresholds) => thresholds.iter().all(|threshold| threshold.is_finite()),
-        }
-    }
 }
 
 impl Subject {
@@ -72,7 +68,8 @@ impl Subject {
         let (runtime, plugin) = (Arc::clone(runtime), Arc::clone(plugin));
         // In the middle of a training.
         let progress = Progress { epoch: 1, epochs: 4, step: 10, steps_per_epoch: 10, ..Progress::default() };
-        Ok(Self { runtime, plugin, role, strategy: strategy.to_owned(), params, progress, slots: BTreeMap::new() })
+        let (strategy, slots, watch) = (strategy.to_owned(), BTreeMap::new(), Watch::default());
+        Ok(Self { runtime, plugin, role, strategy, params, progress, slots, watch })
     }
 
     /// Lets it believe that the training is at its first step, as `plugin eval` does.
@@ -93,7 +90,8 @@ impl Subject {
 
     /// What a first call with this batch leaves behind: trainable tensors and buffers.
     pub(crate) fn initial_state(&mut self, batch: &Batch) -> Result<State, CheckError> {
-        self.call(batch, Kind::Double, State::default(), Stopped::Computed)?;
+        let called = self.call(batch, Kind::Double, State::default(), Stopped::Computed);
+        called.map_err(|error| self.with_origin(error, batch, Kind::Double, &State::default()))?;
         let state = self.slot(Kind::Double)?.state().copy()?;
         Ok(state)
     }
@@ -104,8 +102,31 @@ impl Subject {
         Ok(output.value().unwrap_or(f64::NAN))
     }
 
-    /// All about a batch. `state` is the one before the call; values that no gradient flows through are kept.
+    /// All about a batch. `state` is the one before the call; values that no gradient flows through are kept. What is not finite is looked
+    /// for, and the operation that made it.
     pub(crate) fn evaluate(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Evaluation, CheckError> {
+        let made = self.step(batch, float, state);
+        let mut evaluation = made.map_err(|error| self.with_origin(error, batch, float, state))?;
+        let of_embeddings = evaluation.gradient.iter().map(|gradient| ("the embeddings".to_owned(), gradient));
+        let of_parameters =
+            evaluation.parameter_gradients.iter().map(|(name, gradient)| (format!("`{name}`"), gradient));
+        for (of, gradient) in of_embeddings.chain(of_parameters) {
+            if is_finite(gradient)? {
+                continue;
+            }
+            let count = gradient.f_isfinite()?.f_logical_not()?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+            let text = format!("{count} of {} derivatives with respect to {of} are not finite", gradient.numel());
+            evaluation.not_finite = Some(match self.origin(batch, float, state)? {
+                Some(origin) => format!("{text}: {origin}"),
+                None => text,
+            });
+            break;
+        }
+        Ok(evaluation)
+    }
+
+    /// A call with its backward pass, as [`evaluate`](Self::evaluate), whatever comes out.
+    pub(crate) fn step(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Evaluation, CheckError> {
         let state = cast(state, float)?;
         let Called { output, fused, value, embeddings, cost, stopped } =
             self.call(batch, float, state, Stopped::Kept(Vec::new()))?;
@@ -122,7 +143,35 @@ impl Subject {
             }
             None => None,
         };
-        Ok(Evaluation { output, fused, gradient, parameter_gradients, cost, stopped })
+        Ok(Evaluation { output, fused, gradient, parameter_gradients, cost, stopped, not_finite: None })
+    }
+
+    /// The operation that made something that is not finite first, if it can be told.
+    fn origin(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Option<String>, TchError> {
+        explain(|watch| {
+            self.watch = watch.clone();
+            let called = cast(state, float).map_err(CheckError::from);
+            let called = called.and_then(|state| self.call(batch, float, state, Stopped::Computed));
+            self.watch = Watch::default();
+            let Called { value, embeddings, .. } = called.ok()?;
+            let parameters = self.slot(float).ok()?.state().parameters.values();
+            let leaves = parameters.map(|parameter| parameter.tensor.shallow_clone()).chain(Some(embeddings)).collect();
+            Some(Computed { value: value?, leaves })
+        })
+    }
+
+    /// Adds to the fault of a value that is not finite the operation that made it.
+    fn with_origin(&mut self, error: CheckError, batch: &Batch, float: Kind, state: &State) -> CheckError {
+        match error {
+            CheckError::Plugin(error) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
+                match self.origin(batch, float, state) {
+                    Ok(Some(origin)) => CheckError::NotFinite { error, origin },
+                    Ok(None) => CheckError::Plugin(error),
+                    Err(error) => CheckError::Torch(error),
+                }
+            }
+            other => other,
+        }
     }
 
     fn slot(&mut self, float: Kind) -> Result<&mut Slot, CheckError> {
@@ -139,10 +188,10 @@ impl Subject {
     }
 
     fn call(&mut self, batch: &Batch, float: Kind, state: State, stopped: Stopped) -> Result<Called, CheckError> {
-        let (role, progress) = (self.role, self.progress.clone());
+        let (role, progress, watch) = (self.role, self.progress.clone(), self.watch.clone());
         let slot = self.slot(float)?;
         *slot.state_mut() = state;
-        slot.probe_mut().stopped = stopped;
+        *slot.probe_mut() = Probe { stopped, watch, ..Probe::default() };
         let input = batch.input(float)?;
         let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone).unwrap_or_default();
         let mut fused = None;
@@ -230,6 +279,7 @@ pub(crate) fn refusal(error: CheckError) -> Result<Refusal, CheckError> {
             Cause::Refused(text) => Refusal::Told(text.clone()),
             cause => Refusal::Fault(cause.to_string()),
         }),
+        CheckError::NotFinite { error, origin } => Ok(Refusal::Fault(format!("{}; {origin}", error.cause))),
         other => Err(other),
     }
 }

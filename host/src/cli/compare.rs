@@ -54,12 +54,15 @@ pub(super) fn replay(args: &ReplayArgs, json: bool) -> Result<(), CliError> {
 }
 
 fn told(comparison: &Comparison) -> String {
-    let Comparison { equal, different, first, equal_tensors, different_tensors } = comparison;
+    let Comparison { equal, different, first, equal_tensors, different_tensors, not_finite } = comparison;
     let mut text = if *equal_tensors + different_tensors.len() > 0 {
         format!("{equal} numbers and {equal_tensors} tensors of checkpoints are equal to the last bit")
     } else {
         format!("{equal} numbers are equal to the last bit")
     };
+    if !not_finite.is_empty() {
+        text += &format!("\nnot finite: {}", not_finite.join(", "));
+    }
     if comparison.is_equal() {
         return text;
     }

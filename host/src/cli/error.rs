@@ -68,6 +68,20 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Check(#[from] CheckError),
+    /// A value or a gradient of a strategy that is not finite, with the operation that made it.
+    #[error("{0}")]
+    NotFinite(String),
+    /// Sizes that a bench could not measure.
+    #[error("{failed} of {all} sizes could not be measured; what was measured is above")]
+    #[diagnostic(help(
+        "a bench has the default limits, which an experiment raises under [limits]; choose other sizes with --batch and --dimension"
+    ))]
+    Unmeasured {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+    },
     /// A plugin in which a check found something wrong.
     #[error("{failed} checks of `{plugin}` failed")]
     Unsound {
@@ -152,7 +166,11 @@ impl CliError {
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
             Self::Plugin(error) if error.is_of_the_machine() => 1,
-            Self::Plugin(_) | Self::Refused { .. } | Self::Unsound { .. } => 4,
+            Self::Plugin(_)
+            | Self::Refused { .. }
+            | Self::Unsound { .. }
+            | Self::NotFinite(_)
+            | Self::Unmeasured { .. } => 4,
             Self::Scaffold(error) => {
                 if error.is_misuse() {
                     2
@@ -161,7 +179,7 @@ impl CliError {
                 }
             }
             Self::Check(error) => match error {
-                CheckError::Plugin(_) => 4,
+                CheckError::Plugin(_) | CheckError::NotFinite { .. } => 4,
                 CheckError::Torch(_) => 1,
                 _ => 2,
             },

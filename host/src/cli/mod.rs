@@ -7,6 +7,7 @@ mod doctor;
 mod embed;
 mod error;
 mod interrupt;
+mod meant;
 mod measured;
 mod measuring;
 mod output;

@@ -8,11 +8,12 @@ use clap::Args;
 use comfy_table::presets;
 
 use super::error::CliError;
+use super::meant::meant;
 use super::output;
-use super::plugin_eval::json;
+use super::plugin_eval::{given, json};
 use super::plugins::load;
 use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
-use crate::plugin::{Plugin, Role, Runtime};
+use crate::plugin::{Role, Runtime, Strategy};
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]
@@ -22,6 +23,9 @@ pub(super) struct PluginBenchArgs {
     /// The strategy; can be left out if there is only one.
     #[arg(long)]
     strategy: Option<String>,
+    /// Its role, where strategies of two roles have one name.
+    #[arg(long, value_enum)]
+    role: Option<Role>,
     /// Its parameters as JSON; what is left out has its default.
     #[arg(long, default_value = "{}")]
     params: String,
@@ -46,7 +50,8 @@ pub(super) struct PluginBenchArgs {
 pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let plugin = load(&runtime, &args.plugin)?;
-    let (role, name) = meant(&plugin, args.strategy.as_deref())?;
+    let Strategy { role, name, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;
+    let role = *role;
     let rival = match args.against.as_slice() {
         [] => None,
         [native] if native == "native" => {
@@ -61,12 +66,19 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
             Some(Rival::Component(plugin, of.to_owned()))
         }
     };
-    let params = json(&args.params, "--params")?;
+    let params = given(&args.params)?;
     let quantity = if args.memory { Quantity::Memory } else { Quantity::Time };
     // A bench takes a while: say how far it is.
     let tell = |row: &Measured| {
         if !as_json && !args.memory {
-            eprintln!("B = {}, D = {}: {:.2} ms", row.batch, row.dimension, row.milliseconds);
+            let Measured { batch, dimension, milliseconds, error, .. } = row;
+            match (milliseconds, error) {
+                (Some(milliseconds), _) => eprintln!("B = {batch}, D = {dimension}: {milliseconds:.2} ms"),
+                (None, error) => {
+                    let why = error.as_deref().unwrap_or_default();
+                    eprintln!("B = {batch}, D = {dimension}: not measured: {why}");
+                }
+            }
         }
     };
     let (sizes, dimensions): (Vec<_>, Vec<_>) = (
@@ -78,17 +90,25 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
     if args.memory {
         return output::json(&rows);
     }
-    for (row, measured) in rows.iter_mut().zip(memory(as_json)?) {
-        row.megabytes = measured.megabytes;
-        row.against_megabytes = measured.against_megabytes;
+    let failed = rows.iter().filter(|row| row.error.is_some()).count();
+    if failed < rows.len() {
+        for (row, measured) in rows.iter_mut().zip(memory(as_json)?) {
+            row.megabytes = measured.megabytes;
+            row.against_megabytes = measured.against_megabytes;
+        }
     }
     let against = (!args.against.is_empty()).then(|| args.against.join(" "));
-    if let Some(path) = &args.plot {
+    if let Some(path) = args.plot.as_ref().filter(|_| failed < rows.len()) {
         let title = format!("{role} {name}: a step with its backward pass");
         let svg = bench::draw(&title, &rows, against.as_deref())?;
         std::fs::write(path, svg).map_err(|source| CliError::file(path, source))?;
     }
-    if as_json { output::json(&rows) } else { print(&rows, against.as_deref()) }
+    if as_json {
+        output::json(&rows)?
+    } else {
+        print(&rows, against.as_deref())?
+    }
+    if failed == 0 { Ok(()) } else { Err(CliError::Unmeasured { failed, all: rows.len() }) }
 }
 
 /// The same sizes in a process of its own, whose allocator keeps nothing.
@@ -107,35 +127,30 @@ fn memory(as_json: bool) -> Result<Vec<Measured>, CliError> {
     json(&String::from_utf8_lossy(&output.stdout), "what was measured")
 }
 
-/// The strategy that is named, or the only one.
-fn meant(plugin: &Plugin, name: Option<&str>) -> Result<(Role, String), CliError> {
-    let fitting: Vec<_> = plugin.strategies.iter().filter(|s| name.is_none_or(|name| s.name == name)).collect();
-    match fitting.as_slice() {
-        [one, ..] if fitting.len() == 1 || name.is_some() => Ok((one.role, one.name.clone())),
-        _ => {
-            let known: Vec<_> = plugin.strategies.iter().map(|strategy| strategy.name.as_str()).collect();
-            Err(CliError::Usage(format!("name one of the plugin's strategies with --strategy: {}", known.join(", "))))
-        }
-    }
-}
-
 fn print(rows: &[Measured], against: Option<&str>) -> Result<(), CliError> {
     let mut table = output::table(presets::NOTHING);
-    let mut header = vec!["B".to_owned(), "D".into(), "ms".into(), "MB".into()];
+    let mut header = vec!["B".to_owned(), "D".into(), "ms".into(), "quartiles".into(), "MB".into()];
     if let Some(against) = against {
-        header.extend([format!("ms of {against}"), format!("MB of {against}"), "ratio".into()]);
+        header.extend([format!("ms of {against}"), "quartiles".into(), format!("MB of {against}"), "ratio".into()]);
     }
     table.set_header(header);
     let megabytes = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |value| format!("{value:.1}"));
+    let spread = |value: Option<[f64; 2]>| value.map(|[low, high]| format!("{low:.2}-{high:.2}")).unwrap_or_default();
     for row in rows {
+        let Some(time) = row.milliseconds else {
+            table.add_row([row.batch.to_string(), row.dimension.to_string(), "not measured".into()]);
+            continue;
+        };
         let mut cells = vec![
             row.batch.to_string(),
             row.dimension.to_string(),
-            format!("{:.2}", row.milliseconds),
+            format!("{time:.2}"),
+            spread(row.quartiles),
             megabytes(row.megabytes),
         ];
         if let (Some(time), Some(ratio)) = (row.against_milliseconds, row.ratio) {
-            cells.extend([format!("{time:.2}"), megabytes(row.against_megabytes), format!("{ratio:.2}")]);
+            let (spread, megabytes) = (spread(row.against_quartiles), megabytes(row.against_megabytes));
+            cells.extend([format!("{time:.2}"), spread, megabytes, format!("{ratio:.2}")]);
         }
         table.add_row(cells);
     }

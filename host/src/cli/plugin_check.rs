@@ -8,7 +8,7 @@ use comfy_table::presets;
 
 use super::error::CliError;
 use super::output;
-use super::plugin_eval::json;
+use super::plugin_eval::{given, json};
 use crate::check::{self, Options, Report, StrategyReport, Verdict};
 use crate::files;
 use crate::plugin::Runtime;
@@ -40,7 +40,7 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
             Some(json(&text, &path.display().to_string())?)
         }
     };
-    let options = Options { strategy: args.strategy.clone(), params: json(&args.params, "--params")?, case };
+    let options = Options { strategy: args.strategy.clone(), params: given(&args.params)?, case };
     // Threads wait for each other longer than such small tensors take, and not at all evenly on a busy machine.
     tch::set_num_threads(1);
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);

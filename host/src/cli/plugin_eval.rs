@@ -1,7 +1,7 @@
 //! `lossmith plugin eval`: runs one strategy on given data.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -9,25 +9,26 @@ use serde::Serialize;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::error::CliError;
+use super::meant::meant;
 use crate::check::{BalanceCase, Case};
 use crate::files;
 use crate::plugin::{
-    Input, Limits, Metric, Params, Progress, Role, Runtime, Setting, Slot, StateParameter, Value,
+    Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
+    StateParameter, Strategy, Value, Watch, explain,
 };
 use crate::printable::harmless_json;
-use crate::standard::Standard;
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
 #[derive(Args, Debug)]
 pub(super) struct PluginEvalArgs {
     /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
-    /// What the strategy does.
+    /// What the strategy does; can be left out if its name says which one is meant, or if there is only one.
     #[arg(long, value_enum)]
-    role: Role,
-    /// Its name.
+    role: Option<Role>,
+    /// Its name; can be left out if the plugin has only one strategy, or only one of that role.
     #[arg(long)]
-    strategy: String,
+    strategy: Option<String>,
     /// Its parameters as JSON; what is left out has its default.
     #[arg(long, default_value = "{}")]
     params: String,
@@ -65,73 +66,45 @@ struct Outcome {
     thresholds: Option<Vec<f64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     embedding: Option<Vec<Vec<f64>>>,
-    metrics: BTreeMap<String, f64>,
+    /// JSON has no word for numbers that are not finite: they are the strings "NaN", "inf" and "-inf".
+    metrics: BTreeMap<String, serde_json::Value>,
 }
 
 pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let text = files::read_text(&args.input, files::LIST).map_err(|source| CliError::file(&args.input, source))?;
     let case: Case = json(&text, &args.input.display().to_string())?;
-    let given: BTreeMap<String, Value> = json(&args.params, "--params")?;
+    let plugin = super::plugins::load(&runtime, &args.plugin)?;
+    let Strategy { role, name: strategy, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;
     let float = match args.dtype {
         Dtype::F32 => Kind::Float,
         Dtype::F64 => Kind::Double,
     };
-    let setting =
-        |slot| Setting { device: Device::Cpu, float, seed: args.seed, slot, limits: Arc::new(Limits::default()) };
-    let mut slot = slot(&runtime, &args.plugin, args.role, &args.strategy, &given, setting(0))?;
-    let input = case.input(float).map_err(CliError::Usage)?;
-    *slot.state_mut() = case.state(float).map_err(CliError::Usage)?;
-    let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone);
-    let progress = Progress { epochs: 1, steps_per_epoch: 1, ..Progress::default() };
-    let mut outcome = Outcome::default();
-    let scalar = match args.role {
-        Role::Loss => Some(slot.loss(input, &progress)?),
-        Role::Miner => {
-            let parts = slot.mine(input, &progress)?;
-            let parts = parts.parts().iter().map(Vec::<i64>::try_from);
-            outcome.indices =
-                Some(parts.collect::<Result<_, _>>().map_err(|error| CliError::input("indices", &error))?);
-            None
-        }
-        Role::Transfer => {
-            let pairs = slot.transfer(input.shallow_clone(), &progress)?;
-            Some(match &case.balance {
-                None => pairs.total().map_err(|error| CliError::input("pair losses", &error))?,
-                Some(BalanceCase { plugin, strategy, params }) => {
-                    let mut balance = self::slot(&runtime, plugin, Role::Balance, strategy, params, setting(1))?;
-                    balance.balance(pairs, input, &progress)?.0
-                }
-            })
-        }
-        Role::Balance => {
-            return Err(CliError::Usage(
-                "a balance weighs the pair losses of a transfer: evaluate the transfer with `balance` in the input"
-                    .into(),
-            ));
-        }
-        Role::Schedule => {
-            outcome.thresholds = Some(slot.thresholds(input, &progress)?);
-            None
-        }
-        Role::Fusion => {
-            let fused = slot.fuse(Input { labels: None, ..input }, &progress)?;
-            outcome.embedding = Some(rows(&fused).map_err(|error| CliError::input("embedding", &error))?);
-            None
-        }
+    let trial = Trial {
+        runtime: &runtime,
+        plugin: &plugin,
+        role: *role,
+        strategy,
+        given: given(&args.params)?,
+        case,
+        float,
+        args,
     };
-    if let (Some(value), Some(embeddings)) = (scalar, embeddings) {
-        let filled = differentiate(&value, &embeddings, &slot, &mut outcome);
-        filled.map_err(|error| CliError::input("gradients", &error))?;
+    let mut made = match trial.run(&Watch::default()) {
+        Err(CliError::Plugin(error)) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
+            return Err(match trial.origin()? {
+                Some(origin) => CliError::NotFinite(format!("{error}; {origin}")),
+                None => CliError::Plugin(error),
+            });
+        }
+        made => made?,
+    };
+    if let Some(text) = made.differentiate().map_err(|error| CliError::input("gradients", &error))? {
+        let origin = trial.origin()?.map(|origin| format!(": {origin}")).unwrap_or_default();
+        return Err(CliError::NotFinite(format!("plugin `{}`, {role} `{strategy}`: {text}{origin}", plugin.name)));
     }
-    for (name, metric) in slot.take_report().metrics {
-        let number = match metric {
-            Metric::Number(number) => number,
-            Metric::Tensor(value) => value.f_double_value(&[]).map_err(|error| CliError::input(&name, &error))?,
-        };
-        outcome.metrics.insert(name, number);
-    }
-    let text = serde_json::to_string_pretty(&outcome).map_err(CliError::json)?;
+    made.read_metrics()?;
+    let text = serde_json::to_string_pretty(&made.outcome).map_err(CliError::json)?;
     match &args.output {
         Some(path) => std::fs::write(path, text + "\n").map_err(|source| CliError::file(path, source)),
         None => super::output::line(&harmless_json(&text)),
@@ -139,32 +112,161 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
 }
 
 pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, CliError> {
-    serde_json::from_str(text).map_err(|error| CliError::Usage(format!("{what} is not what is expected: {error}")))
+    serde_json::from_str(text).map_err(|error| not_expected(what, &error))
 }
 
-fn slot(
-    runtime: &Arc<Runtime>,
-    path: &Path,
+fn not_expected(what: &str, error: &serde_json::Error) -> CliError {
+    CliError::Usage(format!("{what} is not what is expected: {error}"))
+}
+
+/// The value of --params.
+pub(super) fn given(params: &str) -> Result<BTreeMap<String, Value>, CliError> {
+    let mut reader = serde_json::Deserializer::from_str(params);
+    let given = crate::unique::map(&mut reader).and_then(|given| reader.end().map(|()| given));
+    given.map_err(|error| not_expected("--params", &error))
+}
+
+/// All that is evaluated.
+struct Trial<'a> {
+    runtime: &'a Arc<Runtime>,
+    plugin: &'a Arc<Plugin>,
     role: Role,
-    strategy: &str,
-    given: &BTreeMap<String, Value>,
-    setting: Setting,
-) -> Result<Slot, CliError> {
-    let plugin = Standard::from_environment().load(runtime, path, Path::new(""), &setting.limits, &[])?;
-    let params = Params::new(plugin.strategy(role, strategy)?, given)
-        .map_err(|error| CliError::Parameter { plugin: plugin.name.clone(), error })?;
-    Ok(Slot::new(Arc::clone(runtime), plugin, role, strategy, params, setting)?)
+    strategy: &'a str,
+    given: BTreeMap<String, Value>,
+    case: Case,
+    float: Kind,
+    args: &'a PluginEvalArgs,
 }
 
-fn differentiate(value: &Tensor, embeddings: &Tensor, slot: &Slot, outcome: &mut Outcome) -> Result<(), TchError> {
-    outcome.value = Some(value.f_double_value(&[])?);
-    value.f_backward()?;
-    outcome.gradient = Some(rows(&gradient(embeddings)?)?);
-    for (name, StateParameter { tensor, .. }) in &slot.state().parameters {
-        let flat = gradient(tensor)?.f_reshape([-1])?.f_to_kind(Kind::Double)?;
-        outcome.parameter_gradients.insert(name.clone(), Vec::try_from(&flat)?);
+/// What came of it.
+struct Made {
+    outcome: Outcome,
+    value: Option<Tensor>,
+    embeddings: Option<Tensor>,
+    slot: Slot,
+}
+
+impl Trial<'_> {
+    fn slot(
+        &self,
+        plugin: &Arc<Plugin>,
+        (role, strategy): (Role, &str),
+        given: &BTreeMap<String, Value>,
+        number: u64,
+        watch: &Watch,
+    ) -> Result<Slot, CliError> {
+        let limits = Arc::new(Limits::default());
+        let setting = Setting { device: Device::Cpu, float: self.float, seed: self.args.seed, slot: number, limits };
+        let params = Params::new(plugin.strategy(role, strategy)?, given)
+            .map_err(|error| CliError::Parameter { plugin: plugin.name.clone(), error })?;
+        let mut slot = Slot::new(Arc::clone(self.runtime), Arc::clone(plugin), role, strategy, params, setting)?;
+        slot.probe_mut().watch = watch.clone();
+        Ok(slot)
     }
-    Ok(())
+
+    fn run(&self, watch: &Watch) -> Result<Made, CliError> {
+        let Self { case, float, role, .. } = self;
+        let mut slot = self.slot(self.plugin, (*role, self.strategy), &self.given, 0, watch)?;
+        let input = case.input(*float).map_err(CliError::Usage)?;
+        *slot.state_mut() = case.state(*float).map_err(CliError::Usage)?;
+        let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone);
+        let progress = Progress { epochs: 1, steps_per_epoch: 1, ..Progress::default() };
+        let mut outcome = Outcome::default();
+        let value = match role {
+            Role::Loss => Some(slot.loss(input, &progress)?),
+            Role::Miner => {
+                let parts = slot.mine(input, &progress)?;
+                let parts = parts.parts().iter().map(Vec::<i64>::try_from);
+                outcome.indices =
+                    Some(parts.collect::<Result<_, _>>().map_err(|error| CliError::input("indices", &error))?);
+                None
+            }
+            Role::Transfer => {
+                let pairs = slot.transfer(input.shallow_clone(), &progress)?;
+                Some(match &case.balance {
+                    None => pairs.total().map_err(|error| CliError::input("pair losses", &error))?,
+                    Some(BalanceCase { plugin, strategy, params }) => {
+                        let plugin = super::plugins::load(self.runtime, plugin)?;
+                        let mut balance = self.slot(&plugin, (Role::Balance, strategy), params, 1, watch)?;
+                        balance.balance(pairs, input, &progress)?.0
+                    }
+                })
+            }
+            Role::Balance => {
+                return Err(CliError::Usage(
+                    "a balance weighs the pair losses of a transfer: evaluate the transfer with `balance` in the input"
+                        .into(),
+                ));
+            }
+            Role::Schedule => {
+                outcome.thresholds = Some(slot.thresholds(input, &progress)?);
+                None
+            }
+            Role::Fusion => {
+                let fused = slot.fuse(Input { labels: None, ..input }, &progress)?;
+                outcome.embedding = Some(rows(&fused).map_err(|error| CliError::input("embedding", &error))?);
+                None
+            }
+        };
+        Ok(Made { outcome, value, embeddings, slot })
+    }
+
+    /// The operation that made something that is not finite first, if it can be told.
+    fn origin(&self) -> Result<Option<String>, CliError> {
+        let origin = explain(|watch| {
+            let Made { value, embeddings, slot, .. } = self.run(watch).ok()?;
+            let parameters = slot.state().parameters.values().map(|parameter| parameter.tensor.shallow_clone());
+            Some(Computed { value: value?, leaves: parameters.chain(embeddings).collect() })
+        });
+        origin.map_err(|error| CliError::input("gradients", &error))
+    }
+}
+
+impl Made {
+    /// Fills in the value with its gradients. A text if one of them is not finite.
+    fn differentiate(&mut self) -> Result<Option<String>, TchError> {
+        let (Some(value), Some(embeddings)) = (&self.value, &self.embeddings) else { return Ok(None) };
+        let number = value.f_double_value(&[])?;
+        if !number.is_finite() {
+            return Ok(Some(format!("its value is {number}, which is not finite")));
+        }
+        self.outcome.value = Some(number);
+        value.f_backward()?;
+        let of_embeddings = gradient(embeddings)?;
+        let mut gradients = vec![("the embeddings".to_owned(), of_embeddings.shallow_clone())];
+        self.outcome.gradient = Some(rows(&of_embeddings)?);
+        for (name, StateParameter { tensor, .. }) in &self.slot.state().parameters {
+            let gradient = gradient(tensor)?;
+            let flat = gradient.f_reshape([-1])?.f_to_kind(Kind::Double)?;
+            self.outcome.parameter_gradients.insert(name.clone(), Vec::try_from(&flat)?);
+            gradients.push((format!("`{name}`"), gradient));
+        }
+        for (of, gradient) in gradients {
+            let foreign = gradient.f_isfinite()?.f_logical_not()?;
+            let count = foreign.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+            if count > 0 {
+                let place = Vec::<i64>::try_from(&foreign.f_nonzero()?.f_select(0, 0)?)?;
+                let number = gradient.f_double_value(&place)?;
+                return Ok(Some(format!(
+                    "{count} of {} derivatives with respect to {of} are not finite, the first, {number}, at {place:?}",
+                    gradient.numel()
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_metrics(&mut self) -> Result<(), CliError> {
+        for (name, metric) in self.slot.take_report().metrics {
+            let number = match metric {
+                Metric::Number(number) => number,
+                Metric::Tensor(value) => value.f_double_value(&[]).map_err(|error| CliError::input(&name, &error))?,
+            };
+            let number = if number.is_finite() { number.into() } else { number.to_string().into() };
+            self.outcome.metrics.insert(name, number);
+        }
+        Ok(())
+    }
 }
 
 /// The gradient of a leaf; zeros when the value does not depend on it.

@@ -10,7 +10,7 @@ use super::imbalance::{self, Imbalance};
 use super::load::Loader;
 use super::thresholds::Thresholds;
 use crate::experiment::{ObjectiveConfig, On, StrategyConfig};
-use crate::plugin::{Cause, Input, Level, Metric, Progress, ResultFault, Role, Slot, State, StateParameter};
+use crate::plugin::{Cause, Input, Level, Metric, Progress, ResultFault, Role, Slot, State, StateParameter, Watch};
 
 /// What the objectives see of a batch.
 #[derive(Clone, Copy)]
@@ -320,6 +320,13 @@ impl Objectives {
     pub fn copy_states(&self) -> Result<BTreeMap<String, State>, ObjectiveError> {
         let states = self.slots().map(|Placed { place, slot }| Ok((place.clone(), slot.state().copy()?)));
         states.collect()
+    }
+
+    /// Tells a watch of the operations of all slots from now on.
+    pub fn watch(&mut self, watch: &Watch) {
+        for Placed { slot, .. } in self.slots_mut() {
+            slot.probe_mut().watch = watch.clone();
+        }
     }
 
     /// The places of the slots.

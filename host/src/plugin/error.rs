@@ -267,11 +267,13 @@ impl Cause {
                     .into()
             }
             Self::Limit { limit: "deadline-ms", .. } => {
-                "one operation would end long after it, or the call did not end; raise `deadline-ms` under [limits] if the strategy \
-                 really needs that long"
+                "one operation would end long after it, or the call did not end; an experiment raises `deadline-ms` under [limits] if \
+                 the strategy really needs that long"
                     .into()
             }
-            Self::Limit { limit, .. } => format!("raise `{limit}` under [limits] if the strategy really needs that much"),
+            Self::Limit { limit, .. } => format!(
+                "an experiment raises `{limit}` under [limits] if the strategy really needs that much; commands that have none keep the default"
+            ),
             Self::Result(ResultFault::NoGradient) => {
                 "the loss must depend on the embeddings through differentiable operations: look for `detach`, comparisons or integers".into()
             }

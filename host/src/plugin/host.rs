@@ -234,6 +234,7 @@ impl Host {
             None => self.storages.add(elements * charge::size(kind)),
         };
         over("tensor-bytes", self.limits.tensor_bytes, self.storages.bytes())?;
+        self.probe.watch.note(operation, &tensor)?;
         let handle = self.tensors.push(Held { tensor, elements, storage });
         let cost = &mut self.probe.cost;
         cost.tensors = cost.tensors.max(self.tensors.live() as u64);

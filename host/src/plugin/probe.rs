@@ -2,6 +2,8 @@
 
 use tch::Tensor;
 
+use super::origin::Watch;
+
 /// What a call took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
@@ -52,6 +54,8 @@ impl Stopped {
 pub struct Probe {
     /// Of the next call: how values without gradient are treated; of the last call: what was kept.
     pub stopped: Stopped,
+    /// Of the calls from now on: what is told of their operations.
+    pub watch: Watch,
     /// Of the last call.
     pub cost: Cost,
 }

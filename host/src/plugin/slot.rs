@@ -366,6 +366,7 @@ impl Slot {
             }
             Err(cause) => {
                 self.state.discard();
+                self.probe.watch.ended(&cause, || format!("{} `{}`", self.role, self.strategy));
                 let refused = matches!(cause, Cause::Refused(_));
                 if refused && reusable {
                     self.live = Some(live);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tch::{Kind, TchError, Tensor};
 
 use super::{PluginEntry, Row, RowKind, Run, RunError, load_checkpoint};
 
@@ -23,6 +24,8 @@ pub struct Comparison {
     pub equal_tensors: usize,
     /// Tensors of checkpoints that differ, as `epoch 3: model/head.weight`; at most ten.
     pub different_tensors: Vec<String>,
+    /// Numbers and tensors of either run that are not finite, the earliest first; at most ten.
+    pub not_finite: Vec<String>,
 }
 
 /// A number of two runs.
@@ -49,6 +52,12 @@ impl Comparison {
     pub fn is_equal(&self) -> bool {
         self.different == 0 && self.different_tensors.is_empty()
     }
+
+    fn note(&mut self, what: String) {
+        if self.not_finite.len() < 10 {
+            self.not_finite.push(what);
+        }
+    }
 }
 
 /// Compares the numbers and the checkpoints of two runs up to a step. Those of shadows are left out: how often a shadow is
@@ -74,6 +83,10 @@ pub fn compare_numbers(a: &Run, b: &Run, until: u64) -> Result<Comparison, RunEr
     places.sort_by_key(|(kind, epoch, step, _)| (*step, *kind, *epoch));
     for place in places {
         let (first, second) = (first.get(place).copied(), second.get(place).copied());
+        if [first, second].into_iter().flatten().any(|value| !value.is_finite()) {
+            let (kind, _, step, name) = place;
+            comparison.note(format!("{name} of the {kind} row after step {step}"));
+        }
         if first.map(f64::to_bits) == second.map(f64::to_bits) {
             comparison.equal += 1;
             continue;
@@ -104,8 +117,15 @@ fn tensors(a: &Run, b: &Run, until: u64, comparison: &mut Comparison) -> Result<
         }
         let names = first.tensors.keys().chain(second.tensors.keys()).filter(|name| !name.starts_with("shadow/"));
         for name in names.collect::<std::collections::BTreeSet<_>>() {
-            let equal = match (first.tensors.get(name), second.tensors.get(name)) {
-                (Some(first), Some(second)) => first.size() == second.size() && first.f_equal(second)?,
+            let both = [first.tensors.get(name), second.tensors.get(name)];
+            for tensor in both.into_iter().flatten() {
+                if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+                    comparison.note(format!("epoch {epoch}: {name}"));
+                    break;
+                }
+            }
+            let equal = match both {
+                [Some(first), Some(second)] => same_bits(first, second)?,
                 _ => false,
             };
             if equal {
@@ -116,6 +136,20 @@ fn tensors(a: &Run, b: &Run, until: u64, comparison: &mut Comparison) -> Result<
         }
     }
     Ok(())
+}
+
+/// Whether two tensors are equal to the last bit, NaN and the sign of 0 included.
+fn same_bits(a: &Tensor, b: &Tensor) -> Result<bool, TchError> {
+    if a.size() != b.size() || a.kind() != b.kind() {
+        return Ok(false);
+    }
+    let bits = |tensor: &Tensor| match tensor.kind().elt_size_in_bytes() {
+        1 => tensor.f_view_dtype(Kind::Uint8),
+        2 => tensor.f_view_dtype(Kind::Int16),
+        4 => tensor.f_view_dtype(Kind::Int),
+        _ => tensor.f_view_dtype(Kind::Int64),
+    };
+    bits(&a.f_contiguous()?)?.f_equal(&bits(&b.f_contiguous()?)?)
 }
 
 impl Run {

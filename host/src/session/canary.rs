@@ -7,7 +7,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::refusal::Refusal;
 use crate::objective::{Batch, ObjectiveError, Objectives};
-use crate::plugin::{Progress, State};
+use crate::plugin::{Cause, Computed, Progress, ResultFault, State, Watch, explain, is_finite};
 
 /// The batch of a step, without gradient. Nobody writes to these tensors.
 pub struct Sample {
@@ -57,44 +57,101 @@ pub(super) struct Measured {
     pub(super) milliseconds: f64,
 }
 
+/// What was computed of a sample.
+struct Made {
+    total: Tensor,
+    embeddings: Tensor,
+    feature_map: Option<Tensor>,
+}
+
 /// Computes a sample with copies of `states`. The objectives keep what came of these copies.
 pub(super) fn measure(objectives: &mut Objectives, sample: &Sample, states: &States) -> Result<Measured, Refusal> {
-    objectives.put_states(super::gate::copies(states)?);
-    let leaf = |tensor: &Tensor| tensor.f_detach()?.f_requires_grad_(true);
-    let embeddings = leaf(&sample.embeddings)?;
-    let feature_map = sample.feature_map.as_ref().map(leaf).transpose()?;
-    let batch = Batch {
-        embeddings: &embeddings,
-        labels: &sample.labels,
-        class_count: sample.class_count,
-        slice_count: sample.slice_count,
-        feature_map: feature_map.as_ref(),
-        teacher: sample.teacher.as_ref(),
-        teacher_feature_map: sample.teacher_feature_map.as_ref(),
-        measured: false,
-    };
     let begun = Instant::now();
-    let total = objectives.compute(&batch, &sample.progress)?.total;
+    let made = match run(objectives, sample, states) {
+        Ok(made) => made,
+        Err(ObjectiveError::Plugin(error)) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
+            let reason = format!("on a batch of the run: {error}");
+            return Err(with_origin(reason, objectives, sample, states)?);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Made { total, embeddings, feature_map } = made;
+    let loss = total.f_double_value(&[])?;
+    if !loss.is_finite() {
+        return Err(with_origin(format!("on a batch of the run its loss is {loss}"), objectives, sample, states)?);
+    }
     if let Err(error) = total.f_backward() {
-        return Err(match objectives.culprit(&batch, &sample.progress) {
+        return Err(match objectives.culprit(&batch_of(sample, &embeddings, feature_map.as_ref()), &sample.progress) {
             Ok(Some(culprit)) => Refusal::from(ObjectiveError::from(culprit)),
             Ok(None) | Err(_) => error.into(),
         });
     }
-    let gradient = embeddings.f_grad()?;
-    let gradient = if gradient.defined() { gradient } else { embeddings.f_zeros_like()? };
-    let gradient = gradient.f_detach()?.f_to_kind(Kind::Double)?.f_to_device(tch::Device::Cpu)?.f_reshape([-1])?;
-    let loss = total.f_double_value(&[])?;
+    let gradient = gradient_of(&embeddings)?.f_to_device(tch::Device::Cpu)?;
     let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
-    if !loss.is_finite() {
-        return Err(Refusal::new(format!("on a batch of the run its loss is {loss}")));
+    let mut of = (!is_finite(&gradient)?).then(|| "its gradient".to_owned());
+    for (name, parameter, _) in objectives.parameters() {
+        if of.is_none() && !is_finite(&gradient_of(&parameter)?)? {
+            of = Some(format!("the gradient of `{name}`"));
+        }
     }
-    let finite = gradient.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
-    if !finite {
-        return Err(Refusal::new("on a batch of the run its gradient is not finite".into())
-            .with_help("look for a square root or a logarithm at zero, or a division by zero"));
+    if let Some(of) = of {
+        let reason = format!("on a batch of the run {of} is not finite");
+        let refusal = with_origin(reason, objectives, sample, states)?;
+        return Err(refusal.with_help("look for a square root or a logarithm at zero, or a division by zero"));
     }
     Ok(Measured { loss, gradient, milliseconds })
+}
+
+fn run(objectives: &mut Objectives, sample: &Sample, states: &States) -> Result<Made, ObjectiveError> {
+    objectives.put_states(super::gate::copies(states)?);
+    let leaf = |tensor: &Tensor| tensor.f_detach()?.f_requires_grad_(true);
+    let embeddings = leaf(&sample.embeddings)?;
+    let feature_map = sample.feature_map.as_ref().map(leaf).transpose()?;
+    let batch = batch_of(sample, &embeddings, feature_map.as_ref());
+    let total = objectives.compute(&batch, &sample.progress)?.total;
+    Ok(Made { total, embeddings, feature_map })
+}
+
+/// The sample as the objectives see it, with leaves for what they differentiate.
+fn batch_of<'a>(sample: &'a Sample, embeddings: &'a Tensor, feature_map: Option<&'a Tensor>) -> Batch<'a> {
+    Batch {
+        embeddings,
+        labels: &sample.labels,
+        class_count: sample.class_count,
+        slice_count: sample.slice_count,
+        feature_map,
+        teacher: sample.teacher.as_ref(),
+        teacher_feature_map: sample.teacher_feature_map.as_ref(),
+        measured: false,
+    }
+}
+
+/// In 64 bits, in one row; zeros when nothing arrives.
+fn gradient_of(leaf: &Tensor) -> Result<Tensor, TchError> {
+    let gradient = leaf.f_grad()?;
+    let gradient = if gradient.defined() { gradient } else { leaf.f_zeros_like()? };
+    gradient.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([-1])
+}
+
+/// The reason with the operation that made something that is not finite first, if it can be told.
+fn with_origin(
+    reason: String,
+    objectives: &mut Objectives,
+    sample: &Sample,
+    states: &States,
+) -> Result<Refusal, TchError> {
+    let origin = explain(|watch| {
+        objectives.watch(watch);
+        let made = run(objectives, sample, states);
+        objectives.watch(&Watch::default());
+        let Made { total, embeddings } = made.ok()?;
+        let parameters = objectives.parameters().into_iter().map(|(_, parameter, _)| parameter);
+        Some(Computed { value: total, leaves: parameters.chain(Some(embeddings)).collect() })
+    })?;
+    Ok(Refusal::new(match origin {
+        Some(origin) => format!("{reason}: {origin}"),
+        None => reason,
+    }))
 }
 
 /// The cosine of two gradients; none if one of them is 0.

@@ -95,6 +95,27 @@ fn what_cannot_change_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_gradient_that_is_not_finite_is_refused_with_its_operation() {
+    let lab = own();
+    let mut live = Live::start(&lab, &[]);
+    component(&lab, "mistakes.wasm", "test-mistakes", 0);
+    let mut before = r#"plugin = "live.wasm", strategy = "triplet", params = { margin = 0.2 }"#.to_owned();
+    for (strategy, words) in [
+        ("root-of-zero", ["its gradient is not finite", "backward pass of operation `sqrt`", "loss `root-of-zero`"]),
+        ("dead-parameter", ["the gradient of `objective.0.loss/scale` is not finite", "operation `sqrt`", "float []"]),
+        ("log-of-zero", ["returned -inf", "operation `log`", "the first whose result is not finite"]),
+    ] {
+        let after = format!(r#"plugin = "mistakes.wasm", strategy = "{strategy}""#);
+        let verdict = live.edit(&before, &after);
+        let reason = verdict["reason"].as_str().unwrap_or_default();
+        assert!(words.iter().all(|words| reason.contains(words)), "{strategy}: {verdict}");
+        before = after;
+    }
+    let run = live.stop_and_replay();
+    assert!(journal(&run, "swap").is_empty());
+}
+
+#[test]
 fn of_two_edits_at_once_a_bad_one_keeps_the_good_one_out() {
     let lab = own();
     let mut live = Live::start(&lab, &["session.quiet-ms=300"]);

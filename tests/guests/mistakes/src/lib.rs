@@ -10,6 +10,7 @@ export! {
     losses: [
         Right, Held, WrongSign, Doubled, Shifted, HalfLost, AnchorsOnly, ParameterWrong,
         Rare, Counting, FirstImage, Cubic, Unguarded, Imprecise,
+        RootOfZero, RootByChoice, LogOfZero, DeadParameter, OddMetric, TooLarge,
     ]
 }
 
@@ -196,5 +197,91 @@ impl Loss for Imprecise {
     fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
         let (value, _) = value(batch);
         Ok((value * 1e-6 + 1.0 - 1.0) * 1e6)
+    }
+}
+
+/// Distances between all images, whose root has an infinite slope on the diagonal.
+fn rooted(x: &Tensor) -> Tensor {
+    let squares = (x.unsqueeze(1) - x.unsqueeze(0)).square().sum(2);
+    squares.sqrt() // the root of 0
+}
+
+strategy! {
+    /// A gradient that is NaN everywhere.
+    pub struct RootOfZero as "root-of-zero" {}
+}
+
+impl Loss for RootOfZero {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        Ok(rooted(&batch.embeddings()).mean(ALL))
+    }
+}
+
+strategy! {
+    /// The same, at one end of a range only.
+    pub struct RootByChoice as "root-by-choice" {
+        /// What is added below the root.
+        epsilon: f64 = 0.1, range 0.0..=1.0;
+    }
+}
+
+impl Loss for RootByChoice {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let x = batch.embeddings();
+        let squares = (x.unsqueeze(1) - x.unsqueeze(0)).square().sum(2);
+        Ok((squares + self.epsilon).sqrt().mean(ALL))
+    }
+}
+
+strategy! {
+    /// A value that is not finite: the logarithm of 0.
+    pub struct LogOfZero as "log-of-zero" {}
+}
+
+impl Loss for LogOfZero {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let x = batch.embeddings();
+        let zeros = &x - &x;
+        let logarithms = zeros.log(); // the logarithm of 0
+        Ok(logarithms.mean(ALL))
+    }
+}
+
+strategy! {
+    /// The gradient of a trainable tensor is NaN, that of the embeddings is right.
+    pub struct DeadParameter as "dead-parameter" {}
+}
+
+impl Loss for DeadParameter {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let scale = state::parameter("scale", 1.0, || Tensor::zeros(&[2], Dtype::Float));
+        Ok(value(batch).0 + scale.square().sum(ALL).sqrt())
+    }
+}
+
+strategy! {
+    /// Reports a metric that is not finite.
+    pub struct OddMetric as "odd-metric" {}
+}
+
+impl Loss for OddMetric {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        report::metric("odd", f64::NAN);
+        Ok(value(batch).0)
+    }
+}
+
+strategy! {
+    /// Makes more than a limit allows of a batch of more than 40 images.
+    pub struct TooLarge as "too-large" {}
+}
+
+impl Loss for TooLarge {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let (value, x) = value(batch);
+        if batch.size() > 40 {
+            drop(x.sum(ALL).expand(&[1 << 20, 1 << 20]) + 1.0); // too large
+        }
+        Ok(value)
     }
 }
