@@ -81,7 +81,7 @@ fn a_folder_without_classes_or_images_is_refused() {
     refused(&lab, &["data.kind=folder"], &["has no sub-folder", "each class needs a sub-folder"]);
     picture(&lab.path("data/ant/0.png"), 0, 0);
     fs::create_dir_all(lab.path("data/bee")).unwrap();
-    refused(&lab, &["data.kind=folder"], &["bee has no JPEG or PNG file"]);
+    refused(&lab, &["data.kind=folder"], &["bee has no JPEG, PNG or WebP file"]);
 }
 
 #[test]

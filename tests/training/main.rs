@@ -22,6 +22,7 @@ mod install;
 mod learning;
 mod objectives;
 mod old_runs;
+mod own_data;
 mod plugin_crates;
 mod resume;
 mod retrieve;

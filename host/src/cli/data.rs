@@ -13,11 +13,33 @@ use crate::data::{DataConfig, DataError, DataKind, Dataset, places};
 #[derive(Debug, Subcommand)]
 pub(super) enum DataCommand {
     /// List the kinds of data: what of them is there, what they are good for, and how to get them.
+    #[command(after_long_help = OWN_DATA)]
     List,
     /// Fetch data that a package manager offers.
     #[command(subcommand)]
     Fetch(FetchCommand),
 }
+
+/// How images of one's own must lie.
+const OWN_DATA: &str = "\
+Data of your own:
+  A `folder` has one sub-folder for each class with .jpg, .jpeg, .png and .webp files, directly or in the folders
+  `train`, `val` (or `valid`, `validation`) and `test`, of which one of the last two may be missing. Hidden files are
+  ignored; whatever else is not read is named.
+
+  A `manifest` is a CSV file (commas, semicolons or tabs; UTF-8; blanks around values do not count). Its first line
+  names the columns:
+    path                    the image, relative to the file
+    class or label          its class
+    subject                 whom it shows (optional, as all that follow)
+    split                   `train`, `validation` (or `val`, `valid`) or `test`; or the number of a fold, from 0
+    is_query, is_gallery    in the validation and the test part, queries are searched for in the gallery
+    x_1, x_2, y_1, y_2      left, right, top and bottom, in pixels, of what is cut out of the image
+  Other columns are named in a warning.
+
+  Parts that the data gives are used as they are, also if they share no class; `data.split` asks for another split.
+  The content of a file says what it is, not its name. Images are turned as their EXIF orientation says; transparent
+  pixels become white; of an animation the first frame is used.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FetchCommand {

@@ -50,7 +50,8 @@ pub(super) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), CliError> 
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let open = |run: &Path| Trained::open(run, &args.checkpoint, Arc::clone(&runtime));
     let mut first = open(&args.run)?;
-    let drawn = queries(first.images(args.part).labels(), args.queries.get(), args.seed);
+    let images = first.images(args.part);
+    let drawn = queries(images.labels(), images.queries_and_gallery(), args.queries.get(), args.seed);
     if drawn.is_empty() {
         return Err(RetrieveError::NothingToFind.into());
     }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::DataError;
-use super::class_folders::is_image;
+use super::class_folders::{NO_IMAGE, is_image};
 use super::listing::{Index, Listed, Listing};
 use super::sheet::{Entry, Sheet, Trim};
 use super::source::{Area, OwnPart, Scan, Source, extend_digest};
+use super::{DataError, Skipped};
 
 /// The classes in the order of their numbers, which start at 0.
 const CLASSES: [&str; 8] = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"];
@@ -21,11 +21,11 @@ struct Faces<'a> {
     images: Vec<Listed<'a>>,
     areas: Vec<Area>,
     own_parts: Vec<OwnPart>,
-    skipped: usize,
+    skipped: Vec<Skipped>,
 }
 
 /// Lists the faces in the order of the files, those for training first. Images without an expression are left out, and so are
-/// files that are neither JPEG nor PNG by their names, which are counted as skipped.
+/// files that are neither JPEG, PNG nor WebP by their names, which are told as skipped.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let [train, test] = ["training.csv", "validation.csv"].map(|name| root.join(name));
     let mut faces = Faces::default();
@@ -64,7 +64,7 @@ impl<'a> Faces<'a> {
             }
             let name = entry.text(name)?.to_owned();
             if !is_image(Path::new(&name)) {
-                self.skipped += 1;
+                self.skipped.push(Skipped { path: name.into(), reason: NO_IMAGE });
                 continue;
             }
             let number = |(column, name)| number(&entry, name, entry.text(column)?);
@@ -73,7 +73,7 @@ impl<'a> Faces<'a> {
                 let problem = format!("the face is {} x {} pixels, expected at least 1 x 1", area.width, area.height);
                 return Err(entry.wrong(problem, AGAIN));
             }
-            self.images.push(Listed { index, record: entry.line, name, label: label as i64 });
+            self.images.push(Listed { index, record: entry.line, name, label: label as i64, area: None });
             self.areas.push(area);
         }
         self.own_parts.resize(self.images.len(), part);
@@ -115,13 +115,13 @@ mod tests {
         let found = scan(root.path()).unwrap();
         assert_eq!(found.labels, [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7]);
         let parts = [[OwnPart::Train; 8], [OwnPart::Test; 8]].concat();
-        assert_eq!((found.own_parts, found.skipped, found.class_names[7].as_str()), (Some(parts), 0, "contempt"));
+        assert_eq!((found.own_parts, found.skipped.len(), found.class_names[7].as_str()), (Some(parts), 0, "contempt"));
         let picture = found.source.picture(1).unwrap().unwrap();
         assert_eq!((picture.width, picture.height), (6, 5));
         replace(root.path(), "training.csv", "1/1.jpg,2,1,6,5", "1/1.jpg,2,1,7,5");
         assert_ne!(scan(root.path()).unwrap().digest, found.digest);
         replace(root.path(), "training.csv", "1/1.jpg", "1/1.tif");
-        assert_eq!(scan(root.path()).unwrap().skipped, 1);
+        assert_eq!(scan(root.path()).unwrap().skipped.len(), 1);
     }
 
     #[test]
@@ -167,6 +167,6 @@ mod tests {
         write_affectnet(root.path());
         replace(root.path(), "training.csv", "1/1.jpg,2", "1/1.jpg,200");
         let error = scan(root.path()).unwrap().source.picture(1).unwrap().err().unwrap().to_string();
-        assert!(error.contains("1.jpg: the area of 6 x 5 at 200, 1 pixels is outside"), "{error}");
+        assert!(error.contains("1.jpg: the area of 6 x 5 pixels at 200, 1 is outside"), "{error}");
     }
 }

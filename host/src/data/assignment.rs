@@ -16,6 +16,16 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// A text for the digest of the data, which must stay as it is.
+    pub(super) fn digest(self) -> String {
+        match self {
+            Self::Part(OwnPart::Train) => "Part(Train)".to_owned(),
+            Self::Part(OwnPart::Validation) => "Part(Validation)".to_owned(),
+            Self::Part(OwnPart::Test) => "Part(Test)".to_owned(),
+            Self::Fold(fold) => format!("Fold({fold})"),
+        }
+    }
+
     fn name(self) -> String {
         match self {
             Self::Part(part) => part.name().to_owned(),
@@ -24,7 +34,7 @@ impl Place {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let part = OwnPart::ALL.into_iter().find(|part| part.name() == text).map(Self::Part);
+        let part = OwnPart::ALL.into_iter().find(|part| part.names().contains(&text)).map(Self::Part);
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         part.or_else(|| digits.then(|| text.parse().ok().map(Self::Fold))?)
     }
@@ -53,7 +63,9 @@ impl Assignment {
         let known = OwnPart::ALL.map(OwnPart::name);
         let place = Place::parse(text).ok_or_else(|| {
             let hint = nearest(text, &known).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
-            let help = format!("{hint}a cell is `train`, `validation` or `test`, or the number of a fold from 0");
+            let help = format!(
+                "{hint}a cell is `train`, `validation` (or `val`, `valid`) or `test`, or the number of a fold from 0"
+            );
             index.wrong(line, format!("`{text}` in the column `split` is no part and no fold"), help)
         })?;
         let (first_line, first) = *self.first.get_or_insert((line, place));

@@ -35,7 +35,7 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
         let label = (1..=class_names.len()).find(|number| *number as f64 == class).ok_or_else(|| {
             index.wrong(record, format!("the class is {class}, expected 1 to {}", class_names.len()), again)
         })?;
-        Ok(Listed { index, record, name, label: label as i64 - 1 })
+        Ok(Listed { index, record, name, label: label as i64 - 1, area: None })
     };
     let images = (1..).zip(annotations).map(image).collect::<Result<_, DataError>>()?;
     let half = class_names.len() / 2;

@@ -1,13 +1,19 @@
 //! Folders of images: one sub-folder per class, and the collection that they become.
+//!
+//! The name of an image ends with `.jpg`, `.jpeg`, `.png` or `.webp`, in capitals or not; what it is, its content says. Links are
+//! followed. Hidden files and folders, whose names begin with a dot, are ignored. Whatever else is there is skipped and told.
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::DataError;
 use super::source::{ImageFile, Scan, Source, digest_line, hex};
+use super::{DataError, Skipped};
 
-const EXTENSIONS: [&str; 3] = ["jpeg", "jpg", "png"];
+const EXTENSIONS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
+
+/// Why a file is skipped whose name has no such ending.
+pub(super) const NO_IMAGE: &str = "no JPEG, PNG or WebP file by its name";
 
 /// The images of one class.
 pub(super) struct ClassFolder {
@@ -16,22 +22,43 @@ pub(super) struct ClassFolder {
     pub(super) path: PathBuf,
     /// The images, sorted by name, at least one.
     pub(super) files: Vec<PathBuf>,
-    /// Files that are neither JPEG nor PNG.
-    pub(super) skipped: usize,
 }
 
-/// The class folders in a folder, sorted by name. Hidden files and folders are ignored.
-pub(super) fn list(part: &Path) -> Result<Vec<ClassFolder>, DataError> {
-    let mut classes = Vec::new();
-    for path in entries(part)?.into_iter().filter(|path| path.is_dir()) {
-        let name = name(&path)?.to_owned();
-        let (files, others): (Vec<_>, Vec<_>) = entries(&path)?.into_iter().partition(|file| is_image(file));
-        if files.is_empty() {
-            return Err(DataError::EmptyClass { path });
+/// What is in a folder of class folders.
+pub(super) struct Folders {
+    /// Sorted by name, at least one.
+    pub(super) classes: Vec<ClassFolder>,
+    pub(super) skipped: Vec<Skipped>,
+}
+
+/// The class folders in a folder.
+pub(super) fn list(part: &Path) -> Result<Folders, DataError> {
+    let (mut classes, mut skipped) = (Vec::new(), Vec::new());
+    for path in entries(part)? {
+        if !path.is_dir() {
+            skipped.push(Skipped { path, reason: "it is not in a class folder" });
+            continue;
         }
-        classes.push(ClassFolder { name, path, files, skipped: others.len() });
+        let (mut files, mut folders) = (Vec::new(), false);
+        for entry in entries(&path)? {
+            if entry.is_dir() {
+                folders = true;
+                skipped.push(Skipped { path: entry, reason: "a folder in a class folder" });
+            } else if is_image(&entry) {
+                files.push(entry);
+            } else {
+                skipped.push(Skipped { path: entry, reason: NO_IMAGE });
+            }
+        }
+        if files.is_empty() {
+            return Err(DataError::EmptyClass { path, folders });
+        }
+        classes.push(ClassFolder { name: name(&path)?.to_owned(), path, files });
     }
-    if classes.is_empty() { Err(DataError::NoClasses { path: part.to_owned() }) } else { Ok(classes) }
+    if classes.is_empty() {
+        return Err(DataError::NoClasses { path: part.to_owned() });
+    }
+    Ok(Folders { classes, skipped })
 }
 
 /// The paths in a folder, sorted, without the hidden ones.
@@ -54,7 +81,7 @@ pub(super) fn name(path: &Path) -> Result<&str, DataError> {
     name.ok_or_else(|| DataError::Name { path: path.to_owned() })
 }
 
-/// Whether a file is JPEG or PNG by its name.
+/// Whether a file is JPEG, PNG or WebP by its name.
 pub(super) fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
@@ -65,14 +92,14 @@ pub(super) struct Collection<'a> {
     root: &'a Path,
     files: Vec<ImageFile>,
     labels: Vec<i64>,
-    skipped: usize,
+    skipped: Vec<Skipped>,
     digest: Sha256,
 }
 
 impl<'a> Collection<'a> {
     /// An empty collection of files below `root`.
     pub(super) fn new(root: &'a Path) -> Self {
-        Self { root, files: Vec::new(), labels: Vec::new(), skipped: 0, digest: Sha256::new() }
+        Self { root, files: Vec::new(), labels: Vec::new(), skipped: Vec::new(), digest: Sha256::new() }
     }
 
     /// The number of images so far.
@@ -80,11 +107,16 @@ impl<'a> Collection<'a> {
         self.labels.len()
     }
 
+    /// Remembers what is skipped.
+    pub(super) fn skip(&mut self, skipped: Vec<Skipped>) {
+        self.skipped.extend(skipped);
+    }
+
     /// Appends the images of a class folder.
     pub(super) fn add(&mut self, class: ClassFolder, label: i64) -> Result<(), DataError> {
-        self.skipped += class.skipped;
         for path in class.files {
-            let size = path.metadata().map_err(|source| DataError::Read { path: path.clone(), source })?.len();
+            // What cannot be read is told with all such files.
+            let size = path.metadata().map_or(0, |found| found.len());
             let relative = path.strip_prefix(self.root).unwrap_or(&path).to_str();
             let relative = relative.ok_or_else(|| DataError::Name { path: path.clone() })?;
             self.digest.update(digest_line(relative, size, label));
@@ -104,7 +136,9 @@ impl<'a> Collection<'a> {
             own_folds: None,
             subjects: None,
             first_test_class: None,
+            roles: None,
             skipped: self.skipped,
+            warnings: Vec::new(),
             digest: hex(self.digest),
         }
     }

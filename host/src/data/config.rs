@@ -35,12 +35,13 @@ pub struct DataConfig {
     /// of its own, as `fer2013` has, uses these instead. `subject-folds` takes this share of the subjects that are not tested,
     /// rounded to the nearest whole number but at least one subject. `class-disjoint` and `official` take this share of the
     /// training classes, rounded to the nearest whole number but at least two classes: among images of one class every
-    /// neighbour is right. With 0 no validation part is drawn.
+    /// neighbour is right. Where `closed-set` would take no two images of any class, it takes two each of fewer classes, so that
+    /// they can be searched for, as long as there are two classes with four images. With 0 no validation part is drawn.
     #[serde(default = "default_validation")]
     pub validation: f64,
-    /// Share of the images that becomes the test part, at least 0 and below 1, spread evenly over the classes. Only for the
+    /// Share of the images that becomes the test part, at least 0 and below 1, spread over the classes as `validation` is. Only for the
     /// `closed-set` split of data without test images of its own, which `fashion-mnist`, `raf-db`, `affectnet`, `fer2013`,
-    /// `sfew`, a folder with `train` and `test` and a manifest with `test` in its column `split` have.
+    /// `sfew`, a folder with `train` and `test`, and a manifest with `test` in its column `split` have.
     #[serde(default = "default_test")]
     pub test: f64,
     /// Share of the classes that becomes the test part of the `class-disjoint` split, above 0 and below 1, rounded to the
@@ -58,7 +59,7 @@ pub struct DataConfig {
     #[serde(default)]
     pub relabel: Option<PathBuf>,
     /// Most images of each part, for quick tries, at least 1. Classes give the same number of images as far as they have
-    /// them; the seed says which. Default: all images.
+    /// them, but in the validation and the test part at least two; the seed says which. Default: all images.
     #[serde(default)]
     pub limit: Option<usize>,
     /// Mean of each channel on the scale of 0 (black) to 1 (white), one number a channel. Default: 0.2860 for
@@ -82,7 +83,9 @@ pub struct DataConfig {
 #[serde(rename_all = "kebab-case")]
 pub enum SplitKind {
     /// `official` where the data has such a split; `subject-folds` for `ck-plus`, `mmi` and a manifest that numbers folds; else
-    /// `closed-set`.
+    /// as `closed-set`, but where the data has parts of its own (a folder with `train`, or the column `split` of a manifest) they
+    /// are used as they are, even if they share no class. Then a validation part that is missing is drawn of whole classes, and a
+    /// test part is not drawn.
     #[default]
     Auto,
     /// Every class is in all parts. The data's own test images are the test part; data without them gives `test` of its

@@ -40,7 +40,7 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
             let problem = format!("the image id {image} is there twice or has no line in image_class_labels.txt");
             index.wrong(row.line, problem, again)
         })?;
-        listed.push(Listed { index, record: row.line, name, label });
+        listed.push(Listed { index, record: row.line, name, label, area: None });
     }
     let half = class_names.len() / 2;
     Listing { images: listed, class_names }.scan(index, &root.join("images"), Some(half))

@@ -1,26 +1,38 @@
 //! The opened data: all images, their classes and their parts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
 use super::resample::Preparation;
-use super::source::Source;
+use super::source::{OwnPart, Role, Scan, Source};
 use super::split::{Split, split};
-use super::{AugmentationConfig, DataConfig, DataError, DataKind, Summary, find, reader};
+use super::survey::Survey;
+use super::{AugmentationConfig, DataConfig, DataError, DataKind, Skipped, Summary, find, reader, warnings};
 
 /// Images that belong together: those for training, for validation or for testing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
     indices: Vec<usize>,
     labels: Vec<i64>,
+    /// Which images are queries and which are in the gallery, if the data says so.
+    roles: Option<(Vec<bool>, Vec<bool>)>,
 }
 
 impl Part {
-    fn new(indices: Vec<usize>, labels: &[i64]) -> Self {
-        let labels = indices.iter().filter_map(|index| labels.get(*index)).copied().collect();
-        Self { indices, labels }
+    fn new(indices: Vec<usize>, scan: &Scan) -> Self {
+        let labels = indices.iter().filter_map(|index| scan.labels.get(*index)).copied().collect();
+        let of_part = |roles: &Vec<Role>| {
+            let roles = indices.iter().filter_map(|index| roles.get(*index));
+            roles.map(|role| (role.query, role.gallery)).unzip()
+        };
+        Self { roles: scan.roles.as_ref().map(of_part), indices, labels }
+    }
+
+    /// The part without queries and gallery: every image is searched for among all others.
+    fn whole(self) -> Self {
+        Self { roles: None, ..self }
     }
 
     /// The images' numbers in the data set, ascending.
@@ -45,6 +57,27 @@ impl Part {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
+    }
+
+    /// Of each image of [`Part::indices`] whether it is a query, and whether it is in the gallery that queries are searched for
+    /// in. None if the data does not say it: then every image is searched for among all others.
+    #[must_use]
+    pub fn queries_and_gallery(&self) -> Option<(&[bool], &[bool])> {
+        self.roles.as_ref().map(|(queries, gallery)| (queries.as_slice(), gallery.as_slice()))
+    }
+
+    /// Whether there is a query with an image of its class to find.
+    #[must_use]
+    pub fn has_pair(&self) -> bool {
+        let Some((queries, gallery)) = &self.roles else { return self.classes().len() < self.len() };
+        let mut found: BTreeMap<i64, usize> = BTreeMap::new();
+        for (label, _) in self.labels.iter().zip(gallery).filter(|(_, gallery)| **gallery) {
+            *found.entry(*label).or_default() += 1;
+        }
+        self.labels.iter().zip(queries).zip(gallery).any(|((label, query), gallery)| {
+            // An image does not find itself.
+            *query && found.get(label).copied().unwrap_or(0) > usize::from(*gallery)
+        })
     }
 
     /// The classes that have an image here, ascending.
@@ -72,13 +105,15 @@ pub struct Dataset {
     preparation: Preparation,
     augmentation: AugmentationConfig,
     workers: usize,
-    skipped: usize,
+    skipped: Vec<Skipped>,
+    warnings: Vec<String>,
     digest: String,
 }
 
 impl Dataset {
     /// Finds the data, checks it and splits it by `data.seed`, or by `seed` if there is none. Pixels of Fashion-MNIST (55 MB) and
-    /// FER2013 (83 MB) are read now; image files are only listed, so a damaged one is an error of the [`super::Loader`].
+    /// FER2013 (83 MB) are read now; of image files only the beginning, so one that is damaged behind it is an error of the
+    /// [`super::Loader`].
     ///
     /// # Errors
     /// A setting out of range, data that is not there or damaged, a class without images, too few classes or subjects for the
@@ -87,9 +122,18 @@ impl Dataset {
         config.check()?;
         let path = config.path.clone().map_or_else(|| find(config.kind), Ok)?;
         let scan = reader::scan(config, &path)?;
+        let survey = Survey::of(&scan.source, config.workers)?;
         let Split { train, validation, test } = split(config, &scan, config.seed.unwrap_or(seed))?;
-        let part = |indices| Part::new(indices, &scan.labels);
-        let (train, validation, test) = (part(train), part(validation), part(test));
+        let part = |indices| Part::new(indices, &scan);
+        let (train, validation, test) = (part(train).whole(), part(validation), part(test));
+        let mut warnings = scan.warnings;
+        warnings.extend(warnings::similar_classes(&scan.class_names));
+        if survey.animated > 0 {
+            warnings.push(format!("{} of the images are animated; the first frame of each is used", survey.animated));
+        }
+        warnings.extend(warnings::equal_images(&scan.source, &train)?);
+        let measured = [(OwnPart::Validation, &validation), (OwnPart::Test, &test)];
+        warnings.extend(measured.into_iter().filter_map(|(name, part)| warnings::unmeasured(name, part)));
         Ok(Self {
             kind: config.kind,
             path,
@@ -106,7 +150,8 @@ impl Dataset {
             subjects: scan.subjects,
             class_names: scan.class_names,
             skipped: scan.skipped,
-            digest: scan.digest,
+            warnings,
+            digest: survey.digest(scan.digest),
         })
     }
 
@@ -160,8 +205,8 @@ impl Dataset {
     }
 
     /// SHA-256 of the content in hexadecimal: of the uncompressed bytes of IDX files; of the pixels, labels and parts of
-    /// FER2013; of the names, sizes and labels of image files; of a manifest's subjects and parts, the boxes of faces and what
-    /// `data.relabel` says, where there are such. It does not depend on where the data lies or how the configuration splits it.
+    /// FER2013; of the names, sizes and labels of image files, and which of them are turned or can be transparent; of a list's
+    /// subjects, parts, areas, queries and gallery, the boxes of faces and what `data.relabel` says, where there are such. It does not depend on where the data lies or how the configuration splits it.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
@@ -171,6 +216,20 @@ impl Dataset {
     #[must_use]
     pub fn subject(&self, index: usize) -> Option<&str> {
         self.subjects.as_ref()?.get(index).map(String::as_str)
+    }
+
+    /// What somebody should know before training on it, each a sentence.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The names of the classes that are validated or tested, but not trained on.
+    #[must_use]
+    pub fn untrained_classes(&self) -> Vec<&str> {
+        let measured: BTreeSet<i64> = [&self.validation, &self.test].into_iter().flat_map(Part::classes).collect();
+        let untrained = measured.into_iter().filter(|label| self.train_classes.binary_search(label).is_err());
+        untrained.map(|label| self.class_name(label)).collect()
     }
 
     /// What was opened, for a person or a program to read.
@@ -184,7 +243,8 @@ impl Dataset {
             validation: count(&self.validation).into(),
             test: count(&self.test).into(),
             subjects: self.subjects.as_ref().map(|subjects| subjects.iter().collect::<BTreeSet<_>>().len()),
-            skipped_files: self.skipped,
+            skipped_files: self.skipped.len(),
+            skipped: self.skipped.clone(),
             digest: self.digest.clone(),
         }
     }
@@ -308,9 +368,13 @@ mod tests {
         let dataset = Dataset::open(&folder(root.path()), 1).unwrap();
         let summary = dataset.summary();
         let parts = [summary.train, summary.validation, summary.test].map(|part| (part.images, part.classes));
-        assert_eq!(parts, [(14, 2), (2, 2), (4, 2)]);
+        assert_eq!(parts, [(12, 2), (4, 2), (4, 2)]);
         let text = summary.to_string();
-        for expected in ["train           14 images of 2 classes", "skipped          1 files"] {
+        for expected in [
+            "train           12 images of 2 classes",
+            "skipped          1 file\n",
+            "plum/notes.txt: no JPEG, PNG or WebP file by its name",
+        ] {
             assert!(text.contains(expected), "{text}");
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::DataKind;
+use super::{DataKind, ImageFault};
 
 /// What is wrong with the data, its settings or its delivery.
 #[derive(Debug, Error, Diagnostic)]
@@ -71,26 +71,50 @@ pub enum DataError {
     },
     /// An image file cannot be decoded.
     #[error("cannot decode {}: {source}", path.display())]
-    #[diagnostic(help("only JPEG and PNG are read; replace the file or move it out of the folder"))]
+    #[diagnostic(help("replace the file, or take it out of the data"))]
     Image {
         /// The file.
         path: PathBuf,
-        /// What the decoder says.
-        source: image::ImageError,
+        /// What is wrong with it.
+        source: ImageFault,
+    },
+    /// Image files of which the beginning shows that they cannot be used.
+    #[error("{} of {} cannot be used:{}", files.len(), images(*total), first(files))]
+    #[diagnostic(help("replace these files, or take them out of the folder or the list"))]
+    Images {
+        /// The files, each with what is wrong with it.
+        files: Vec<(PathBuf, ImageFault)>,
+        /// All images of the data.
+        total: usize,
     },
     /// A folder has no class folders.
     #[error("{} has no sub-folder", path.display())]
-    #[diagnostic(help("each class needs a sub-folder with its JPEG and PNG files"))]
+    #[diagnostic(help("each class needs a sub-folder with its JPEG, PNG or WebP files"))]
     NoClasses {
         /// The folder.
         path: PathBuf,
     },
     /// A class folder has no images.
-    #[error("{} has no JPEG or PNG file", path.display())]
-    #[diagnostic(help("remove the folder, or put the images of the class directly into it"))]
+    #[error("{} has no JPEG, PNG or WebP file{}", path.display(), if *folders { ", only sub-folders" } else { "" })]
+    #[diagnostic(help(
+        "remove the folder, or put the images of the class directly into it; deeper folders are not read"
+    ))]
     EmptyClass {
         /// The folder of the class.
         path: PathBuf,
+        /// Whether it has sub-folders.
+        folders: bool,
+    },
+    /// A folder has both names for one part.
+    #[error("{} has both `{one}` and `{other}`, which mean the same part", path.display())]
+    #[diagnostic(help("put the class folders of both into one of them"))]
+    TwoParts {
+        /// The folder.
+        path: PathBuf,
+        /// The first of the names.
+        one: &'static str,
+        /// The second.
+        other: &'static str,
     },
     /// The name of a class or an image is not Unicode.
     #[error("the name of {} is not valid UTF-8", path.display())]
@@ -101,7 +125,7 @@ pub enum DataError {
     /// A closed-set test part has a class that the training part lacks.
     #[error("class `{class}` is in `{part}` but not in `train`")]
     #[diagnostic(help(
-        "a closed-set split trains on every class that it tests; use `split = \"class-disjoint\"` or add the class"
+        "a closed-set split trains on every class that it tests; leave `data.split` out to use the data's own parts as they are, or add the class to `train`"
     ))]
     UntrainedClass {
         /// The class.
@@ -113,17 +137,6 @@ pub enum DataError {
     #[error("no image is for training: all images are in the data's own validation and test parts")]
     #[diagnostic(help("let `data.path` or `data.relabel` name data with training images"))]
     NoTraining,
-    /// The rectangle that is to be cut out of an image is not in it.
-    #[error("{}: the area of {area} pixels is outside of the image of {size} pixels", path.display())]
-    #[diagnostic(help("the image is not the one that the list of the data means; fetch it again"))]
-    Outside {
-        /// The image file.
-        path: PathBuf,
-        /// Width, height, left and top of the area.
-        area: String,
-        /// Width and height of the image.
-        size: String,
-    },
     /// A split of subjects of data that has none.
     #[error("`data.split` is \"subject-folds\", but this data of kind `{}` names no subjects", kind.name())]
     #[diagnostic(help(
@@ -260,6 +273,17 @@ pub enum DataError {
     #[error("a thread that loads images ended unexpectedly")]
     #[diagnostic(help("this is a bug; its message is above"))]
     Worker,
+}
+
+/// The first of the files, each in a line.
+fn first(files: &[(PathBuf, ImageFault)]) -> String {
+    let shown = 10;
+    let line = |(path, fault): &(PathBuf, ImageFault)| format!("\n  {}: {fault}", path.display());
+    let more = match files.len().saturating_sub(shown) {
+        0 => String::new(),
+        more => format!("\n  and {more} more"),
+    };
+    files.iter().take(shown).map(line).collect::<String>() + &more
 }
 
 fn list(places: &[PathBuf]) -> String {

@@ -57,7 +57,9 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
         own_folds: None,
         subjects: None,
         first_test_class: None,
-        skipped: 0,
+        roles: None,
+        skipped: Vec::new(),
+        warnings: Vec::new(),
         digest: hex(digest),
     })
 }

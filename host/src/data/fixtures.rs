@@ -162,7 +162,9 @@ pub(super) fn counted_scan(counts: &[usize], parts: &[(OwnPart, usize)]) -> Scan
         own_folds: None,
         subjects: None,
         first_test_class: None,
-        skipped: 0,
+        roles: None,
+        skipped: Vec::new(),
+        warnings: Vec::new(),
         digest: String::new(),
     }
 }

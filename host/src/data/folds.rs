@@ -106,7 +106,9 @@ mod tests {
             own_folds: None,
             subjects: Some(subjects),
             first_test_class: None,
-            skipped: 0,
+            roles: None,
+            skipped: Vec::new(),
+            warnings: Vec::new(),
             digest: String::new(),
         }
     }

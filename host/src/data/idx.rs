@@ -3,7 +3,8 @@
 //! An IDX file is a magic number (two zero bytes, the type of an element, the number of dimensions), one big-endian 32-bit
 //! length per dimension, and the elements.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -15,6 +16,8 @@ use crate::files;
 
 /// Height and width of an image.
 const SIDE: usize = 28;
+/// The most images of a file; the original has 60,000.
+const MOST_IMAGES: usize = 1_000_000;
 /// The type byte of unsigned bytes, the only one that Fashion-MNIST uses.
 const UNSIGNED_BYTE: u8 = 8;
 const CLASSES: [&str; 10] =
@@ -36,7 +39,9 @@ pub(super) fn scan(path: &Path) -> Result<Scan, DataError> {
         own_folds: None,
         subjects: None,
         first_test_class: None,
-        skipped: 0,
+        roles: None,
+        skipped: Vec::new(),
+        warnings: Vec::new(),
         digest: hex(digest),
     })
 }
@@ -86,20 +91,28 @@ impl<const D: usize> Idx<D> {
         let plain = folder.join(name);
         let gzipped = folder.join(format!("{name}.gz"));
         let (path, gzip) = if plain.exists() { (plain, false) } else { (gzipped, true) };
-        let raw =
-            files::read(&path, files::WEIGHTS).map_err(|source| DataError::Read { path: path.clone(), source })?;
-        let bytes = if gzip {
-            let mut bytes = Vec::new();
-            let read = MultiGzDecoder::new(raw.as_slice()).read_to_end(&mut bytes);
-            read.map_err(|source| DataError::Read { path: path.clone(), source })?;
-            bytes
-        } else {
-            raw
-        };
+        let failed = |source| DataError::Read { path: path.clone(), source };
+        let file = BufReader::new(files::open(&path, files::WEIGHTS).map_err(failed)?);
+        let mut reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        // A byte more than any file may have, so that a small file that unpacks to a large one does not fill the memory.
+        let mut bytes = Vec::new();
+        reader.by_ref().take(Self::HEADER as u64).read_to_end(&mut bytes).map_err(failed)?;
+        let most = Self { path: path.clone(), bytes: bytes.clone(), lengths: [0; D] }.most()?;
+        reader.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         Self { path, bytes, lengths: [0; D] }.parse()
     }
 
-    fn parse(mut self) -> Result<Self, DataError> {
+    /// The bytes of the elements that the header announces, if those are not too many.
+    fn most(mut self) -> Result<usize, DataError> {
+        let count = self.header()?.unwrap_or(usize::MAX);
+        let most = MOST_IMAGES * if D == 1 { 1 } else { SIDE * SIDE };
+        let lengths = self.lengths.map(|length| length.to_string()).join(" x ");
+        self.check("the number of its elements", count <= most, || (lengths, format!("at most {most}")))?;
+        Ok(count)
+    }
+
+    /// Reads the lengths. Returns their product.
+    fn header(&mut self) -> Result<Option<usize>, DataError> {
         let size = self.bytes.len();
         self.check("its size", size >= Self::HEADER, || {
             (format!("{size} bytes"), format!("at least {} bytes", Self::HEADER))
@@ -114,10 +127,14 @@ impl<const D: usize> Idx<D> {
         }
         self.lengths = lengths;
         self.check("the magic number", magic == expected, || (show(magic), show(expected)))?;
-        let elements = lengths.iter().try_fold(1_usize, |product, length| product.checked_mul(*length));
-        let wanted = elements.and_then(|elements| elements.checked_add(Self::HEADER));
+        Ok(lengths.iter().try_fold(1_usize, |product, length| product.checked_mul(*length)))
+    }
+
+    fn parse(mut self) -> Result<Self, DataError> {
+        let size = self.bytes.len();
+        let wanted = self.header()?.and_then(|elements| elements.checked_add(Self::HEADER));
         self.check("its size", wanted == Some(size), || {
-            let lengths = lengths.map(|length| length.to_string()).join(" x ");
+            let lengths = self.lengths.map(|length| length.to_string()).join(" x ");
             let wanted =
                 wanted.map_or_else(|| "more than fits in memory".to_owned(), |wanted| format!("{wanted} bytes"));
             (format!("{size} bytes"), format!("{wanted} for {lengths} elements"))
@@ -206,14 +223,20 @@ mod tests {
         let size = images.len();
         let cut = message(IMAGES, &images[..size - 1]);
         assert!(cut.contains(&format!("{} bytes, expected {size} bytes for 20 x 28 x 28", size - 1)), "{cut}");
-        let longer = message(IMAGES, &[images, vec![0]].concat());
-        assert!(longer.contains(&format!("{} bytes, expected {size} bytes", size + 1)), "{longer}");
+        // What is behind the end is not read, however much it is.
+        for more in [1, 5_000_000] {
+            let longer = message(IMAGES, &[images.clone(), vec![0; more]].concat());
+            assert!(longer.contains(&format!("{} bytes, expected {size} bytes", size + 1)), "{longer}");
+        }
     }
 
     #[test]
     fn lengths_that_overflow_are_an_error() {
         let huge = [&[0, 0, 8, 3][..], &[0xff; 12]].concat();
-        assert!(message(IMAGES, &huge).contains("its size is 16 bytes"));
+        let error = message(IMAGES, &huge);
+        assert!(error.contains("the number of its elements is 4294967295 x 4294967295 x 4294967295"), "{error}");
+        let many = [&[0, 0, 8, 3, 0, 16, 0, 0, 0, 0, 0, 28, 0, 0, 0, 28][..], &[0; 1000]].concat();
+        assert!(message(IMAGES, &many).contains("expected at most 784000000"));
     }
 
     #[test]

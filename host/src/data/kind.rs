@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 pub enum DataKind {
     /// The four IDX files of Fashion-MNIST, plain or gzipped: 28 x 28 pixels, one channel, ten classes.
     FashionMnist,
-    /// A folder with one sub-folder per class that holds JPEG and PNG files, or with the folders `train` and `test` that hold
-    /// such class folders. Images are read as RGB, three channels.
+    /// A folder with one sub-folder per class that holds JPEG, PNG and WebP files, or with the folders `train`, `val` (or `valid`,
+    /// `validation`) and `test` that hold such class folders; one of the last two may be missing. Images are read as RGB, three
+    /// channels: turned as their EXIF orientation says, and with white where they are transparent.
     Folder,
-    /// A CSV file with the columns `path`, a JPEG or PNG file relative to the CSV file, and `class` or `label`; if it has them,
-    /// also `subject` and `split`, which is `train`, `validation` or `test`, or the number of a fold from 0. Other columns are
-    /// ignored. Images are read as RGB, three channels.
+    /// A CSV file with the columns `path`, a JPEG, PNG or WebP file relative to the CSV file, and `class` or `label`; if it has
+    /// them, also `subject`; `split`, which is `train`, `validation` or `test`, or the number of a fold from 0; `is_query` and
+    /// `is_gallery`, for retrieval; `x_1`, `x_2`, `y_1` and `y_2`, left, right, top and bottom of what is cut out, in pixels. Other
+    /// columns are named in a warning. Images are read as those of a `folder`.
     Manifest,
     /// The emoji that `lossmith data fetch emoji` fetches: 64 x 64 pixels, RGB, each class drawn by several vendors.
     Emoji,
@@ -150,8 +152,12 @@ impl DataKind {
             Self::Mmi => {
                 "ask its authors for MMI, for research only, choose the frames and store them as <class>/<subject>_<anything>.png in the folder that `data.path` names"
             }
-            Self::Folder => "`data.path` must name a folder with one sub-folder per class",
-            Self::Manifest => "`data.path` must name a CSV file with the columns `path` and `class`",
+            Self::Folder => {
+                "`data.path` must name a folder with one sub-folder per class, directly or in train, val and test; `lossmith data list --help` says more"
+            }
+            Self::Manifest => {
+                "`data.path` must name a CSV file with the columns `path` and `class`; `lossmith data list --help` says more"
+            }
         }
     }
 

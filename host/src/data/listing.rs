@@ -1,12 +1,12 @@
 //! Images that an index file lists, each with its class.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::DataError;
-use super::source::{ImageFile, Scan, Source, digest_line, hex};
+use super::source::{Area, ImageFile, Scan, Source, digest_line, hex};
 
 /// An index file, for errors about its records.
 #[derive(Clone, Copy)]
@@ -48,6 +48,8 @@ pub(super) struct Listed<'a> {
     pub(super) name: String,
     /// Its class, an index into the names of the classes.
     pub(super) label: i64,
+    /// What is cut out of it. A file may be listed several times with different areas.
+    pub(super) area: Option<Area>,
 }
 
 impl Listing<'_> {
@@ -57,10 +59,10 @@ impl Listing<'_> {
         if self.images.is_empty() {
             return Err(index.wrong(0, "no image is listed", "the file is empty; make or fetch it again"));
         }
-        let mut listed: HashMap<String, (Index, u64)> = HashMap::new();
+        let mut listed: HashMap<(PathBuf, Option<Area>), (Index, u64)> = HashMap::new();
         let mut digest = Sha256::new();
         let (mut files, mut labels) = (Vec::new(), Vec::new());
-        for Listed { index, record, name, label } in self.images {
+        for Listed { index, record, name, label, area } in self.images {
             let file = folder.join(&name);
             let size = match file.metadata() {
                 Ok(found) if found.is_file() => found.len(),
@@ -70,11 +72,11 @@ impl Listing<'_> {
                 }
             };
             digest.update(digest_line(&name, size, label));
-            if let Some((file, first)) = listed.insert(name.clone(), (index, record)) {
+            if let Some((file, first)) = listed.insert((plain(&file), area), (index, record)) {
                 let problem = format!("`{name}` is listed already in {}", file.place(first));
                 return Err(index.wrong(record, problem, "an image belongs to one class; remove one of them"));
             }
-            files.push(ImageFile { path: file, area: None });
+            files.push(ImageFile { path: file, area });
             labels.push(label);
         }
         Ok(Scan {
@@ -85,10 +87,27 @@ impl Listing<'_> {
             own_folds: None,
             subjects: None,
             first_test_class: first_test_class.map(|class| class as i64),
-            skipped: 0,
+            roles: None,
+            skipped: Vec::new(),
+            warnings: Vec::new(),
             digest: hex(digest),
         })
     }
+}
+
+/// A path without `.` and with `..` resolved by its text, so that one file has one path.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::ParentDir | Component::Normal(_) => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// How a message names a folder: the working directory has an empty path.

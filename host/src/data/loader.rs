@@ -386,9 +386,9 @@ mod tests {
         assert_eq!(batch.images.size(), [4, 3, 32, 32]);
         let pixels = Vec::<f32>::try_from(batch.images.flatten(0, -1)).unwrap();
         let planes: Vec<&[f32]> = pixels.chunks(32 * 32).collect();
-        // The files are of one colour; JPEG is exact to a few of 255 levels.
+        // The files are of one colour, and the third is transparent; JPEG is exact to a few of 255 levels.
         for (plane, expected) in
-            planes.iter().zip([200.0, 100.0, 50.0, 200.0, 100.0, 50.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+            planes.iter().zip([200.0, 100.0, 50.0, 200.0, 100.0, 50.0, 255.0, 255.0, 255.0, 0.0, 0.0, 0.0])
         {
             assert!(plane.iter().all(|value| (value * 255.0 - expected).abs() < 4.0), "{expected}: {:?}", plane[0]);
         }
@@ -409,7 +409,7 @@ mod tests {
             ("cannot decode", &|path| std::fs::write(path, "no image").unwrap()),
             ("cannot decode", &|path| std::fs::write(path, "").unwrap()),
             ("cannot decode", &|path| std::fs::write(path, &good[..good.len() / 2]).unwrap()),
-            ("cannot decode", &|path| std::fs::write(path, &good[..good.len() - 2]).unwrap()),
+            ("cannot decode", &|path| std::fs::write(path, &good[..good.len() - 10]).unwrap()),
             ("cannot decode", &|path| std::fs::write(path, &png[..png.len() - 20]).unwrap()),
             ("cannot read", &|path| std::fs::remove_file(path).unwrap()),
         ];

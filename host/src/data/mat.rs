@@ -15,6 +15,8 @@ use crate::files;
 const HEADER: usize = 128;
 /// Cells and structures inside each other; more is damage.
 const DEPTH: usize = 8;
+/// The most bytes of a compressed variable once it is unpacked; annotations have a few millions.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// The value of a matrix, its elements in the file's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +86,10 @@ fn variables(bytes: &[u8]) -> Result<BTreeMap<String, Value>, String> {
 
 fn inflate(data: &[u8]) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    ZlibDecoder::new(data).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    ZlibDecoder::new(data).take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("it has a variable of more than {MOST_BYTES} bytes"));
+    }
     Ok(bytes)
 }
 
@@ -268,6 +273,16 @@ mod tests {
                 let _ = variables(&bytes);
             }
         }
+    }
+
+    #[test]
+    fn a_small_file_that_unpacks_to_a_large_one_is_refused() {
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::copy(&mut std::io::repeat(0).take(MOST_BYTES + 1), &mut packed).unwrap();
+        let data = packed.finish().unwrap();
+        let element = [&15_u32.to_le_bytes()[..], &(data.len() as u32).to_le_bytes(), &data].concat();
+        let error = variables(&[&CARS[..HEADER], &element].concat()).unwrap_err();
+        assert_eq!(error, "it has a variable of more than 67108864 bytes");
     }
 
     #[test]

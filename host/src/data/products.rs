@@ -52,7 +52,8 @@ fn read<'a>(
     }
     // Every class of a row is in the map by now.
     let label = |id| labels.get(&id).copied().unwrap_or_default();
-    images.extend(listed.into_iter().map(|(record, name, id)| Listed { index, record, name, label: label(id) }));
+    let listed = listed.into_iter();
+    images.extend(listed.map(|(record, name, id)| Listed { index, record, name, label: label(id), area: None }));
     Ok(class_names.len())
 }
 

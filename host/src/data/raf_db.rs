@@ -37,7 +37,7 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
             return Err(index.wrong(row.line, format!("the image `{image}` does not end with `.jpg`"), again));
         };
         let name = format!("{stem}_aligned.jpg");
-        images.push(Listed { index, record: row.line, name, label: label as i64 - 1 });
+        images.push(Listed { index, record: row.line, name, label: label as i64 - 1, area: None });
     }
     for part in [OwnPart::Train, OwnPart::Test] {
         if !own_parts.is_empty() && !own_parts.contains(&part) {

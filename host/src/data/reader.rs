@@ -77,7 +77,7 @@ mod tests {
             write_class(&root.path().join("sfew").join(part).join("Sad"), 5);
         }
         let sfew = open(DataKind::Sfew, &root.path().join("sfew"), |c| c.validation = 0.2).unwrap();
-        assert_eq!((sizes(&sfew), sfew.summary().subjects), ([8, 2, 10], None));
+        assert_eq!((sizes(&sfew), sfew.summary().subjects), ([6, 4, 10], None));
     }
 
     #[test]

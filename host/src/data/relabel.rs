@@ -13,7 +13,8 @@ use crate::suggest::nearest;
 /// of other classes are left out. The new classes are in the order of their names; where the data has a split of its classes,
 /// those for training come first.
 pub(super) fn relabel(scan: Scan, table: &Path) -> Result<Scan, DataError> {
-    let label_of = read(table, &scan.class_names)?;
+    let (label_of, warning) = read(table, &scan.class_names)?;
+    let warnings = scan.warnings.iter().cloned().chain(warning).collect();
     let old = |label: &i64| usize::try_from(*label).ok().and_then(|label| scan.class_names.get(label));
     let new: Vec<Option<&String>> = scan.labels.iter().map(|label| label_of.get(old(label)?)).collect();
     let names: BTreeSet<&String> = new.iter().flatten().copied().collect();
@@ -36,17 +37,20 @@ pub(super) fn relabel(scan: Scan, table: &Path) -> Result<Scan, DataError> {
         subjects: scan.subjects.map(|subjects| filter(subjects, &kept).collect()),
         digest: extend_digest(&scan.digest, lines),
         source: scan.source.keep(&kept),
+        roles: scan.roles.map(|roles| filter(roles, &kept).collect()),
         skipped: scan.skipped,
+        warnings,
         first_test_class,
         class_names,
     })
 }
 
-/// The label of each class that the table lists.
-fn read(table: &Path, known: &[String]) -> Result<BTreeMap<String, String>, DataError> {
+/// The label of each class that the table lists, and a warning of columns that are not used.
+fn read(table: &Path, known: &[String]) -> Result<(BTreeMap<String, String>, Option<String>), DataError> {
     let index = Index::text(table);
-    let sheet = Sheet::open(table, Trim::None, "`class` and `label` are needed")?;
+    let sheet = Sheet::open(table, Trim::All, "`class` and `label` are needed")?;
     let (class, label) = (sheet.column("class")?, sheet.column("label")?);
+    let warning = sheet.unused(&["class", "label"]);
     let (mut label_of, mut lines) = (BTreeMap::new(), BTreeMap::new());
     for entry in sheet.entries() {
         let entry = entry?;
@@ -64,7 +68,7 @@ fn read(table: &Path, known: &[String]) -> Result<BTreeMap<String, String>, Data
         }
         label_of.insert(class.to_owned(), label.to_owned());
     }
-    Ok(label_of)
+    Ok((label_of, warning))
 }
 
 /// The names of the new classes in their order, and the first of those for testing. `None` if the data has no split of its
@@ -100,7 +104,9 @@ mod tests {
             own_folds: Some((0..7).collect()),
             subjects: Some((0..7).map(|subject| format!("S{subject}")).collect()),
             first_test_class: None,
-            skipped: 1,
+            roles: None,
+            skipped: Vec::new(),
+            warnings: vec!["known before".to_owned()],
             digest: "0".to_owned(),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::DataError;
-use super::class_folders::{self, Collection, entries};
+use super::class_folders::{self, Collection, Folders, entries};
 use super::listing::Index;
 use super::source::{OwnPart, Scan};
 
@@ -25,7 +25,9 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let mut images = Collection::new(root);
     let mut own_parts = Vec::new();
     for (folder, part) in parts(root)?.into_iter().zip([OwnPart::Train, OwnPart::Test]) {
-        for class in class_folders::list(&folder)? {
+        let Folders { classes, skipped } = class_folders::list(&folder)?;
+        images.skip(skipped);
+        for class in classes {
             let label =
                 CLASSES.iter().position(|(name, _)| name.eq_ignore_ascii_case(&class.name)).ok_or_else(|| {
                     let index = Index { path: &class.path, unit: "image" };
@@ -115,7 +117,7 @@ mod tests {
         );
         std::fs::remove_dir_all(root.path().join("Val/Contempt")).unwrap();
         std::fs::create_dir(root.path().join("Val/Happiness")).unwrap();
-        assert!(message(root.path()).contains("Happiness has no JPEG or PNG file"));
+        assert!(message(root.path()).contains("Happiness has no JPEG, PNG or WebP file"));
         std::fs::remove_dir_all(root.path().join("Val/Happiness")).unwrap();
         assert!(scan(root.path()).is_ok());
         write(root.path(), ["Train_Aligned_Faces", "Val_Aligned_Faces"]);

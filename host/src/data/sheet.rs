@@ -1,6 +1,8 @@
-//! CSV files whose first line names the columns.
+//! CSV files whose first line names the columns. Where that line has no comma, semicolons or tabs divide the columns.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
@@ -17,7 +19,7 @@ pub(super) struct Sheet<'a> {
     /// Which columns are needed, for errors: "`path` and `class` are needed".
     needed: &'static str,
     header: StringRecord,
-    reader: Reader<File>,
+    reader: Reader<BufReader<File>>,
 }
 
 /// A column of a sheet.
@@ -39,11 +41,28 @@ impl<'a> Sheet<'a> {
     /// Reads the first line of a file. `trim` says whether blanks around names and values count.
     pub(super) fn open(path: &'a Path, trim: Trim, needed: &'static str) -> Result<Self, DataError> {
         let index = Index::text(path);
-        let file =
-            files::open(path, files::LIST).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-        let mut reader = ReaderBuilder::new().trim(trim).from_reader(file);
+        let read = |source| DataError::Read { path: path.to_owned(), source };
+        let mut file = BufReader::new(files::open(path, files::LIST).map_err(read)?);
+        let mut first = Vec::new();
+        file.by_ref().take(LONGEST_FIRST_LINE).read_until(b'\n', &mut first).map_err(read)?;
+        file.rewind().map_err(read)?;
+        let mut reader = ReaderBuilder::new().delimiter(delimiter(&first)).trim(trim).from_reader(file);
         let header = reader.headers().map_err(|error| damaged(index, &error))?.clone();
-        Ok(Self { index, needed, header, reader })
+        let sheet = Self { index, needed, header, reader };
+        let mut names = BTreeSet::new();
+        match sheet.header.iter().find(|name| !name.is_empty() && !names.insert(*name)) {
+            Some(twice) => Err(sheet.wrong(format!("there are two columns `{}`", shown([twice])))),
+            None => Ok(sheet),
+        }
+    }
+
+    /// A warning that names the columns that are not `used`.
+    pub(super) fn unused(&self, used: &[&str]) -> Option<String> {
+        let others: Vec<&str> = self.header.iter().filter(|name| !used.contains(name)).collect();
+        let (columns, are) = if others.len() == 1 { ("column", "is") } else { ("columns", "are") };
+        let file = self.index.path.display();
+        let text = || format!("{columns} of {file} that {are} not used: {}", shown(others.iter().copied()));
+        (!others.is_empty()).then(text)
     }
 
     /// The column of that name, if there is one.
@@ -54,11 +73,7 @@ impl<'a> Sheet<'a> {
 
     /// The column of that name.
     pub(super) fn column(&self, name: &'static str) -> Result<Column, DataError> {
-        self.find(name).ok_or_else(|| {
-            // A file without a first line has its data there, which may be long.
-            let found: String = self.header.iter().collect::<Vec<_>>().join(", ").chars().take(200).collect();
-            self.wrong(format!("there is no column `{name}`, only: {found}"))
-        })
+        self.find(name).ok_or_else(|| self.wrong(format!("there is no column `{name}`, only: {}", shown(&self.header))))
     }
 
     /// An error about the first line.
@@ -84,13 +99,50 @@ impl Entry<'_> {
                 format!("the column `{}` is empty", column.name),
                 format!("every line needs a value in the column `{}`", column.name),
             )),
+            Some(text) if text.contains(['\n', '\r', '\0']) => Err(self.wrong(
+                format!("the column `{}` has a line break or a zero byte: {}", column.name, shown([text])),
+                "a quote may be opened and not closed; write `\"\"` for a quote within quotes",
+            )),
             Some(text) => Ok(text),
+        }
+    }
+
+    /// What is in a column; none if that is nothing.
+    pub(super) fn optional(&self, column: Column) -> Result<Option<&str>, DataError> {
+        match self.record.get(column.place) {
+            None | Some("") => Ok(None),
+            Some(_) => self.text(column).map(Some),
         }
     }
 
     /// An error about this line.
     pub(super) fn wrong(&self, problem: impl Into<String>, help: impl Into<String>) -> DataError {
         self.index.wrong(self.line, problem, help)
+    }
+}
+
+/// The first line tells how columns are divided only as far as this.
+const LONGEST_FIRST_LINE: u64 = 1 << 16;
+
+fn delimiter(first: &[u8]) -> u8 {
+    [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter)).unwrap_or(b',')
+}
+
+/// Names in a message. A file without a first line has its data there, which may be long.
+fn shown<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let most = 200;
+    let mut text = String::new();
+    for name in names {
+        if text.chars().count() > most {
+            break;
+        }
+        let separator = if text.is_empty() { "" } else { ", " };
+        text += separator;
+        text.extend(name.chars().take(most).map(|c| if c.is_control() { '?' } else { c }));
+    }
+    match text.char_indices().nth(most) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + " ...",
+        None => text,
     }
 }
 

@@ -1,13 +1,14 @@
 //! Where pixels come from: memory or image files.
 
 use std::borrow::Cow;
-use std::io;
+use std::fmt;
 use std::path::PathBuf;
 
-use image::{ImageError, ImageFormat, RgbImage};
+use image::RgbImage;
 use sha2::{Digest, Sha256};
 
-use super::DataError;
+use super::decode::decode;
+use super::{DataError, ImageFault, Skipped};
 use crate::files;
 
 /// What a folder of data holds, before it is split.
@@ -24,8 +25,12 @@ pub(super) struct Scan {
     pub(super) subjects: Option<Vec<String>>,
     /// The first class of the test part of the data's own class split; all classes after it belong to it as well.
     pub(super) first_test_class: Option<i64>,
-    /// Files that are neither JPEG nor PNG.
-    pub(super) skipped: usize,
+    /// What every image is for in a retrieval, if the data says it; else every image is searched for among all others.
+    pub(super) roles: Option<Vec<Role>>,
+    /// Files that are not read.
+    pub(super) skipped: Vec<Skipped>,
+    /// What somebody should know about the data, each a sentence.
+    pub(super) warnings: Vec<String>,
     /// SHA-256 of the content, in hexadecimal.
     pub(super) digest: String,
 }
@@ -41,7 +46,7 @@ pub(super) enum OwnPart {
 impl OwnPart {
     pub(super) const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
-    /// The name in messages and in the column `split` of a manifest.
+    /// The name in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -49,9 +54,18 @@ impl OwnPart {
             Self::Test => "test",
         }
     }
+
+    /// The names of its folder, and in the column `split` of a list.
+    pub(super) fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Train => &["train"],
+            Self::Validation => &["val", "valid", "validation"],
+            Self::Test => &["test"],
+        }
+    }
 }
 
-/// A JPEG or PNG file.
+/// A JPEG, PNG or WebP file.
 #[derive(Debug, PartialEq)]
 pub(super) struct ImageFile {
     pub(super) path: PathBuf,
@@ -59,20 +73,33 @@ pub(super) struct ImageFile {
     pub(super) area: Option<Area>,
 }
 
-/// A rectangle of an image in pixels. It may reach beyond the image; what is outside is left out.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Area {
+/// A rectangle of an image in pixels, as the image is shown. It may reach beyond the image; what is outside is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Area {
     pub(super) left: i64,
     pub(super) top: i64,
     pub(super) width: i64,
     pub(super) height: i64,
 }
 
+impl fmt::Display for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {} pixels at {}, {}", self.width, self.height, self.left, self.top)
+    }
+}
+
+/// What an image is for in the retrieval of its part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Role {
+    pub(super) query: bool,
+    pub(super) gallery: bool,
+}
+
 /// The pixels of all images.
 pub(super) enum Source {
     /// Square images of one channel, one after the other.
     Bytes { pixels: Vec<u8>, side: usize },
-    /// One JPEG or PNG file per image.
+    /// One file per image.
     Files(Vec<ImageFile>),
 }
 
@@ -91,7 +118,7 @@ impl Source {
                 let pixels = pixels.chunks_exact(side * side).nth(index)?;
                 Some(Ok(Picture { pixels: Cow::Borrowed(pixels), width: *side, height: *side }))
             }
-            Self::Files(files) => files.get(index).map(decode),
+            Self::Files(files) => files.get(index).map(read),
         }
     }
 
@@ -113,15 +140,13 @@ pub(super) fn filter<T>(items: impl IntoIterator<Item = T>, kept: &[bool]) -> im
     items.into_iter().zip(kept).filter(|(_, kept)| **kept).map(|(item, _)| item)
 }
 
-/// The content of the file says whether it is JPEG or PNG, not its name.
-fn decode(ImageFile { path, area }: &ImageFile) -> Result<Picture<'static>, DataError> {
+fn read(ImageFile { path, area }: &ImageFile) -> Result<Picture<'static>, DataError> {
     let bytes = files::read(path, files::IMAGE).map_err(|source| DataError::Read { path: path.clone(), source })?;
-    let mut image = decode_bytes(&bytes).map_err(|source| DataError::Image { path: path.clone(), source })?;
+    let mut image = decode(&bytes).map_err(|source| DataError::Image { path: path.clone(), source })?;
     if let Some(area) = area {
-        image = area.cut(&image).ok_or_else(|| DataError::Outside {
-            path: path.clone(),
-            area: format!("{} x {} at {}, {}", area.width, area.height, area.left, area.top),
-            size: format!("{} x {}", image.width(), image.height()),
+        image = area.cut(&image).ok_or_else(|| {
+            let (width, height) = (image.width(), image.height());
+            DataError::Image { path: path.clone(), source: ImageFault::Outside { area: *area, width, height } }
         })?;
     }
     let (width, height) = (image.width() as usize, image.height() as usize);
@@ -129,33 +154,21 @@ fn decode(ImageFile { path, area }: &ImageFile) -> Result<Picture<'static>, Data
 }
 
 impl Area {
-    /// What of it is in the image; `None` if nothing is.
-    fn cut(self, image: &RgbImage) -> Option<RgbImage> {
+    /// What of it is in an image of this size, as left, top, width and height; `None` if nothing is.
+    pub(super) fn within(self, width: u32, height: u32) -> Option<[u32; 4]> {
         let range = |start: i64, length: i64, end: u32| {
             let (first, last) = (start.max(0), start.saturating_add(length).min(i64::from(end)));
             Some((u32::try_from(first).ok()?, u32::try_from(last - first).ok().filter(|length| *length > 0)?))
         };
-        let (left, width) = range(self.left, self.width, image.width())?;
-        let (top, height) = range(self.top, self.height, image.height())?;
+        let (left, width) = range(self.left, self.width, width)?;
+        let (top, height) = range(self.top, self.height, height)?;
+        Some([left, top, width, height])
+    }
+
+    fn cut(self, image: &RgbImage) -> Option<RgbImage> {
+        let [left, top, width, height] = self.within(image.width(), image.height())?;
         Some(image::imageops::crop_imm(image, left, top, width, height).to_image())
     }
-}
-
-fn decode_bytes(bytes: &[u8]) -> Result<RgbImage, ImageError> {
-    let format = image::guess_format(bytes)?;
-    // The decoder fills what is missing of a JPEG file with grey.
-    if format == ImageFormat::Jpeg && !is_whole_jpeg(bytes) {
-        return Err(ImageError::IoError(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is truncated")));
-    }
-    Ok(image::load_from_memory_with_format(bytes, format)?.into_rgb8())
-}
-
-/// Whether the last scan has an end. A preview in the header has scans and ends of its own, so only the last of both markers
-/// counts; neither occurs in the data of a scan.
-fn is_whole_jpeg(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
-    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
-    bytes.windows(2).rev().find(|pair| *pair == START_OF_SCAN || *pair == END_OF_IMAGE) == Some(&END_OF_IMAGE)
 }
 
 /// The finished digest in hexadecimal.
@@ -192,7 +205,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         RgbImage::from_fn(10, 8, |x, y| Rgb([x as u8, y as u8, 0])).save(&path).unwrap();
-        let cut = |file: ImageFile| decode(&ImageFile { path: path.clone(), ..file });
+        let cut = |file: ImageFile| read(&ImageFile { path: path.clone(), ..file });
         let first = |picture: &Picture<'_>| picture.pixels.get(..2).unwrap().to_vec();
         let inside = cut(area(3, 2, 4, 5)).unwrap();
         assert_eq!((inside.width, inside.height, first(&inside)), (4, 5, vec![3, 2]));
@@ -200,7 +213,7 @@ mod tests {
         assert_eq!((over.width, over.height, first(&over)), (3, 2, vec![0, 6]));
         for outside in [area(10, 0, 3, 3), area(0, -4, 3, 4), area(i64::MAX, 0, i64::MAX, 3), area(2, 2, 0, 1)] {
             let error = cut(outside).err().unwrap().to_string();
-            assert!(error.contains("a.png") && error.contains("10 x 8 pixels"), "{error}");
+            assert!(error.contains("a.png") && error.contains("the image of 10 x 8 pixels"), "{error}");
         }
     }
 

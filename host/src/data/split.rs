@@ -59,8 +59,8 @@ pub(super) fn split(config: &DataConfig, scan: &Scan, seed: u64) -> Result<Split
         }
         SplitKind::Auto | SplitKind::ClosedSet => closed_set(config, scan, seed)?,
     };
-    let finish = |part| limit(part, config.limit.unwrap_or(usize::MAX), seed);
-    Ok(Split { train: finish(train), validation: finish(validation), test: finish(test) })
+    let finish = |part, pairs| limit(part, config.limit.unwrap_or(usize::MAX), pairs, seed);
+    Ok(Split { train: finish(train, false), validation: finish(validation, true), test: finish(test, true) })
 }
 
 /// The given images by their classes.
@@ -98,7 +98,7 @@ fn share(share: f64, of: usize) -> usize {
 
 /// Takes the classes for validation from those that are not for testing. One class would make no validation part: among
 /// images of one class every neighbour is right.
-fn divide_classes(
+pub(super) fn divide_classes(
     config: &DataConfig,
     rest: Classes,
     test: &Classes,
@@ -122,9 +122,16 @@ fn draw_classes(mut classes: Classes, count: usize, seed: u64, draw: Draw) -> (C
     (classes, drawn)
 }
 
-/// At most `most` images in ascending order, taken from one class after the other, round by round.
-fn limit(mut classes: Classes, most: usize, seed: u64) -> Vec<usize> {
+/// At most `most` images in ascending order, taken from one class after the other, round by round. If that would give no class
+/// two images, `pairs` takes two each from as many classes as it may.
+fn limit(mut classes: Classes, most: usize, pairs: bool, seed: u64) -> Vec<usize> {
     let total: usize = classes.values().map(Vec::len).sum();
+    let paired = classes.values().filter(|images| images.len() > 1).count();
+    if pairs && (4..=classes.len()).contains(&most) && paired > 1 {
+        classes.retain(|_, images| images.len() > 1);
+        let labels: Vec<i64> = classes.keys().copied().skip(most / 2).collect();
+        labels.iter().for_each(|label| _ = classes.remove(label));
+    }
     let mut images: Vec<usize> = if total <= most {
         classes.into_values().flatten().collect()
     } else {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::DataError;
-use super::class_folders::{self, Collection, name};
+use super::class_folders::{self, Collection, Folders, name};
 use super::listing::Index;
 use super::source::Scan;
 
@@ -11,7 +11,9 @@ use super::source::Scan;
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let mut images = Collection::new(root);
     let (mut class_names, mut subjects) = (Vec::new(), Vec::new());
-    for class in class_folders::list(root)? {
+    let Folders { classes, skipped } = class_folders::list(root)?;
+    images.skip(skipped);
+    for class in classes {
         for file in &class.files {
             subjects.push(subject(file)?);
         }
@@ -50,7 +52,7 @@ mod tests {
             (vec!["anger".to_owned(), "fear".to_owned()], vec![0, 0, 0, 1, 1, 1])
         );
         assert_eq!(found.subjects.unwrap(), ["S000", "S001", "S002", "S000", "S001", "S002"]);
-        assert_eq!((found.own_parts, found.own_folds, found.skipped), (None, None, 1));
+        assert_eq!((found.own_parts, found.own_folds, found.skipped.len()), (None, None, 1));
     }
 
     #[test]
@@ -66,6 +68,6 @@ mod tests {
             std::fs::remove_file(root.path().join("fear").join(name)).unwrap();
         }
         std::fs::create_dir(root.path().join("joy")).unwrap();
-        assert!(message().contains("joy has no JPEG or PNG file"));
+        assert!(message().contains("joy has no JPEG, PNG or WebP file"));
     }
 }

@@ -24,11 +24,31 @@ pub struct Summary {
     /// Whom the images show or who drew them, counted, if the data says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subjects: Option<usize>,
-    /// Files in class folders or lists that are neither JPEG nor PNG.
+    /// Files and folders that are not read, counted.
     pub skipped_files: usize,
+    /// Which they are, with the reason.
+    pub skipped: Vec<Skipped>,
     /// SHA-256 of the content, see [`super::Dataset::digest`].
     pub digest: String,
 }
+
+/// A file or folder of the data that is not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it is not read.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+/// Skipped files that are shown.
+const SHOWN: usize = 5;
 
 /// The size of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,7 +76,14 @@ impl fmt::Display for Summary {
             write!(f, "\n  subjects   {subjects:>7}")?;
         }
         if self.skipped_files > 0 {
-            write!(f, "\n  skipped    {:>7} files that are neither JPEG nor PNG", self.skipped_files)?;
+            let files = if self.skipped_files == 1 { "file" } else { "files" };
+            write!(f, "\n  skipped    {:>7} {files}", self.skipped_files)?;
+        }
+        for skipped in self.skipped.iter().take(SHOWN) {
+            write!(f, "\n    {skipped}")?;
+        }
+        if self.skipped.len() > SHOWN {
+            write!(f, "\n    and {} more", self.skipped.len() - SHOWN)?;
         }
         Ok(())
     }

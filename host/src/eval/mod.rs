@@ -26,7 +26,7 @@ pub use distances::{ClassDistances, class_distances};
 pub use error::EvalError;
 pub use neighbours::{Neighbour, neighbours};
 pub use progress::{Measuring, Watch};
-pub use retrieval::{Retrieval, Scores, retrieval, retrieval_against};
+pub use retrieval::{Retrieval, Roles, Scores, retrieval, retrieval_against, retrieval_in_gallery};
 pub use slices::{Slices, slices};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,21 +88,26 @@ pub fn class_name(names: &[String], class: i64) -> String {
 }
 
 /// Measures `embeddings` (N x D, any float type) with `labels` (N, int64): every row is searched for among the others, and
-/// all rows are clustered into as many clusters as there are classes. `seed` chooses the first centres of the clusters. Where the
-/// experiment asks for a classification, no image needs another one of its class: then nothing is searched for. `watch` is told
-/// how far it is.
+/// all rows are clustered into as many clusters as there are classes. With `roles` only the queries are searched for, in the gallery.
+/// `seed` chooses the first centres of the clusters. Where no row has another one of its class, nothing is searched for, and the
+/// rest is measured. `watch` is told how far it is.
 ///
 /// # Errors
 /// As [`retrieval`].
 pub fn evaluate(
     embeddings: &Tensor,
     labels: &Tensor,
+    roles: Option<Roles<'_>>,
     config: &EvaluationConfig,
     seed: u64,
     watch: &mut Watch<'_>,
 ) -> Result<Evaluation, EvalError> {
-    let retrieval = match retrieval::retrieval_watched(embeddings, labels, config, watch) {
-        Err(EvalError::NoQueries { queries }) if config.classification.is_some() => Retrieval::of_nothing(queries),
+    let searched = match roles {
+        Some(roles) => retrieval::in_gallery_watched(embeddings, labels, roles, config, watch),
+        None => retrieval::retrieval_watched(embeddings, labels, config, watch),
+    };
+    let retrieval = match searched {
+        Err(EvalError::NoQueries { queries }) => Retrieval::of_nothing(queries),
         searched => searched?,
     };
     watch(Measuring::new("distances", 0, 1));

@@ -61,6 +61,15 @@ impl Points {
         self.rows.device()
     }
 
+    /// The points at these positions.
+    pub(super) fn select(&self, positions: &[i64]) -> Result<Self, TchError> {
+        let positions = Tensor::f_from_slice(positions)?.f_to_device(self.device())?;
+        Ok(Self {
+            rows: self.rows.f_index_select(0, &positions)?,
+            squared: self.squared.f_index_select(0, &positions)?,
+        })
+    }
+
     /// `count` rows from row `start` on (count x D), sharing memory.
     pub(super) fn block(&self, start: i64, count: i64) -> Result<Tensor, TchError> {
         self.rows.f_narrow(0, start, count)

@@ -84,7 +84,47 @@ pub(super) fn retrieval_watched(
 ) -> Result<Retrieval, EvalError> {
     let points = Points::new(embeddings, config.distance)?;
     let labels = Labels::new(labels, &points)?;
-    search(&points, &labels, None, config, watch)
+    search(&points, &labels, &Targets::Others, config, watch)
+}
+
+/// Which rows of a set of embeddings are queries, and which are in the gallery that they are searched for in.
+#[derive(Clone, Copy, Debug)]
+pub struct Roles<'a> {
+    /// Whether each row is a query.
+    pub queries: &'a [bool],
+    /// Whether each row is in the gallery.
+    pub gallery: &'a [bool],
+}
+
+/// As [`retrieval`], but searches only the queries, and only in the gallery. A row may be both; it does not find itself.
+///
+/// # Errors
+/// As [`retrieval`].
+pub fn retrieval_in_gallery(
+    embeddings: &Tensor,
+    labels: &Tensor,
+    roles: Roles<'_>,
+    config: &EvaluationConfig,
+) -> Result<Retrieval, EvalError> {
+    in_gallery_watched(embeddings, labels, roles, config, &mut |_| ())
+}
+
+/// As [`retrieval_in_gallery`], and says how far it is.
+pub(super) fn in_gallery_watched(
+    embeddings: &Tensor,
+    labels: &Tensor,
+    roles: Roles<'_>,
+    config: &EvaluationConfig,
+    watch: &mut Watch<'_>,
+) -> Result<Retrieval, EvalError> {
+    let points = Points::new(embeddings, config.distance)?;
+    let labels = Labels::new(labels, &points)?;
+    let positions = |of: &[bool]| (0..points.len()).zip(of).filter(|(_, is)| **is).map(|(row, _)| row).collect();
+    let (queries, gallery): (Vec<i64>, Vec<i64>) = (positions(roles.queries), positions(roles.gallery));
+    let own = queries.iter().map(|row| gallery.binary_search(row).ok().map(|place| place as i64)).collect();
+    let (query_labels, gallery_labels) = (labels.select(&queries)?, labels.select(&gallery)?);
+    let targets = Targets::Gallery { points: &points.select(&gallery)?, labels: &gallery_labels, own };
+    search(&points.select(&queries)?, &query_labels, &targets, config, watch)
 }
 
 /// As [`retrieval`], but searches each query among separate references, which no query is a member of.
@@ -105,7 +145,17 @@ pub fn retrieval_against(
     if queries.dimensions() != references.dimensions() {
         return Err(EvalError::Dimensions { queries: queries.dimensions(), references: references.dimensions() });
     }
-    search(&queries, &query_labels, Some((&references, &reference_labels)), config, &mut |_| ())
+    let own = vec![None; query_labels.host.len()];
+    let targets = Targets::Gallery { points: &references, labels: &reference_labels, own };
+    search(&queries, &query_labels, &targets, config, &mut |_| ())
+}
+
+/// What queries are searched for in.
+enum Targets<'a> {
+    /// The other queries.
+    Others,
+    /// Separate points. `own` is the place of each query among them, if it is there: it does not find itself.
+    Gallery { points: &'a Points, labels: &'a Labels, own: Vec<Option<i64>> },
 }
 
 /// Labels on the device, for comparing, and on the host, for counting.
@@ -122,12 +172,19 @@ impl Labels {
         }
         Ok(Self { device: labels.f_to_device(points.device())?, host: Vec::try_from(labels)? })
     }
+
+    /// The labels at these positions.
+    fn select(&self, positions: &[i64]) -> Result<Self, TchError> {
+        let device =
+            self.device.f_index_select(0, &Tensor::f_from_slice(positions)?.f_to_device(self.device.device())?)?;
+        Ok(Self { host: Vec::try_from(&device)?, device })
+    }
 }
 
-/// What is counted for one class.
+/// What is counted for the queries of one class that have the same R.
 #[derive(Default)]
 struct Tally {
-    /// R, the same for all queries of the class.
+    /// R.
     relevant: usize,
     queries: u64,
     nearest: u64,
@@ -172,22 +229,30 @@ impl Tally {
 fn search(
     queries: &Points,
     labels: &Labels,
-    references: Option<(&Points, &Labels)>,
+    targets: &Targets<'_>,
     config: &EvaluationConfig,
     watch: &mut Watch<'_>,
 ) -> Result<Retrieval, EvalError> {
-    let (targets, target_labels) = references.unwrap_or((queries, labels));
-    let itself = usize::from(references.is_none());
-
+    let (references, reference_labels) = match targets {
+        Targets::Others => (queries, labels),
+        Targets::Gallery { points, labels, .. } => (*points, *labels),
+    };
+    // Whether a query is among the references.
+    let itself = |query: usize| match targets {
+        Targets::Others => true,
+        Targets::Gallery { own, .. } => own.get(query).is_some_and(Option::is_some),
+    };
     let mut sizes = BTreeMap::<i64, usize>::new();
-    for label in &target_labels.host {
+    for label in &reference_labels.host {
         *sizes.entry(*label).or_default() += 1;
     }
+    let relevant =
+        |query: usize, label: &i64| sizes.get(label).copied().unwrap_or(0).saturating_sub(usize::from(itself(query)));
     let mut tallies = BTreeMap::new();
-    for label in &labels.host {
-        let relevant = sizes.get(label).copied().unwrap_or(0).saturating_sub(itself);
+    for (query, label) in labels.host.iter().enumerate() {
+        let relevant = relevant(query, label);
         if relevant > 0 {
-            tallies.entry(*label).or_insert(Tally { relevant, ..Tally::default() });
+            tallies.entry((*label, relevant)).or_insert(Tally { relevant, ..Tally::default() });
         }
     }
     let largest = tallies.values().map(|tally| tally.relevant).max();
@@ -197,33 +262,61 @@ fn search(
     recall_at.dedup();
 
     // All R nearest of every query are looked at, so that MAP@R is never cut short by a K that is too small.
-    let wanted = largest.max(recall_at.last().copied().unwrap_or(1)).min(target_labels.host.len() - itself);
+    let most = reference_labels.host.len() - usize::from(matches!(targets, Targets::Others));
+    let wanted = largest.max(recall_at.last().copied().unwrap_or(1)).min(most);
     let mut excluded = 0;
     let mut rankings = Vec::new();
-    let positions = Tensor::f_arange(targets.len(), (Kind::Int64, queries.device()))?;
+    let positions = Tensor::f_arange(references.len(), (Kind::Int64, queries.device()))?;
     let block = i64::try_from(config.block.get()).unwrap_or(i64::MAX);
     for (start, count) in blocks(queries.len(), block) {
         watch(Measuring::new("retrieval", start, queries.len()));
-        let keys = ranking_keys(queries, start, count, targets, &positions)?;
-        if references.is_none() {
-            let _ = keys.f_diagonal(start, 0, 1)?.f_fill_(i64::MAX)?;
-        }
-        relevance(&keys, wanted, &labels.device.f_narrow(0, start, count)?, &target_labels.device, &mut rankings)?;
-        for (label, ranking) in labels.host.iter().skip(start as usize).zip(rankings.chunks_exact(wanted)) {
-            match tallies.get_mut(label) {
-                Some(tally) => tally.add(ranking, &recall_at),
+        let keys = ranking_keys(queries, start, count, references, &positions)?;
+        put_itself_last(&keys, start, targets)?;
+        let of_block = labels.device.f_narrow(0, start, count)?;
+        relevance(&keys, wanted, &of_block, &reference_labels.device, &mut rankings)?;
+        let block = labels.host.iter().enumerate().skip(start as usize);
+        for ((query, label), ranking) in block.zip(rankings.chunks_exact(wanted)) {
+            let others = reference_labels.host.len() - usize::from(itself(query));
+            match tallies.get_mut(&(*label, relevant(query, label))) {
+                Some(tally) => tally.add(ranking.get(..others).unwrap_or(ranking), &recall_at),
                 None => excluded += 1,
             }
         }
     }
-    let per_class: BTreeMap<i64, Scores> =
-        tallies.iter().map(|(label, tally)| (*label, tally.scores(&recall_at))).collect();
+    let mut of_class = BTreeMap::<i64, Vec<Scores>>::new();
+    for ((label, _), tally) in &tallies {
+        of_class.entry(*label).or_default().push(tally.scores(&recall_at));
+    }
+    let whole = |(label, scores): (i64, Vec<Scores>)| match <[Scores; 1]>::try_from(scores) {
+        Ok([scores]) => (label, scores),
+        Err(several) => (label, mean(several.iter(), &recall_at, |scores| scores.queries as f64)),
+    };
+    let per_class: BTreeMap<i64, Scores> = of_class.into_iter().map(whole).collect();
     Ok(Retrieval {
-        overall: mean(&per_class, &recall_at, |scores| scores.queries as f64),
-        macro_average: mean(&per_class, &recall_at, |_| 1.0),
+        overall: mean(per_class.values(), &recall_at, |scores| scores.queries as f64),
+        macro_average: mean(per_class.values(), &recall_at, |_| 1.0),
         per_class,
         excluded,
     })
+}
+
+/// Ranks queries from `start` on behind all others where they are among the references.
+fn put_itself_last(keys: &Tensor, start: i64, targets: &Targets<'_>) -> Result<(), TchError> {
+    match targets {
+        Targets::Others => {
+            let _ = keys.f_diagonal(start, 0, 1)?.f_fill_(i64::MAX)?;
+        }
+        Targets::Gallery { own, .. } => {
+            let rows = own.iter().skip(start as usize).take(keys.size().first().copied().unwrap_or(0) as usize);
+            for (row, place) in (0..).zip(rows) {
+                let Some(place) = place else { continue };
+                // The place stays readable, as a query may be ranked among all references.
+                let last = i64::MAX - i64::from(u32::MAX) + place;
+                let _ = keys.f_narrow(0, row, 1)?.f_narrow(1, *place, 1)?.f_fill_(last)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One integer for each query and reference (count x M, int64), whose order is that of the distances (in single precision)
@@ -256,13 +349,17 @@ fn relevance(
     relevant.f_copy_data(rankings, relevant.numel())
 }
 
-fn mean(per_class: &BTreeMap<i64, Scores>, recall_at: &[usize], weight: impl Fn(&Scores) -> f64) -> Scores {
-    let total: f64 = per_class.values().map(&weight).sum();
+fn mean<'a>(
+    parts: impl Iterator<Item = &'a Scores> + Clone,
+    recall_at: &[usize],
+    weight: impl Fn(&Scores) -> f64,
+) -> Scores {
+    let total: f64 = parts.clone().map(&weight).sum();
     let mean = |value: &dyn Fn(&Scores) -> f64| -> f64 {
-        per_class.values().map(|scores| weight(scores) * value(scores)).sum::<f64>() / total
+        parts.clone().map(|scores| weight(scores) * value(scores)).sum::<f64>() / total
     };
     Scores {
-        queries: per_class.values().map(|scores| scores.queries).sum(),
+        queries: parts.clone().map(|scores| scores.queries).sum(),
         precision_at_1: mean(&|scores| scores.precision_at_1),
         recall_at: recall_at
             .iter()

@@ -9,8 +9,8 @@ use serde::Serialize;
 use tch::{Kind, TchError, Tensor};
 
 use super::points::{Points, blocks};
-use super::retrieval::{ranking_keys, retrieval};
-use super::{Distance, EvalError, EvaluationConfig, Scores};
+use super::retrieval::{ranking_keys, retrieval, retrieval_in_gallery};
+use super::{Distance, EvalError, EvaluationConfig, Roles, Scores};
 
 /// A dimension whose standard deviation is smaller, in units of its root mean square, has no variance: it is far above the
 /// rounding errors of double precision and far below what single precision can tell apart.
@@ -47,7 +47,7 @@ impl Slices {
 }
 
 /// Measures the `count` slices of `embeddings` (N x D, any float type, finite) with `labels` (N, int64), each as
-/// [`retrieval`](fn@super::retrieval) measures an embedding: with cosines, a slice is scaled to length 1 by itself. Needs no
+/// [`retrieval`](fn@super::retrieval), or [`retrieval_in_gallery`] if there are roles, measures an embedding: with cosines, a slice is scaled to length 1 by itself. Needs no
 /// more memory than that.
 ///
 /// # Errors
@@ -55,6 +55,7 @@ impl Slices {
 pub fn slices(
     embeddings: &Tensor,
     labels: &Tensor,
+    roles: Option<Roles<'_>>,
     count: usize,
     config: &EvaluationConfig,
 ) -> Result<Slices, EvalError> {
@@ -68,7 +69,11 @@ pub fn slices(
     let (mut scores, mut standard, mut nearest) = (Vec::new(), Vec::new(), Vec::new());
     for (start, width) in blocks(dimensions, width) {
         let slice = whole.f_narrow(1, start, width)?;
-        scores.push(retrieval(&slice, labels, config)?.overall);
+        let found = match roles {
+            Some(roles) => retrieval_in_gallery(&slice, labels, roles, config)?,
+            None => retrieval(&slice, labels, config)?,
+        };
+        scores.push(found.overall);
         let points = Points::new(&slice, config.distance)?;
         standard.push(standardised(&points.rows)?);
         nearest.push(nearest_others(&points, block)?);

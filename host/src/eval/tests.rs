@@ -51,6 +51,59 @@ fn a_table_by_hand() {
 }
 
 #[test]
+fn queries_are_searched_for_in_a_gallery() {
+    // Gallery: 1 B, 3 A, 7 A. Of the queries 0 A, 7 A and 15 B the second is in the gallery and does not find itself.
+    //   0 A (R=2): B A* A*   P@1 0  R@2 1  R@3 1  RP 1/2  MAP@R (1/2)(1/2) = 1/4
+    //   7 A (R=1): A* B      P@1 1  R@2 1  R@3 1  RP 1    MAP@R 1
+    //  15 B (R=1): A A B*    P@1 0  R@2 0  R@3 1  RP 0    MAP@R 0
+    let embeddings = line(&[0.0, 1.0, 3.0, 7.0, 15.0, 0.5]);
+    let labels = Tensor::from_slice(&[0_i64, 1, 0, 0, 1, 0]);
+    let queries = [true, false, false, true, true, false];
+    let gallery = [false, true, true, true, false, false];
+    let roles = Roles { queries: &queries, gallery: &gallery };
+    for block in [1, 2, 100] {
+        let block = NonZeroUsize::new(block).unwrap();
+        let config = EvaluationConfig { block, ..config(Distance::Euclidean, &[2, 3]) };
+        let found = retrieval_in_gallery(&embeddings, &labels, roles, &config).unwrap();
+        let scores = |queries, p, r2, rp, map| Scores {
+            queries,
+            precision_at_1: p,
+            recall_at: BTreeMap::from([(2, r2), (3, 1.0)]),
+            r_precision: rp,
+            map_at_r: map,
+        };
+        assert_eq!(found.per_class[&0], scores(2, 0.5, 1.0, 0.75, 0.625));
+        assert_eq!(found.per_class[&1], scores(1, 0.0, 0.0, 0.0, 0.0));
+        close(found.overall.map_at_r, 1.25 / 3.0);
+        assert_eq!((found.overall.queries, found.excluded), (3, 0));
+    }
+    // Whatever is in the gallery only by itself has nothing to find.
+    let only = Roles { queries: &queries, gallery: &[false, false, false, true, false, false] };
+    let found = retrieval_in_gallery(&embeddings, &labels, only, &config(Distance::Euclidean, &[1])).unwrap();
+    assert_eq!((found.overall.queries, found.excluded), (1, 2));
+    let all = Roles { queries: &[true; 6], gallery: &[true; 6] };
+    let config = config(Distance::Cosine, &[1, 4]);
+    let everything = retrieval_in_gallery(&embeddings, &labels, all, &config).unwrap();
+    assert_eq!(everything, retrieval(&embeddings, &labels, &config).unwrap());
+    let nobody = Roles { queries: &[true; 6], gallery: &[false; 6] };
+    let error = retrieval_in_gallery(&embeddings, &labels, nobody, &config);
+    assert!(matches!(error, Err(EvalError::NoQueries { queries: 6 })));
+}
+
+#[test]
+fn what_can_be_measured_without_pairs_is_measured() {
+    let found = evaluate(
+        &line(&[0.0, 1.0, 3.0]),
+        &Tensor::from_slice(&[0_i64, 1, 2]),
+        None,
+        &config(Distance::Euclidean, &[1]),
+        0,
+    );
+    let values = found.unwrap().values(&[]);
+    assert_eq!(values.keys().collect::<Vec<_>>(), ["inter-distance", "nmi"]);
+}
+
+#[test]
 fn a_perfect_ranking_and_its_worst_permutation() {
     // Three A at 0, 1, 2 and two B at 100, 101: everything relevant comes first.
     let embeddings = line(&[0.0, 1.0, 2.0, 100.0, 101.0]);
@@ -223,16 +276,23 @@ fn more_images_than_a_block_holds() {
 #[test]
 fn neighbours_are_the_nearest_others_with_their_distances() {
     let found = |queries: &[usize], count| -> Vec<Vec<(usize, f64)>> {
-        let found = neighbours(&line(&[0.0, 1.0, 3.0, 7.0, 3.0]), queries, count, Distance::Euclidean).unwrap();
+        let found = neighbours(&line(&[0.0, 1.0, 3.0, 7.0, 3.0]), queries, None, count, Distance::Euclidean).unwrap();
         found.into_iter().map(|all| all.into_iter().map(|one| (one.row, one.distance.round())).collect()).collect()
     };
     let expected: Vec<Vec<(usize, f64)>> = vec![vec![(2, 4.0), (4, 4.0), (1, 6.0)], vec![(4, 0.0), (1, 2.0), (0, 3.0)]];
     assert_eq!(found(&[3, 2], 3), expected);
     assert_eq!(found(&[1, 9], 100)[0], [(0, 1.0), (2, 2.0), (4, 2.0), (3, 6.0)]);
     assert!(found(&[9], 2)[0].is_empty() && found(&[0], 0)[0].is_empty());
+    let gallery = [true, false, false, true, true];
+    let found = |query| {
+        let points = line(&[0.0, 1.0, 3.0, 7.0, 3.0]);
+        let found = neighbours(&points, &[query], Some(&gallery), 100, Distance::Euclidean).unwrap();
+        found[0].iter().map(|one| one.row).collect::<Vec<_>>()
+    };
+    assert_eq!((found(1), found(3)), (vec![0, 4, 3], vec![4, 0]));
     // Directions 0, 90 and 45 degrees, of any length.
     let angles = Tensor::from_slice(&[5.0, 0.0, 0.0, 1.0, 0.1, 0.1]).view([3, 2]);
-    let found = neighbours(&angles, &[0], 2, Distance::Cosine).unwrap();
+    let found = neighbours(&angles, &[0], None, 2, Distance::Cosine).unwrap();
     assert_eq!((found[0][0].row, found[0][1].row), (2, 1));
     assert!((found[0][0].distance - (2.0 - 2.0_f64.sqrt()).sqrt()).abs() < 1e-9);
     assert!((found[0][1].distance - 2.0_f64.sqrt()).abs() < 1e-9);
@@ -395,14 +455,14 @@ fn mutual_information_by_hand() {
 fn evaluate_names_its_values() {
     let (embeddings, labels) = imbalanced();
     let mut config = config(Distance::Cosine, &[1, 2]);
-    let found = evaluate(&embeddings, &labels, &config, 0, &mut |_| ()).unwrap();
+    let found = evaluate(&embeddings, &labels, None, &config, 0, &mut |_| ()).unwrap();
     let values = found.values(&[]);
     for name in ["precision-at-1", "recall-at-2", "r-precision", "map-at-r", "macro-map-at-r", "distance-ratio", "nmi"]
     {
         assert!(values.contains_key(name), "{name} is missing in {values:?}");
     }
     config.nmi = false;
-    assert_eq!(evaluate(&embeddings, &labels, &config, 0, &mut |_| ()).unwrap().nmi, None);
+    assert_eq!(evaluate(&embeddings, &labels, None, &config, 0, &mut |_| ()).unwrap().nmi, None);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub struct Hit {
     pub right: bool,
 }
 
-/// Searches for the rows `queries` of a part among all others of it; finds `count` of them, or all if there are fewer.
+/// Searches for the rows `queries` of a part among all others of it, or of its gallery if it has one; finds `count` of them, or all if there are fewer.
 ///
 /// # Errors
 /// The part is empty, or an image or a strategy fails.
@@ -44,8 +44,9 @@ pub fn find(
 ) -> Result<Vec<Found>, RetrieveError> {
     let (embeddings, _) = trained.embed(part)?;
     let distance = trained.evaluation().distance;
-    let found = neighbours(&embeddings, queries, count, distance).map_err(TrainingError::from)?;
     let (dataset, images) = (trained.dataset(), trained.images(part));
+    let gallery = images.queries_and_gallery().map(|(_, gallery)| gallery);
+    let found = neighbours(&embeddings, queries, gallery, count, distance).map_err(TrainingError::from)?;
     let at = |row: usize| {
         let image = images.indices().get(row).copied().unwrap_or_default();
         let label = images.labels().get(row).copied().unwrap_or(-1);

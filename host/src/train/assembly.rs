@@ -118,7 +118,10 @@ impl Assembly {
         if measured {
             watch(Measuring { what: "slices", done: 0, of: 1 });
         }
-        let slices = match measured.then(|| eval::slices(&features, &labels, count, &config)).transpose() {
+        let dataset = Arc::clone(&self.dataset);
+        let roles = images(&dataset, part).queries_and_gallery();
+        let roles = roles.map(|(queries, gallery)| eval::Roles { queries, gallery });
+        let slices = match measured.then(|| eval::slices(&features, &labels, roles, count, &config)).transpose() {
             // The whole embedding has nothing to find either, which is told where that matters.
             Err(EvalError::NoQueries { .. }) => None,
             slices => slices?,
@@ -142,7 +145,7 @@ impl Assembly {
                 eval::classify(&features, &known, &embeddings, &labels, classifiers, distance, block)?
             }
         };
-        let evaluation = eval::evaluate(&embeddings, &labels, &config, self.experiment.seed, watch)?;
+        let evaluation = eval::evaluate(&embeddings, &labels, roles, &config, self.experiment.seed, watch)?;
         Ok(Some(Evaluation { slices, classification, ..evaluation }))
     }
 

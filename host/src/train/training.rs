@@ -89,6 +89,9 @@ impl Training {
             watch(Event::Line { slot, level: Level::Warn, text: text.to_owned() });
         }
         self.warn(watch);
+        for text in self.data_warnings() {
+            watch(Event::Line { slot: "data".to_owned(), level: Level::Warn, text });
+        }
         self.shadows.begin();
         let ended = self.epochs(stop, watch);
         self.drop_staged(watch);
@@ -213,6 +216,10 @@ impl Training {
         let complete = self.step / self.steps();
         let last = complete == self.assembly.experiment.epochs;
         let loss = means.get("loss").copied().unwrap_or(f64::NAN);
+        if means.get("gradient-norm") == Some(&0.0) {
+            let text = "the gradient was 0 in every step of this epoch: nothing was learned";
+            watch(Event::Line { slot: "training".to_owned(), level: Level::Warn, text: text.to_owned() });
+        }
         self.write(RowKind::Epoch, complete, means)?;
         let due = last || complete.is_multiple_of(self.assembly.experiment.evaluation.every.get() as u64);
         let values = if due { self.evaluate(PartName::Validation, watch)? } else { BTreeMap::new() };
@@ -251,6 +258,10 @@ impl Training {
     fn better(&self, values: &BTreeMap<String, f64>) -> Result<Option<f64>, TrainingError> {
         let metric = self.best_metric();
         let Some(value) = values.get(&metric).copied() else {
+            if !self.assembly.dataset.validation().has_pair() {
+                // That was told at the start.
+                return Ok(None);
+            }
             let prefix = format!("{}/", PartName::Validation);
             let measured: Vec<String> =
                 values.keys().filter_map(|name| Some(name.strip_prefix(&prefix)?.to_owned())).collect();
@@ -284,6 +295,20 @@ impl Training {
         for text in std::mem::take(&mut self.warnings) {
             watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
         }
+    }
+
+    /// What somebody should know about the data, and about what cannot be measured on it.
+    fn data_warnings(&self) -> Vec<String> {
+        let Assembly { dataset, experiment, .. } = &self.assembly;
+        let mut warnings = dataset.warnings().to_vec();
+        let untrained = dataset.untrained_classes();
+        if let (Some(first), true) = (untrained.first(), experiment.evaluation.classification.is_some()) {
+            warnings.push(format!(
+                "{} classes are measured but not trained on, such as `{first}`: no classifier can find them",
+                untrained.len()
+            ));
+        }
+        warnings
     }
 
     /// The transfers whose intra-class half is empty in every batch.

@@ -3,11 +3,12 @@
 use std::io::Cursor;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, ImageFormat, RgbImage};
 use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
 use super::Format;
+use crate::data::decode::on_white;
 
 /// Height and width of the images.
 pub(super) const SIDE: u32 = 64;
@@ -28,10 +29,7 @@ pub(super) fn png(format: Format, bytes: &[u8]) -> Result<Vec<u8>, String> {
 fn raster(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, String> {
     let image = image::load_from_memory_with_format(bytes, format).map_err(|error| error.to_string())?.into_rgba8();
     // Before the resizing: it would mix in the colours of transparent pixels.
-    let white = RgbImage::from_fn(image.width(), image.height(), |x, y| {
-        let [red, green, blue, alpha] = image.get_pixel(x, y).0.map(u32::from);
-        Rgb([red, green, blue].map(|channel| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
-    });
+    let white = on_white(&image);
     if white.dimensions() == (SIDE, SIDE) {
         return Ok(white);
     }

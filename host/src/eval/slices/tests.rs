@@ -84,7 +84,7 @@ fn as_the_direct_formulas() {
     let embeddings = Tensor::from_slice2(&rows);
     for distance in [Distance::Cosine, Distance::Euclidean] {
         for count in [2, 3, 6] {
-            let found = slices(&embeddings, &labels, count, &config(distance)).unwrap();
+            let found = slices(&embeddings, &labels, None, count, &config(distance)).unwrap();
             let cut = cut(&rows, count, distance);
             assert!((found.correlation - slow_correlation(&cut)).abs() < 1e-12, "{found:?}");
             assert!((found.disagreement - slow_disagreement(&cut)).abs() < 1e-12, "{found:?}");
@@ -96,7 +96,7 @@ fn as_the_direct_formulas() {
             assert_eq!(found.scores.len(), count);
             let block = NonZeroUsize::new(7).unwrap();
             let config = EvaluationConfig { block, ..config(distance) };
-            assert_eq!(slices(&embeddings, &labels, count, &config).unwrap(), found);
+            assert_eq!(slices(&embeddings, &labels, None, count, &config).unwrap(), found);
         }
     }
 }
@@ -106,7 +106,7 @@ fn equal_and_opposite_slices_are_fully_correlated_and_agree() {
     let (rows, labels) = clouds();
     let column = Tensor::from_slice2(&rows).narrow(1, 0, 1);
     let found =
-        slices(&Tensor::cat(&[&column, &(&column * -2.0)], 1), &labels, 2, &config(Distance::Euclidean)).unwrap();
+        slices(&Tensor::cat(&[&column, &(&column * -2.0)], 1), &labels, None, 2, &config(Distance::Euclidean)).unwrap();
     assert!((found.correlation - 1.0).abs() < 1e-12 && found.correlation <= 1.0, "{found:?}");
     assert_eq!(found.disagreement, 0.0);
     assert_eq!(found.scores[0], found.scores[1]);
@@ -119,7 +119,7 @@ fn a_dimension_without_variance_is_correlated_with_none() {
     // 0.1 has no exact mean in binary numbers.
     let constant = column.full_like(0.1);
     let embeddings = Tensor::cat(&[&column, &column, &column, &constant], 1);
-    let found = slices(&embeddings, &labels, 2, &config(Distance::Euclidean)).unwrap();
+    let found = slices(&embeddings, &labels, None, 2, &config(Distance::Euclidean)).unwrap();
     assert!((found.correlation - 0.5).abs() < 1e-12, "{found:?}");
 }
 
@@ -128,17 +128,17 @@ fn one_slice_is_the_embedding() {
     let (rows, labels) = clouds();
     let embeddings = Tensor::from_slice2(&rows);
     let default = EvaluationConfig::default();
-    let found = slices(&embeddings, &labels, 1, &default).unwrap();
+    let found = slices(&embeddings, &labels, None, 1, &default).unwrap();
     assert_eq!(found.scores, [retrieval(&embeddings, &labels, &default).unwrap().overall]);
     assert_eq!((found.correlation, found.disagreement), (0.0, 0.0));
     let names = ["slice.0.map-at-r", "slice.0.precision-at-1", "slice.0.r-precision"];
     assert_eq!(found.values().keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
     assert_eq!(found.values()["slice.0.map-at-r"], found.scores[0].map_at_r);
-    let values = slices(&embeddings, &labels, 3, &default).unwrap().values();
+    let values = slices(&embeddings, &labels, None, 3, &default).unwrap().values();
     for name in ["slice.0.precision-at-1", "slice.2.map-at-r", "slice.1.r-precision", "slice-correlation"] {
         assert!(values.contains_key(name), "{name} is missing in {values:?}");
     }
-    assert_eq!(values["slice-disagreement"], slices(&embeddings, &labels, 3, &default).unwrap().disagreement);
+    assert_eq!(values["slice-disagreement"], slices(&embeddings, &labels, None, 3, &default).unwrap().disagreement);
 }
 
 #[test]
@@ -146,12 +146,13 @@ fn few_and_equal_images() {
     for distance in [Distance::Cosine, Distance::Euclidean] {
         for value in [0.0, 0.3] {
             let spot = Tensor::full([5, 6], value, (Kind::Float, Device::Cpu));
-            let found = slices(&spot, &Tensor::zeros([5], (Kind::Int64, Device::Cpu)), 3, &config(distance)).unwrap();
+            let found =
+                slices(&spot, &Tensor::zeros([5], (Kind::Int64, Device::Cpu)), None, 3, &config(distance)).unwrap();
             assert_eq!((found.correlation, found.disagreement), (0.0, 0.0));
             assert!(found.values().values().all(|value| value.is_finite()));
         }
         let two = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 5.0, 4.0, 1.0, -2.0, 0.5]).view([2, 4]);
-        let found = slices(&two, &Tensor::from_slice(&[1_i64, 1]), 2, &config(distance)).unwrap();
+        let found = slices(&two, &Tensor::from_slice(&[1_i64, 1]), None, 2, &config(distance)).unwrap();
         assert!((found.correlation - 1.0).abs() < 1e-12, "{found:?}");
         assert_eq!((found.disagreement, found.scores[0].map_at_r), (0.0, 1.0));
     }
@@ -162,13 +163,14 @@ fn bad_input() {
     let (rows, labels) = clouds();
     let embeddings = Tensor::from_slice2(&rows);
     for count in [0, 5, 13, usize::MAX] {
-        let error = slices(&embeddings, &labels, count, &EvaluationConfig::default());
+        let error = slices(&embeddings, &labels, None, count, &EvaluationConfig::default());
         assert!(matches!(error, Err(EvalError::Slices { dimensions: 12, .. })), "{count}: {error:?}");
     }
-    let error = slices(&embeddings.narrow(1, 0, 1).view([-1]), &labels, 2, &EvaluationConfig::default());
+    let error = slices(&embeddings.narrow(1, 0, 1).view([-1]), &labels, None, 2, &EvaluationConfig::default());
     assert!(matches!(error, Err(EvalError::NotAMatrix { .. })));
-    let error = slices(&embeddings, &labels.narrow(0, 0, 2), 2, &EvaluationConfig::default());
+    let error = slices(&embeddings, &labels.narrow(0, 0, 2), None, 2, &EvaluationConfig::default());
     assert!(matches!(error, Err(EvalError::Labels { .. })));
-    let error = slices(&embeddings, &Tensor::arange(60, (Kind::Int64, Device::Cpu)), 2, &EvaluationConfig::default());
+    let error =
+        slices(&embeddings, &Tensor::arange(60, (Kind::Int64, Device::Cpu)), None, 2, &EvaluationConfig::default());
     assert!(matches!(error, Err(EvalError::NoQueries { queries: 60 })));
 }
