@@ -3,7 +3,6 @@
 //! An IDX file is a magic number (two zero bytes, the type of an element, the number of dimensions), one big-endian 32-bit
 //! length per dimension, and the elements.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
