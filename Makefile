@@ -37,6 +37,7 @@ test: setup languages ## Run all tests.
 lint: setup ## Check the format, the lints and the documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@scripts/stored-forms.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-sdk
 
 bet: build ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).

@@ -12,6 +12,7 @@ pub mod model;
 pub mod objective;
 pub mod plugin;
 pub mod printable;
+mod quoted;
 pub mod random;
 pub mod retrieve;
 pub mod run;

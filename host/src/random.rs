@@ -6,7 +6,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a stream of random numbers is for. Two purposes never share a stream.
+/// What a stream of random numbers is for. Two purposes never share a stream. The numbers are part of every seeded result, so
+/// none ever changes or is used again; 7 and 8 are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Initial weights of the network; `a` counts the tensors.
@@ -21,12 +22,12 @@ pub enum Purpose {
     Plugin = 5,
     /// Initial centres of k-means.
     Clustering = 6,
+    /// Which images are drawn as queries in a picture of retrievals.
+    Queries = 9,
     /// Batches that plugins are checked on.
     Check = 10,
     /// Values that a random search of a sweep tries.
     Search = 20,
-    /// Which images are drawn as queries in a picture of retrievals.
-    Queries = 9,
 }
 
 /// A generator that depends on its four arguments and on nothing else.

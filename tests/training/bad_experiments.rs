@@ -33,7 +33,8 @@ fn a_value_of_another_type_is_shown() {
 fn a_value_out_of_range_is_shown() {
     for (from, to, phrase) in [
         ("epochs = 2", "epochs = 0", "at least one epoch"),
-        ("threads = 1", "threads = 0", "at least one thread"),
+        ("threads = 1", "threads = 0", "1 to 1024 threads"),
+        ("threads = 1", "threads = 1000000", "1 to 1024 threads"),
         ("name = \"tiny\"", "name = \"a/b\"", "it names a folder"),
         ("workers = 1", "workers = 0", "`data.workers` is 0, expected 1 to 256"),
         ("validation = 0.2", "validation = 1.5", "`data.validation` is 1.5"),

@@ -88,6 +88,12 @@ fn runs_are_listed_and_shown() {
     let table = lab.lossmith(&["runs", "list"]).ok();
     assert!(names.iter().all(|name| table.contains(name)) && table.contains("finished"), "{table}");
 
+    // Runs of a project are in a folder of their own below, and a run has no runs in it.
+    let nested = lab.train(&["epochs=1", "run.directory='runs/project/sweep'", "name=nested"]);
+    let list = lab.lossmith(&["--json", "runs", "list"]).json();
+    let names: Vec<_> = list.as_array().unwrap().iter().map(|run| run["name"].as_str().unwrap()).collect();
+    assert_eq!((names.len(), names[2]), (3, format!("project/sweep/{}", nested.folder()).as_str()), "{names:?}");
+
     let shown = lab.lossmith(&["--json", "runs", "show", run.name()]).json();
     assert_eq!(shown["manifest"]["plugins"][1]["strategy"], "triplet");
     assert_eq!(shown["metrics"].as_array().unwrap().len(), run.lines("metrics.jsonl").len());

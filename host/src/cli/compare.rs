@@ -9,14 +9,14 @@ use serde_json::json;
 
 use super::curves;
 use super::error::CliError;
-use super::interrupt::stop_flag;
+use super::interrupt::Ear;
 use super::output;
 use super::progress::Progress;
 use crate::experiment::{Experiment, Source};
 use crate::plugin::Runtime;
 use crate::run::{self, Change, Comparison, PluginEntry, RowKind, Run};
 use crate::session::edit;
-use crate::train::Training;
+use crate::train::{Elsewhere, Training};
 
 /// Repeat a run from its beginning, with the same revisions at the same epochs, and compare every number and tensor.
 ///
@@ -26,19 +26,24 @@ use crate::train::Training;
 pub(super) struct ReplayArgs {
     /// The run's folder.
     run: PathBuf,
+    /// Where the data of the run is now, if it was moved.
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
 }
 
 pub(super) fn replay(args: &ReplayArgs, json: bool) -> Result<(), CliError> {
     let original = Run::open(&args.run)?;
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let mut training = Training::repeat(&args.run, runtime)?;
-    let stop = stop_flag()?;
+    let ear = Ear::open()?;
+    let elsewhere = Elsewhere { data: args.data.clone(), ..Elsewhere::default() };
+    let mut training = Training::repeat(&args.run, &elsewhere, runtime)?;
+    let interrupts = ear.ready()?;
     let mut progress = Progress::new(json);
-    let outcome = training.train(&stop, &mut |event| progress.show(&event));
+    let outcome = training.train(&interrupts, &mut |event| progress.show(&event));
     progress.finish();
     outcome?;
-    if stop.load(std::sync::atomic::Ordering::Relaxed) {
-        return Err(CliError::Interrupted { run: training.run().path().display().to_string() });
+    if interrupts.stopped() {
+        return Err(CliError::ReplayInterrupted { run: training.run().path().display().to_string() });
     }
     let until = training.run().summary()?.step;
     let comparison = run::compare(&original, training.run(), until)?;
@@ -150,7 +155,7 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
                 format!("{} {} ({})", plugin.slot, plugin.strategy, plugin.hash.get(..12).unwrap_or_default())
             });
             let plugins = plugins.collect::<Vec<_>>().join(", ");
-            output::line(&format!("    from epoch {} on, revision {revision}: {plugins}", epoch + 1))?;
+            output::line(&format!("    from epoch {} on, revision {revision}: {plugins}", epoch.saturating_add(1)))?;
         }
     }
     output::line(&format!("\nmetrics up to step {until}\n  {}", told(&comparison).replace('\n', "\n  ")))?;

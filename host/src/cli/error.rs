@@ -1,5 +1,8 @@
 //! Errors of commands, and the exit codes that tell a script what kind each is.
 
+// A new error must not get an exit code that nobody chose.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::path::Path;
 
 use miette::Diagnostic;
@@ -16,6 +19,9 @@ use crate::session::control::ControlError;
 use crate::sweep::SweepError;
 use crate::toolchain::ToolchainError;
 use crate::train::TrainingError;
+
+/// The exit code of a process that a signal ended at once.
+pub(super) const LOST: u8 = 131;
 
 /// What ended a command.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -101,6 +107,15 @@ pub enum CliError {
         /// The run's folder.
         run: String,
     },
+    /// Somebody stopped a repetition.
+    #[error("the repetition was stopped: nothing is compared")]
+    #[diagnostic(help(
+        "the same command repeats it from the beginning; what it came to is in {run}, which can be removed"
+    ))]
+    ReplayInterrupted {
+        /// The folder of the repetition.
+        run: String,
+    },
     /// A picture of retrievals.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -161,8 +176,12 @@ impl CliError {
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
-            Self::File { .. } | Self::Machine(_) | Self::Run(_) | Self::Toolchain(_) | Self::Control(_) => 1,
-            Self::Different { .. } => 1,
+            Self::File { .. }
+            | Self::Machine(_)
+            | Self::Run(_)
+            | Self::Toolchain(_)
+            | Self::Control(_)
+            | Self::Different { .. } => 1,
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
             Self::Plugin(error) if error.is_of_the_machine() => 1,
@@ -181,7 +200,12 @@ impl CliError {
             Self::Check(error) => match error {
                 CheckError::Plugin(_) | CheckError::NotFinite { .. } => 4,
                 CheckError::Torch(_) => 1,
-                _ => 2,
+                CheckError::Parameter(_)
+                | CheckError::NoStrategy { .. }
+                | CheckError::NoNative { .. }
+                | CheckError::Refused(_)
+                | CheckError::Empty
+                | CheckError::Case(_) => 2,
             },
             Self::Fetch(error) => match error {
                 FetchError::Vendor { .. } => 2,
@@ -189,9 +213,12 @@ impl CliError {
                 | FetchError::Archive { .. }
                 | FetchError::Escape { .. }
                 | FetchError::Image { .. } => 5,
-                _ => 1,
+                FetchError::Program { .. }
+                | FetchError::Command { .. }
+                | FetchError::File { .. }
+                | FetchError::Record { .. } => 1,
             },
-            Self::Interrupted { .. } | Self::SweepInterrupted => 130,
+            Self::Interrupted { .. } | Self::SweepInterrupted | Self::ReplayInterrupted { .. } => 130,
             Self::Training(error) => training_code(error),
             Self::Retrieve(error) => match error {
                 RetrieveError::Training(error) => training_code(error),
@@ -218,7 +245,7 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Fixed { .. }
         | TrainingError::NotMeasured { .. }
         | TrainingError::Device(_) => 3,
-        TrainingError::Changed { .. } => 2,
+        TrainingError::Changed { .. } | TrainingError::Finished { .. } => 2,
         TrainingError::Objective(ObjectiveError::Plugin(error)) if error.is_of_the_machine() => 1,
         TrainingError::Objective(_)
         | TrainingError::Gradient { .. }
@@ -227,7 +254,13 @@ fn training_code(error: &TrainingError) -> u8 {
         TrainingError::Data(_)
         | TrainingError::Teacher(_)
         | TrainingError::EmptyPart
-        | TrainingError::OtherData { .. } => 5,
-        _ => 1,
+        | TrainingError::OtherData { .. }
+        | TrainingError::RunData { .. } => 5,
+        TrainingError::Evaluation(_)
+        | TrainingError::Run(_)
+        | TrainingError::Session(_)
+        | TrainingError::Toml(_)
+        | TrainingError::AtWork { .. }
+        | TrainingError::Tensor(_) => 1,
     }
 }

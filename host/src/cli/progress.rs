@@ -89,12 +89,9 @@ impl Progress {
                 self.step(*epoch, *step, *images, *loss);
             }
             Event::Line { slot, level, text } => {
-                let level = match level {
-                    Level::Debug => return,
-                    Level::Info => "info",
-                    Level::Warn => "warning",
-                };
-                self.print(&format!("{slot} {level}: {text}"));
+                if *level != Level::Debug {
+                    self.print(&format!("{slot} {}: {text}", level_name(*level)));
+                }
             }
             Event::Epoch { epoch, epochs, loss, seconds, values, best } => {
                 self.epochs = *epochs;
@@ -198,6 +195,14 @@ impl Progress {
     }
 }
 
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warning",
+    }
+}
+
 /// The strategies that are live, each with the beginning of its component's hash.
 fn live_line<'a>(revision: u64, live: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     let live = live.map(|(strategy, hash)| format!("{strategy} {}", hash.get(..6).unwrap_or_default()));
@@ -214,7 +219,9 @@ fn as_json(event: &Event<'_>) -> Option<String> {
             "epochs": epochs, "steps": steps, "from-step": from_step,
         }),
         Event::Step { epoch, step, loss, .. } => json!({ "event": "step", "epoch": epoch, "step": step, "loss": loss }),
-        Event::Line { slot, text, .. } => json!({ "event": "line", "slot": slot, "text": text }),
+        Event::Line { slot, level, text } => {
+            json!({ "event": "line", "slot": slot, "level": level_name(*level), "text": text })
+        }
         Event::Epoch { epoch, loss, seconds, values, best, .. } => json!({
             "event": "epoch", "epoch": epoch, "loss": loss, "seconds": seconds, "values": values, "best": best,
         }),

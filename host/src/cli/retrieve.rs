@@ -32,6 +32,8 @@ pub(super) struct RetrieveArgs {
     /// The checkpoint: `best`, `last`, or an epoch.
     #[arg(long, default_value = "best")]
     checkpoint: String,
+    #[command(flatten)]
+    site: super::runs::SiteArgs,
     /// How many queries; of different classes as far as there are.
     #[arg(long, default_value = "8")]
     queries: NonZeroUsize,
@@ -48,7 +50,8 @@ pub(super) struct RetrieveArgs {
 
 pub(super) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let open = |run: &Path| Trained::open(run, &args.checkpoint, Arc::clone(&runtime));
+    let elsewhere = args.site.elsewhere();
+    let open = |run: &Path| Trained::open(run, &args.checkpoint, &elsewhere, Arc::clone(&runtime));
     let mut first = open(&args.run)?;
     let images = first.images(args.part);
     let drawn = queries(images.labels(), images.queries_and_gallery(), args.queries.get(), args.seed);

@@ -10,14 +10,15 @@ use serde_json::json;
 use super::error::CliError;
 use super::{measured, output};
 use crate::eval::class_name;
+use crate::experiment::DeviceChoice;
 use crate::plugin::Runtime;
 use crate::run::{self, Direction, Event, Row, RowKind, Run};
-use crate::train::{PartName, Trained};
+use crate::train::{Elsewhere, PartName, Trained};
 
 /// Look at runs.
 #[derive(Subcommand, Debug)]
 pub(super) enum RunsCommand {
-    /// List the runs of a folder.
+    /// List the runs in a folder and in those below it.
     List {
         /// The folder.
         #[arg(default_value = "runs")]
@@ -49,6 +50,33 @@ pub(super) struct Which {
     /// The checkpoint: `best`, `last`, or an epoch.
     #[arg(long, default_value = "best")]
     checkpoint: String,
+    #[command(flatten)]
+    site: SiteArgs,
+}
+
+/// Where the run's data is, and what to compute on.
+#[derive(Args, Debug)]
+pub(super) struct SiteArgs {
+    /// Where the data of the run is now, if it was moved.
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// The device to compute on: `auto`, `cpu`, `cuda:0`. Default: that of the run.
+    #[arg(long, value_parser = device)]
+    device: Option<DeviceChoice>,
+    /// Take data that changed since the run was trained.
+    #[arg(long)]
+    accept_changes: bool,
+}
+
+impl SiteArgs {
+    pub(super) fn elsewhere(&self) -> Elsewhere {
+        let Self { data, device, accept_changes } = self;
+        Elsewhere { data: data.clone(), device: device.clone(), accept_changes: *accept_changes }
+    }
+}
+
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    DeviceChoice::try_from(text.to_owned())
 }
 
 pub(super) fn runs(command: &RunsCommand, json: bool) -> Result<(), CliError> {
@@ -60,7 +88,10 @@ pub(super) fn runs(command: &RunsCommand, json: bool) -> Result<(), CliError> {
 }
 
 fn list(directory: &Path, json: bool) -> Result<(), CliError> {
-    let summaries = run::list(directory)?;
+    let (summaries, errors) = run::list(directory)?;
+    for error in errors {
+        eprintln!("{:?}", miette::Report::new(error));
+    }
     if json {
         return output::json(&summaries);
     }
@@ -140,7 +171,7 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
             format!("{} {} ({})", plugin.slot, plugin.strategy, plugin.hash.get(..12).unwrap_or_default())
         });
         let plugins = plugins.collect::<Vec<_>>().join(", ");
-        output::line(&format!("from epoch {} on, revision {revision}: {plugins}", epoch + 1))?;
+        output::line(&format!("from epoch {} on, revision {revision}: {plugins}", epoch.saturating_add(1)))?;
     }
     let measured = |name: &str| evaluations.iter().any(|row| row.values.keys().any(|key| key.ends_with(name)));
     let accuracies = ["linear-accuracy", "nearest-neighbours-accuracy", "class-mean-accuracy"];
@@ -209,7 +240,13 @@ pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
     measuring.finish();
     let evaluation = evaluation?;
     if json {
-        return output::json(&json!({ "epoch": trained.epoch(), "part": part, "evaluation": evaluation }));
+        let changes = trained.data_changes();
+        return output::json(
+            &json!({ "epoch": trained.epoch(), "part": part, "evaluation": evaluation, "data-changes": changes }),
+        );
+    }
+    for change in trained.data_changes() {
+        output::line(&format!("the data changed since the training: {change}"))?;
     }
     output::line(&format!("{part} part, with the weights of epoch {}:", trained.epoch()))?;
     output::line(&measured::text(&evaluation.values(trained.class_names())))?;
@@ -225,5 +262,5 @@ pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
 
 pub(super) fn open(which: &Which) -> Result<(Trained, PartName), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    Ok((Trained::open(&which.run, &which.checkpoint, runtime)?, which.part))
+    Ok((Trained::open(&which.run, &which.checkpoint, &which.site.elsewhere(), runtime)?, which.part))
 }

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, presets};
 use serde_json::json;
 
 use super::error::CliError;
-use super::interrupt::stop_flag;
+use super::interrupt::Ear;
 use super::output;
 use crate::plugin::Runtime;
 use crate::standard::Standard;
@@ -37,8 +37,8 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<(), CliError> {
     let output = args.output.clone().unwrap_or_else(|| config.directory.join(format!("{}-results", config.name)));
     let options = Options { output, standard: Standard::from_environment(), keep_going: args.keep_going };
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let stop = stop_flag()?;
-    let complete = conduct(&sweep, &options, runtime, &stop, &mut |report| {
+    let interrupts = Ear::open()?.ready()?;
+    let complete = conduct(&sweep, &options, runtime, &interrupts, &mut |report| {
         // A sweep goes on when nobody reads its lines.
         let _ = output::line(&if json { as_json(&report) } else { as_text(&report, &config.select) });
     })?;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::error::CliError;
-use super::interrupt::stop_flag;
+use super::interrupt::Ear;
 use super::output;
 use super::progress::Progress;
-use crate::experiment::{Source, rooted};
+use crate::experiment::{Experiment, Source, rooted};
 use crate::plugin::Runtime;
 use crate::run::{Run, Status, report};
 use crate::standard::Standard;
-use crate::train::{End, Origin, Training, TrainingError};
+use crate::train::{Elsewhere, End, Origin, Training, TrainingError, extends};
 
 /// Train an experiment, go on with a run that was stopped, or branch off from one.
 ///
@@ -28,14 +28,18 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Print the whole experiment with every default, and stop.
-    #[arg(long, conflicts_with_all = ["resume", "from"])]
+    #[arg(long, conflicts_with = "resume")]
     print_config: bool,
-    /// Go on with a run that was interrupted, from its last checkpoint, as if it had never stopped.
+    /// Go on with a run that was interrupted, from its last checkpoint, as if it had never stopped. A finished one goes on where
+    /// --set gives it more epochs.
     #[arg(long, value_name = "RUN", conflicts_with = "from")]
     resume: Option<PathBuf>,
-    /// Take what differs from the run's configuration, from the next epoch on.
+    /// Take what differs from the run's configuration, from the next epoch on, and data that changed.
     #[arg(long, requires = "resume")]
     accept_changes: bool,
+    /// Where the data of the run is now, if it was moved.
+    #[arg(long, value_name = "PATH", requires = "resume")]
+    data: Option<PathBuf>,
     /// Make a run that begins with the state of another one, with its experiment and what --set changes in it.
     #[arg(long, value_name = "RUN@EPOCH")]
     from: Option<String>,
@@ -47,40 +51,40 @@ pub(super) struct TrainArgs {
 pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
     let standard = Standard::from_environment();
     let sets: Vec<_> = args.set.iter().map(|set| rooted(set, Path::new(""))).collect();
+    let ear = Ear::open()?;
     let mut training = match (&args.experiment, &args.resume, &args.from) {
         (experiment, Some(path), _) => {
             let run = Run::open(path)?;
-            if run.status()? == Status::Finished {
+            if run.status()? == Status::Finished && !extends(path, experiment.as_deref(), &args.set)? {
                 return output::line(&if json {
                     serde_json::json!({ "event": "finished", "run": path }).to_string()
                 } else {
                     format!("{0} is finished; `lossmith eval {0}` measures it", path.display())
                 });
             }
-            let mut training = Training::resume(path, runtime()?)?;
+            let elsewhere = Elsewhere { data: args.data.clone(), device: None, accept_changes: args.accept_changes };
+            let mut training = Training::resume(path, &elsewhere, runtime()?)?;
             training.reconfigure(experiment.as_deref(), &sets, &standard, args.accept_changes)?;
             training
+        }
+        (_, None, Some(from)) if args.print_config => {
+            return print(&Training::branch_experiment(&origin(from)?, &sets)?, json);
         }
         (_, None, Some(from)) => Training::branch(&origin(from)?, &sets, runtime()?, &standard)?,
         (Some(path), None, None) => {
             let source = Source::read(path, &sets)?;
             if args.print_config {
-                let experiment = source.parse()?;
-                return if json {
-                    output::json(&experiment)
-                } else {
-                    output::line(&experiment.to_toml().map_err(TrainingError::from)?)
-                };
+                return print(&source.parse()?, json);
             }
             Training::start(&source, runtime()?, &standard)?
         }
         (None, None, None) => return Err(CliError::Usage("give an experiment file, or --resume RUN".into())),
     };
     let file = args.experiment.as_deref().map(|file| (file, sets.as_slice()));
+    let interrupts = ear.ready()?;
     training.open_session(&standard, args.watch, file)?;
-    let stop = stop_flag()?;
     let mut progress = Progress::new(json);
-    let outcome = training.train(&stop, &mut |event| progress.show(&event));
+    let outcome = training.train(&interrupts, &mut |event| progress.show(&event));
     progress.finish();
     let run = training.run();
     let report = report::write(run);
@@ -94,6 +98,11 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
         Ok(End::Interrupted) => Err(CliError::Interrupted { run: run.path().display().to_string() }),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Prints an experiment with every default.
+fn print(experiment: &Experiment, json: bool) -> Result<(), CliError> {
+    if json { output::json(experiment) } else { output::line(&experiment.to_toml().map_err(TrainingError::from)?) }
 }
 
 /// `RUN@EPOCH`, where the epoch may be `best` or `last`.

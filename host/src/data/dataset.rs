@@ -277,6 +277,15 @@ impl Dataset {
         usize::try_from(label).ok().and_then(|label| self.class_names.get(label)).map_or("", String::as_str)
     }
 
+    /// The image files with their classes, by the number of the image; none where the images are not in files of their own.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, i64)> {
+        let files = match &self.source {
+            Source::Bytes { .. } => [].as_slice(),
+            Source::Files(files) => files,
+        };
+        files.iter().map(|file| file.path.as_path()).zip(self.labels.iter().copied())
+    }
+
     pub(super) fn source(&self) -> &Source {
         &self.source
     }

@@ -20,6 +20,7 @@ use super::listing::{Index, Listed, Listing};
 use super::manifest_row::{Columns, Row};
 use super::sheet::{Sheet, Trim};
 use super::source::{OwnPart, Role, Scan, extend_digest};
+use crate::quoted::quoted;
 
 /// Whether the column `vendor` names the subject if there is no column `subject`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,12 +70,18 @@ pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError>
     Ok(Scan { own_parts, own_folds, subjects, roles, digest, warnings: Vec::from_iter(warning), ..scan })
 }
 
+/// The line of a row in the digest. Its form never changes.
+fn digested(row: &Row) -> String {
+    let subject = row.subject.as_ref().map_or("None".to_owned(), |subject| format!("Some({})", quoted(subject)));
+    let place = row.place.map_or("None".to_owned(), |place| format!("Some({})", place.digest()));
+    format!("{subject} {place}\n")
+}
+
 /// Extends the digest of the listed files by what else the list says of them.
 fn digest(columns: &Columns, rows: &[Row], mut digest: String) -> String {
     // Vendors are in the paths already.
     if columns.subject.is_some() || columns.split.is_some() {
-        let place = |row: &Row| row.place.map_or("None".to_owned(), |place| format!("Some({})", place.digest()));
-        digest = extend_digest(&digest, rows.iter().map(|row| format!("{:?} {}\n", row.subject, place(row))));
+        digest = extend_digest(&digest, rows.iter().map(digested));
     }
     if rows.iter().any(|row| row.area.is_some()) {
         let area = |row: &Row| row.area.map_or("whole\n".to_owned(), |area| format!("{area}\n"));

@@ -7,6 +7,7 @@ use super::DataError;
 use super::listing::Index;
 use super::sheet::{Sheet, Trim};
 use super::source::{Scan, extend_digest, filter};
+use crate::quoted::quoted;
 use crate::suggest::nearest;
 
 /// Gives the images of each class that the CSV file `table` lists in its column `class` the class of its column `label`. Images
@@ -29,7 +30,7 @@ pub(super) fn relabel(scan: Scan, table: &Path) -> Result<Scan, DataError> {
     let place = |name: &String| class_names.iter().position(|known| known == name).unwrap_or_default() as i64;
     let places: BTreeMap<&String, i64> = class_names.iter().map(|name| (name, place(name))).collect();
     let labels = new.iter().flatten().filter_map(|name| places.get(name)).copied().collect();
-    let lines = label_of.iter().map(|(class, label)| format!("{class:?} {label:?}\n"));
+    let lines = label_of.iter().map(|(class, label)| format!("{} {}\n", quoted(class), quoted(label)));
     Ok(Scan {
         labels,
         own_parts: scan.own_parts.map(|parts| filter(parts, &kept).collect()),

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::decode::decode;
 use super::{DataError, ImageFault, Skipped};
 use crate::files;
+use crate::quoted::quoted;
 
 /// What a folder of data holds, before it is split.
 pub(super) struct Scan {
@@ -178,7 +179,7 @@ pub(super) fn hex(digest: Sha256) -> String {
 
 /// One line of the digest of a list of files. The name is quoted, so that no name can pass for another line.
 pub(super) fn digest_line(name: &str, size: u64, label: i64) -> String {
-    format!("{name:?} {size} {label}\n")
+    format!("{} {size} {label}\n", quoted(name))
 }
 
 /// The digest of data whose digest so far is `digest` and that has `more` to it, in hexadecimal.

@@ -134,7 +134,8 @@ impl Experiment {
             "transfer" => &objective.transfer,
             "balance" => &objective.balance,
             "miner" => &objective.miner,
-            _ => &objective.schedule,
+            "schedule" => &objective.schedule,
+            _ => return None,
         };
         strategy.as_ref()
     }

@@ -31,6 +31,9 @@ pub struct Source {
     sets: Vec<String>,
 }
 
+/// Threads that libtorch is asked for at most; of many more the system gives none, and the process ends.
+pub(crate) const MOST_THREADS: usize = 1024;
+
 /// Whether a plugin is given by the bare name of a standard one, not by a path.
 #[must_use]
 pub fn is_bare(plugin: &Path) -> bool {
@@ -227,8 +230,8 @@ impl Source {
         if experiment.epochs == 0 {
             return wrong("epochs", "at least one epoch".into());
         }
-        if experiment.threads == Some(0) {
-            return wrong("threads", "at least one thread".into());
+        if experiment.threads.is_some_and(|threads| !(1..=MOST_THREADS).contains(&threads)) {
+            return wrong("threads", format!("1 to {MOST_THREADS} threads"));
         }
         self.check_tables(experiment)?;
         if experiment.objective.is_empty() {

@@ -11,5 +11,6 @@ pub use config::{
     DeviceChoice, Experiment, ObjectiveConfig, On, PluginSource, Precision, ShadowConfig, StrategyConfig,
 };
 pub use error::ExperimentError;
+pub(crate) use load::MOST_THREADS;
 pub use load::{Source, is_bare, schema};
 pub use setting::rooted;

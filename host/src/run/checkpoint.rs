@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Run, RunError, file};
 use crate::files;
+use crate::quoted::quoted;
 
 /// The one key of the metadata of a file. (The format keeps metadata in no particular order; with one key, equal tensors make
 /// equal files.)
@@ -230,13 +231,13 @@ fn write(path: &Path, tensors: &BTreeMap<String, Tensor>, progress: Option<(u64,
         .iter()
         .map(|(name, bytes)| Ok((*name, TensorView::new(bytes.dtype, bytes.shape.clone(), &bytes.data)?)))
         .collect::<Result<BTreeMap<_, _>, safetensors::SafeTensorError>>()
-        .map_err(RunError::damaged(path))?;
+        .map_err(RunError::unwritable(path))?;
     let metadata = progress.map(|(epoch, step)| {
         let metadata = Metadata { epoch, step, sha256: digest(epoch, step, &views) };
         Ok(HashMap::from([(METADATA.to_owned(), serde_json::to_string(&metadata)?)]))
     });
-    let metadata = metadata.transpose().map_err(|error: serde_json::Error| RunError::damaged(path)(error))?;
-    file::replace(path, &safetensors::serialize(views, metadata).map_err(RunError::damaged(path))?)
+    let metadata = metadata.transpose().map_err(|error: serde_json::Error| RunError::unwritable(path)(error))?;
+    file::replace(path, &safetensors::serialize(views, metadata).map_err(RunError::unwritable(path))?)
 }
 
 /// Reads a checkpoint and compares it with its checksum.
@@ -280,17 +281,18 @@ impl Bytes {
     }
 }
 
-const KINDS: [(Kind, Dtype); 10] = [
-    (Kind::Float, Dtype::F32),
-    (Kind::Double, Dtype::F64),
-    (Kind::Half, Dtype::F16),
-    (Kind::BFloat16, Dtype::BF16),
-    (Kind::Int64, Dtype::I64),
-    (Kind::Int, Dtype::I32),
-    (Kind::Int16, Dtype::I16),
-    (Kind::Int8, Dtype::I8),
-    (Kind::Uint8, Dtype::U8),
-    (Kind::Bool, Dtype::BOOL),
+/// What a checkpoint can hold, with the names that its digest is made with. They never change.
+const KINDS: [(Kind, Dtype, &str); 10] = [
+    (Kind::Float, Dtype::F32, "F32"),
+    (Kind::Double, Dtype::F64, "F64"),
+    (Kind::Half, Dtype::F16, "F16"),
+    (Kind::BFloat16, Dtype::BF16, "BF16"),
+    (Kind::Int64, Dtype::I64, "I64"),
+    (Kind::Int, Dtype::I32, "I32"),
+    (Kind::Int16, Dtype::I16, "I16"),
+    (Kind::Int8, Dtype::I8, "I8"),
+    (Kind::Uint8, Dtype::U8, "U8"),
+    (Kind::Bool, Dtype::BOOL, "BOOL"),
 ];
 
 fn dtype(kind: Kind) -> Option<Dtype> {
@@ -301,14 +303,21 @@ fn kind(dtype: Dtype) -> Option<Kind> {
     KINDS.iter().find(|pair| pair.1 == dtype).map(|pair| pair.0)
 }
 
-/// SHA-256 (hex) of everything that a checkpoint says.
+/// The name of a type in a digest; empty for one that no checkpoint holds, which is refused elsewhere.
+fn type_name(dtype: Dtype) -> &'static str {
+    KINDS.iter().find(|known| known.1 == dtype).map_or("", |known| known.2)
+}
+
+/// SHA-256 (hex) of everything that a checkpoint says. The form never changes.
 fn digest(epoch: u64, step: u64, tensors: &BTreeMap<&str, TensorView<'_>>) -> String {
     let mut sha = Sha256::new();
     sha.update(epoch.to_le_bytes());
     sha.update(step.to_le_bytes());
     for (name, view) in tensors {
         // The line before the bytes says how many there are, so no two checkpoints have the same input.
-        sha.update(format!("{name:?} {:?} {:?} {}\n", view.dtype(), view.shape(), view.data().len()));
+        let shape: Vec<String> = view.shape().iter().map(usize::to_string).collect();
+        let (name, kind, bytes) = (quoted(name), type_name(view.dtype()), view.data().len());
+        sha.update(format!("{name} {kind} [{}] {bytes}\n", shape.join(", ")));
         sha.update(view.data());
     }
     file::hex(&sha.finalize())
@@ -334,7 +343,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let values = [0.1, -0.0, f64::NAN, f64::INFINITY, 1e-40, 3.0];
         let mut tensors = BTreeMap::new();
-        for (kind, _) in KINDS {
+        for (kind, ..) in KINDS {
             // A view that is not contiguous, too.
             let tensor = Tensor::from_slice(&values).view([2, 3]).nan_to_num(7.0, 9.0, -9.0).to_kind(kind).tr();
             tensors.insert(format!("{kind:?}"), tensor);
@@ -352,6 +361,19 @@ mod tests {
             let (before, after) = (Bytes::of(name, tensor).unwrap(), Bytes::of(name, &loaded.tensors[name]).unwrap());
             assert_eq!((before.dtype, before.shape, before.data), (after.dtype, after.shape, after.data), "{name}");
         }
+    }
+
+    /// The digest was computed by another program, from the bytes that the format says.
+    #[test]
+    fn the_digest_of_a_checkpoint_never_changes() {
+        let one = 1.0_f32.to_le_bytes();
+        let floats = [one, (-2.0_f32).to_le_bytes()].concat();
+        let views = BTreeMap::from([
+            ("a \"b\"", TensorView::new(Dtype::F32, vec![2], &floats).unwrap()),
+            ("n", TensorView::new(Dtype::I64, vec![], &[5, 0, 0, 0, 0, 0, 0, 0]).unwrap()),
+            ("z", TensorView::new(Dtype::BOOL, vec![1, 0], &[]).unwrap()),
+        ]);
+        assert_eq!(digest(3, 1200, &views), "6a39227dfef520d49868ff767053ed3c5dcf4e2086bae0356c390fe0a475bcbf");
     }
 
     #[test]

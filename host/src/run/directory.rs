@@ -24,7 +24,7 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Summary {
-    /// Name of its folder.
+    /// Its folder below the one that was listed.
     pub name: String,
     /// When its journal begins, in UTC; none if the journal is empty.
     pub started: Option<Timestamp>,
@@ -123,7 +123,13 @@ impl Run {
     /// # Errors
     /// No room, or the system refuses to write.
     pub fn write_experiment(&self, toml: &str) -> Result<(), RunError> {
-        file::replace(&self.path.join("experiment.toml"), toml.as_bytes())
+        file::replace(&self.experiment_path(), toml.as_bytes())
+    }
+
+    /// Where `experiment.toml` is.
+    #[must_use]
+    pub fn experiment_path(&self) -> PathBuf {
+        self.path.join("experiment.toml")
     }
 
     /// Reads `experiment.toml`.
@@ -131,7 +137,7 @@ impl Run {
     /// # Errors
     /// It is missing or cannot be read.
     pub fn experiment(&self) -> Result<String, RunError> {
-        let path = self.path.join("experiment.toml");
+        let path = self.experiment_path();
         fs::read_to_string(&path).map_err(RunError::io("read", &path))
     }
 
@@ -141,7 +147,7 @@ impl Run {
     /// No room, or the system refuses to write.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), RunError> {
         let path = self.path.join("manifest.json");
-        let mut text = serde_json::to_string_pretty(manifest).map_err(RunError::damaged(&path))?;
+        let mut text = serde_json::to_string_pretty(manifest).map_err(RunError::unwritable(&path))?;
         text.push('\n');
         file::replace(&path, text.as_bytes())
     }
@@ -249,29 +255,62 @@ impl Run {
     }
 }
 
-/// The runs in `root`, in the order in which they were started. Other folders are passed over; a root that does not exist has
-/// none.
+/// How deep runs are looked for: `runs/PROJECT/SWEEP/RUN` and one more.
+const LEVELS: usize = 4;
+
+/// The runs in `root` and in folders below it, in the order in which they were started, and what could not be read. Hidden
+/// folders and links are passed over; a root that does not exist has no runs.
 ///
 /// # Errors
-/// The folder or a file of a run cannot be read.
-pub fn list(root: &Path) -> Result<Vec<Summary>, RunError> {
-    let entries = match fs::read_dir(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(RunError::io("list", root))?,
-    };
-    let (mut runs, mut experiments) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let path = entry.map_err(RunError::io("list", root))?.path();
-        if let Ok(run) = Run::open(&path) {
-            runs.push(run.summary()?);
-            experiments.push(run.experiment().ok());
+/// The root cannot be read.
+pub fn list(root: &Path) -> Result<(Vec<Summary>, Vec<RunError>), RunError> {
+    let (mut runs, mut experiments, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut folders = vec![(root.to_owned(), 1)];
+    while let Some((folder, depth)) = folders.pop() {
+        let entries = match below(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if folder == root => return Err(RunError::io("list", root)(error)),
+            Err(error) => {
+                errors.push(RunError::io("list", &folder)(error));
+                continue;
+            }
+            Ok(entries) => entries,
+        };
+        for path in entries {
+            let Ok(run) = Run::open(&path) else {
+                if depth < LEVELS {
+                    folders.push((path, depth + 1));
+                }
+                continue;
+            };
+            match run.summary() {
+                Ok(mut summary) => {
+                    summary.name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+                    runs.push(summary);
+                    experiments.push(run.experiment().ok());
+                }
+                Err(error) => errors.push(error),
+            }
         }
     }
     for (run, varies) in runs.iter_mut().zip(varies(&experiments)) {
         run.varies = varies;
     }
     runs.sort_by(|a, b| (a.started, &a.name).cmp(&(b.started, &b.name)));
-    Ok(runs)
+    Ok((runs, errors))
+}
+
+/// The folders in a folder that may be runs or hold some.
+fn below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // A link could lead back up.
+        if entry.file_type()?.is_dir() && !entry.file_name().to_string_lossy().starts_with('.') {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -314,7 +353,7 @@ mod tests {
     #[test]
     fn a_list_is_in_the_order_of_the_starts() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(list(&root.path().join("missing")).unwrap(), []);
+        assert_eq!(list(&root.path().join("missing")).unwrap().0, []);
         fs::create_dir(root.path().join("other")).unwrap();
         let runs = ["z", "a", "m"].map(|name| Run::create(root.path(), name).unwrap());
         for run in &runs {
@@ -326,7 +365,7 @@ mod tests {
         metrics.write(&row(RowKind::Step, 2, 0.1)).unwrap();
         runs[1].record(Event::Finished { epoch: 1, step: 2 }).unwrap();
 
-        let found = list(root.path()).unwrap();
+        let found = list(root.path()).unwrap().0;
         assert_eq!(found.iter().map(|run| &run.name[..1]).collect::<String>(), "zam");
         let status: Vec<_> = found.iter().map(|run| run.status).collect();
         assert_eq!(status, [Status::Running, Status::Finished, Status::Running]);

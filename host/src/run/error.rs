@@ -63,6 +63,14 @@ pub enum RunError {
         /// In what way.
         reason: String,
     },
+    /// Something that its file's format cannot say.
+    #[error("cannot write {}: {reason}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A tensor that a checkpoint cannot hold.
     #[error("a checkpoint cannot hold {name:?}, a tensor of {kind:?}")]
     TensorKind {
@@ -94,6 +102,12 @@ impl RunError {
             }
             _ => Self::Io { action, path, source },
         }
+    }
+
+    /// For `map_err`: what `path` was to hold cannot be written in its format.
+    pub(crate) fn unwritable<E: ToString>(path: &Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |reason| Self::Unwritable { path, reason: reason.to_string() }
     }
 
     /// For `map_err`: `path` has content that cannot be understood.

@@ -1,5 +1,7 @@
 //! `journal.jsonl`: what happened to a run.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +115,22 @@ pub enum Event {
         /// All components from now on.
         plugins: Vec<PluginEntry>,
     },
+    /// The run goes on with data that is not what it was trained on before.
+    DataChanged {
+        /// Epochs that were complete; the next one begins here.
+        epoch: u64,
+        /// Steps that were complete.
+        step: u64,
+        /// Digest of the data from now on.
+        data: String,
+        /// What changed, a line each.
+        changes: Vec<String>,
+    },
+    /// The data lies elsewhere.
+    DataMoved {
+        /// Where.
+        path: PathBuf,
+    },
     /// A command from outside.
     Control {
         /// Its words: `pause`.
@@ -189,8 +207,16 @@ impl Event {
         match *self {
             Self::Checkpoint { epoch, step, .. }
             | Self::Finished { epoch, step }
-            | Self::Interrupted { epoch, step } => Some((epoch, step)),
-            _ => None,
+            | Self::Interrupted { epoch, step }
+            | Self::DataChanged { epoch, step, .. } => Some((epoch, step)),
+            Self::Started { .. }
+            | Self::Failed { .. }
+            | Self::Candidate { .. }
+            | Self::Verdict { .. }
+            | Self::Swap { .. }
+            | Self::Rollback { .. }
+            | Self::DataMoved { .. }
+            | Self::Control { .. } => None,
         }
     }
 }

@@ -20,7 +20,7 @@ impl fmt::Display for Event {
             Self::Candidate { number, origin } => write!(out, "candidate {number} ({origin})"),
             Self::Verdict { number, verdict } => write!(out, "candidate {number}: {verdict}"),
             Self::Swap { revision, epoch, changes, plugins, .. } => {
-                write!(out, "revision {revision} is live from epoch {} on", epoch + 1)?;
+                write!(out, "revision {revision} is live from epoch {} on", epoch.saturating_add(1))?;
                 for change in changes {
                     write!(out, "\n  {change}")?;
                 }
@@ -32,8 +32,13 @@ impl fmt::Display for Event {
             Self::Rollback { revision, to, epoch, failed_at, reason, .. } => write!(
                 out,
                 "revision {revision} failed in step {failed_at}: {reason}\n  back to the start of epoch {} with revision {to}",
-                epoch + 1
+                epoch.saturating_add(1)
             ),
+            Self::DataChanged { epoch, changes, .. } => {
+                write!(out, "goes on from epoch {} with changed data", epoch.saturating_add(1))?;
+                changes.iter().try_for_each(|change| write!(out, "\n  {change}"))
+            }
+            Self::DataMoved { path } => write!(out, "the data is in {}", path.display()),
             Self::Control { command } => write!(out, "command: {command}"),
         }
     }

@@ -26,6 +26,9 @@ pub struct Manifest {
     pub threads: u32,
     /// Digest of the data (file names, sizes and contents, as the data set defines it).
     pub data: String,
+    /// Where the data was, as an absolute path; none in runs of versions before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_path: Option<PathBuf>,
     /// Commit of the repository that the command was started in, with `-dirty` if files were changed; none outside of one.
     pub commit: Option<String>,
     /// How an image becomes the network's input, in evaluation; none of a run before this was kept.

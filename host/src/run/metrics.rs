@@ -112,7 +112,8 @@ impl MetricsLog {
     /// # Errors
     /// As [`MetricsLog::write`].
     pub fn rewind(&mut self, epoch: u64, step: u64) -> Result<(), RunError> {
-        self.rows.append(&Row { kind: RowKind::Rewind, epoch, step, values: BTreeMap::new() })
+        self.rows.append(&Row { kind: RowKind::Rewind, epoch, step, values: BTreeMap::new() })?;
+        self.events.rewind(step)
     }
 
     /// Makes sure that all rows are on the disk; the system does so by itself after a while.

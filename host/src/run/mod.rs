@@ -5,6 +5,7 @@
 //!   experiment.toml          the experiment with all defaults filled in
 //!   manifest.json            versions, seed, device, data, plugins: what is needed to run it again   [`Manifest`]
 //!   journal.jsonl            what happened to the run, one event a line                              [`Event`]
+//!   data.csv                 the image files that it was trained and measured on                    [`DataFile`]
 //!   metrics.jsonl            what was measured, one row a line                                       [`Row`]
 //!   confusion.jsonl          which classes were taken for which, where an experiment asks for it     [`Confusion`]
 //!   events.out.tfevents.*    the same for TensorBoard
@@ -19,11 +20,13 @@
 //! derived from its journal and from the process that wrote it ([`Status`]).
 
 mod checkpoint;
+mod claim;
 mod compare;
 mod config;
 mod confusion;
 mod confusion_plot;
 mod curves;
+mod data;
 mod direction;
 mod directory;
 mod disk;
@@ -44,9 +47,11 @@ mod tensorboard;
 mod varies;
 
 pub use checkpoint::{Checkpoint, load_checkpoint, write_checked, write_tensors};
+pub use claim::Claim;
 pub use compare::{Comparison, Difference, compare, compare_numbers};
 pub use config::RunConfig;
 pub use confusion::Confusion;
+pub use data::{DataFile, DataHistory, data_changes};
 pub use direction::{Direction, best};
 pub use directory::{Run, Summary, list};
 pub use disk::Checkpoints;

@@ -205,6 +205,7 @@ pub(super) mod tests {
             device: "cpu".into(),
             threads: 2,
             data: "fashion-mnist 3f2a".into(),
+            data_path: None,
             commit: None,
             preprocessing: None,
             plugins: vec![plugin("loss", "triplet", "a1"), plugin("miner", "batch-hard", "b2")],

@@ -67,7 +67,7 @@ impl Run {
             None => {}
         }
         let path = folder.join("revision.json");
-        let about = serde_json::to_string_pretty(about).map_err(RunError::damaged(&path))?;
+        let about = serde_json::to_string_pretty(about).map_err(RunError::unwritable(&path))?;
         file::replace(&path, about.as_bytes())?;
         file::replace(&folder.join("experiment.toml"), experiment.as_bytes())
     }
@@ -78,7 +78,7 @@ impl Run {
     /// It is not there, or its files are damaged.
     pub fn revision(&self, number: u64) -> Result<Revision, RunError> {
         if number == 0 {
-            let experiment = self.path().join("experiment.toml");
+            let experiment = self.experiment_path();
             let about = About { plugins: self.manifest()?.plugins, ..About::default() };
             return Ok(Revision { experiment, about, state: None });
         }
@@ -126,7 +126,7 @@ impl Run {
             Event::Candidate { number, .. } => Some(number),
             _ => None,
         });
-        Ok(numbers.max().unwrap_or_default() + 1)
+        Ok(numbers.max().unwrap_or_default().saturating_add(1))
     }
 
     fn revision_folder(&self, number: u64) -> PathBuf {

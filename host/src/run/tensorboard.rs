@@ -25,7 +25,19 @@ struct Event {
     file_version: Option<String>,
     #[prost(message, optional, tag = "5")]
     summary: Option<Scalars>,
+    #[prost(message, optional, tag = "7")]
+    session: Option<SessionLog>,
 }
+
+/// A START makes TensorBoard forget what it read of this step and later ones.
+#[derive(Clone, PartialEq, Message)]
+struct SessionLog {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+/// `SessionLog::START`.
+const START: i32 = 1;
 
 #[derive(Clone, PartialEq, Message)]
 struct Scalars {
@@ -56,7 +68,7 @@ impl EventFile {
         let path = folder.join(format!("events.out.tfevents.{now}.{}.{}", status::host(), std::process::id()));
         let file = File::create_new(&path).map_err(RunError::io("make", &path))?;
         let mut events = Self { path, file };
-        events.append(0, Some("brain.Event:2".to_owned()), None)?;
+        events.append(0, Event { file_version: Some("brain.Event:2".to_owned()), ..Event::default() })?;
         Ok(events)
     }
 
@@ -67,12 +79,19 @@ impl EventFile {
             simple_value: Some(*value as f32),
         };
         let values = row.values.iter().map(scalar).collect();
-        self.append(i64::try_from(row.step).unwrap_or(i64::MAX), None, Some(Scalars { values }))
+        self.append(row.step, Event { summary: Some(Scalars { values }), ..Event::default() })
     }
 
-    fn append(&mut self, step: i64, file_version: Option<String>, summary: Option<Scalars>) -> Result<(), RunError> {
+    /// Undoes what is after `step`, in this file and those before it.
+    pub(super) fn rewind(&mut self, step: u64) -> Result<(), RunError> {
+        let session = Some(SessionLog { status: START });
+        self.append(step.saturating_add(1), Event { session, ..Event::default() })
+    }
+
+    fn append(&mut self, step: u64, event: Event) -> Result<(), RunError> {
         let wall_time = Timestamp::now().as_millisecond() as f64 / 1000.0;
-        let message = Event { wall_time, step, file_version, summary }.encode_to_vec();
+        let step = i64::try_from(step).unwrap_or(i64::MAX);
+        let message = Event { wall_time, step, ..event }.encode_to_vec();
         self.file.write_all(&record(&message)).map_err(RunError::io("append to", &self.path))
     }
 }

@@ -393,7 +393,7 @@ fn misfit(kept: &State, fresh: &State) -> Option<(String, Shape, Shape)> {
 
 fn unfit(place: &str, name: &str, (kept, kept_kind): &Shape, (wanted, wanted_kind): &Shape) -> Refusal {
     let text = format!(
-        "{place} keeps `{name}` of shape {kept:?} ({kept_kind:?}), and the new code makes it {wanted:?} ({wanted_kind:?})"
+        "{place} keeps `{name}` of shape {kept:?} ({kept_kind:?}), and the new code makes it {wanted:?} ({wanted_kind:?})" // For people.
     );
     Refusal::new(text).with_help(&format!(
         "`reset = [\"{name}\"]` beside the strategy lets it begin anew; code that calls `replace-parameter` or \

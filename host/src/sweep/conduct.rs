@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::choose;
@@ -17,7 +16,7 @@ use crate::plugin::{Level, Runtime};
 use crate::run::{Direction, report};
 use crate::standard::Standard;
 use crate::suggest::nearest;
-use crate::train::{End, Event, PartName, Trained, Training, TrainingError};
+use crate::train::{Elsewhere, End, Event, Interrupts, PartName, Trained, Training, TrainingError};
 
 /// How a sweep is run.
 #[derive(Clone, Debug)]
@@ -88,7 +87,7 @@ pub struct Complete {
     pub failed: Vec<String>,
 }
 
-/// Runs a sweep: makes the runs that are not there, chooses, measures the test part of what was chosen. None if `stop` was set;
+/// Runs a sweep: makes the runs that are not there, chooses, measures the test part of what was chosen. None if a signal stopped it;
 /// the run at work has saved its state then.
 ///
 /// # Errors
@@ -97,7 +96,7 @@ pub fn conduct(
     sweep: &Sweep,
     options: &Options,
     runtime: Arc<Runtime>,
-    stop: &AtomicBool,
+    interrupts: &Interrupts,
     watch: &mut dyn FnMut(Report<'_>),
 ) -> Result<Option<Complete>, SweepError> {
     let mut plan = Plan::new(sweep)?;
@@ -106,7 +105,8 @@ pub fn conduct(
     let of = sweep.config.prepare.len()
         + plan.methods().iter().map(|(_, method)| runs(&plan, sweep, *method)).sum::<usize>();
     let threads = tch::get_num_threads();
-    let mut conductor = Conductor { sweep, options, runtime, stop, watch, number: 0, of, failed: Vec::new(), threads };
+    let mut conductor =
+        Conductor { sweep, options, runtime, interrupts, watch, number: 0, of, failed: Vec::new(), threads };
     for (index, prepare) in sweep.config.prepare.iter().enumerate() {
         match conductor.run(&plan.preparation(index)?, true)? {
             Step::Done(done) => plan.prepared(&prepare.name, &done.path),
@@ -184,7 +184,7 @@ struct Conductor<'a> {
     sweep: &'a Sweep,
     options: &'a Options,
     runtime: Arc<Runtime>,
-    stop: &'a AtomicBool,
+    interrupts: &'a Interrupts,
     watch: &'a mut dyn FnMut(Report<'_>),
     number: usize,
     of: usize,
@@ -247,7 +247,7 @@ impl Conductor<'_> {
     fn run(&mut self, trial: &Trial, prepared: bool) -> Result<Step, SweepError> {
         self.number += 1;
         let (number, of, name) = (self.number, self.of, trial.name.as_str());
-        if self.stop.load(Ordering::Relaxed) {
+        if self.interrupts.stopped() {
             return Ok(Step::Stopped);
         }
         let begun = Instant::now();
@@ -282,7 +282,7 @@ impl Conductor<'_> {
         }
         let mut training = self.begin(trial, kept.begun)?;
         let watch = &mut *self.watch;
-        let ended = training.train(self.stop, &mut |event| {
+        let ended = training.train(self.interrupts, &mut |event| {
             if let Event::Line { slot, level: Level::Warn, text } = event {
                 watch(Report::Warning { name: &trial.name, slot: &slot, text: &text });
             }
@@ -300,7 +300,7 @@ impl Conductor<'_> {
     /// Goes on with the first of the runs that can be gone on with, or starts a new one.
     fn begin(&self, trial: &Trial, begun: Vec<PathBuf>) -> Result<Training, TrainingError> {
         for path in begun {
-            match Training::resume(&path, Arc::clone(&self.runtime)) {
+            match Training::resume(&path, &Elsewhere::default(), Arc::clone(&self.runtime)) {
                 // What is damaged is begun anew.
                 Err(TrainingError::Run(_)) => {}
                 resumed => return resumed,
@@ -351,14 +351,14 @@ impl Conductor<'_> {
         test_part: &mut TestPart,
         (number, of): (usize, usize),
     ) -> Result<bool, SweepError> {
-        if self.stop.load(Ordering::Relaxed) {
+        if self.interrupts.stopped() {
             return Ok(false);
         }
         let begun = Instant::now();
         let mut seconds = None;
         if test_part.get(&done.path).is_none() {
             tch::set_num_threads(self.threads);
-            let trained = Trained::open(&done.path, "best", Arc::clone(&self.runtime));
+            let trained = Trained::open(&done.path, "best", &Elsewhere::default(), Arc::clone(&self.runtime));
             let measured = trained.and_then(|mut trained| {
                 let evaluation = trained.evaluate(PartName::Test, &mut |_| ())?;
                 Ok(evaluation.values(trained.class_names()))

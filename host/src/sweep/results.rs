@@ -85,7 +85,7 @@ impl Results {
     pub fn write(&self, config: &SweepConfig, output: &Path) -> Result<Vec<Table>, SweepError> {
         std::fs::create_dir_all(output).map_err(RunError::io("make", output))?;
         let path = output.join("results.json");
-        let mut text = serde_json::to_string_pretty(self).map_err(RunError::damaged(&path))?;
+        let mut text = serde_json::to_string_pretty(self).map_err(RunError::unwritable(&path))?;
         text.push('\n');
         run::replace(&path, text.as_bytes())?;
         let tables = table::tables(self, config);

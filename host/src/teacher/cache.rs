@@ -44,7 +44,7 @@ impl Cache {
         }
         match tensors.remove("embeddings") {
             Some(found) if found.dim() == 2 && found.size().first() == Some(&(images as i64)) => Ok(Some(found)),
-            Some(found) => Err(damaged(format!("it holds {:?} for {images} images", found.size()))),
+            Some(found) => Err(damaged(format!("it holds {:?} for {images} images", found.size()))), // For people.
             None => Err(damaged("it holds no embeddings".to_owned())),
         }
     }

@@ -87,6 +87,9 @@ pub enum TeacherError {
     #[error("the teacher gives embeddings that are not finite")]
     #[diagnostic(help("its weights or its normalisation are not what it was trained with"))]
     NotFinite,
+    /// What identifies the teacher cannot be written down.
+    #[error("the teacher's digest cannot be computed: {0}")]
+    Digest(serde_json::Error),
     /// A file of the cache is not what its name says.
     #[error("the teacher's cache {} cannot be used: {reason}", path.display())]
     #[diagnostic(help("remove the file; it is computed again"))]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::cache::Cache;
+use super::digest::Digests;
 use super::source::{self, Network};
 use super::{TeacherConfig, TeacherError};
 use crate::data::{Batch, Dataset, Loader, Preparation};
@@ -15,7 +16,7 @@ use crate::model::Model;
 pub struct Teacher {
     model: Model,
     device: Device,
-    digest: String,
+    digest: Digests,
     name: String,
     dimension: i64,
     sight: Sight,
@@ -63,12 +64,16 @@ impl Teacher {
             teacher.dimension = columns(&teacher.embed(dataset, first, batch_size, &preparation)?);
             return Ok(teacher);
         }
-        let cache = Cache::new(folder, &teacher.digest, dataset.digest(), images)?;
-        let (embeddings, computed) = match cache.read(images.len())? {
+        let cache = |digest: &str| Cache::new(folder, digest, dataset.digest(), images);
+        let kept = match cache(&teacher.digest.present)?.read(images.len())? {
+            Some(embeddings) => Some(embeddings),
+            None => cache(&teacher.digest.earlier)?.read(images.len())?,
+        };
+        let (embeddings, computed) = match kept {
             Some(embeddings) => (embeddings, false),
             None => {
                 let embeddings = teacher.embed(dataset, images, batch_size, &preparation)?;
-                cache.write(&embeddings)?;
+                cache(&teacher.digest.present)?.write(&embeddings)?;
                 (embeddings, true)
             }
         };
@@ -86,7 +91,7 @@ impl Teacher {
     /// SHA-256 in hexadecimal of all that decides its embeddings: the weights, the network, and how images are prepared.
     #[must_use]
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.digest.present
     }
 
     /// Compares its digest with the one that a run began with.
@@ -94,10 +99,10 @@ impl Teacher {
     /// # Errors
     /// They differ.
     pub fn check_is(&self, expected: &str) -> Result<(), TeacherError> {
-        if self.digest == expected {
+        if [&self.digest.present, &self.digest.earlier].into_iter().any(|digest| digest == expected) {
             return Ok(());
         }
-        Err(TeacherError::Another { found: self.digest.clone(), expected: expected.to_owned() })
+        Err(TeacherError::Another { found: self.digest.present.clone(), expected: expected.to_owned() })
     }
 
     /// The run or file that it comes from.
@@ -114,7 +119,7 @@ impl Teacher {
             Sight::Known { computed: false, .. } => "embeddings from the cache",
             Sight::Batches(_) => "runs on every batch",
         };
-        let digest = self.digest.get(..12).unwrap_or_default();
+        let digest = self.digest.present.get(..12).unwrap_or_default();
         format!("{} dimensions, {sight} ({}, {digest})", self.dimension, self.name)
     }
 

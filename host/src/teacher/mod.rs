@@ -5,6 +5,7 @@
 
 mod cache;
 mod config;
+mod digest;
 mod error;
 mod load;
 mod source;

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 
+use super::digest::Digests;
 use super::{TeacherConfig, TeacherError};
 use crate::data::{Dataset, Part, Preparation};
 use crate::experiment::{Experiment, Source};
 use crate::files;
 use crate::model::{self, Model, ModelConfig};
-use crate::run::{Run, Status, hex};
+use crate::run::{Run, Status};
 
 /// A network and what it wants to see.
 pub(super) struct Network {
     pub(super) model: Model,
     pub(super) preparation: Preparation,
-    /// SHA-256 in hexadecimal of all that decides its embeddings.
-    pub(super) digest: String,
+    /// Of all that decides its embeddings.
+    pub(super) digest: Digests,
     pub(super) file: PathBuf,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn open(config: &TeacherConfig, dataset: &Arc<Dataset>, device: Devic
     match (&config.weights, &config.model, &config.module) {
         (Some(file), Some(model), _) => of_weights(model, file.clone(), preparation, channels, device),
         (_, _, Some(file)) => {
-            let digest = digest("module", &preparation, file)?;
+            let digest = Digests::new(None, &preparation, file)?;
             let model = Model::module(file, channels, preparation.size() as i64, device)?;
             Ok(Network { model, preparation, digest, file: file.clone() })
         }
@@ -58,7 +58,7 @@ fn of_run(path: &Path, checkpoint: &str) -> Result<(Experiment, PathBuf), Teache
         return Err(TeacherError::NotFinished { path: path.to_owned(), status });
     }
     let file = run.checkpoint(checkpoint)?;
-    let source = Source::read(&path.join("experiment.toml"), &[]).and_then(|source| source.parse());
+    let source = Source::read(&run.experiment_path(), &[]).and_then(|source| source.parse());
     Ok((source.map_err(TeacherError::Experiment)?, file))
 }
 
@@ -92,7 +92,7 @@ fn of_weights(
 ) -> Result<Network, TeacherError> {
     // All weights come from the file, so those of a pre-trained backbone need not be read.
     let config = ModelConfig { weights: None, ..config.clone() };
-    let digest = digest(&format!("{config:?}"), &preparation, &file)?;
+    let digest = Digests::new(Some(&config), &preparation, &file)?;
     let model = Model::new(&config, channels, preparation.size() as i64, device, 0)?;
     let read = model::read(&file)?;
     let names = model.state();
@@ -102,14 +102,4 @@ fn of_weights(
         read.into_iter().map(inner).filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect();
     model.load_state(&state)?;
     Ok(Network { model, preparation, digest, file })
-}
-
-/// Of a description of the network, of how images are prepared, and of the bytes of its file.
-fn digest(network: &str, preparation: &Preparation, file: &Path) -> Result<String, TeacherError> {
-    let bytes =
-        files::read(file, files::WEIGHTS).map_err(|source| TeacherError::Read { path: file.to_owned(), source })?;
-    let mut digest = Sha256::new();
-    digest.update(format!("{network}\n{preparation:?}\n"));
-    digest.update(bytes);
-    Ok(hex(&digest.finalize()))
 }

@@ -1,18 +1,28 @@
 //! What a training and an evaluation have in common: data, network and strategies of one experiment.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
 use super::PartName;
 use super::training_error::TrainingError;
-use crate::data::{Dataset, Loader as Images, Part};
+use crate::data::{DataConfig, Dataset, Loader as Images, Part};
 use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::Model;
 use crate::objective::{Loader, Places, Strategies};
 use crate::plugin::{Progress, Runtime};
+
+/// Where data and device are, other than the experiment says.
+#[derive(Debug, Default)]
+pub(super) struct Site {
+    pub(super) data: Option<PathBuf>,
+    pub(super) device: Option<DeviceChoice>,
+    /// The run whose experiment it is, if it is one's.
+    pub(super) run: Option<PathBuf>,
+}
 
 /// An experiment, loaded.
 pub(super) struct Assembly {
@@ -24,22 +34,29 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// `configure` says which components are known already.
+    /// `site` is where the data and the device are, if they are not where the experiment says; `configure` says which components
+    /// are known already.
     pub(super) fn new<'a>(
         source: &'a Source,
         runtime: Arc<Runtime>,
         places: Places<'a>,
+        site: Site,
         configure: impl FnOnce(Loader<'a>) -> Loader<'a>,
     ) -> Result<Self, TrainingError> {
         let experiment = source.parse()?;
-        let device = device(&experiment.device)?;
+        let device = device(site.device.as_ref().unwrap_or(&experiment.device))?;
         if let Some(threads) = experiment.threads {
             tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         }
         lossmith_torch_shim::set_deterministic(true);
         let loader = Loader::new(runtime, source, places, device, experiment.seed, experiment.limits.clone());
         let strategies = Strategies::load(&experiment, configure(loader))?;
-        let dataset = Arc::new(Dataset::open(&experiment.data, experiment.seed)?);
+        let path = site.data.or(experiment.data.path.clone());
+        let dataset = Dataset::open(&DataConfig { path, ..experiment.data.clone() }, experiment.seed);
+        let dataset = Arc::new(dataset.map_err(|source| match site.run {
+            Some(run) => TrainingError::RunData { run, source },
+            None => source.into(),
+        })?);
         let (channels, size) = (dataset.channels() as i64, dataset.size() as i64);
         let model = Model::new(&experiment.model, channels, size, device, experiment.seed)?;
         Ok(Self { experiment, device, dataset, model, strategies })

@@ -1,11 +1,14 @@
 //! What a training does between two steps when somebody wants something: commands, changed files, verdicts.
 
+// A new request must not be served as another one.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use super::event::Event;
+use super::interrupts::Interrupts;
 use super::shadows::brought;
 use super::training::Training;
 use super::training_error::TrainingError;
@@ -46,7 +49,12 @@ impl Training {
     }
 
     /// Reads the mail. Waits while the training is paused.
-    pub(super) fn attend(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    pub(super) fn attend(
+        &mut self,
+        interrupts: &Interrupts,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), TrainingError> {
+        self.save_if_asked(interrupts, watch);
         if self.live.session.is_none() {
             return Ok(());
         }
@@ -54,10 +62,11 @@ impl Training {
         let mut idle = false;
         while let Some(session) = &self.live.session {
             match session.next_mail() {
-                Some(mail) => self.open(mail, stop, watch),
-                None if session.paused && !stop.load(Ordering::Relaxed) => {}
+                Some(mail) => self.open(mail, interrupts, watch),
+                None if session.paused && !interrupts.stopped() => {}
                 None => break,
             }
+            self.save_if_asked(interrupts, watch);
             idle |= self.live.session.as_ref().is_some_and(|session| session.paused);
             self.ask(watch)?;
         }
@@ -67,7 +76,23 @@ impl Training {
         self.ask(watch)
     }
 
-    fn open(&mut self, mail: Mail, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) {
+    /// Writes a checkpoint if a signal asked for one. Where it cannot be written the training goes on, as it would without.
+    fn save_if_asked(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) {
+        if !interrupts.take_save() {
+            return;
+        }
+        let step = self.step;
+        let saved = if self.saved == Some(step) { Ok(()) } else { self.checkpoint().map(drop) };
+        let (level, text) = match saved {
+            Ok(()) => (Level::Info, format!("the state after step {step} is saved")),
+            Err(error) => (Level::Warn, format!("the state after step {step} cannot be saved: {error}")),
+        };
+        interrupts.set_unsaved(self.unsaved());
+        watch(Event::Line { slot: "signal".to_owned(), level, text });
+        self.note(run::Event::Control { command: "checkpoint".to_owned() }, None, watch);
+    }
+
+    fn open(&mut self, mail: Mail, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) {
         match mail {
             Mail::Changed(followed) => {
                 if let Some(session) = &mut self.live.session {
@@ -75,7 +100,7 @@ impl Training {
                 }
             }
             Mail::Checked(checked) => self.judge(*checked, watch),
-            Mail::Asked(request, answer) => self.obey(request, answer, stop, watch),
+            Mail::Asked(request, answer) => self.obey(request, answer, interrupts, watch),
         }
     }
 
@@ -83,7 +108,7 @@ impl Training {
         &mut self,
         request: Request,
         answer: Sender<Response>,
-        stop: &AtomicBool,
+        interrupts: &Interrupts,
         watch: &mut dyn FnMut(Event<'_>),
     ) {
         let Some(session) = &mut self.live.session else { return };
@@ -104,16 +129,19 @@ impl Training {
             }
             Request::Stop => {
                 session.paused = false;
-                stop.store(true, Ordering::Relaxed);
+                interrupts.stop();
                 done(format!(
                     "stops after step {step}; `lossmith train --resume {}` goes on",
                     self.run.path().display()
                 ))
             }
-            _ => match self.checkpoint() {
+            Request::Checkpoint => match self.checkpoint() {
                 Ok(path) => done(format!("checkpoint of step {step}: {}", path.display())),
                 Err(error) => Response::Refused { text: error.to_string(), help: None },
             },
+            Request::Status | Request::Set { .. } | Request::Promote { .. } | Request::Revert => {
+                Response::Refused { text: format!("`{request}` is not done here"), help: None }
+            }
         };
         self.note(run::Event::Control { command: request.to_string() }, None, watch);
         self.report(None);
@@ -152,7 +180,7 @@ impl Training {
                     edits.push(Edit::Promote(name));
                     Wanted::Edited(base, edits)
                 }
-                _ => match before {
+                Request::Revert => match before {
                     Some(revision) => Wanted::Revision(revision),
                     None => {
                         let text = "the run trains with what it began with".to_owned();
@@ -161,6 +189,11 @@ impl Training {
                         return Ok(());
                     }
                 },
+                Request::Status | Request::Pause | Request::Resume | Request::Stop | Request::Checkpoint => {
+                    let text = format!("`{request}` is no edit");
+                    let _ = answer.send(Response::Refused { text, help: None });
+                    return Ok(());
+                }
             };
             (origin, wanted, Some(answer))
         };
@@ -267,8 +300,8 @@ impl Training {
         let Some(session) = &self.live.session else { return };
         let (steps, step) = (self.steps(), self.step);
         session.update(|snapshot| {
-            (snapshot.epoch, snapshot.epochs) = (step / steps, self.assembly.experiment.epochs);
-            (snapshot.step, snapshot.step_in_epoch, snapshot.steps_per_epoch) = (step, step % steps, steps);
+            (snapshot.epoch, snapshot.epochs) = (self.epoch_count(), self.assembly.experiment.epochs);
+            (snapshot.step, snapshot.step_in_epoch, snapshot.steps_per_epoch) = (step, self.inside(), steps);
             snapshot.paused = session.paused;
             snapshot.loss = loss.or(snapshot.loss);
             snapshot.candidate = match (&self.live.staged, session.busy) {

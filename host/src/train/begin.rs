@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::assembly::{Assembly, device_name};
+use tch::Device;
+
+use super::assembly::{Assembly, Site, device_name};
 use super::averages::Averages;
+use super::elsewhere::{Accepting, Elsewhere, absolute, changed, files};
 use super::keep::{Fit, newest, prepare};
 use super::live::Live;
+use super::pace::Pace;
 use super::shadows::Shadows;
 use super::training::Training;
 use super::training_error::TrainingError;
-use crate::experiment::{Experiment, Source};
+use crate::experiment::{Experiment, MOST_THREADS, Source};
 use crate::objective::{Bound, Places};
 use crate::plugin::Runtime;
-use crate::run::{self, Manifest, Preprocessing, RowKind, Run, Status, TeacherEntry, Versions};
+use crate::run::{self, Manifest, Preprocessing, RowKind, Run, RunError, Status, TeacherEntry, Versions};
 use crate::session::{Base, Seen, entries, followed};
 use crate::standard::Standard;
 use crate::teacher::Teacher;
@@ -42,10 +46,22 @@ impl Training {
             }
             None => None,
         };
-        let assembly = Assembly::new(source, Arc::clone(&runtime), Places::Standard(standard), |loader| loader)?;
+        let places = Places::Standard(standard);
+        let assembly = Assembly::new(source, Arc::clone(&runtime), places, Site::default(), |loader| loader)?;
         let mut training = Self::make(assembly, source, runtime, origin, None)?;
         training.live.seen = seen;
         Ok(training)
+    }
+
+    /// The experiment of a branch: that of the other run at the checkpoint, with `sets` applied.
+    ///
+    /// # Errors
+    /// What is wrong with the run, the checkpoint, or the settings.
+    pub fn branch_experiment(origin: &Origin, sets: &[String]) -> Result<Experiment, TrainingError> {
+        let from = Run::open(&origin.run)?;
+        let checkpoint = run::load_checkpoint(&from.checkpoint(&origin.checkpoint)?)?;
+        let revision = from.revision(revision_at(&from.timeline()?, checkpoint.step))?;
+        Ok(Source::read(&revision.experiment, sets)?.parse()?)
     }
 
     /// Makes a run that begins with the state of another. Components that the other run has are taken from it; the experiment
@@ -65,11 +81,18 @@ impl Training {
         let source = Source::read(&revision.experiment, sets)?;
         let places = from.places(&revision.about.plugins);
         let kept = Source::read(&revision.experiment, &[])?;
-        let kept = Assembly::new(&kept, Arc::clone(&runtime), Places::Run(&places), |loader| loader)?;
+        let experiment = kept.parse()?;
+        let data = Elsewhere::default().place(&from, &experiment)?;
+        // The data may have moved since; other data is where the experiment says it.
+        let data = data.filter(|_| source.parse().is_ok_and(|wanted| wanted.data.path == experiment.data.path));
+        let site = |run| Site { data: data.clone(), run, ..Site::default() };
+        let of_parent = site(Some(from.path().to_owned()));
+        let kept = Assembly::new(&kept, Arc::clone(&runtime), Places::Run(&places), of_parent, |loader| loader)?;
         let bound = kept.strategies.bound.iter();
         let pinned = bound.map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin))).collect();
         let standard = Places::Standard(standard);
-        let assembly = Assembly::new(&source, Arc::clone(&runtime), standard, |loader| loader.pinned(pinned))?;
+        let assembly =
+            Assembly::new(&source, Arc::clone(&runtime), standard, site(None), |loader| loader.pinned(pinned))?;
         let parent = format!("{}@{}", from.name(), checkpoint.epoch);
         let manifest = from.manifest()?;
         let origin = manifest.experiment.map(|file| (file, [manifest.sets.as_slice(), sets].concat()));
@@ -91,29 +114,38 @@ impl Training {
     ///
     /// # Errors
     /// When the folder is no run, is being trained, or what it kept is damaged.
-    pub fn resume(path: &Path, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
+    pub fn resume(path: &Path, elsewhere: &Elsewhere, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
         let run = Run::open(path)?;
-        if run.status()? == Status::Running {
-            return Err(TrainingError::AtWork { run: path.to_owned() });
-        }
+        let claim = run.claim()?.filter(|_| !run.status().is_ok_and(|status| status == Status::Running));
+        let Some(claim) = claim else { return Err(TrainingError::AtWork { run: path.to_owned() }) };
         run.tidy()?;
-        let (checkpoint, damaged) = newest(&run)?;
-        let step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
+        let (checkpoint, mut warnings) = newest(&run)?;
+        let (step, epoch) = checkpoint.as_ref().map_or((0, 0), |checkpoint| (checkpoint.step, checkpoint.epoch));
         let live = Live::at(run.clone(), step)?;
-        let (assembly, source) = kept(&run, live.revision(), Arc::clone(&runtime))?;
+        let (assembly, source) = kept(&run, live.revision(), Arc::clone(&runtime), elsewhere)?;
+        let changes = changed(&run, &assembly.dataset, elsewhere.accept_changes, Accepting::GoesOn)?;
+        let (pace, begins) = goes_on_with(&run, &assembly, &changes, (step, epoch))?;
+        warnings.extend(remarks(&run, &assembly, checkpoint.is_some(), &changes)?);
         let teacher = teacher(&assembly)?;
         if let (Some(teacher), Some(began)) = (&teacher, run.manifest()?.teacher) {
             teacher.check_is(&began.digest)?;
         }
         let mut training = Self::assemble(assembly, teacher, runtime, run, live, source)?;
+        training.claim = Some(claim);
+        training.pace = pace;
         training.restore(checkpoint.as_ref(), Fit::Exact)?;
         training.go_on_probation(checkpoint.as_ref())?;
         let best = training.recollect()?;
-        if let Some(epoch) = best.filter(|epoch| training.saved == Some(epoch * training.steps())) {
+        if let Some(epoch) = best.filter(|epoch| training.saved == Some(training.pace.start(*epoch, training.steps())))
+        {
             // The process may have died between the checkpoint and its mark.
             training.run.mark_best(epoch)?;
         }
-        training.warnings = damaged;
+        if begins && checkpoint.is_some() {
+            // What an epoch with the new data can go back to.
+            training.save_epoch(None)?;
+        }
+        training.warnings = warnings;
         training.live.resumed = true;
         training.scripted(&mut |_| ())?;
         Ok(training)
@@ -124,21 +156,28 @@ impl Training {
     ///
     /// # Errors
     /// When the folder is no run, what it kept is damaged, or the data is another.
-    pub fn repeat(path: &Path, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
+    pub fn repeat(path: &Path, elsewhere: &Elsewhere, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
         let original = Run::open(path)?;
         let manifest = original.manifest()?;
-        let (mut assembly, source) = kept(&original, 0, Arc::clone(&runtime))?;
-        let found = assembly.dataset.digest();
-        if found != manifest.data {
-            return Err(TrainingError::OtherData { found: found.to_owned(), expected: manifest.data });
+        let (mut assembly, source) = kept(&original, 0, Arc::clone(&runtime), elsewhere)?;
+        let history = original.data_history()?;
+        if assembly.dataset.digest() != history.first {
+            changed(&original, &assembly.dataset, false, Accepting::Never)?;
+        }
+        // Nobody has both the data from before a change and that from after it.
+        let change = history.changes.first_key_value().map(|(step, _)| *step);
+        if !(1..=MOST_THREADS).contains(&(manifest.threads as usize)) {
+            let manifest = original.path().join("manifest.json");
+            return Err(RunError::damaged(&manifest)(format!("1 to {MOST_THREADS} threads are expected")).into());
         }
         // Sums depend on how many threads share them.
         assembly.experiment.threads = Some(manifest.threads as usize);
         tch::set_num_threads(i32::try_from(manifest.threads).unwrap_or(i32::MAX));
         let mut training = Self::make(assembly, &source, runtime, None, Some(original.name()))?;
         let steps = training.steps();
-        let until =
-            if original.status()? == Status::Finished { None } else { Some(original.summary()?.step / steps * steps) };
+        let ended = original.status()? == Status::Finished && change.is_none();
+        let last = original.summary()?.step.min(change.unwrap_or(u64::MAX));
+        let until = if ended { None } else { Some(last / steps * steps) };
         if let Some(origin) = original.origin_checkpoint() {
             // A branch began with the state of another run.
             let checkpoint = run::load_checkpoint(&origin)?;
@@ -204,6 +243,8 @@ impl Training {
             saved: None,
             best: None,
             stale: 0,
+            pace: Pace::default(),
+            claim: None,
             last: Arc::default(),
             recent: Averages::default(),
             whole: Averages::default(),
@@ -228,12 +269,69 @@ fn teacher(assembly: &Assembly) -> Result<Option<Teacher>, TrainingError> {
 }
 
 /// The experiment of a run's revision, with the components that the run kept, and the text of it.
-pub(super) fn kept(run: &Run, revision: u64, runtime: Arc<Runtime>) -> Result<(Assembly, Source), TrainingError> {
+pub(super) fn kept(
+    run: &Run,
+    revision: u64,
+    runtime: Arc<Runtime>,
+    elsewhere: &Elsewhere,
+) -> Result<(Assembly, Source), TrainingError> {
     let revision = run.revision(revision)?;
     let source = Source::read(&revision.experiment, &[])?;
     let places = run.places(&revision.about.plugins);
-    let assembly = Assembly::new(&source, runtime, Places::Run(&places), |loader| loader)?;
+    let data = elsewhere.place(run, &source.parse()?)?;
+    let site = Site { data, device: elsewhere.device.clone(), run: Some(run.path().to_owned()) };
+    let assembly = Assembly::new(&source, runtime, Places::Run(&places), site, |loader| loader)?;
     Ok((assembly, source))
+}
+
+/// Writes down that a run goes on with other data or with data in another place, and returns where its present epochs
+/// begin, and whether that is now.
+/// `complete` are the steps and the epochs of the checkpoint.
+fn goes_on_with(
+    run: &Run,
+    assembly: &Assembly,
+    changes: &[String],
+    complete: (u64, u64),
+) -> Result<(Pace, bool), TrainingError> {
+    let (history, dataset) = (run.data_history()?, &assembly.dataset);
+    let path = absolute(dataset.path());
+    let before = history.path.clone().or(run.manifest()?.data_path).or(assembly.experiment.data.path.clone());
+    if before.is_some_and(|before| before != path) {
+        run.record(run::Event::DataMoved { path })?;
+    }
+    let (digest, step, epoch) = history.at(complete.0);
+    if digest == dataset.digest() {
+        return Ok((Pace { step, epoch }, false));
+    }
+    // Accepted now, or by a process that came to no later checkpoint than this one.
+    let (step, epoch) = complete;
+    let data = dataset.digest().to_owned();
+    run.record(run::Event::DataChanged { epoch, step, data, changes: changes.to_vec() })?;
+    run.write_data_files(&files(dataset))?;
+    Ok((Pace { step, epoch }, true))
+}
+
+/// What to say of a run that goes on.
+fn remarks(
+    run: &Run,
+    assembly: &Assembly,
+    from_checkpoint: bool,
+    changes: &[String],
+) -> Result<Vec<String>, TrainingError> {
+    let mut remarks = Vec::new();
+    if !from_checkpoint {
+        remarks.push("the run has no checkpoint yet: it begins at epoch 1 again".to_owned());
+    }
+    if !changes.is_empty() {
+        remarks.push(format!("goes on with changed data: {}", changes.join("; ")));
+    }
+    let (before, now) = (run.manifest()?.threads, tch::get_num_threads().unsigned_abs());
+    if assembly.device == Device::Cpu && before != now {
+        remarks.push(format!(
+            "the run began with {before} threads and goes on with {now}: sums are rounded in another order, so its last bits are not those of a run that never stopped; `--set threads={before}` of a new run, or OMP_NUM_THREADS={before}, keeps them"
+        ));
+    }
+    Ok(remarks)
 }
 
 /// Writes what it takes to run this again.
@@ -249,6 +347,7 @@ fn record(
         run.store_plugin(&plugin.bytes)?;
     }
     run.write_experiment(&experiment.to_toml()?)?;
+    run.write_data_files(&files(dataset))?;
     let (file, sets) = origin.map_or((None, Vec::new()), |(file, sets)| (Some(file), sets));
     run.write_manifest(&Manifest {
         name: experiment.name.clone(),
@@ -259,6 +358,7 @@ fn record(
         device: device_name(*device),
         threads: tch::get_num_threads().unsigned_abs(),
         data: dataset.digest().to_owned(),
+        data_path: Some(absolute(dataset.path())),
         commit: run::commit(Path::new(".")),
         preprocessing: Some(Preprocessing::new(
             dataset.size(),

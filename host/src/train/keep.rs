@@ -19,8 +19,7 @@ use crate::run::{self, Checkpoint, Run};
 impl Training {
     /// Writes everything that a later process needs to go on.
     pub(super) fn checkpoint(&mut self) -> Result<PathBuf, TrainingError> {
-        let steps = self.steps();
-        let (epoch, inside) = (self.step / steps, self.step % steps);
+        let (epoch, inside) = (self.epoch_count(), self.inside());
         let mut tensors = BTreeMap::new();
         let mut put = |prefix: &str, state: BTreeMap<String, Tensor>| {
             tensors.extend(state.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
@@ -105,13 +104,15 @@ impl Training {
         let mut last = BTreeMap::new();
         let mut rows = self.run.metrics()?.rows;
         if rows.iter().any(|row| row.step > self.step) {
-            self.log.rewind(self.step / self.steps(), self.step)?;
+            self.log.rewind(self.epoch_count(), self.step)?;
         }
         rows.retain(|row| row.step <= self.step);
         let best = run::best(&rows, &self.best_metric());
         self.stale = stale(&rows, &self.best_metric());
+        // Nothing that trains may see how the test part came out, where a finished run goes on.
+        let seen = |name: &String| !name.starts_with("shadow.") && !name.starts_with("test/");
         for row in rows {
-            last.extend(row.values.into_iter().filter(|(name, _)| !name.starts_with("shadow.")));
+            last.extend(row.values.into_iter().filter(|(name, _)| seen(name)));
         }
         (self.last, self.best) = (Arc::new(last), best.map(|(_, best)| best));
         Ok(best.map(|(epoch, _)| epoch))

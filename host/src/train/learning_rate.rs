@@ -71,7 +71,7 @@ impl LearningRateConfig {
         let course = match self.schedule {
             Schedule::Constant => 1.0,
             Schedule::Cosine => {
-                let length = (steps_per_epoch * epochs) as f64 - warmup;
+                let length = steps_per_epoch as f64 * epochs as f64 - warmup;
                 let part = if length > 0.0 { ((done - warmup) / length).clamp(0.0, 1.0) } else { 0.0 };
                 self.minimum + (1.0 - self.minimum) * (1.0 + (PI * part).cos()) / 2.0
             }

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -14,6 +13,7 @@ use tch::{TchError, Tensor};
 
 use super::begin::revision_at;
 use super::event::Event;
+use super::interrupts::Interrupts;
 use super::keep::Fit;
 use super::training::Training;
 use super::training_error::TrainingError;
@@ -153,14 +153,14 @@ impl Training {
     /// At the start of an epoch, takes the revision that is due.
     pub(super) fn boundary(
         &mut self,
-        stop: &AtomicBool,
+        interrupts: &Interrupts,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), TrainingError> {
-        if !self.step.is_multiple_of(self.steps()) {
+        if self.inside() != 0 {
             return Ok(());
         }
         self.warn(watch);
-        self.attend(stop, watch)?;
+        self.attend(interrupts, watch)?;
         self.scripted(watch)?;
         if !self.live.script.is_empty() {
             return Ok(());
@@ -186,7 +186,7 @@ impl Training {
         self.way_back()?;
         let swap = run::Event::Swap {
             revision: staged.number,
-            epoch: self.step / self.steps(),
+            epoch: self.epoch_count(),
             step: self.step,
             changes: staged.changes.clone(),
             plugins: staged.about.plugins.clone(),
@@ -237,7 +237,7 @@ impl Training {
                 self.run.store_plugin(&plugin.bytes)?;
             }
             self.run.store_revision(number, &experiment.to_toml()?, &about, revision.state.as_ref())?;
-            let (epoch, step, changes) = (self.step / self.steps(), self.step, Vec::new());
+            let (epoch, step, changes) = (self.epoch_count(), self.step, Vec::new());
             let swap = run::Event::Swap { revision: number, epoch, step, changes, plugins };
             self.run.record(swap.clone())?;
             watch(Event::Session { event: &swap, milliseconds: None });
@@ -370,7 +370,7 @@ impl Training {
         let fault = error.is_of_a_strategy();
         let wanted = self.live.probation.is_some() || self.assembly.experiment.session.on_fault == OnFault::Rollback;
         let Some(to) = self.live.before().filter(|_| fault && wanted) else { return Err(error) };
-        let epoch = self.step / self.steps();
+        let epoch = self.epoch_count();
         let mut checkpoints = self.run.checkpoints()?;
         // A fault of the evaluation comes when all steps of its epoch are complete.
         let checkpoint = checkpoints.remove(&epoch).or_else(|| checkpoints.remove(&epoch.saturating_sub(1)));

@@ -8,9 +8,40 @@ use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
-use crate::run::{About, Edit, Event, PluginEntry};
+use crate::run::{About, Edit, Event, PluginEntry, Run};
 use crate::session::{Base, Staged, edit, entries};
 use crate::standard::Standard;
+
+/// Looks at a file and at `key=value` settings for a run that is finished: whether they give it more epochs to go on with.
+/// Without any it is left as it is.
+///
+/// # Errors
+/// What is wrong with the file or a setting; a change other than more epochs.
+pub fn extends(path: &Path, file: Option<&Path>, sets: &[String]) -> Result<bool, TrainingError> {
+    let run = Run::open(path)?;
+    let last = run.timeline()?.last_key_value().map_or(0, |(_, revision)| *revision);
+    let kept = Source::read(&run.revision(last)?.experiment, &[])?;
+    let live = kept.parse()?;
+    let wanted = match file {
+        Some(file) => Source::read(file, sets)?,
+        None => kept.set(sets)?,
+    };
+    let wanted = wanted.parse()?;
+    let changes = edit::changes(&live, &wanted).map_err(unspeakable)?;
+    let epochs = run.summary()?.epoch;
+    if changes.is_empty() {
+        return Ok(false);
+    }
+    if wanted.epochs <= epochs {
+        let changes = changes.iter().map(|change| format!("  {change}")).collect::<Vec<_>>().join("\n");
+        return Err(TrainingError::Finished { run: path.to_owned(), epochs, changes });
+    }
+    Ok(true)
+}
+
+fn unspeakable(error: serde_json::Error) -> ExperimentError {
+    ExperimentError::Set { text: String::new(), message: error.to_string() }
+}
 
 impl Training {
     /// Compares a resumed training with an experiment file (that of the run where none is given, with the run's components) and
@@ -32,8 +63,6 @@ impl Training {
         };
         let experiment = source.parse()?;
         let live = &self.assembly.experiment;
-        let unspeakable =
-            |error: serde_json::Error| ExperimentError::Set { text: String::new(), message: error.to_string() };
         let changes = edit::changes(live, &experiment).map_err(unspeakable)?;
         for change in &changes {
             if let Some(reason) = edit::fixed(change) {

@@ -22,7 +22,8 @@ impl Training {
         let (embeddings, feature_map) = self.assembly.forward(&images, true)?;
         let teacher = self.teacher.as_ref().map(|teacher| teacher.view(batch, &images)).transpose()?;
         let progress = self.progress(epoch, steps);
-        let done = self.step + 1 - epoch * steps;
+        let start = self.pace.start(epoch, steps);
+        let done = self.step + 1 - start;
         let view = Batch {
             embeddings: &embeddings,
             labels: &labels,
@@ -49,7 +50,7 @@ impl Training {
             return Err(blamed(&mut self.assembly.strategies.objectives, &view, &progress, error));
         }
         let experiment = &self.assembly.experiment;
-        let factor = experiment.learning_rate.factor(self.step, steps, experiment.epochs);
+        let factor = experiment.learning_rate.factor(epoch * steps + self.step - start, steps, experiment.epochs);
         let norm = self.optimizer.clip()?;
         if self.assembly.device == Device::Cpu {
             // Free here; on another device it would wait, so there the loss is looked at once per interval.

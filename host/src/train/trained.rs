@@ -8,6 +8,7 @@ use tch::Tensor;
 use super::PartName;
 use super::assembly::{Assembly, below, images};
 use super::begin::kept;
+use super::elsewhere::{Accepting, Elsewhere, changed};
 use super::live::revision_of;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Part};
@@ -30,6 +31,7 @@ pub struct Image {
 pub struct Trained {
     assembly: Assembly,
     progress: Progress,
+    changes: Vec<String>,
 }
 
 impl Trained {
@@ -37,21 +39,33 @@ impl Trained {
     ///
     /// # Errors
     /// When the folder is no run, the checkpoint is not there, or what the run kept is damaged.
-    pub fn open(path: &Path, checkpoint: &str, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
+    pub fn open(
+        path: &Path,
+        checkpoint: &str,
+        elsewhere: &Elsewhere,
+        runtime: Arc<Runtime>,
+    ) -> Result<Self, TrainingError> {
         let run = Run::open(path)?;
         let checkpoint = run::load_checkpoint(&run.checkpoint(checkpoint)?)?;
-        let (mut assembly, _) = kept(&run, revision_of(&run, checkpoint.step)?, runtime)?;
+        let (mut assembly, _) = kept(&run, revision_of(&run, checkpoint.step)?, runtime, elsewhere)?;
+        let changes = changed(&run, &assembly.dataset, elsewhere.accept_changes, Accepting::Measures)?;
         assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
         assembly.load_fusion(&checkpoint.tensors)?;
         let epochs = assembly.experiment.epochs;
         let progress = Progress { epoch: checkpoint.epoch, epochs, step: checkpoint.step, ..Progress::default() };
-        Ok(Self { assembly, progress })
+        Ok(Self { assembly, progress, changes })
     }
 
     /// Epochs of the checkpoint.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.progress.epoch
+    }
+
+    /// What changed in the data since the run was trained, in lines; empty if nothing did.
+    #[must_use]
+    pub fn data_changes(&self) -> &[String] {
+        &self.changes
     }
 
     /// Names of the classes that labels stand for.

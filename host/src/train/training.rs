@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::assembly::{Assembly, device_name};
 use super::averages::Averages;
 use super::event::{End, Event};
+use super::interrupts::Interrupts;
 use super::live::Live;
+use super::pace::Pace;
 use super::shadows::Shadows;
 use super::training_error::TrainingError;
 use super::{Optimizer, PartName};
 use crate::data::{self, Sampler, SamplerConfig};
 use crate::eval::class_name;
+use crate::experiment::Experiment;
 use crate::plugin::{Level, Progress, Role, Runtime};
-use crate::run::{self, Confusion, MetricsLog, Row, RowKind, Run};
+use crate::run::{self, Claim, Confusion, MetricsLog, Row, RowKind, Run};
 use crate::session::OnFault;
 use crate::teacher::Teacher;
 
@@ -33,6 +35,10 @@ pub struct Training {
     pub(super) adopted: usize,
     /// Steps that are complete.
     pub(super) step: u64,
+    /// Where the epochs of the present length began.
+    pub(super) pace: Pace,
+    /// Keeps other processes from training the run.
+    pub(super) claim: Option<Claim>,
     /// The step of the last checkpoint.
     pub(super) saved: Option<u64>,
     pub(super) best: Option<f64>,
@@ -64,13 +70,17 @@ impl Training {
         &self.run
     }
 
-    /// Trains until the last epoch, or until `stop` is set: then the step is finished and the state is saved.
+    /// Trains until the last epoch, or until a signal stops it: then the step is finished and the state is saved.
     ///
     /// # Errors
     /// What went wrong. The state before the failing step is saved, as far as the disk allows.
-    pub fn train(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) -> Result<End, TrainingError> {
+    pub fn train(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) -> Result<End, TrainingError> {
         let steps = self.steps();
         self.run.record(run::Event::Started { process: run::Process::current() })?;
+        if self.claim.is_none() {
+            // By now the journal says, too, that the run is at work.
+            self.claim = self.run.claim().ok().flatten();
+        }
         watch(Event::Ready {
             run: self.run.path().to_owned(),
             data: self.assembly.dataset.summary(),
@@ -93,11 +103,12 @@ impl Training {
             watch(Event::Line { slot: "data".to_owned(), level: Level::Warn, text });
         }
         self.shadows.begin();
-        let ended = self.epochs(stop, watch);
+        let ended = self.epochs(interrupts, watch);
+        interrupts.set_unsaved(self.unsaved());
         self.drop_staged(watch);
         match ended {
             Ok(end) => {
-                let (epoch, step) = (self.step / steps, self.step);
+                let (epoch, step) = (self.epoch_count(), self.step);
                 self.run.record(match end {
                     End::Finished => run::Event::Finished { epoch, step },
                     End::Interrupted => run::Event::Interrupted { epoch, step },
@@ -120,11 +131,11 @@ impl Training {
         }
     }
 
-    fn epochs(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) -> Result<End, TrainingError> {
-        let steps = self.steps();
+    fn epochs(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) -> Result<End, TrainingError> {
+        self.make_up(watch)?;
         loop {
-            self.boundary(stop, watch)?;
-            let epoch = self.step / steps;
+            self.boundary(interrupts, watch)?;
+            let epoch = self.epoch_count();
             let until = self.live.until.unwrap_or(u64::MAX);
             if epoch >= self.assembly.experiment.epochs || self.step >= until {
                 break;
@@ -133,11 +144,11 @@ impl Training {
                 self.stop_early(watch)?;
                 break;
             }
-            if stop.load(Ordering::Relaxed) {
+            if interrupts.stopped() {
                 self.way_back()?;
                 return Ok(End::Interrupted);
             }
-            match self.epoch(epoch, stop, watch).and_then(|whole| match whole {
+            match self.epoch(epoch, interrupts, watch).and_then(|whole| match whole {
                 Some(epoch) => self.end_epoch(epoch, watch).map(|()| true),
                 None => Ok(false),
             }) {
@@ -149,7 +160,7 @@ impl Training {
                 Err(error) => self.roll_back(error, watch)?,
             }
         }
-        if self.step / steps < self.assembly.experiment.epochs && !self.out_of_patience() {
+        if self.epoch_count() < self.assembly.experiment.epochs && !self.out_of_patience() {
             return Ok(End::Interrupted);
         }
         self.test(watch)?;
@@ -160,13 +171,14 @@ impl Training {
     fn epoch(
         &mut self,
         epoch: u64,
-        stop: &AtomicBool,
+        interrupts: &Interrupts,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Option<Epoch>, TrainingError> {
         let begun = Instant::now();
         let mut batches = self.sampler.epoch(epoch);
         let steps = batches.len() as u64;
-        let skipped = self.step - epoch * steps;
+        let start = self.pace.start(epoch, steps);
+        let skipped = self.step - start;
         batches.drain(..skipped as usize);
         if skipped == 0 {
             (self.recent, self.whole) = (Averages::default(), Averages::default());
@@ -179,7 +191,8 @@ impl Training {
             let metrics = self.step(&batch, epoch, steps, watch)?;
             self.recent.add(&metrics)?;
             self.step += 1;
-            let done = self.step - epoch * steps;
+            interrupts.set_unsaved(self.unsaved());
+            let done = self.step - start;
             let mut loss = None;
             if self.logged(done, steps) {
                 let means = self.recent.take()?;
@@ -194,8 +207,8 @@ impl Training {
             watch(Event::Step { epoch, epochs, step: done, images: batch.indices.len(), loss });
             self.report(loss);
             if done < steps {
-                self.attend(stop, watch)?;
-                if stop.load(Ordering::Relaxed) {
+                self.attend(interrupts, watch)?;
+                if interrupts.stopped() {
                     return Ok(None);
                 }
                 let every = self.assembly.experiment.run.checkpoint_steps;
@@ -213,15 +226,45 @@ impl Training {
         Epoch { begun, means }: Epoch,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), TrainingError> {
-        let complete = self.step / self.steps();
-        let last = complete == self.assembly.experiment.epochs;
+        let complete = self.epoch_count();
         let loss = means.get("loss").copied().unwrap_or(f64::NAN);
         if means.get("gradient-norm") == Some(&0.0) {
             let text = "the gradient was 0 in every step of this epoch: nothing was learned";
             watch(Event::Line { slot: "training".to_owned(), level: Level::Warn, text: text.to_owned() });
         }
         self.write(RowKind::Epoch, complete, means)?;
-        let due = last || complete.is_multiple_of(self.assembly.experiment.evaluation.every.get() as u64);
+        self.measure(loss, begun, watch)
+    }
+
+    /// Whether the epoch that is complete is to be measured.
+    fn due(&self) -> bool {
+        let complete = self.epoch_count();
+        let Experiment { epochs, evaluation, .. } = &self.assembly.experiment;
+        complete == *epochs || complete.is_multiple_of(evaluation.every.get() as u64)
+    }
+
+    /// Measures the epoch that is complete, where the process before this one had trained it and failed to measure it.
+    fn make_up(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+        let measurable = !self.assembly.dataset.validation().is_empty();
+        if !self.live.resumed || self.inside() != 0 || !self.due() || !measurable {
+            return Ok(());
+        }
+        let rows = self.run.metrics()?.rows;
+        let row = |kind| rows.iter().rfind(|row| row.kind == kind && row.step == self.step);
+        match (row(RowKind::Epoch), row(RowKind::Evaluation)) {
+            (Some(epoch), None) => {
+                let loss = epoch.values.get("loss").copied().unwrap_or(f64::NAN);
+                self.measure(loss, Instant::now(), watch)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Measures the validation part, if that is due, and saves the epoch.
+    fn measure(&mut self, loss: f64, begun: Instant, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+        let complete = self.epoch_count();
+        let last = complete == self.assembly.experiment.epochs;
+        let due = self.due();
         let values = if due { self.evaluate(PartName::Validation, watch)? } else { BTreeMap::new() };
         // A fusion may have made its parameters just now.
         self.adopt()?;
@@ -276,7 +319,7 @@ impl Training {
 
     /// Writes the checkpoint of an epoch. `best` is its metric if that is the best so far.
     pub(super) fn save_epoch(&mut self, best: Option<f64>) -> Result<(), TrainingError> {
-        let (epoch, step) = (self.step / self.steps(), self.step);
+        let (epoch, step) = (self.epoch_count(), self.step);
         let path = self.checkpoint()?;
         if best.is_some() {
             self.best = best;
@@ -319,6 +362,11 @@ impl Training {
         transfers.filter(|_| empty).map(|bound| bound.slot.clone()).collect()
     }
 
+    /// Steps that no checkpoint has.
+    pub(super) fn unsaved(&self) -> u64 {
+        self.step.saturating_sub(self.saved.unwrap_or_default())
+    }
+
     /// Steps of an epoch.
     pub(super) fn steps(&self) -> u64 {
         self.sampler.batches_per_epoch() as u64
@@ -355,7 +403,7 @@ impl Training {
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<BTreeMap<String, f64>, TrainingError> {
         let steps = self.steps();
-        let progress = self.progress(self.step / steps, steps);
+        let progress = self.progress(self.epoch_count(), steps);
         let mut watch = |now| watch(Event::Measuring { part, now });
         let Some(evaluation) = self.assembly.evaluate(part, &progress, &mut watch)? else {
             return Ok(BTreeMap::new());
@@ -366,7 +414,7 @@ impl Training {
             let confusion = Confusion {
                 part: part.to_string(),
                 classifier: classifier.to_string(),
-                epoch: self.step / steps,
+                epoch: self.epoch_count(),
                 step: self.step,
                 classes,
                 confusion: classification.confusion.clone(),
@@ -377,10 +425,14 @@ impl Training {
         Ok(values.map(|(name, value)| (format!("{part}/{name}"), value)).collect())
     }
 
-    /// Measures the test part once, with the best checkpoint, unless `evaluation.test` is off or it was measured before the
-    /// run was stopped.
+    /// Measures the test part at the end of the last epoch, once, with the best checkpoint, unless `evaluation.test` is off.
     fn test(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
-        if !self.assembly.experiment.evaluation.test || self.last.keys().any(|name| name.starts_with("test/")) {
+        if !self.assembly.experiment.evaluation.test {
+            return Ok(());
+        }
+        let tested = |row: &Row| row.step == self.step && row.values.keys().any(|name| name.starts_with("test/"));
+        if self.run.metrics()?.rows.iter().any(tested) {
+            // Before the run was stopped.
             return Ok(());
         }
         let mut epoch = self.assembly.experiment.epochs;

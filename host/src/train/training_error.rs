@@ -123,19 +123,48 @@ pub enum TrainingError {
         run: PathBuf,
     },
     /// The data is not what it was.
-    #[error("the data is not what the run was trained on: its digest is {found}, and was {expected}")]
+    #[error("the data is not what the run was trained on: its digest is {found}, and was {expected}{changes}")]
+    #[diagnostic(help("{advice}"))]
     OtherData {
         /// Digest of the data that is there.
         found: String,
-        /// Digest in the manifest.
+        /// Digest of what the run was trained on.
         expected: String,
+        /// What changed, a line each, after a line break.
+        changes: String,
+        /// What can be done.
+        advice: String,
+    },
+    /// The data of a run cannot be opened.
+    #[error("the data of {} cannot be opened", run.display())]
+    #[diagnostic(help("if it lies elsewhere now, `--data PATH` says where"))]
+    RunData {
+        /// The run's folder.
+        run: PathBuf,
+        /// Why.
+        source: DataError,
+    },
+    /// Settings for a run that has come to its end.
+    #[error("{} is finished after epoch {epochs}; only more epochs go on with it:\n{changes}", run.display())]
+    #[diagnostic(help(
+        "`--set epochs=NUMBER` goes on; `lossmith train --from {}@last --set KEY=VALUE` starts a branch", run.display()
+    ))]
+    Finished {
+        /// The run's folder.
+        run: PathBuf,
+        /// Epochs that are complete.
+        epochs: u64,
+        /// What would change, a line each.
+        changes: String,
     },
     /// A part of the data without images.
     #[error("this part of the data has no images")]
     EmptyPart,
     /// There is no such device.
     #[error("there is no device {0}")]
-    #[diagnostic(help("`lossmith doctor` lists the devices; `device = \"auto\"` takes what there is"))]
+    #[diagnostic(help(
+        "`lossmith doctor` lists the devices; `device = \"auto\"` takes what there is, and `--device cpu` another one for a run that is measured"
+    ))]
     Device(String),
     /// A tensor operation of the host.
     #[error("libtorch: {}", crate::plugin::brief(.0))]

@@ -15,4 +15,5 @@ mod resume;
 mod rollback;
 mod shadows;
 mod state;
+mod tensorboard;
 mod torture;
