@@ -107,7 +107,7 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
 #[test]
 fn user_signals_save_the_state_and_the_training_goes_on() {
     for signal in [libc::SIGUSR1, libc::SIGUSR2] {
-        let lab = Lab::new(PROXIES);
+        let lab = Lab::new(MINED_TRIPLETS);
         let mut running = Running::start(lab.command(&lab.training(&ENDLESS)));
         running.wait_for("step");
         running.signal(signal);
