@@ -14,9 +14,9 @@ const SETS: [&str; 9] = [
     "data.size=16",
     "sampler.classes=4",
     "sampler.samples=2",
-    "epochs=40",
-    "run.keep=40",
-    "evaluation.every=40",
+    "epochs=200",
+    "evaluation.every=200",
+    "run.checkpoint-every=50",
     "name=own",
 ];
 
@@ -82,7 +82,7 @@ fn changed_data_is_named_and_taken_with_consent_only() {
 
     // The epoch that was begun begins anew, and each has as many steps as the new data gives.
     let epochs: Vec<_> = run.rows("epoch").iter().map(|row| (row["epoch"].as_u64(), row["step"].as_u64())).collect();
-    let expected: Vec<_> = (1..=40).map(|epoch| (Some(epoch), Some(from + epoch * steps))).collect();
+    let expected: Vec<_> = (1..=200).map(|epoch| (Some(epoch), Some(from + epoch * steps))).collect();
     assert_eq!(epochs, expected);
     assert_eq!(run.events().last().unwrap(), "finished");
     // From now on this is the run's data.
@@ -97,7 +97,7 @@ fn a_run_with_changed_data_is_stopped_and_goes_on_as_if_it_never_was() {
     let once = |kills: usize| {
         let lab = own_data();
         // Between two epochs, so that both runs change at the same step.
-        let run = lab.train(&[&SETS[..], &sets, &["epochs=2"]].concat());
+        let run = lab.train(&[&SETS[..], &sets, &["epochs=2", "run.checkpoint-every=1"]].concat());
         change(&lab);
         let more = ["--accept-changes", "--set", "epochs=8"];
         let mut running = Running::start(lab.command(&resume(&run, &more)));
@@ -155,8 +155,7 @@ fn moved_data_is_found_where_data_says() {
     let moved = ["--data", moved.to_str().unwrap()];
     lab.lossmith(&resume(&run, &[])).fails(5, &["the data of", "cannot be opened", "--data PATH"]);
     lab.lossmith(&resume(&run, &["--data", "nowhere"])).fails(5, &["cannot be opened", "nowhere"]);
-    from_another_folder(&lab, &resume(&run, &[moved.as_slice(), &["--set", "epochs=2", "--accept-changes"]].concat()))
-        .ok();
+    from_another_folder(&lab, &resume(&run, &moved)).ok();
     let [entry] = journal(&run, "data-moved").try_into().unwrap();
     assert_eq!(Path::new(entry["path"].as_str().unwrap()), lab.path("moved"));
     assert_eq!(journal(&run, "data-changed").len(), 0);
@@ -167,7 +166,7 @@ fn moved_data_is_found_where_data_says() {
     lab.lossmith(&[&["embed", run.name(), "--output", "e.safetensors"], moved.as_slice()].concat()).ok();
     lab.lossmith(&[&["retrieve", run.name(), "--output", "r.png"], moved.as_slice()].concat()).ok();
     lab.lossmith(&[&["replay", run.name()], moved.as_slice()].concat()).ok();
-    from_another_folder(&lab, &["train", "--from", &format!("{}@2", run.name()), "--set", "epochs=3"]).ok();
+    from_another_folder(&lab, &["train", "--from", &format!("{}@last", run.name()), "--set", "epochs=201"]).ok();
 }
 
 #[test]
