@@ -421,18 +421,18 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
         Some(HostFault::Limit { limit, value, wanted }) => {
             return Cause::Limit { limit, value: *value, wanted: *wanted, place };
         }
-        Some(HostFault::Machine(message)) => return Cause::Machine(printable(message)),
+        Some(HostFault::Machine(message)) => return Cause::Machine(message.clone()),
         None => {}
     }
     let chain = format!("{fault:#}");
     if fault.downcast_ref::<Trap>().is_none() && is_exhausted(&chain) {
-        return Cause::Machine(printable(&fault.root_cause().to_string()));
+        return Cause::Machine(fault.root_cause().to_string());
     }
     let host = store.data_mut();
     if let Some((message, file, line)) = host.panic.take() {
         // An allocation that the machine refused ends in the guest's own panic.
         return match host.memory.failed.take() {
-            Some(failed) => Cause::Machine(printable(&failed)),
+            Some(failed) => Cause::Machine(failed),
             None => Cause::Panic { message, file, line },
         };
     }
@@ -442,7 +442,7 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
         return limit("memory-bytes", limits.memory_bytes, Some(wanted));
     }
     if let Some(message) = host.memory.failed.take() {
-        return Cause::Machine(printable(&message));
+        return Cause::Machine(message);
     }
     match fault.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => limit("fuel", limits.fuel, None),
