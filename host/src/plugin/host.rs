@@ -483,9 +483,8 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        if self.refused.is_none() {
-            self.failed = Some(format!("{error:#}"));
-        }
+        // It also comes here when a memory's own maximum is reached, which is the plugin's.
+        self.failed = Some(format!("{error:#}")).filter(|text| self.refused.is_none() && is_exhausted(text));
         Ok(())
     }
 

@@ -424,9 +424,10 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
         Some(HostFault::Machine(message)) => return Cause::Machine(message.clone()),
         None => {}
     }
-    let chain = format!("{fault:#}");
-    if fault.downcast_ref::<Trap>().is_none() && is_exhausted(&chain) {
-        return Cause::Machine(fault.root_cause().to_string());
+    // The root alone: the rest has names of the plugin's functions.
+    let root = fault.root_cause().to_string();
+    if fault.downcast_ref::<Trap>().is_none() && is_exhausted(&root) {
+        return Cause::Machine(root);
     }
     let host = store.data_mut();
     if let Some((message, file, line)) = host.panic.take() {
