@@ -1,10 +1,11 @@
 //! `lossmith runs` and `lossmith eval`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
+use comfy_table::presets;
 use serde_json::json;
 
 use super::error::CliError;

@@ -1,6 +1,7 @@
 //! CSV files whose first line names the columns. Where that line has no comma, semicolons or tabs divide the columns.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 

@@ -98,6 +98,7 @@ fn what_can_be_measured_without_pairs_is_measured() {
         None,
         &config(Distance::Euclidean, &[1]),
         0,
+        &mut |_| (),
     );
     let values = found.unwrap().values(&[]);
     assert_eq!(values.keys().collect::<Vec<_>>(), ["inter-distance", "nmi"]);

@@ -144,7 +144,7 @@ fn with_origin(
         objectives.watch(watch);
         let made = run(objectives, sample, states);
         objectives.watch(&Watch::default());
-        let Made { total, embeddings } = made.ok()?;
+        let Made { total, embeddings, .. } = made.ok()?;
         let parameters = objectives.parameters().into_iter().map(|(_, parameter, _)| parameter);
         Some(Computed { value: total, leaves: parameters.chain(Some(embeddings)).collect() })
     })?;
