@@ -67,7 +67,8 @@ fn compile_standard_plugins() -> Result<(), String> {
             format!("LOSSMITH_WASM_TOOLCHAIN is `{value}`, which is not known: unset it, or set it to `debian`")
         }
     })?;
-    let mut command = cargo::compile(&toolchain, repository, target);
+    let built = target.join(cargo::folder(&toolchain));
+    let mut command = cargo::compile(&toolchain, repository, &built);
     for name in &names {
         command.args(["-p", &format!("lossmith-{name}")]);
     }
@@ -75,10 +76,6 @@ fn compile_standard_plugins() -> Result<(), String> {
     if !output.status.success() {
         return Err(format!("the standard plugins do not compile\n{}", String::from_utf8_lossy(&output.stderr)));
     }
-    let built = match toolchain {
-        detect::Toolchain::Target { .. } => target.join("guests"),
-        detect::Toolchain::Debian { .. } => target.join("guests-debian"),
-    };
     let built = built.join(detect::TARGET).join("release");
     let mut array = format!("static ALL: [Included; {}] = [\n", names.len());
     for name in &names {

@@ -8,6 +8,7 @@
 #   LIBTORCH=<folder>                 use this libtorch (2.13.0) instead of one in .libtorch
 #   LIBTORCH_USE_PYTORCH=1            use the libtorch of the PyTorch (2.13.0) that Python has
 #   LOSSMITH_DATA=<folder>            where data sets are, besides /usr/share/datasets and .data
+#   LOSSMITH_TOOLS=<folder>           where the tools of the languages are, instead of ~/.local/share/lossmith/tools
 #   LOSSMITH_WASM_TOOLCHAIN=debian    build plugins with Debian's rustc-web, even if rustup's target is there
 set -euo pipefail
 

@@ -52,7 +52,10 @@ pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Finding> {
     findings.extend(toolchain::componentizers(dir).into_iter().map(|(language, tool)| {
         let found = tool.map_or_else(
             // Nothing is wrong: most plugins are in Rust.
-            |_| "not set up; `make languages` installs what it needs".to_owned(),
+            |error| {
+                let help = miette::Diagnostic::help(&error).map(|help| help.to_string()).unwrap_or_default();
+                format!("not set up: {error}\n{help}")
+            },
             |program| program.display().to_string(),
         );
         Finding::fine(&format!("plugins in {language}"), found)

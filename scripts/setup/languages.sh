@@ -1,6 +1,8 @@
 # shellcheck shell=bash
-# What makes components of plugins in Python and in JavaScript. The rules are those of host/src/toolchain, which looks here.
+# What makes components of plugins in Python and in JavaScript, in the user's folder, so that plugins are built anywhere. The rules
+# and the versions are those of host/src/toolchain, which looks here.
 
+TOOLS=${LOSSMITH_TOOLS:-${XDG_DATA_HOME:-${HOME:?}/.local/share}/lossmith/tools}
 COMPONENTIZE_PY=0.25.1
 # 0.23.0 cannot free a tensor: its bindings of resources have no `Symbol.dispose`.
 COMPONENTIZE_JS=0.19.3
@@ -11,10 +13,11 @@ setup_languages() {
 }
 
 setup_language_python() {
-    local folder=.tools/python
+    local folder=$TOOLS/python
     if [ "$("$folder/bin/componentize-py" --version 2>/dev/null || true)" != "componentize-py $COMPONENTIZE_PY" ]; then
         say "installing componentize-py $COMPONENTIZE_PY into $folder (70 MB)"
         rm -rf "$folder"
+        mkdir -p "$TOOLS"
         python3 -m venv "$folder" >/dev/null 2>&1 || {
             install_packages "Python's venv" python3-venv
             rm -rf "$folder"
@@ -27,7 +30,7 @@ setup_language_python() {
 }
 
 setup_language_javascript() {
-    local folder=.tools/javascript package=@bytecodealliance/componentize-js
+    local folder=$TOOLS/javascript package=@bytecodealliance/componentize-js
     if ! has node || ! has npm; then
         install_packages "Node.js with npm" nodejs npm
     fi

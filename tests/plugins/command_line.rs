@@ -369,6 +369,39 @@ fn faults_go_to_standard_error_with_their_exit_code() {
 }
 
 #[test]
+fn a_component_that_is_not_there_is_told_with_what_is() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("mine/target/plugins")).unwrap();
+    std::fs::write(folder.path().join("mine/plugin.toml"), "").unwrap();
+    std::fs::copy(guest("lossmith-test-roles"), folder.path().join("roles.wasm")).unwrap();
+    let said = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+        command.current_dir(folder.path()).env("LOSSMITH_PLUGINS", folder.path().join("standard")).arg("plugin");
+        let (code, text) = bad(command.args(arguments).output().unwrap());
+        assert_eq!(code, 4, "{text}");
+        text.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for (component, words) in [
+        ("mine/target/plugins/mine.wasm", "build it first: `lossmith plugin build mine`"),
+        ("mine", "`lossmith plugin build mine` makes a component of it"),
+        ("mine.wasm", "build it first: `lossmith plugin build mine`"),
+        ("rolse.wasm", "did you mean ./roles.wasm?"),
+        ("something-else.wasm", "there are roles in ."),
+        (".", "there are roles in ."),
+    ] {
+        for command in ["check", "inspect", "bench"] {
+            let text = said(&[command, component]);
+            assert!(text.contains(words), "{command} {component}: {text}");
+        }
+    }
+    std::fs::copy(guest("lossmith-test-roles"), folder.path().join("mine/target/plugins/mine.wasm")).unwrap();
+    assert!(said(&["check", "mine"]).contains("its component is mine/target/plugins/mine.wasm"));
+    std::fs::write(folder.path().join("case.json"), "{}").unwrap();
+    let eval = said(&["eval", "rolse.wasm", "--role", "loss", "--strategy", "x", "--input", "case.json"]);
+    assert!(eval.contains("did you mean ./roles.wasm?"), "{eval}");
+}
+
+#[test]
 fn a_failed_operation_is_told_in_one_message() {
     let case = json!({ "embeddings": [[1.0, 2.0], [3.0, 4.0]], "labels": [0, 1] });
     // Its error passes through a destructor of the library that calls libtorch.

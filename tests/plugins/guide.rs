@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
 
-use crate::data;
+use crate::{data, languages};
 
 /// A test for each chapter.
 macro_rules! chapters {
@@ -176,16 +176,10 @@ fn command(program: &str, folder: &Path) -> Command {
         .env("CARGO_TARGET_DIR", target)
         .env_remove("LOSSMITH_PLUGINS")
         .env("LOSSMITH_DATA", &*DATA);
-    if let Some(tool) = python_tool() {
+    if let Some(tool) = languages::tool("python") {
         command.env("LOSSMITH_COMPONENTIZE_PY", tool);
     }
     command
-}
-
-/// What makes components of Python, as the set-up installs it.
-fn python_tool() -> Option<PathBuf> {
-    let tool = repository().join(".tools/python/bin/componentize-py");
-    tool.is_file().then_some(tool)
 }
 
 fn good(output: Output, what: &str) -> String {
@@ -215,11 +209,11 @@ fn run(file: &str) {
                 plugin(folder, name, &what);
             }
             // Building it loads it, too. More would take long: an interpreter is compiled each time.
-            "python plugin" if python_tool().is_some() => {
+            "python plugin" if languages::tool("python").is_some() => {
                 lossmith(folder, &["plugin", "build", name, "--out", "."], &what);
             }
             "python plugin" => {
-                println!("{what}: only compiled, as componentize-py is not in .tools/python");
+                println!("{what}: only compiled, as componentize-py is not set up");
                 good(command("python3", folder).args(["-m", "py_compile"]).args(&path).output().unwrap(), &what);
             }
             "python torch" => torch(folder, &body, &what),

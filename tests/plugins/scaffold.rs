@@ -30,15 +30,14 @@ impl Place {
 
     /// A command in a folder of the place, with everything that the README of a plugin says.
     fn command(&self, program: &str, folder: &str) -> Command {
-        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools");
         let mut command = Command::new(program);
         command
             .current_dir(self.path(folder))
             .env("LOSSMITH", BINARY)
             .env("LOSSMITH_DATA", self.path("data"))
             .env("LOSSMITH_PLUGINS", guests())
-            .env("LOSSMITH_COMPONENTIZE_PY", tools.join("python/bin/componentize-py"))
-            .env("LOSSMITH_COMPONENTIZE_JS", tools.join("javascript/node_modules/.bin/componentize-js"))
+            .env("LOSSMITH_COMPONENTIZE_PY", languages::tool("python").unwrap_or_default())
+            .env("LOSSMITH_COMPONENTIZE_JS", languages::tool("javascript").unwrap_or_default())
             // One for all plugins, so that what they depend on is compiled once.
             .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("scaffold"));
         command

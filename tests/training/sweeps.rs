@@ -194,6 +194,52 @@ fn what_was_damaged_or_ran_another_component_is_trained_again() {
     assert!(!kept() && kept());
 }
 
+const SPREAD: &str = r#"//! A plugin.
+use lossmith_sdk::prelude::*;
+
+export! { losses: [Spread] }
+
+strategy! {
+    /// Mean cosine of all pairs.
+    pub struct Spread as "spread" {}
+}
+
+impl Loss for Spread {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let embeddings = batch.embeddings();
+        Ok(embeddings.cosine_matrix(&embeddings).mean(ALL) * 1.0)
+    }
+}
+"#;
+
+#[test]
+fn runs_of_a_crate_are_kept_until_it_is_edited() {
+    let lab = lab(ONE);
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/sdk").canonicalize().unwrap();
+    fs::create_dir_all(lab.path("spread/src")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"spread\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
+         [dependencies]\nlossmith-sdk = {{ path = {sdk:?} }}\n"
+    );
+    lab.write("spread/Cargo.toml", &manifest);
+    lab.write("spread/src/lib.rs", SPREAD);
+    lab.replace(
+        "plugin = \"losses\", strategy = \"triplet\", params = { margin = 0.2 }",
+        "plugin = { crate = \"spread\" }, strategy = \"spread\"",
+    );
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let kept = || {
+        let made = Outcome::of(lab.command(&JSON).env("XDG_CACHE_HOME", &cache)).ok();
+        events(&made, "run")[0]["kept"] == true
+    };
+    assert!(!kept() && kept());
+    lab.write("spread/src/lib.rs", &SPREAD.replace("* 1.0", "* 3.0"));
+    assert!(!kept() && kept());
+    // The first one is there still.
+    lab.write("spread/src/lib.rs", SPREAD);
+    assert!(kept());
+}
+
 fn newest(lab: &Lab) -> Run {
     let listed = lab.lossmith(&["--json", "runs", "list"]).json();
     let name = listed.as_array().unwrap().last().unwrap()["name"].as_str().unwrap().to_owned();

@@ -41,6 +41,15 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Plugin(#[from] PluginError),
+    /// A component that is not there.
+    #[error("{text}")]
+    #[diagnostic(help("{help}"))]
+    NoComponent {
+        /// What was looked for.
+        text: String,
+        /// What there is instead, or what to build first.
+        help: String,
+    },
     /// A parameter of a strategy, given on the command line.
     #[error("plugin `{plugin}`: {error}")]
     #[diagnostic(help("{}", error.help().unwrap_or_else(|| format!("`lossmith plugin inspect {plugin}` lists the parameters"))))]
@@ -186,6 +195,7 @@ impl CliError {
             Self::Experiment(_) => 3,
             Self::Plugin(error) if error.is_of_the_machine() => 1,
             Self::Plugin(_)
+            | Self::NoComponent { .. }
             | Self::Refused { .. }
             | Self::Unsound { .. }
             | Self::NotFinite(_)

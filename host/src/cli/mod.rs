@@ -2,6 +2,7 @@
 
 mod compare;
 mod curves;
+mod component;
 mod data;
 mod doctor;
 mod embed;

@@ -7,17 +7,20 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::presets;
 
+use super::component::check_exists;
 use super::error::CliError;
 use super::output;
-use crate::plugin::{Limits, ParameterType, Plugin, PluginError, Role, Runtime};
-use crate::session::{Followed, Seen, Watcher};
+use crate::plugin::{Limits, ParameterType, Plugin, Role, Runtime};
+use crate::session::{Seen, Watcher, sources_of};
 use crate::standard::Standard;
 use crate::toolchain::{self, Messages};
 
 /// Loads the component that a path or a bare name means; there is no experiment, so what is in the current folder comes before
 /// the binary.
-pub(super) fn load(runtime: &Runtime, plugin: &Path) -> Result<Arc<Plugin>, PluginError> {
-    Standard::from_environment().load(runtime, plugin, Path::new(""), &Arc::new(Limits::default()), &[])
+pub(super) fn load(runtime: &Runtime, plugin: &Path) -> Result<Arc<Plugin>, CliError> {
+    let standard = Standard::from_environment();
+    check_exists(&standard, plugin)?;
+    Ok(standard.load(runtime, plugin, Path::new(""), &Arc::new(Limits::default()), &[])?)
 }
 
 /// Print what a component offers: its strategies with their parameters.
@@ -99,12 +102,14 @@ pub(super) fn build(args: &BuildArgs, json: bool) -> Result<(), CliError> {
         // Nobody listens only when the command ends.
         let _ = sender.send(());
     };
-    let _watcher = Watcher::start(Seen::now(vec![Followed::Sources(args.directory.clone())]), QUIET, changed)
+    let watcher = Watcher::start(Seen::now(sources_of(&args.directory)), QUIET, changed)
         .map_err(|error| CliError::Machine(error.to_string()))?;
     loop {
         if let Err(error) = build_once(args, json) {
             eprintln!("{}", super::shown(&error));
         }
+        // A manifest may name other path dependencies now.
+        watcher.follow(sources_of(&args.directory));
         eprintln!("waiting for a change in {}; Ctrl-C ends", args.directory.display());
         if changes.recv().is_err() {
             return Ok(());

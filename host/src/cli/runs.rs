@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use comfy_table::presets;
+use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::error::CliError;
@@ -131,13 +131,14 @@ fn varies(keys: &BTreeMap<String, String>) -> String {
 
 fn show(path: &Path, json: bool) -> Result<(), CliError> {
     let run = Run::open(path)?;
-    let (manifest, status, metrics) = (run.manifest()?, run.status()?, run.metrics()?.rows);
+    let (manifest, status, metrics, history) = (run.manifest()?, run.status()?, run.metrics()?.rows, run.history()?);
     let (checkpoints, metric) = (run.kept_checkpoints()?, run.best_metric());
     let best = run::best(&metrics, &metric);
     let evaluations: Vec<_> = metrics.iter().filter(|row| row.kind == RowKind::Evaluation).collect();
     if json {
         return output::json(&json!({
-            "manifest": manifest, "status": status.to_string(), "metrics": metrics, "checkpoints": checkpoints,
+            "manifest": manifest, "status": status.to_string(), "revisions": history, "metrics": metrics,
+            "checkpoints": checkpoints,
             "best": best.map(|(epoch, value)| json!({ "metric": metric, "epoch": epoch, "value": value })),
         }));
     }
@@ -167,12 +168,8 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
             plugin.hash.get(..12).unwrap_or_default()
         ))?;
     }
-    for (epoch, revision, plugins) in run.revisions()?.iter().skip(1) {
-        let plugins = plugins.iter().map(|plugin| {
-            format!("{} {} ({})", plugin.slot, plugin.strategy, plugin.hash.get(..12).unwrap_or_default())
-        });
-        let plugins = plugins.collect::<Vec<_>>().join(", ");
-        output::line(&format!("from epoch {} on, revision {revision}: {plugins}", epoch.saturating_add(1)))?;
+    for revision in &history {
+        output::line(&revision.to_string())?;
     }
     let measured = |name: &str| evaluations.iter().any(|row| row.values.keys().any(|key| key.ends_with(name)));
     let accuracies = ["linear-accuracy", "nearest-neighbours-accuracy", "class-mean-accuracy"];

@@ -56,10 +56,14 @@ pub(super) enum SessionCommand {
         /// Name of the `[[shadow]]`.
         name: String,
     },
-    /// Go back to the revision before the one that is live.
+    /// Go back to the revision before the one that is live. Under `--watch` it says which files still have what was reverted.
     Revert {
         /// The run's folder.
         run: PathBuf,
+        /// Go back to the weights before the live revision, too: to the checkpoint of the epoch in which it was taken. What was
+        /// trained since is undone. The checkpoints before the last five revisions are kept until the run ends.
+        #[arg(long)]
+        weights: bool,
     },
     /// Save the state and go on.
     Checkpoint {
@@ -80,7 +84,7 @@ impl SessionCommand {
                 (run, Request::Set { sets: sets.iter().map(|set| rooted(set, Path::new(""))).collect() })
             }
             Self::Promote { run, name } => (run, Request::Promote { name: name.clone() }),
-            Self::Revert { run } => (run, Request::Revert),
+            Self::Revert { run, weights } => (run, Request::Revert { weights: *weights }),
             Self::Checkpoint { run } => (run, Request::Checkpoint),
         }
     }

@@ -9,8 +9,9 @@ use tch::{Device, Kind};
 use super::error::ObjectiveError;
 use crate::experiment::{PluginSource, Source, StrategyConfig};
 use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
+use crate::run::{Run, RunError};
 use crate::standard::Standard;
-use crate::toolchain::{self, Messages};
+use crate::toolchain::{self, Messages, Sources};
 
 /// Loads plugins, each once.
 pub struct Loader<'a> {
@@ -24,6 +25,8 @@ pub struct Loader<'a> {
     /// Compiled already, whatever file they came from.
     known: Vec<Arc<Plugin>>,
     plugins: BTreeMap<PluginSource, Arc<Plugin>>,
+    /// What was built.
+    sources: BTreeMap<PluginSource, Arc<Sources>>,
     bound: Vec<Bound>,
 }
 
@@ -49,6 +52,22 @@ pub struct Bound {
     pub plugin: Arc<Plugin>,
     /// Where the experiment says that it comes from.
     pub source: PluginSource,
+    /// What it was built of, if it was built just now.
+    pub sources: Option<Arc<Sources>>,
+}
+
+impl Bound {
+    /// Keeps the component in a run, and what it was built of.
+    ///
+    /// # Errors
+    /// No room, or the system refuses to write.
+    pub fn keep_in(&self, run: &Run) -> Result<(), RunError> {
+        run.store_plugin(&self.plugin.bytes)?;
+        match &self.sources {
+            Some(sources) => run.store_sources(&self.plugin.hash, sources.files()),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<'a> Loader<'a> {
@@ -62,9 +81,9 @@ impl<'a> Loader<'a> {
         seed: u64,
         limits: Limits,
     ) -> Self {
-        let (plugins, bound) = (BTreeMap::new(), Vec::new());
+        let (plugins, sources, bound) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (limits, messages, known) = (Arc::new(limits), Messages::Shown, Vec::new());
-        Self { runtime, source, place, device, seed, limits, messages, known, plugins, bound }
+        Self { runtime, source, place, device, seed, limits, messages, known, plugins, sources, bound }
     }
 
     /// Reuses these components where a file has the same bytes.
@@ -123,17 +142,17 @@ impl<'a> Loader<'a> {
             strategy: config.strategy.clone(),
             plugin: Arc::clone(&plugin),
             source: config.plugin.clone(),
+            sources: self.sources.get(&config.plugin).cloned(),
         });
         Ok(Slot::new(Arc::clone(&self.runtime), plugin, role, &config.strategy, params, setting)?)
     }
 
-    fn load(&self, slot: &str, plugin: &PluginSource) -> Result<Arc<Plugin>, ObjectiveError> {
+    fn load(&mut self, slot: &str, plugin: &PluginSource) -> Result<Arc<Plugin>, ObjectiveError> {
         let name = stem(plugin.path());
-        let file = |path: &Path| Plugin::load_known(&self.runtime, &name, path, &self.limits, &self.known);
         if let Places::Run(kept) = self.place
             && let Some(path) = kept.get(slot)
         {
-            let plugin = file(path).map_err(|error| self.unreadable(slot, path, error))?;
+            let plugin = self.read(&name, path).map_err(|error| self.unreadable(slot, path, error))?;
             return if stem(path) == plugin.hash {
                 Ok(plugin)
             } else {
@@ -141,13 +160,24 @@ impl<'a> Loader<'a> {
             };
         }
         let loaded = match (self.place, plugin) {
-            (_, PluginSource::Crate { directory }) => file(&toolchain::build(directory, None, self.messages)?.write()?),
-            (Places::Run(_), PluginSource::Component(path)) => file(path),
+            (_, PluginSource::Crate { directory }) => {
+                let built = toolchain::build(directory, None, self.messages)?;
+                self.sources.insert(plugin.clone(), Arc::new(built.sources));
+                match self.known.iter().find(|known| known.bytes == built.bytes) {
+                    Some(known) => Ok(Arc::clone(known)),
+                    None => Plugin::from_bytes(&self.runtime, &name, built.bytes, &self.limits),
+                }
+            }
+            (Places::Run(_), PluginSource::Component(path)) => self.read(&name, path),
             (Places::Standard(standard), PluginSource::Component(path)) => {
                 standard.load(&self.runtime, path, self.source.directory(), &self.limits, &self.known)
             }
         };
         loaded.map_err(|error| self.unreadable(slot, plugin.path(), error))
+    }
+
+    fn read(&self, name: &str, path: &Path) -> Result<Arc<Plugin>, PluginError> {
+        Plugin::load_known(&self.runtime, name, path, &self.limits, &self.known)
     }
 
     fn unreadable(&self, place: &str, plugin: &Path, error: PluginError) -> ObjectiveError {

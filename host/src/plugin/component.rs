@@ -19,7 +19,7 @@ use super::engine::Runtime;
 use super::error::{Cause, Phase, PluginError};
 use super::host::Host;
 use super::limits::Limits;
-use super::{scan, slot};
+use super::{place, scan, slot};
 use crate::files;
 use crate::printable::printable;
 
@@ -42,6 +42,8 @@ pub struct Plugin {
     pub contract: String,
     /// What it offers.
     pub strategies: Vec<Strategy>,
+    /// Folders whose code is the SDK's.
+    pub(super) sdk: Arc<Vec<String>>,
     pub(super) pre: InstancePre<Host>,
     pub(super) roles: Roles,
 }
@@ -153,6 +155,7 @@ impl Plugin {
             .instantiate_pre(&compiled)
             .map_err(|fault| error(Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
         let roles = Roles::new(&pre);
+        let sdk = Arc::new(place::sdk_folders(&component));
         let strategies = strategies(runtime, &pre, limits).map_err(|(phase, cause)| error(phase, cause))?;
         if let Some(text) = contradiction(&strategies) {
             return Err(error(Phase::Describe, Cause::Contradiction(text)));
@@ -162,7 +165,7 @@ impl Plugin {
                 return Err(error(Phase::Describe, Cause::RoleNotExported { role: *role, strategy: strategy.clone() }));
             }
         }
-        Ok(Arc::new(Self { name: name.to_owned(), hash, bytes, contract, strategies, pre, roles }))
+        Ok(Arc::new(Self { name: name.to_owned(), hash, bytes, contract, strategies, sdk, pre, roles }))
     }
 
     /// A strategy of a role.

@@ -66,6 +66,8 @@ pub(super) struct Host {
     pub(super) metric_names: BTreeSet<String>,
     pub(super) probe: Probe,
     pub(super) panic: Option<(String, String, u32)>,
+    /// Folders whose code is the SDK's.
+    pub(super) sdk: Arc<Vec<String>>,
     /// Elements read and written by host operations of this call.
     host_elements: u64,
     /// The part of `host_elements` that backward passes took.
@@ -107,6 +109,7 @@ impl Host {
             metric_names: BTreeSet::new(),
             probe: Probe::default(),
             panic: None,
+            sdk: Arc::default(),
             host_elements: 0,
             backward_elements: 0,
             storages: Storages::default(),

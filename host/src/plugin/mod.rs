@@ -14,6 +14,7 @@ mod host;
 mod limits;
 mod origin;
 mod parameters;
+mod place;
 mod probe;
 mod random;
 mod report;

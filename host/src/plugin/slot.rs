@@ -17,10 +17,11 @@ use super::component::Plugin;
 use super::context::{Input, PairLosses, Progress, Tuples};
 use super::description::Role;
 use super::engine::{Runtime, TICK};
-use super::error::{Cause, Phase, Place, PluginError, ResultFault};
+use super::error::{Cause, Phase, PluginError, ResultFault};
 use super::handles::StaleHandle;
 use super::host::{Host, HostFault, dtype_name, is_exhausted};
 use super::limits::Limits;
+use super::place;
 use super::probe::{Cost, Probe};
 use super::report::Report;
 use super::state::State;
@@ -380,6 +381,7 @@ impl Slot {
         let Setting { device, float, seed, slot, limits } = &self.setting;
         let host = Host::new(Arc::clone(limits), *device, *float, *seed, *slot, Arc::clone(&self.params));
         let mut store = Store::new(&self.runtime.engine, host);
+        store.data_mut().sdk = Arc::clone(&self.plugin.sdk);
         arm(&mut store);
         match self.plugin.pre.instantiate(&mut store) {
             Ok(instance) => Ok(Live { store, instance }),
@@ -413,7 +415,8 @@ pub(super) fn arm(store: &mut Store<Host>) {
 
 /// What ended a call, by the types of what came out of it.
 pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
-    let place = fault.downcast_ref::<WasmBacktrace>().and_then(place);
+    let sdk = Arc::clone(&store.data().sdk);
+    let place = fault.downcast_ref::<WasmBacktrace>().and_then(|backtrace| place::place(backtrace, &sdk));
     match fault.downcast_ref::<HostFault>() {
         Some(HostFault::Operation { operation, shapes, message }) => {
             return Cause::Operation { operation, shapes: shapes.clone(), message: message.clone(), place };
@@ -432,10 +435,13 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
     let host = store.data_mut();
     if let Some((message, file, line)) = host.panic.take() {
         // An allocation that the machine refused ends in the guest's own panic.
-        return match host.memory.failed.take() {
-            Some(failed) => Cause::Machine(failed),
-            None => Cause::Panic { message, file, line },
-        };
+        if let Some(failed) = host.memory.failed.take() {
+            return Cause::Machine(failed);
+        }
+        // A panic in the SDK is about what its caller did.
+        let own = place.and_then(|place| place.source).filter(|_| place::is_sdk(&file, &sdk));
+        let (file, line) = own.unwrap_or((file, line));
+        return Cause::Panic { message, file, line };
     }
     let limits = Arc::clone(&host.limits);
     let limit = |limit, value, wanted| Cause::Limit { limit, value, wanted, place: place.clone() };
@@ -458,50 +464,6 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
             Cause::Abi { message, place }
         }
     }
-}
-
-/// The innermost place that is the plugin author's own code.
-fn place(backtrace: &WasmBacktrace) -> Option<Place> {
-    let foreign = |name: &str, file: &str| {
-        [
-            "core::",
-            "std::",
-            "alloc::",
-            "__",
-            "rust_",
-            "lossmith_sdk::",
-            "wit_bindgen",
-            "<lossmith_sdk",
-            "<core",
-            "<alloc",
-        ]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
-            || ["/rustc/", "/library/", "/.cargo/registry/", "/sdk/src/"].iter().any(|part| file.contains(part))
-    };
-    let mut outermost = None;
-    for frame in backtrace.frames() {
-        for symbol in frame.symbols() {
-            let name = symbol.name().unwrap_or("an unnamed function").to_owned();
-            let source = symbol.file().zip(symbol.line()).map(|(file, line)| (file.to_owned(), line));
-            let own = source.as_ref().is_some_and(|(file, _)| !foreign(&name, file));
-            let place = Place { function: name, source };
-            if own {
-                return Some(place);
-            }
-            outermost = Some(place);
-        }
-        if frame.symbols().is_empty()
-            && let Some(name) = frame.func_name()
-        {
-            let place = Place { function: name.to_owned(), source: None };
-            if !foreign(name, "") {
-                return Some(place);
-            }
-            outermost = Some(place);
-        }
-    }
-    outermost
 }
 
 /// Handles of params, batch and progress; there is one of each in a call.

@@ -1,6 +1,6 @@
 //! Checkpoints: named tensors in a safetensors file that is either complete or not there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -165,17 +165,45 @@ impl Run {
         Ok(to)
     }
 
-    /// Removes all checkpoints of epochs but the last `keep`. `best.safetensors` stays.
+    /// Removes all checkpoints of epochs but the last `keep` and those of the epochs `needed`. `best.safetensors` stays.
     ///
     /// # Errors
     /// The system refuses to list the folder or to remove a file.
-    pub fn prune_checkpoints(&self, keep: usize) -> Result<(), RunError> {
+    pub fn prune_checkpoints(&self, keep: usize, needed: &BTreeSet<u64>) -> Result<(), RunError> {
         let checkpoints = self.checkpoints()?;
         let old = checkpoints.len().saturating_sub(keep);
-        for path in checkpoints.values().take(old) {
+        for (_, path) in checkpoints.iter().take(old).filter(|(epoch, _)| !needed.contains(epoch)) {
             std::fs::remove_file(path).map_err(RunError::io("remove", path))?;
         }
         Ok(())
+    }
+
+    /// Removes the checkpoints of later epochs than this one, and the one inside an epoch: what they hold is undone.
+    ///
+    /// # Errors
+    /// The system refuses to list the folder or to remove a file.
+    pub fn undo_checkpoints(&self, epoch: u64) -> Result<(), RunError> {
+        self.forget_interrupted()?;
+        for (_, path) in self.checkpoints()?.split_off(&(epoch + 1)) {
+            std::fs::remove_file(&path).map_err(RunError::io("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the checkpoint of `epoch` the best one if it is kept; if not, there is no best one.
+    ///
+    /// # Errors
+    /// The system refuses, or there is no room.
+    pub fn mark_best_again(&self, epoch: Option<u64>) -> Result<bool, RunError> {
+        if let Some(epoch) = epoch.filter(|epoch| self.checkpoint_path(*epoch).is_file()) {
+            self.mark_best(epoch)?;
+            return Ok(true);
+        }
+        let best = self.best_checkpoint();
+        match std::fs::remove_file(&best) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(RunError::io("remove", &best)(error)),
+            _ => Ok(false),
+        }
     }
 
     /// The checkpoints of epochs, by epoch.
@@ -439,7 +467,7 @@ mod tests {
             if epoch == 2 || epoch == 4 {
                 run.mark_best(epoch).unwrap();
             }
-            run.prune_checkpoints(3).unwrap();
+            run.prune_checkpoints(3, &BTreeSet::new()).unwrap();
         }
         assert_eq!(run.checkpoints().unwrap().into_keys().collect::<Vec<_>>(), [10, 11, 12]);
         let best = run.path().join("checkpoints/best.safetensors");

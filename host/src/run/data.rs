@@ -92,6 +92,7 @@ impl Run {
                 Event::DataMoved { path } => history.path = Some(path),
                 Event::Started { .. }
                 | Event::Checkpoint { .. }
+                | Event::StoppedEarly { .. }
                 | Event::Finished { .. }
                 | Event::Interrupted { .. }
                 | Event::Failed { .. }

@@ -96,10 +96,12 @@ impl Run {
             for entry in fs::read_dir(&folder).map_err(RunError::io("list", &folder))? {
                 let path = entry.map_err(RunError::io("list", &folder))?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if name.starts_with(file::ASIDE) {
-                    fs::remove_file(&path).map_err(RunError::io("remove", &path))?;
+                let aside = name.starts_with(file::ASIDE);
+                match (path.is_dir(), aside) {
+                    (true, true) => fs::remove_dir_all(&path).map_err(RunError::io("remove", &path))?,
+                    (true, false) => folders.push(path),
+                    (false, true) => fs::remove_file(&path).map_err(RunError::io("remove", &path))?,
+                    (false, false) => {}
                 }
             }
         }

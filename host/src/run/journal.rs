@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{PluginEntry, Process};
+use super::{Change, PluginEntry, Process};
 
 /// An event and when it happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,9 +96,9 @@ pub enum Event {
         /// All components from now on.
         plugins: Vec<PluginEntry>,
     },
-    /// A revision failed: the run goes on from the start of the epoch with the one before.
+    /// A revision failed, or somebody wants its weights undone, too: the run goes on from the start of an epoch with the one before.
     Rollback {
-        /// The revision that failed.
+        /// The revision that failed or was reverted.
         revision: u64,
         /// The one before.
         to: u64,
@@ -110,7 +110,8 @@ pub enum Event {
         failed_at: u64,
         /// What happened.
         reason: String,
-        /// SHA-256 of the components that are refused until their files change; of the experiment, where no component is new.
+        /// SHA-256 of the components that are refused until their files change; of the experiment, where no component is new. None
+        /// where it was reverted by a command.
         quarantined: Vec<String>,
         /// All components from now on.
         plugins: Vec<PluginEntry>,
@@ -136,24 +137,6 @@ pub enum Event {
         /// Its words: `pause`.
         command: String,
     },
-}
-
-/// A changed key of an experiment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// Where: `objective.0.loss.params.margin`.
-    pub key: String,
-    /// The value before; null where there was none.
-    pub from: serde_json::Value,
-    /// The value after; null where there is none.
-    pub to: serde_json::Value,
-}
-
-impl std::fmt::Display for Change {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = |value: &serde_json::Value| if value.is_null() { "(none)".to_owned() } else { value.to_string() };
-        write!(formatter, "{}: {} -> {}", self.key, shown(&self.from), shown(&self.to))
-    }
 }
 
 /// What the checks said about a candidate.
@@ -207,6 +190,7 @@ impl Event {
         match *self {
             Self::Checkpoint { epoch, step, .. }
             | Self::Finished { epoch, step }
+            | Self::StoppedEarly { epoch, step, .. }
             | Self::Interrupted { epoch, step }
             | Self::DataChanged { epoch, step, .. } => Some((epoch, step)),
             Self::Started { .. }

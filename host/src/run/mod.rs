@@ -10,6 +10,7 @@
 //!   confusion.jsonl          which classes were taken for which, where an experiment asks for it     [`Confusion`]
 //!   events.out.tfevents.*    the same for TensorBoard
 //!   plugins/SHA256.wasm      the components that ran
+//!   sources/SHA256/          what those were built of that were built for the run
 //!   revisions/0002/          what an edit of the running training changed it to                      [`Revision`]
 //!   checkpoints/epoch-0003.safetensors, best.safetensors                                             [`Checkpoint`]
 //!   control/socket           where a training at work listens for `lossmith session`
@@ -19,6 +20,7 @@
 //! While a run goes on, files are only added or appended to. There is no lock and no database: whether a run still goes on is
 //! derived from its journal and from the process that wrote it ([`Status`]).
 
+mod change;
 mod checkpoint;
 mod claim;
 mod compare;
@@ -32,6 +34,7 @@ mod directory;
 mod disk;
 mod error;
 mod file;
+mod history;
 mod journal;
 mod journal_text;
 mod jsonl;
@@ -42,10 +45,12 @@ pub mod report;
 mod report_results;
 mod revision;
 mod side_by_side;
+mod sources;
 mod status;
 mod tensorboard;
 mod varies;
 
+pub use change::Change;
 pub use checkpoint::{Checkpoint, load_checkpoint, write_checked, write_tensors};
 pub use claim::Claim;
 pub use compare::{Comparison, Difference, compare, compare_numbers};
@@ -57,7 +62,8 @@ pub use directory::{Run, Summary, list};
 pub use disk::Checkpoints;
 pub use error::RunError;
 pub(crate) use file::{hex, replace};
-pub use journal::{Canary, Change, Entry, Event, Verdict};
+pub use history::{PluginChange, RevisionChange, SourceChange};
+pub use journal::{Canary, Entry, Event, Verdict};
 pub use jsonl::Lines;
 pub use manifest::{Manifest, PluginEntry, Preprocessing, TeacherEntry, Versions, commit};
 pub use metrics::{MetricsLog, Row, RowKind};

@@ -21,7 +21,7 @@ pub fn write(run: &Run) -> Result<PathBuf, RunError> {
     let journal = run.journal()?.rows;
     let mut html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows, &journal)?;
     html += &classification(&run.confusions()?)?;
-    html += &history(&journal);
+    html += &history(run)?;
     html += "</body></html>\n";
     let path = run.path().join("report.html");
     file::replace(&path, html.as_bytes())?;
@@ -100,8 +100,9 @@ fn classification(confusions: &[Confusion]) -> Result<String, RunError> {
     Ok(html)
 }
 
-/// What was edited while the run went on.
-fn history(journal: &[Entry]) -> String {
+/// What was edited while the run went on, what each edit changed, and what was undone.
+fn history(run: &Run) -> Result<String, RunError> {
+    let journal = run.journal()?.rows;
     let edits = journal.iter().filter(|entry| matches!(entry.event, Event::Swap { .. } | Event::Rollback { .. }));
     let edits: Vec<String> = edits
         .map(|entry| {
@@ -109,9 +110,14 @@ fn history(journal: &[Entry]) -> String {
         })
         .collect();
     if edits.is_empty() {
-        return String::new();
+        return Ok(String::new());
     }
-    format!("<h2>Edits while it ran</h2>\n<pre>{}</pre>\n", escape(&edits.join("\n")))
+    let changes: Vec<String> = run.history()?.iter().map(ToString::to_string).collect();
+    let mut html = format!("<h2>Edits while it ran</h2>\n<pre>{}</pre>\n", escape(&edits.join("\n")));
+    if !changes.is_empty() {
+        html += &format!("<h3>What each revision changed</h3>\n<pre>{}</pre>\n", escape(&changes.join("\n")));
+    }
+    Ok(html)
 }
 
 /// The intra-class half of each transfer: its shares, and its weight.

@@ -89,6 +89,8 @@ pub struct Checked {
     pub answer: Option<Sender<Response>>,
     /// The files that it is made of, once they are known.
     pub followed: Option<Vec<Followed>>,
+    /// Whether it is a revision from before.
+    pub reverts: bool,
 }
 
 /// An accepted candidate, ready to train with.
@@ -156,12 +158,13 @@ struct Checker {
 impl Checker {
     fn judge(&self, mut job: Job) -> Checked {
         let (number, answer, mut followed) = (job.number, job.answer.take(), None);
+        let reverts = matches!(job.wanted, Wanted::Revision(_));
         let (verdict, staged) = match self.check(job, &mut followed) {
             Ok(Some((verdict, staged))) => (verdict, Some(staged)),
             Ok(None) => (Verdict::Same, None),
             Err(Refusal { reason, help }) => (Verdict::Refused { reason, help }, None),
         };
-        Checked { number, verdict, staged, answer, followed }
+        Checked { number, verdict, staged, answer, followed, reverts }
     }
 
     /// None if nothing would change.
@@ -189,8 +192,8 @@ impl Checker {
             return Err(Refusal::new("these parameters were rolled back before".into())
                 .with_help("they are looked at again when something else changes, too"));
         }
-        for Bound { plugin, .. } in &strategies.bound {
-            self.run.store_plugin(&plugin.bytes)?;
+        for bound in &strategies.bound {
+            bound.keep_in(&self.run)?;
         }
         let mut about = About { plugins, edits, reset: Vec::new() };
         let keep = |about: &About, brought: Option<&States>| {
@@ -259,7 +262,7 @@ impl Checker {
 
 /// The text with what commands changed in it. A promotion that was `settled` before is done when the text has no such shadow any
 /// more.
-fn edited(source: Source, edits: &[Edit], settled: bool) -> Result<Source, ExperimentError> {
+pub(super) fn edited(source: Source, edits: &[Edit], settled: bool) -> Result<Source, ExperimentError> {
     edits.iter().try_fold(source, |source, edit| match edit {
         Edit::Set(set) => source.set(std::slice::from_ref(set)),
         Edit::Promote(name) if settled && !source.parse()?.shadow.iter().any(|shadow| shadow.name == *name) => {

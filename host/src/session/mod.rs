@@ -17,6 +17,7 @@ pub mod control;
 pub mod edit;
 mod error;
 mod gate;
+mod left_behind;
 mod mail;
 mod refusal;
 
@@ -28,6 +29,6 @@ pub use config::{OnFault, SessionConfig};
 pub use error::SessionError;
 pub use gate::{Base, Checked, Job, Staged, Wanted, entries};
 pub use mail::Mail;
-pub use surroundings::{Session, followed};
+pub use surroundings::{Session, followed, sources_of};
 pub(crate) use watch::Watcher;
 pub use watch::{Followed, Seen};

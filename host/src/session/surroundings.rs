@@ -11,12 +11,15 @@ use tch::Device;
 use super::control::{ControlError, Request, Response, Server, Snapshot};
 use super::error::SessionError;
 use super::gate::{Gate, Job};
+use super::left_behind::left_behind;
 use super::mail::Mail;
 use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::{Experiment, ObjectiveConfig, PluginSource, ShadowConfig};
+use crate::objective::Bound;
 use crate::plugin::Runtime;
-use crate::run::Run;
+use crate::run::{Edit, Run};
 use crate::standard::Standard;
+use crate::toolchain::sources;
 
 /// How often a paused training looks for Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -128,6 +131,20 @@ impl Session {
         self.follow(followed(file, experiment, &self.standard));
     }
 
+    /// Which files differ from a revision of the run that is live: the experiment `file` with its settings and these edits by commands,
+    /// and the components or sources of these strategies.
+    #[must_use]
+    pub fn left_behind(
+        &self,
+        run: &Run,
+        file: (&Path, &[String]),
+        edits: &[Edit],
+        experiment: &Experiment,
+        bound: &[Bound],
+    ) -> Vec<String> {
+        left_behind(run, &self.standard, file, edits, experiment, bound)
+    }
+
     /// The next piece of mail; a paused training waits for it a while.
     #[must_use]
     pub fn next_mail(&self) -> Option<Mail> {
@@ -169,10 +186,17 @@ pub fn followed(file: &Path, experiment: &Experiment, standard: &Standard) -> Ve
     let beside = file.parent().unwrap_or(Path::new(""));
     let sources = strategies.chain(&experiment.fusion).flat_map(|strategy| match &strategy.plugin {
         PluginSource::Component(path) => standard.files(path, beside).into_iter().map(Followed::File).collect(),
-        PluginSource::Crate { directory } => vec![Followed::Sources(directory.clone())],
+        PluginSource::Crate { directory } => sources_of(directory),
     });
     let mut followed: Vec<_> = std::iter::once(Followed::File(file.to_owned())).chain(sources).collect();
     followed.sort();
     followed.dedup();
     followed
+}
+
+/// What a plugin that is built is made of: its folder, those of its path dependencies, and the manifest of its workspace.
+#[must_use]
+pub fn sources_of(directory: &Path) -> Vec<Followed> {
+    let folders = sources::folders(directory).into_iter().map(Followed::Sources);
+    folders.chain(sources::workspace(directory).map(Followed::File)).collect()
 }

@@ -17,12 +17,12 @@ use std::{fs, io};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use crate::toolchain::sources::walk;
+
 /// The longest time between two looks.
 const POLL: Duration = Duration::from_secs(1);
 /// The shortest time between two looks that events ask for, however many there are.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Of the files that are sources of plugins.
-const ENDINGS: [&str; 5] = ["rs", "py", "js", "mjs", "toml"];
 /// What never becomes quiet is reported after this many times the quiet time.
 const PATIENCE: u32 = 10;
 
@@ -36,8 +36,7 @@ pub struct WatchError(#[from] io::Error);
 pub enum Followed {
     /// A single file, which need not exist yet. Where it is a symbolic link, the link and the file behind it.
     File(PathBuf),
-    /// The sources of plugins below a folder: files ending in `.rs`, `.py`, `.js`, `.mjs` or `.toml`, and `Cargo.lock`. Not what is
-    /// hidden, in a folder `target` or `node_modules`, or in a run, at whatever depth, nor what is behind a symbolic link to a folder.
+    /// The sources of plugins below a folder, as [`walk`] finds them.
     Sources(PathBuf),
 }
 
@@ -67,7 +66,7 @@ impl Watcher {
 
     /// Follows these from now on, in place of what it followed. A change after `follow` returned is not missed; a
     /// report that is under way may still name what was followed before.
-    pub(super) fn follow(&self, followed: Vec<Followed>) {
+    pub(crate) fn follow(&self, followed: Vec<Followed>) {
         // Nobody receives it only after `changed` panicked.
         let _ = self.orders.send(Order::Follow(Seen::now(followed).0));
     }
@@ -140,7 +139,7 @@ fn fingerprint(followed: &Followed, watch: &mut impl FnMut(&Path)) -> Fingerprin
             }
             found.insert(path.clone(), mark(path));
         }
-        Followed::Sources(folder) => add_sources(folder, watch, &mut found),
+        Followed::Sources(folder) => walk(folder, watch, &mut |path| _ = found.insert(path.to_owned(), mark(path))),
     }
     found
 }
@@ -148,24 +147,6 @@ fn fingerprint(followed: &Followed, watch: &mut impl FnMut(&Path)) -> Fingerprin
 /// The parent of a bare name is the empty path.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn add_sources(folder: &Path, watch: &mut impl FnMut(&Path), found: &mut Fingerprint) {
-    watch(folder);
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (name, path) = (entry.file_name(), entry.path());
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let is_source =
-            name == "Cargo.lock" || path.extension().is_some_and(|end| ENDINGS.iter().any(|known| end == *known));
-        // Hidden files are those of editors, such as the lock `.#lib.rs` of Emacs.
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        } else if is_folder && name != "target" && name != "node_modules" && !path.join("manifest.json").is_file() {
-            add_sources(&path, watch, found);
-        } else if !is_folder && is_source {
-            found.insert(path.clone(), mark(&path));
-        }
-    }
 }
 
 /// The folders whose events wake the thread.

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::plan::Trial;
+use crate::experiment::PluginSource;
 use crate::run::{self, Row, RowKind, Run, RunError, Status};
 use crate::standard::Standard;
+use crate::toolchain::{self, Messages};
 
 /// A finished run and what it measured.
 #[derive(Debug)]
@@ -72,13 +74,22 @@ fn same(run: &Run, trial: &Trial, standard: &Standard) -> bool {
     let (Ok(text), Ok(manifest)) = (run.experiment(), run.manifest()) else { return false };
     let Ok(experiment) = toml::from_str::<toml::Table>(&text) else { return false };
     let experiment = toml::Value::Table(experiment);
-    // The component that a start would take, byte by byte as the one that the run kept.
-    let unchanged = |slot: &str, hash: &str| {
-        let plugin = at(&experiment, slot)?.get("plugin")?.as_str()?;
-        let now = standard.read(Path::new(plugin), trial.source.directory())?;
-        Some(now == fs::read(run.plugin_path(hash)).ok()?)
+    let mut built = BTreeMap::new();
+    let mut unchanged = |slot: &str, hash: &str| {
+        let plugin: PluginSource = at(&experiment, slot)?.get("plugin")?.clone().try_into().ok()?;
+        let now = built.entry(plugin).or_insert_with_key(|plugin| wanted(plugin, standard, trial.source.directory())).as_ref()?;
+        Some(*now == fs::read(run.plugin_path(hash)).ok()?)
     };
     text == trial.text && manifest.plugins.iter().all(|plugin| unchanged(&plugin.slot, &plugin.hash) == Some(true))
+}
+
+/// The component that a start would take, byte by byte; what must be built is built, which is quick where nothing changed. None
+/// of one that cannot be had: the start says why.
+fn wanted(plugin: &PluginSource, standard: &Standard, beside: &Path) -> Option<Vec<u8>> {
+    match plugin {
+        PluginSource::Component(path) => standard.read(path, beside),
+        PluginSource::Crate { directory } => Some(toolchain::build(directory, None, Messages::Kept).ok()?.bytes),
+    }
 }
 
 /// The entry of a slot: `objective.0.loss`.

@@ -10,7 +10,6 @@ use super::digest::Digests;
 use super::{TeacherConfig, TeacherError};
 use crate::data::{Dataset, Part, Preparation};
 use crate::experiment::{Experiment, Source};
-use crate::files;
 use crate::model::{self, Model, ModelConfig};
 use crate::run::{Run, Status};
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Instant;
 
 use serde::Deserialize;
 use wasmparser::{Parser, Payload};
@@ -15,6 +16,11 @@ use super::detect::{Toolchain, detect};
 use super::error::ToolchainError;
 use super::plugin_toml::PluginFolder;
 use super::script;
+use super::shared::BuildFolder;
+use super::sources::Sources;
+
+/// How often a crate is compiled again because its sources changed meanwhile.
+const ATTEMPTS: usize = 4;
 
 /// A component that was built and is not written yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +29,15 @@ pub struct Built {
     pub name: String,
     /// The component.
     pub bytes: Vec<u8>,
+    /// What it was built of.
+    pub sources: Sources,
     /// Its folder.
     out_dir: PathBuf,
 }
 
 impl Built {
-    pub(super) fn new(name: &str, bytes: Vec<u8>, out_dir: PathBuf) -> Self {
-        Self { name: name.to_owned(), bytes, out_dir }
+    pub(super) fn new(name: &str, bytes: Vec<u8>, out_dir: PathBuf, sources: Sources) -> Self {
+        Self { name: name.to_owned(), bytes, sources, out_dir }
     }
 
     /// Writes `NAME.wasm` and returns its path. An older file is replaced in one step.
@@ -52,6 +60,16 @@ pub enum Messages {
     Kept,
 }
 
+impl Messages {
+    /// Says what a build does.
+    pub(super) fn say(self, line: &str) {
+        match self {
+            Self::Shown => eprintln!("{line}"),
+            Self::Kept => {}
+        }
+    }
+}
+
 /// Builds the plugin in `dir`, a crate or a folder with a `plugin.toml`. [`Built::write`] puts the component into `out_dir`, by
 /// default `plugins` in the target folder of the crate's workspace, or `target/plugins` of the folder.
 ///
@@ -62,15 +80,15 @@ pub fn build(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<B
         return script::build_script(dir, out_dir, messages);
     }
     let package = Package::read(dir)?;
-    let module = package.build_module(&detect(&package.dir)?, messages)?;
-    let bytes = std::fs::read(&module).map_err(ToolchainError::file("reading", &module))?;
+    let toolchain = detect(&package.dir)?;
+    let (sources, bytes) = package.build_settled(&toolchain, messages)?;
     if !has_contract(&bytes) {
         return Err(ToolchainError::NoContract { package: package.name });
     }
     let component = encode(&bytes).map_err(|cause| ToolchainError::Encode { package: package.name.clone(), cause })?;
     let name = package.name.strip_prefix("lossmith-").unwrap_or(&package.name);
     let out_dir = out_dir.map_or_else(|| package.target_dir.join("plugins"), Path::to_path_buf);
-    Ok(Built::new(name, component, out_dir))
+    Ok(Built::new(name, component, out_dir, sources))
 }
 
 /// What `cargo metadata` tells about the crate.
@@ -79,8 +97,19 @@ struct Package {
     /// The crate's folder, absolute.
     dir: PathBuf,
     name: String,
+    /// The name of its library.
+    library: String,
     /// The target folder of the crate's workspace.
     target_dir: PathBuf,
+    /// Whether it is a workspace of its own whose target folder nobody chose.
+    alone: bool,
+}
+
+/// A compiled module.
+struct Module {
+    file: PathBuf,
+    /// Whether nothing had to be compiled.
+    fresh: bool,
 }
 
 impl Package {
@@ -101,16 +130,50 @@ impl Package {
         let metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(ToolchainError::Answer)?;
         match metadata.packages.into_iter().find(|package| package.manifest_path == manifest) {
             None => Err(ToolchainError::Workspace { dir }),
-            Some(package) if !package.targets.iter().any(Target::is_cdylib) => {
-                Err(ToolchainError::NoCdylib { package: package.name })
+            Some(PackageEntry { name, targets, .. }) => {
+                let Some(library) = targets.into_iter().find(Target::is_cdylib) else {
+                    return Err(ToolchainError::NoCdylib { package: name });
+                };
+                let alone = metadata.workspace_root == dir && metadata.target_directory == dir.join("target");
+                Ok(Self { dir, name, library: library.name, target_dir: metadata.target_directory, alone })
             }
-            Some(package) => Ok(Self { dir, name: package.name, target_dir: metadata.target_directory }),
         }
     }
 
+    /// Compiles the crate, again if its sources were edited meanwhile, so that what is compiled is known. Returns the sources and
+    /// the module.
+    fn build_settled(&self, toolchain: &Toolchain, messages: Messages) -> Result<(Sources, Vec<u8>), ToolchainError> {
+        let begun = Instant::now();
+        let kind = cargo::folder(toolchain);
+        let folder = BuildFolder::of(&self.dir, &self.library, &self.target_dir.join(kind), self.alone.then_some(kind));
+        let folder = folder.open(&self.name, messages)?;
+        let (mut sources, mut fresh) = (Sources::read(&self.dir), true);
+        for _ in 0..ATTEMPTS {
+            let module = self.build_module(toolchain, folder.path(), messages)?;
+            let bytes = std::fs::read(&module.file).map_err(ToolchainError::file("reading", &module.file))?;
+            fresh &= module.fresh;
+            let now = Sources::read(&self.dir);
+            if now == sources {
+                messages.say(&match fresh {
+                    true => format!("plugin `{}`: unchanged since it was built", self.name),
+                    false => format!("plugin `{}`: built in {:.1} s", self.name, begun.elapsed().as_secs_f64()),
+                });
+                return Ok((sources, bytes));
+            }
+            // The first build of a crate writes its Cargo.lock; then this is at once.
+            sources = now;
+        }
+        Err(ToolchainError::Unsettled { dir: self.dir.clone() })
+    }
+
     /// Compiles the crate to a core module and returns its file.
-    fn build_module(&self, toolchain: &Toolchain, messages: Messages) -> Result<PathBuf, ToolchainError> {
-        let mut command = cargo::compile(toolchain, &self.dir, &self.target_dir);
+    fn build_module(
+        &self,
+        toolchain: &Toolchain,
+        target_dir: &Path,
+        messages: Messages,
+    ) -> Result<Module, ToolchainError> {
+        let mut command = cargo::compile(toolchain, &self.dir, target_dir);
         command.arg("--message-format=json-render-diagnostics");
         if messages == Messages::Kept {
             command.arg("--quiet").stderr(Stdio::piped());
@@ -144,14 +207,16 @@ impl Package {
     }
 
     /// The module's file, if this message of cargo names it.
-    fn module_in(&self, message: &str) -> Result<Option<PathBuf>, serde_json::Error> {
+    fn module_in(&self, message: &str) -> Result<Option<Module>, serde_json::Error> {
         match serde_json::from_str(message)? {
-            Message::CompilerArtifact { manifest_path, target, filenames }
+            Message::CompilerArtifact { manifest_path, target, filenames, fresh }
                 if target.is_cdylib() && manifest_path == self.dir.join("Cargo.toml") =>
             {
-                Ok(filenames.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm")))
+                let mut files = filenames.into_iter();
+                let file = files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+                Ok(file.map(|file| Module { file, fresh }))
             }
-            _ => Ok(None),
+            Message::CompilerArtifact { .. } | Message::Other => Ok(None),
         }
     }
 }
@@ -160,6 +225,7 @@ impl Package {
 struct Metadata {
     packages: Vec<PackageEntry>,
     target_directory: PathBuf,
+    workspace_root: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +237,7 @@ struct PackageEntry {
 
 #[derive(Deserialize)]
 struct Target {
+    name: String,
     crate_types: Vec<String>,
 }
 
@@ -188,6 +255,9 @@ enum Message {
         manifest_path: PathBuf,
         target: Target,
         filenames: Vec<PathBuf>,
+        /// Whether it was there already.
+        #[serde(default)]
+        fresh: bool,
     },
     #[serde(other)]
     Other,
@@ -241,8 +311,7 @@ mod tests {
     fn a_crate_without_the_contract_becomes_a_core_module_only() {
         let dir = crate_with(CDYLIB, "#[unsafe(no_mangle)] pub extern \"C\" fn answer() -> i32 { 42 }");
         let package = Package::read(dir.path()).unwrap();
-        let module = package.build_module(&detect(dir.path()).unwrap(), Messages::Shown).unwrap();
-        let bytes = std::fs::read(&module).unwrap();
+        let (_, bytes) = package.build_settled(&detect(dir.path()).unwrap(), Messages::Shown).unwrap();
         assert!(Parser::is_core_wasm(&bytes));
         let error = build(dir.path(), None, Messages::Shown).unwrap_err();
         assert!(matches!(error, ToolchainError::NoContract { .. }), "{error}");

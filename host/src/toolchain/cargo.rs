@@ -17,17 +17,21 @@ const PROFILE: [&str; 5] = [
     "profile.release.codegen-units=1",
 ];
 
-/// A cargo that compiles the libraries in `dir` to core modules; `target_dir` is the target folder of the workspace.
+/// A folder of its own in a target folder for each toolchain: no lock is shared with a cargo that runs us, and the two do not
+/// overwrite each other's standard library.
+pub(super) fn folder(toolchain: &Toolchain) -> &'static str {
+    match toolchain {
+        Toolchain::Target { .. } => "guests",
+        Toolchain::Debian { .. } => "guests-debian",
+    }
+}
+
+/// A cargo that compiles the libraries in `dir` to core modules, in the folder `target_dir`.
 pub(super) fn compile(toolchain: &Toolchain, dir: &Path, target_dir: &Path) -> Command {
     let mut command = clean("cargo", dir);
     command.args(["build", "--lib", "--release", "--target", TARGET]);
     command.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
-    // A target folder of its own for each toolchain: no lock is shared with a cargo that runs us, and the two do not
-    // overwrite each other's standard library.
-    command.arg("--target-dir").arg(match toolchain {
-        Toolchain::Target { .. } => target_dir.join("guests"),
-        Toolchain::Debian { .. } => target_dir.join("guests-debian"),
-    });
+    command.arg("--target-dir").arg(target_dir);
     toolchain.configure(&mut command);
     command
 }

@@ -115,7 +115,9 @@ pub enum ToolchainError {
 
     /// What makes components of the language was not found.
     #[error("`{program}`, which builds plugins in {language}, was not found")]
-    #[diagnostic(help("run: {install}\nor set {variable} to the path of the program"))]
+    #[diagnostic(help(
+        "run: {install}\n(in the repository: make languages), or set {variable} to the path of the program"
+    ))]
     NoComponentizer {
         /// The language.
         language: &'static str,
@@ -124,7 +126,45 @@ pub enum ToolchainError {
         /// The environment variable with its path.
         variable: &'static str,
         /// The command that installs it.
-        install: &'static str,
+        install: String,
+    },
+
+    /// What makes components of the language is of another version than the SDK is made for.
+    #[error("{} is {program} {found}, not {wanted}", path.display())]
+    #[diagnostic(help(
+        "run: {install}\n(in the repository: make languages), or set {variable} to the path of {program} {wanted}"
+    ))]
+    OtherComponentizer {
+        /// The program.
+        program: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// The version that is needed.
+        wanted: &'static str,
+        /// The environment variable with its path.
+        variable: &'static str,
+        /// The command that installs the right one.
+        install: String,
+    },
+
+    /// What can be seen without building: all at once.
+    #[error("the plugin `{plugin}` cannot be made a component")]
+    #[diagnostic(help("{}", mistakes.join("\n")))]
+    Mistakes {
+        /// The plugin's name.
+        plugin: String,
+        /// The mistakes, with their places.
+        mistakes: Vec<String>,
+    },
+
+    /// The sources changed again and again while they were built.
+    #[error("the sources in {} change while they are built", dir.display())]
+    #[diagnostic(help("build again when they are left alone"))]
+    Unsettled {
+        /// The folder.
+        dir: PathBuf,
     },
 
     /// The plugin imports a module that is not in the component.

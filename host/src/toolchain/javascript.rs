@@ -11,13 +11,23 @@ pub(super) const JAVASCRIPT: Script = Script {
         language: "JavaScript",
         program: "componentize-js",
         variable: "LOSSMITH_COMPONENTIZE_JS",
-        folder: ".tools/javascript/node_modules/.bin",
-        install: "npm install -g @bytecodealliance/componentize-js@0.19.3",
+        // 0.23.0 cannot free a tensor: its bindings of resources have no `Symbol.dispose`.
+        version: "0.19.3",
+        folder: "javascript/node_modules/.bin",
+        install: |tools| match tools {
+            Some(tools) => {
+                let folder = tools.join("javascript");
+                format!("npm install --prefix {} @bytecodealliance/componentize-js@0.19.3", folder.display())
+            }
+            None => "npm install -g @bytecodealliance/componentize-js@0.19.3".to_owned(),
+        },
     },
     endings: &["js", "mjs"],
     sdk: ("lossmith.js", include_str!("../../../plugins/javascript/lossmith.js")),
     entry: ("lossmith_entry.js", entry),
     arguments,
+    takes: "some seconds",
+    mistakes: |_, _, _| Vec::new(),
     missing: ("Error loading module \"", '"'),
 };
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::error::ToolchainError;
 
 /// The file's name.
-const FILE: &str = "plugin.toml";
+pub(super) const FILE: &str = "plugin.toml";
 
 /// Roles that a component can have, as the contract names them.
 const ROLES: [&str; 6] = ["loss", "miner", "transfer", "balance", "schedule", "fusion"];

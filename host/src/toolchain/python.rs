@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::python_mistakes;
 use super::script::{Script, Tool};
 use super::world::WORLD;
 
@@ -11,13 +12,22 @@ pub(super) const PYTHON: Script = Script {
         language: "Python",
         program: "componentize-py",
         variable: "LOSSMITH_COMPONENTIZE_PY",
-        folder: ".tools/python/bin",
-        install: "pip install componentize-py==0.25.1",
+        version: "0.25.1",
+        folder: "python/bin",
+        install: |tools| match tools {
+            Some(tools) => {
+                let folder = tools.join("python").display().to_string();
+                format!("python3 -m venv {folder} && {folder}/bin/pip install componentize-py==0.25.1")
+            }
+            None => "pip install componentize-py==0.25.1".to_owned(),
+        },
     },
     endings: &["py"],
     sdk: ("lossmith.py", include_str!("../../../plugins/python/lossmith.py")),
     entry: ("lossmith_entry.py", entry),
     arguments,
+    takes: "about a minute",
+    mistakes: python_mistakes::mistakes,
     missing: ("ModuleNotFoundError: No module named '", '\''),
 };
 

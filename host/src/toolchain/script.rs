@@ -3,14 +3,22 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
 
 use super::build::{Built, Messages};
 use super::command::clean;
 use super::error::ToolchainError;
+use super::folders;
 use super::javascript::JAVASCRIPT;
-use super::plugin_toml::{Language, PluginFolder};
+use super::kept::{Inputs, Kept};
+use super::plugin_toml::{self, Language, PluginFolder};
 use super::python::PYTHON;
+use super::sources::{Sources, walk};
 use super::world;
+use crate::run::hex;
 
 /// How plugins of a language become components.
 pub(super) struct Script {
@@ -23,6 +31,10 @@ pub(super) struct Script {
     pub(super) entry: (&'static str, fn(&[String]) -> String),
     /// Adds the arguments, with the folder of the WIT and the file to make. The tool runs in the folder with the entry.
     pub(super) arguments: fn(&mut Command, &Path, &Path),
+    /// How long a build takes, in words.
+    pub(super) takes: &'static str,
+    /// What can be seen to be wrong without building, by the tool's path, the folder of the modules, and the roles.
+    pub(super) mistakes: fn(&Path, &Path, &[String]) -> Vec<String>,
     /// What the tool writes before and after the name of a module that is not there.
     pub(super) missing: (&'static str, char),
 }
@@ -41,65 +53,138 @@ impl Script {
         let (module, _) = said.split_once(before)?.1.split_once(after)?;
         Some(ToolchainError::NoModule { plugin: plugin.to_owned(), module: module.to_owned() })
     }
+
+    /// All that the component is made of.
+    fn inputs(&self, folder: &PluginFolder, sources: &Sources, tool: &Found) -> Result<Inputs, ToolchainError> {
+        let mut inputs = sources.digests();
+        let digest = |text: &[u8]| hex(&Sha256::digest(text));
+        let program = std::fs::read(&tool.program).map_err(ToolchainError::file("reading", &tool.program))?;
+        let (tool_name, (_, sdk), (_, entry)) = (self.tool.program, self.sdk, self.entry);
+        let mut arguments = Command::new(tool_name);
+        (self.arguments)(&mut arguments, Path::new("wit"), Path::new("plugin.wasm"));
+        let arguments: Vec<_> = arguments.get_args().map(|argument| argument.to_string_lossy()).collect();
+        let how = format!("{} {}", arguments.join(" "), entry(&folder.roles));
+        let tool = format!("{} {} {}", tool.version, tool.program.display(), digest(&program));
+        inputs.extend([
+            (tool_name.to_owned(), tool),
+            ("the SDK".to_owned(), digest(sdk.as_bytes())),
+            ("the contract".to_owned(), digest(world::text(&folder.roles).as_bytes())),
+            ("the way it is built".to_owned(), digest(how.as_bytes())),
+        ]);
+        Ok(inputs)
+    }
 }
 
-/// Builds the plugin in `dir`, which has a `plugin.toml`, by default for `target/plugins` in the folder.
+/// Builds the plugin in `dir`, which has a `plugin.toml`, by default for `target/plugins` in the folder. What was built of the same
+/// before is taken again.
 ///
 /// # Errors
 /// See [`ToolchainError`].
 pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<Built, ToolchainError> {
     let folder = PluginFolder::read(dir)?;
     let script = Script::of(folder.language);
+    let sources = modules(&folder.dir, script.endings)?;
     let tool = script.tool.find(&folder.dir)?;
+    let inputs = script.inputs(&folder, &sources, &tool)?;
+    let name = &folder.name;
+    let out_dir = out_dir.map_or_else(|| folder.dir.join("target/plugins"), Path::to_path_buf);
+    let Some(kept) = Kept::of_user() else {
+        let component = componentize(&folder, &script, &sources, &tool, messages)?;
+        return Ok(Built::new(name, component, out_dir, sources));
+    };
+    // Two trainings that start with the same plugin build it once. Without a lock they build it twice.
+    let _lock = kept.lock(&inputs);
+    if let Some(component) = kept.get(&inputs) {
+        messages.say(&format!("plugin `{name}`: unchanged since it was built"));
+        return Ok(Built::new(name, component, out_dir, sources));
+    }
+    let why = kept.why(&folder.dir, &inputs);
+    messages.say(&format!(
+        "plugin `{name}`: {} {} builds it, which takes {}: {why}",
+        script.tool.program, tool.version, script.takes
+    ));
+    let begun = Instant::now();
+    let component = componentize(&folder, &script, &sources, &tool, messages)?;
+    messages.say(&format!("plugin `{name}`: built in {:.1} s", begun.elapsed().as_secs_f64()));
+    if let Err(error) = kept.put(&inputs, &component) {
+        messages.say(&format!("plugin `{name}`: it cannot be kept, and is built again the next time: {error}"));
+    }
+    Ok(Built::new(name, component, out_dir, sources))
+}
+
+/// The sources of the plugin in `dir`, if it has a `plugin.toml` that can be read.
+pub(super) fn sources(dir: &Path) -> Option<Sources> {
+    let folder = PluginFolder::read(dir).ok()?;
+    modules(&folder.dir, Script::of(folder.language).endings).ok()
+}
+
+/// Calls the tool on a copy: it sees one folder only, and would leave compiled modules in it.
+fn componentize(
+    folder: &PluginFolder,
+    script: &Script,
+    sources: &Sources,
+    tool: &Found,
+    messages: Messages,
+) -> Result<Vec<u8>, ToolchainError> {
     let work = tempfile::tempdir().map_err(ToolchainError::file("creating", std::env::temp_dir()))?;
     let (wit, source, made) = (work.path().join("wit"), work.path().join("source"), work.path().join("plugin.wasm"));
     world::write(&wit, &folder.roles)?;
-    // In a copy: the tools see one folder only, and would leave compiled modules in it.
-    copy_modules(&folder.dir, &source, script.endings)?;
+    for (place, content) in sources.files().filter(|(place, _)| *place != plugin_toml::FILE) {
+        put(&source.join(place), content)?;
+    }
     let (sdk, text) = script.sdk;
     if !source.join(sdk).is_file() {
-        put(&source.join(sdk), text)?;
+        put(&source.join(sdk), text.as_bytes())?;
+    }
+    let mistakes = (script.mistakes)(&tool.program, &source, &folder.roles);
+    if !mistakes.is_empty() {
+        return Err(ToolchainError::Mistakes { plugin: folder.name.clone(), mistakes });
     }
     let (entry, text) = script.entry;
-    put(&source.join(entry), &text(&folder.roles))?;
-    let mut command = clean(&tool, &source);
+    put(&source.join(entry), text(&folder.roles).as_bytes())?;
+    let mut command = clean(&tool.program, &source);
     (script.arguments)(&mut command, &wit, &made);
     run(&mut command, script.tool.program, messages)
         .map_err(|failure| failure.into_error(&folder.name, messages, |said| script.missing(&folder.name, said)))?;
-    let component = std::fs::read(&made).map_err(ToolchainError::file("reading", &made))?;
-    let out_dir = out_dir.map_or_else(|| folder.dir.join("target/plugins"), Path::to_path_buf);
-    Ok(Built::new(&folder.name, component, out_dir))
+    std::fs::read(&made).map_err(ToolchainError::file("reading", &made))
 }
 
 /// Writes a file of the build.
-fn put(file: &Path, text: &str) -> Result<(), ToolchainError> {
-    std::fs::write(file, text).map_err(ToolchainError::file("writing", file))
+fn put(file: &Path, content: &[u8]) -> Result<(), ToolchainError> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(ToolchainError::file("creating", folder))?;
+    }
+    std::fs::write(file, content).map_err(ToolchainError::file("writing", file))
 }
 
-/// Copies the modules of a folder and of the folders in it, whose names end as one of `endings`: the tools see, and write to, the
-/// copy only. Hidden folders and those of tools are no part of the plugin.
-fn copy_modules(from: &Path, to: &Path, endings: &[&str]) -> Result<(), ToolchainError> {
-    std::fs::create_dir_all(to).map_err(ToolchainError::file("creating", to))?;
-    for entry in std::fs::read_dir(from).map_err(ToolchainError::file("reading", from))? {
-        let entry = entry.map_err(ToolchainError::file("reading", from))?;
-        let (path, name) = (entry.path(), entry.file_name());
-        // A link to a folder may lead back here.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let is_hidden = name.to_string_lossy().starts_with('.');
-            if !is_hidden && name != "node_modules" && name != "target" && !path.join("pyvenv.cfg").exists() {
-                copy_modules(&path, &to.join(&name), endings)?;
-            }
-        } else if path.is_file() && path.extension().is_some_and(|ending| endings.iter().any(|known| ending == *known))
-        {
-            std::fs::copy(&path, to.join(&name)).map_err(ToolchainError::file("copying", &path))?;
+/// `plugin.toml`, and the modules of a folder and of the folders in it, whose names end as one of `endings`.
+fn modules(dir: &Path, endings: &[&str]) -> Result<Sources, ToolchainError> {
+    let mut paths = vec![dir.join(plugin_toml::FILE)];
+    walk(dir, &mut |_| (), &mut |path| {
+        if path.is_file() && path.extension().is_some_and(|ending| endings.iter().any(|known| ending == *known)) {
+            paths.push(path.to_owned());
         }
+    });
+    let mut sources = Sources::default();
+    for path in paths {
+        let content = std::fs::read(&path).map_err(ToolchainError::file("reading", &path))?;
+        let place = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy().into_owned();
+        sources.insert(place, content);
     }
-    Ok(())
+    Ok(sources)
 }
 
 /// Runs a componentizer. An error is what it said.
 fn run(command: &mut Command, program: &str, messages: Messages) -> Result<(), Failure> {
     let start = |cause| Failure::Start(ToolchainError::start(program)(cause));
+    // On a terminal only.
+    let progress = match messages {
+        Messages::Shown => ProgressBar::new_spinner(),
+        Messages::Kept => ProgressBar::hidden(),
+    };
+    progress.set_message(format!("{program} is at work"));
+    progress.set_style(elapsed());
+    progress.enable_steady_tick(Duration::from_millis(200));
     // Its standard output would be taken for ours.
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(start)?;
     let mut said = String::new();
@@ -109,14 +194,21 @@ fn run(command: &mut Command, program: &str, messages: Messages) -> Result<(), F
             let Ok(line) = line else { break };
             let line = String::from_utf8_lossy(&line);
             if messages == Messages::Shown {
-                eprintln!("{line}");
+                progress.suspend(|| eprintln!("{line}"));
             }
             said.push_str(&line);
             said.push('\n');
         }
     }
     let status = child.wait().map_err(start)?;
+    progress.finish_and_clear();
     if status.success() { Ok(()) } else { Err(Failure::Said(said)) }
+}
+
+fn elapsed() -> indicatif::ProgressStyle {
+    // The template is ours and right.
+    indicatif::ProgressStyle::with_template("{spinner} {msg}, {elapsed}")
+        .unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner())
 }
 
 /// Why a componentizer made nothing.
@@ -156,41 +248,78 @@ pub(super) struct Tool {
     pub(super) program: &'static str,
     /// The environment variable with the program's path, if it is not where it is looked for.
     pub(super) variable: &'static str,
-    /// The folder of the repository where `scripts/setup/languages.sh` puts it.
+    /// The version that the SDK is made for; another one of the same major and minor number does as well.
+    pub(super) version: &'static str,
+    /// Its folder in that of the tools.
     pub(super) folder: &'static str,
-    /// The command that installs it.
-    pub(super) install: &'static str,
+    /// The command that installs it, into the folder of the tools if the user has one.
+    pub(super) install: fn(Option<PathBuf>) -> String,
+}
+
+/// A tool that was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    program: PathBuf,
+    version: String,
 }
 
 /// Where the tools of the languages are that are not Rust, for a plugin in `dir`, with the language.
 ///
 /// # Errors
-/// Each is an error with the command that installs it where it is not found.
+/// Each is an error with the command that installs it where it is not found or of another version.
 pub fn componentizers(dir: &Path) -> [(&'static str, Result<PathBuf, ToolchainError>); 2] {
-    [PYTHON, JAVASCRIPT].map(|script| (script.tool.language, script.tool.find(dir)))
+    [PYTHON, JAVASCRIPT].map(|script| (script.tool.language, script.tool.find(dir).map(|found| found.program)))
 }
 
 impl Tool {
-    /// The program that the environment variable names, else the one set up in the repository that the plugin in `dir` or the current
-    /// directory is in, else the one on the PATH.
-    fn find(&self, dir: &Path) -> Result<PathBuf, ToolchainError> {
-        let found = match std::env::var_os(self.variable).filter(|given| !given.is_empty()) {
-            Some(given) => Some(PathBuf::from(given)).filter(|file| file.is_file()),
-            None => {
-                let here = std::env::current_dir().unwrap_or_default();
-                let set_up = dir.ancestors().chain(here.ancestors()).map(|parent| parent.join(self.folder));
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                let on_path: Vec<_> = std::env::split_paths(&path).collect();
-                set_up.chain(on_path).map(|folder| folder.join(self.program)).find(|file| file.is_file())
-            }
-        };
-        found.ok_or(ToolchainError::NoComponentizer {
+    /// The program, with its version.
+    fn find(&self, dir: &Path) -> Result<Found, ToolchainError> {
+        let install = || (self.install)(folders::tools());
+        let program = self.place(dir, folders::tools()).ok_or_else(|| ToolchainError::NoComponentizer {
             language: self.language,
             program: self.program,
             variable: self.variable,
-            install: self.install,
+            install: install(),
+        })?;
+        let version = version(&program).unwrap_or_else(|| "of unknown version".to_owned());
+        if line(&version) == line(self.version) {
+            return Ok(Found { program, version });
+        }
+        Err(ToolchainError::OtherComponentizer {
+            program: self.program,
+            path: program,
+            found: version,
+            wanted: self.version,
+            variable: self.variable,
+            install: install(),
         })
     }
+
+    /// The program that the environment variable names, else the one in the user's folder of tools, else the one in `.tools` of the
+    /// repository that the plugin in `dir` or the current directory is in, else the one on the PATH.
+    fn place(&self, dir: &Path, tools: Option<PathBuf>) -> Option<PathBuf> {
+        if let Some(given) = std::env::var_os(self.variable).filter(|given| !given.is_empty()) {
+            return std::path::absolute(given).ok().filter(|file| file.is_file());
+        }
+        let here = std::env::current_dir().unwrap_or_default();
+        let of_repository = dir.ancestors().chain(here.ancestors()).map(|parent| parent.join(".tools"));
+        let set_up = tools.into_iter().chain(of_repository).map(|tools| tools.join(self.folder));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let on_path: Vec<_> = std::env::split_paths(&path).collect();
+        set_up.chain(on_path).map(|folder| folder.join(self.program)).find(|file| file.is_file())
+    }
+}
+
+/// What a program says when it is asked for its version: the last word of `componentize-py 0.25.1`.
+fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_whitespace().last().map(str::to_owned)
+}
+
+/// The major and minor number of a version.
+fn line(version: &str) -> Vec<&str> {
+    version.split('.').take(2).collect()
 }
 
 #[cfg(test)]
@@ -200,18 +329,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_modules_of_a_plugin_are_copied_and_nothing_else() {
-        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fn the_modules_of_a_plugin_are_taken_and_nothing_else() {
+        let from = tempfile::tempdir().unwrap();
         for file in ["plugin.js", "parts/mean.mjs", "node_modules/big/index.js", ".git/hook.js", "plugin.toml"] {
             let file = from.path().join(file);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, "").unwrap();
         }
-        let source = to.path().join("source");
-        copy_modules(from.path(), &source, &["js", "mjs"]).unwrap();
-        assert!(source.join("plugin.js").is_file() && source.join("parts/mean.mjs").is_file());
-        assert!(!source.join("node_modules").exists() && !source.join(".git").exists());
-        assert!(!source.join("plugin.toml").exists());
+        let sources = modules(from.path(), &["js", "mjs"]).unwrap();
+        let places: Vec<_> = sources.files().map(|(place, _)| place).collect();
+        assert_eq!(places, ["parts/mean.mjs", "plugin.js", "plugin.toml"]);
     }
 
     #[test]
@@ -223,23 +350,52 @@ mod tests {
         assert!(matches!(error, ToolchainError::Componentize { messages, .. } if messages == "wrong"));
     }
 
-    #[test]
-    fn a_tool_in_the_repository_is_found_from_a_folder_in_it() {
-        let repository = tempfile::tempdir().unwrap();
-        let tool = repository.path().join(".tools/python/bin/no-such-tool");
-        let plugin = repository.path().join("plugins/mine");
-        for folder in [tool.parent().unwrap(), &plugin] {
-            std::fs::create_dir_all(folder).unwrap();
-        }
-        let looked_for = Tool {
+    fn looked_for() -> Tool {
+        Tool {
             language: "None",
             program: "no-such-tool",
             variable: "LOSSMITH_NO_SUCH_VARIABLE",
-            folder: ".tools/python/bin",
-            install: "nothing",
-        };
-        assert!(looked_for.find(&plugin).is_err());
-        std::fs::write(&tool, "").unwrap();
-        assert_eq!(looked_for.find(&plugin).unwrap(), tool);
+            version: "1.2.3",
+            folder: "python/bin",
+            install: |tools| format!("install into {tools:?}"),
+        }
+    }
+
+    /// A program that says this when it is asked for its version.
+    fn put_tool(path: &Path, says: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, format!("#!/bin/sh\necho {says}\n")).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn a_tool_is_found_in_the_users_folder_and_then_in_the_repository() {
+        let (repository, user) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let plugin = repository.path().join("plugins/mine");
+        std::fs::create_dir_all(&plugin).unwrap();
+        let place = || looked_for().place(&plugin, Some(user.path().to_owned()));
+        assert_eq!(place(), None);
+        for folder in [repository.path().join(".tools"), user.path().to_owned()] {
+            let tool = folder.join("python/bin/no-such-tool");
+            put_tool(&tool, "1.2.3");
+            assert_eq!(place().unwrap(), tool);
+        }
+    }
+
+    #[test]
+    fn a_tool_of_another_version_is_refused() {
+        let repository = tempfile::tempdir().unwrap();
+        let tool = repository.path().join(".tools/python/bin/no-such-tool");
+        for (says, fits) in [("no-such-tool 1.2.3", true), ("1.2.9", true), ("1.3.3", false), ("", false)] {
+            put_tool(&tool, says);
+            let found = looked_for().find(repository.path());
+            match found {
+                Ok(found) => assert!(fits && found.program == tool),
+                Err(ToolchainError::OtherComponentizer { path, wanted, .. }) => {
+                    assert!(!fits && path == tool && wanted == "1.2.3");
+                }
+                Err(other) => unreachable!("{other}"),
+            }
+        }
     }
 }

@@ -12,6 +12,8 @@ use super::interrupts::Interrupts;
 use super::shadows::brought;
 use super::training::Training;
 use super::training_error::TrainingError;
+use crate::experiment::Experiment;
+use crate::objective::Bound;
 use crate::plugin::Level;
 use crate::run::{self, Edit, Verdict};
 use crate::session::control::{LivePlugin, Request, Response};
@@ -61,6 +63,10 @@ impl Training {
         let begun = Instant::now();
         let mut idle = false;
         while let Some(session) = &self.live.session {
+            // The answer comes when it is done, and that is not in the middle of an epoch.
+            if self.wants_back() {
+                return Ok(());
+            }
             match session.next_mail() {
                 Some(mail) => self.open(mail, interrupts, watch),
                 None if session.paused && !interrupts.stopped() => {}
@@ -112,9 +118,17 @@ impl Training {
         watch: &mut dyn FnMut(Event<'_>),
     ) {
         let Some(session) = &mut self.live.session else { return };
-        if matches!(request, Request::Set { .. } | Request::Promote { .. } | Request::Revert) {
-            session.queue.push_back((request, answer));
-            return;
+        match &request {
+            Request::Set { .. } | Request::Promote { .. } | Request::Revert { weights: false } => {
+                session.queue.push_back((request, answer));
+                return;
+            }
+            Request::Revert { weights: true } => {
+                self.note(run::Event::Control { command: request.to_string() }, None, watch);
+                self.live.back = Some(answer);
+                return;
+            }
+            Request::Status | Request::Pause | Request::Resume | Request::Stop | Request::Checkpoint => {}
         }
         let step = self.step;
         let done = |text: String| Response::Done { text };
@@ -226,7 +240,8 @@ impl Training {
 
     /// Takes in a verdict.
     fn judge(&mut self, checked: Checked, watch: &mut dyn FnMut(Event<'_>)) {
-        let Checked { number, verdict, staged, answer, followed } = checked;
+        let Checked { number, verdict, staged, answer, followed, reverts } = checked;
+        let warning = self.warning(number, &verdict, staged.as_ref().filter(|_| reverts));
         if let Some(session) = &mut self.live.session {
             session.busy = false;
             if let Some(followed) = followed {
@@ -235,7 +250,8 @@ impl Training {
         }
         let response = match &verdict {
             Verdict::Accepted { .. } | Verdict::Same => {
-                Response::Done { text: format!("candidate {number}: {verdict}") }
+                let warning = warning.as_ref().map(|warning| format!("\nwarning: {warning}")).unwrap_or_default();
+                Response::Done { text: format!("candidate {number}: {verdict}{warning}") }
             }
             Verdict::Refused { reason, help } => Response::Refused { text: reason.clone(), help: help.clone() },
             Verdict::Superseded => Response::Refused { text: verdict.to_string(), help: None },
@@ -249,11 +265,47 @@ impl Training {
             self.live.quarantine.clear();
         }
         self.note(run::Event::Verdict { number, verdict }, None, watch);
+        if let Some(text) = warning {
+            if let Some(session) = &self.live.session {
+                session.tell(format!("warning: {text}"));
+            }
+            watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
+        }
         self.report(None);
         if let Some(answer) = answer {
             // Whoever asked may be gone.
             let _ = answer.send(response);
         }
+    }
+
+    /// What somebody should know of an accepted candidate: that it undoes what was learned, or, of one that `reverts`, that files
+    /// still have what was reverted.
+    fn warning(&self, number: u64, verdict: &Verdict, reverts: Option<&Staged>) -> Option<String> {
+        let Verdict::Accepted { canary, .. } = verdict else { return None };
+        let run = self.run.path().display();
+        match (reverts, canary.cosine) {
+            (Some(Staged { about, experiment, strategies, .. }), _) => {
+                self.left_behind(&about.edits, experiment, &strategies.bound)
+            }
+            (None, Some(cosine)) if cosine < 0.0 => Some(format!(
+                "the gradient of candidate {number} points against the one that is live (cosine {cosine:.3}): it undoes what was \
+                 learned. If that is not meant, `lossmith session revert {run}` takes it back; once it is live, with `--weights` to the \
+                 weights before it"
+            )),
+            (None, _) => None,
+        }
+    }
+
+    /// Which of the files that are followed would bring back what was reverted, in words; none if none would.
+    pub(super) fn left_behind(&self, edits: &[Edit], experiment: &Experiment, bound: &[Bound]) -> Option<String> {
+        let (Some(session), Some(Base::File(file, sets))) = (&self.live.session, &self.live.base) else { return None };
+        let left = session.left_behind(&self.run, (file.as_path(), sets.as_slice()), edits, experiment, bound);
+        (!left.is_empty()).then(|| {
+            format!(
+                "files still have what was reverted, and the next save brings it back: {}; change them, too",
+                left.join("; ")
+            )
+        })
     }
 
     /// What is accepted and has no epoch left to begin with.

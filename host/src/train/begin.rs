@@ -16,7 +16,7 @@ use super::shadows::Shadows;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, MOST_THREADS, Source};
-use crate::objective::{Bound, Places};
+use crate::objective::Places;
 use crate::plugin::Runtime;
 use crate::run::{self, Manifest, Preprocessing, RowKind, Run, RunError, Status, TeacherEntry, Versions};
 use crate::session::{Base, Seen, entries, followed};
@@ -97,6 +97,7 @@ impl Training {
         let manifest = from.manifest()?;
         let origin = manifest.experiment.map(|file| (file, [manifest.sets.as_slice(), sets].concat()));
         let mut training = Self::make(assembly, &source, runtime, origin, Some(parent))?;
+        training.copy_sources(&from)?;
         training.live.edits = revision.about.edits;
         training.restore(Some(&checkpoint), Fit::Where)?;
         // An epoch may have another number of steps here.
@@ -174,6 +175,7 @@ impl Training {
         assembly.experiment.threads = Some(manifest.threads as usize);
         tch::set_num_threads(i32::try_from(manifest.threads).unwrap_or(i32::MAX));
         let mut training = Self::make(assembly, &source, runtime, None, Some(original.name()))?;
+        training.copy_sources(&original)?;
         let steps = training.steps();
         let ended = original.status()? == Status::Finished && change.is_none();
         let last = original.summary()?.step.min(change.unwrap_or(u64::MAX));
@@ -189,6 +191,12 @@ impl Training {
         }
         training.live.repeat(original, until)?;
         Ok(training)
+    }
+
+    /// Keeps the sources that another run has of the components at work.
+    pub(super) fn copy_sources(&self, from: &Run) -> Result<(), run::RunError> {
+        let bound = self.assembly.strategies.bound.iter();
+        self.run.copy_sources(from, bound.map(|bound| bound.plugin.hash.as_str()))
     }
 
     /// Makes the run's folder.
@@ -343,8 +351,8 @@ fn record(
     parent: Option<String>,
 ) -> Result<(), TrainingError> {
     let Assembly { experiment, device, dataset, strategies, .. } = assembly;
-    for Bound { plugin, .. } in &strategies.bound {
-        run.store_plugin(&plugin.bytes)?;
+    for bound in &strategies.bound {
+        bound.keep_in(run)?;
     }
     run.write_experiment(&experiment.to_toml()?)?;
     run.write_data_files(&files(dataset))?;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -21,7 +22,11 @@ use crate::experiment::{Experiment, Source};
 use crate::objective::{Batch, Bound, Loader, Places, Strategies};
 use crate::plugin::{Level, Progress};
 use crate::run::{self, Edit, Run, RunError, Verdict};
+use crate::session::control::Response;
 use crate::session::{Base, OnFault, Sample, Seen, Session, Staged, entries};
+
+/// So many of the last revisions keep the checkpoint before them until the run ends.
+const WAYS_BACK: usize = 5;
 
 /// What losses in the first steps of a revision are compared to, in a checkpoint inside them.
 const REFERENCE: &str = "probation/reference";
@@ -31,6 +36,10 @@ pub(super) struct Live {
     run: Run,
     /// The revisions that led to the one at work, which is the last.
     lineage: Vec<u64>,
+    /// The epochs that were complete when revisions were taken.
+    taken: BTreeMap<u64, u64>,
+    /// Who asked for the weights before the revision at work.
+    pub(super) back: Option<Sender<Response>>,
     /// Revisions that take over at these steps, as the journal of `scripted_by` says.
     script: BTreeMap<u64, u64>,
     scripted_by: Run,
@@ -68,6 +77,8 @@ impl Live {
             scripted_by: run.clone(),
             run,
             lineage: vec![0],
+            taken: BTreeMap::new(),
+            back: None,
             script: BTreeMap::new(),
             until: None,
             resumed: false,
@@ -88,7 +99,10 @@ impl Live {
         let mut live = Self::new(run);
         for entry in live.run.journal()?.rows {
             match entry.event {
-                run::Event::Swap { revision, step: at, .. } if at < step => live.lineage.push(revision),
+                run::Event::Swap { revision, step: at, epoch, .. } if at < step => {
+                    live.lineage.push(revision);
+                    live.taken.insert(revision, epoch);
+                }
                 run::Event::Verdict { verdict: Verdict::Accepted { .. }, .. } => live.quarantine.clear(),
                 run::Event::Rollback { to, step: at, quarantined, .. } => {
                     live.quarantine.extend(quarantined);
@@ -119,6 +133,12 @@ impl Live {
     /// The one before it.
     pub(super) fn before(&self) -> Option<u64> {
         self.lineage.len().checked_sub(2).and_then(|place| self.lineage.get(place)).copied()
+    }
+
+    /// The epochs whose checkpoints are the way back from a revision.
+    pub(super) fn ways_back(&self) -> BTreeSet<u64> {
+        let revisions = self.lineage.iter().skip(1).rev().take(WAYS_BACK);
+        revisions.filter_map(|revision| self.taken.get(revision)).copied().collect()
     }
 
     /// Forward to a new revision, or back to one of the lineage.
@@ -233,9 +253,10 @@ impl Training {
         let about = revision.about;
         let plugins = entries(&strategies.bound);
         if from != self.run {
-            for Bound { plugin, .. } in &strategies.bound {
-                self.run.store_plugin(&plugin.bytes)?;
+            for bound in &strategies.bound {
+                bound.keep_in(&self.run)?;
             }
+            self.run.copy_sources(&from, strategies.bound.iter().map(|bound| bound.plugin.hash.as_str()))?;
             self.run.store_revision(number, &experiment.to_toml()?, &about, revision.state.as_ref())?;
             let (epoch, step, changes) = (self.epoch_count(), self.step, Vec::new());
             let swap = run::Event::Swap { revision: number, epoch, step, changes, plugins };
@@ -294,6 +315,8 @@ impl Training {
         self.live.previous = std::mem::replace(&mut self.assembly.strategies, strategies).bound;
         self.assembly.experiment = experiment;
         self.live.step_to(number);
+        let epoch = self.step / self.steps();
+        self.live.taken.entry(number).or_insert(epoch);
         self.adopted = usize::MAX;
         self.adopt()?;
         self.follow_files();
@@ -376,12 +399,7 @@ impl Training {
         let checkpoint = checkpoints.remove(&epoch).or_else(|| checkpoints.remove(&epoch.saturating_sub(1)));
         let Some(checkpoint) = checkpoint else { return Err(error) };
         let checkpoint = run::load_checkpoint(&checkpoint)?;
-        let begun = Instant::now();
-        let (revision, failed_at) = (self.live.revision(), self.step);
-        // The state inside the epoch is one that failed.
-        self.run.forget_interrupted()?;
-        let (source, experiment, strategies) = self.load(&self.run, to)?;
-        let about = self.run.revision(to)?.about;
+        let (_, _, strategies) = self.load(&self.run, to)?;
         let good: BTreeSet<_> = strategies.bound.iter().map(|bound| bound.plugin.hash.clone()).collect();
         let failed = self.assembly.strategies.bound.iter().map(|bound| bound.plugin.hash.clone());
         let mut quarantined: Vec<String> = failed.filter(|hash| !good.contains(hash)).collect();
@@ -390,8 +408,26 @@ impl Training {
             // The parameters are at fault.
             quarantined.push(digest(&self.assembly.experiment)?);
         }
+        self.go_back(to, &checkpoint, error.to_string(), quarantined, watch)
+    }
+
+    /// Goes on from a checkpoint with an earlier revision.
+    fn go_back(
+        &mut self,
+        to: u64,
+        checkpoint: &run::Checkpoint,
+        reason: String,
+        quarantined: Vec<String>,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), TrainingError> {
+        let begun = Instant::now();
+        let (revision, failed_at) = (self.live.revision(), self.step);
         let (epoch, step) = (checkpoint.epoch, checkpoint.step);
-        let reason = error.to_string();
+        let (source, experiment, strategies) = self.load(&self.run, to)?;
+        let about = self.run.revision(to)?.about;
+        // What is undone, the state inside the epoch included, must not be gone on from.
+        self.run.undo_checkpoints(epoch)?;
+        let plugins = entries(&strategies.bound);
         let rollback = run::Event::Rollback {
             revision,
             to,
@@ -400,7 +436,7 @@ impl Training {
             failed_at,
             reason,
             quarantined: quarantined.clone(),
-            plugins: entries(&strategies.bound),
+            plugins,
         };
         self.run.record(rollback.clone())?;
         self.live.quarantine.extend(quarantined);
@@ -410,8 +446,9 @@ impl Training {
         self.begin_edits_with(&source);
         self.assembly.strategies = strategies;
         self.assembly.experiment = experiment;
-        self.restore(Some(&checkpoint), Fit::Where)?;
-        self.recollect()?;
+        self.restore(Some(checkpoint), Fit::Where)?;
+        let best = self.recollect()?;
+        self.settle_best(best, epoch)?;
         // The batch serves for checks as well as another; the steps that led to it were undone.
         let progress = self.progress(epoch, self.steps());
         if let Some(sample) = &mut self.live.sample {
@@ -424,6 +461,65 @@ impl Training {
         if let Some(staged) = self.live.staged.take() {
             self.ask_again(&staged, watch);
         }
+        Ok(())
+    }
+
+    /// After epochs were undone: the best checkpoint is not one of theirs.
+    fn settle_best(&mut self, best: Option<u64>, epoch: u64) -> Result<(), TrainingError> {
+        let file = self.run.best_checkpoint();
+        if !file.is_file() || run::load_checkpoint(&file)?.epoch <= epoch {
+            return Ok(());
+        }
+        if !self.run.mark_best_again(best)? {
+            self.best = None;
+            if let Some(best) = best {
+                let text = format!(
+                    "the best epoch before, {best}, is not kept any more; the next evaluation marks the best anew"
+                );
+                self.warnings.push(text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the state before the revision at work is wanted.
+    pub(super) fn wants_back(&self) -> bool {
+        self.live.back.is_some()
+    }
+
+    /// Goes back to the checkpoint before the revision at work, as a command asked.
+    pub(super) fn revert_weights(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+        let Some(answer) = self.live.back.take() else { return Ok(()) };
+        let (revision, checkpoints) = (self.live.revision(), self.run.checkpoints()?);
+        let taken = self.live.taken.get(&revision).copied();
+        let checkpoint = taken.and_then(|epoch| checkpoints.get(&epoch));
+        let response = match (self.live.before(), checkpoint) {
+            (None, _) => Response::Refused { text: "the run trains with what it began with".into(), help: None },
+            (Some(_), None) => Response::Refused {
+                text: format!("the checkpoint before revision {revision} is not kept any more"),
+                help: Some(
+                    "without `--weights` the strategies and values before are taken, with the weights of now".into(),
+                ),
+            },
+            (Some(to), Some(checkpoint)) => {
+                let checkpoint = run::load_checkpoint(checkpoint)?;
+                self.go_back(to, &checkpoint, "revert --weights".into(), Vec::new(), watch)?;
+                let mut text = format!(
+                    "back after epoch {} with revision {to} and the weights before revision {revision}",
+                    checkpoint.epoch
+                );
+                let left =
+                    self.left_behind(&self.live.edits, &self.assembly.experiment, &self.assembly.strategies.bound);
+                if let Some(left) = left {
+                    watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text: left.clone() });
+                    text = format!("{text}\n{left}");
+                }
+                Response::Done { text }
+            }
+        };
+        self.report(None);
+        // Whoever asked may be gone.
+        let _ = answer.send(response);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, ExperimentError, Source};
-use crate::objective::{Bound, Loader, Places, Strategies};
+use crate::objective::{Loader, Places, Strategies};
 use crate::run::{About, Edit, Event, PluginEntry, Run};
 use crate::session::{Base, Staged, edit, entries};
 use crate::standard::Standard;
@@ -94,8 +94,8 @@ impl Training {
         };
         let reset = resets(live, &experiment, &before, &after);
         let about = About { plugins: after, edits, reset };
-        for Bound { plugin, .. } in &strategies.bound {
-            self.run.store_plugin(&plugin.bytes)?;
+        for bound in &strategies.bound {
+            bound.keep_in(&self.run)?;
         }
         self.run.store_revision(number, &experiment.to_toml()?, &about, None)?;
         self.run.record(Event::Candidate { number, origin: "resume".into() })?;

@@ -1,6 +1,6 @@
 //! A training from its first step to its last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -135,6 +135,10 @@ impl Training {
         self.make_up(watch)?;
         loop {
             self.boundary(interrupts, watch)?;
+            if self.wants_back() {
+                self.revert_weights(watch)?;
+                continue;
+            }
             let epoch = self.epoch_count();
             let until = self.live.until.unwrap_or(u64::MAX);
             if epoch >= self.assembly.experiment.epochs || self.step >= until {
@@ -153,6 +157,7 @@ impl Training {
                 None => Ok(false),
             }) {
                 Ok(true) => {}
+                Ok(false) if self.wants_back() => {}
                 Ok(false) => {
                     self.checkpoint()?;
                     return Ok(End::Interrupted);
@@ -164,10 +169,12 @@ impl Training {
             return Ok(End::Interrupted);
         }
         self.test(watch)?;
+        // Nothing goes back any more.
+        self.run.prune_checkpoints(self.assembly.experiment.run.keep.get(), &BTreeSet::new())?;
         Ok(End::Finished)
     }
 
-    /// The steps of an epoch that are not complete yet. None when it was stopped.
+    /// The steps of an epoch that are not complete yet. None when it was stopped, or when an earlier state is wanted.
     fn epoch(
         &mut self,
         epoch: u64,
@@ -208,7 +215,7 @@ impl Training {
             self.report(loss);
             if done < steps {
                 self.attend(interrupts, watch)?;
-                if interrupts.stopped() {
+                if interrupts.stopped() || self.wants_back() {
                     return Ok(None);
                 }
                 let every = self.assembly.experiment.run.checkpoint_steps;
@@ -330,7 +337,7 @@ impl Training {
             // Nothing that a run goes on from is only there.
             self.warnings.push(format!("a checkpoint is not in the journal: {error}"));
         }
-        Ok(self.run.prune_checkpoints(self.assembly.experiment.run.keep.get())?)
+        Ok(self.run.prune_checkpoints(self.assembly.experiment.run.keep.get(), &self.live.ways_back())?)
     }
 
     /// Tells what is to be told.

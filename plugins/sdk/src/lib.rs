@@ -61,6 +61,7 @@ mod regularizer;
 pub mod report;
 #[doc(hidden)]
 pub mod roles;
+mod source;
 pub mod state;
 
 mod tensor;

@@ -56,11 +56,16 @@ impl Loss for Spread {
 
 /// Makes a crate in the lab and builds it.
 fn add_crate(lab: &Lab, name: &str, source: &str) {
+    add_crate_with(lab, name, source, "");
+}
+
+/// As [`add_crate`], with more dependencies.
+fn add_crate_with(lab: &Lab, name: &str, source: &str, dependencies: &str) {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/sdk").canonicalize().unwrap();
     fs::create_dir_all(lab.path(name).join("src")).unwrap();
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
-         [dependencies]\nlossmith-sdk = {{ path = {sdk:?} }}\n"
+         [dependencies]\nlossmith-sdk = {{ path = {sdk:?} }}\n{dependencies}"
     );
     lab.write(&format!("{name}/Cargo.toml"), &manifest);
     lab.write(&format!("{name}/src/lib.rs"), source);
@@ -173,5 +178,59 @@ fn a_fusion_that_fails_at_the_evaluation_leads_back() {
     assert_eq!((&rollback["step"], &rollback["to"]), (&json!(next), &json!(0)), "{rollback}");
     assert!(rollback["reason"].as_str().unwrap().contains("no batch of the training"), "{rollback}");
     live.event("epoch");
+    live.stop_and_replay();
+}
+
+#[test]
+fn a_path_dependency_is_followed_and_what_each_revision_was_built_of_is_kept() {
+    let lab = Lab::new(&CRATE.replace("crate = \"spread\"", "crate = \"leaning\""));
+    fs::create_dir_all(lab.path("lean-help/src")).unwrap();
+    lab.write("lean-help/Cargo.toml", "[package]\nname = \"lean-help\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+    lab.write("lean-help/src/lib.rs", "//! Help.\n/// A factor.\npub const FACTOR: f64 = 1.0;\n");
+    let source = SOURCE.replace("* self.scale", "* self.scale * lean_help::FACTOR");
+    add_crate_with(&lab, "leaning", &source, "lean-help = { path = \"../lean-help\" }\n");
+    let mut live = Live::start(&lab, &[]);
+    lab.write("lean-help/src/lib.rs", "//! Help.\n/// A factor.\npub const FACTOR: f64 = 2.0;\n");
+    let candidate = live.event("candidate");
+    assert_eq!(candidate["origin"], "lean-help", "{candidate}");
+    let verdict = live.verdict();
+    let [loss, before] = ["loss", "live-loss"].map(|key| verdict["canary"][key].as_f64().unwrap());
+    assert!((loss / before - 2.0).abs() < 1e-5, "{verdict}");
+    let swap = live.event("swap");
+    live.event("epoch");
+    live.command_done("stop");
+    let (outcome, run) = live.finish();
+    assert_eq!(outcome.code, Some(130), "{outcome:?}");
+
+    let hash = swap["plugins"][0]["hash"].as_str().unwrap();
+    let kept = |file: &str| run.text(&format!("sources/{hash}/{file}"));
+    assert_eq!(kept("src/lib.rs"), source);
+    assert!(kept("path-dependencies/lean-help/src/lib.rs").contains("FACTOR: f64 = 2.0"));
+    let manifest: Value = serde_json::from_str(&run.text("manifest.json")).unwrap();
+    let first = manifest["plugins"][0]["hash"].as_str().unwrap();
+    let shown = lab.lossmith(&["runs", "show", run.name()]).ok();
+    for line in [
+        format!("objective.0.loss spread: component {} -> {}", &first[..12], &hash[..12]),
+        "path-dependencies/lean-help/src/lib.rs: 1 lines added, 1 removed".to_owned(),
+        "- pub const FACTOR: f64 = 1.0;".to_owned(),
+        "+ pub const FACTOR: f64 = 2.0;".to_owned(),
+    ] {
+        assert!(shown.contains(&line), "{line} is not in {shown}");
+    }
+}
+
+#[test]
+fn a_revert_says_which_sources_still_have_what_was_reverted() {
+    let lab = Lab::new(&CRATE.replace("crate = \"spread\"", "crate = \"reverted\""));
+    add_crate(&lab, "reverted", SOURCE);
+    let mut live = Live::start(&lab, &[]);
+    lab.write("reverted/src/lib.rs", &SOURCE.replace("* self.scale", "* self.scale * 2.0"));
+    assert_eq!(live.verdict()["verdict"], "accepted");
+    live.event("swap");
+    let said = live.session("revert", &[]).ok();
+    for words in ["files still have what was reverted", "src/lib.rs in", "reverted (as it was: "] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    live.event("swap");
     live.stop_and_replay();
 }

@@ -12,6 +12,7 @@ mod kills;
 mod later;
 mod replay;
 mod resume;
+mod reverts;
 mod rollback;
 mod shadows;
 mod state;

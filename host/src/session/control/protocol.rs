@@ -19,7 +19,11 @@ pub enum Request {
     /// Save the state and go on.
     Checkpoint,
     /// Go back to the revision before.
-    Revert,
+    Revert {
+        /// And to the state that the training had before the one that is live.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        weights: bool,
+    },
     /// Change keys of the experiment.
     Set {
         /// `key.path=value`, applied in order.
@@ -41,7 +45,8 @@ impl fmt::Display for Request {
             Self::Resume => out.write_str("resume"),
             Self::Stop => out.write_str("stop"),
             Self::Checkpoint => out.write_str("checkpoint"),
-            Self::Revert => out.write_str("revert"),
+            Self::Revert { weights: false } => out.write_str("revert"),
+            Self::Revert { weights: true } => out.write_str("revert --weights"),
             Self::Set { sets } => write!(out, "set {}", sets.join(" ")),
             Self::Promote { name } => write!(out, "promote {name}"),
         }
@@ -131,7 +136,8 @@ mod tests {
             (Request::Resume, json!({ "command": "resume" }), "resume"),
             (Request::Stop, json!({ "command": "stop" }), "stop"),
             (Request::Checkpoint, json!({ "command": "checkpoint" }), "checkpoint"),
-            (Request::Revert, json!({ "command": "revert" }), "revert"),
+            (Request::Revert { weights: false }, json!({ "command": "revert" }), "revert"),
+            (Request::Revert { weights: true }, json!({ "command": "revert", "weights": true }), "revert --weights"),
             (
                 Request::Set { sets: sets.clone() },
                 json!({ "command": "set", "sets": sets }),

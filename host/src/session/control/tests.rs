@@ -69,7 +69,7 @@ fn all_requests_reach_the_handler_and_all_answers_come_back() {
     let set = Request::Set { sets: vec!["name=\"a\nb\"".into(), "epochs=9".into()] };
     let promote = Request::Promote { name: "wider".into() };
     use Request::{Checkpoint, Pause, Resume, Revert, Status, Stop};
-    for request in [Status, Pause, Resume, Stop, Checkpoint, Revert, set, promote] {
+    for request in [Status, Pause, Resume, Stop, Checkpoint, Revert { weights: true }, set, promote] {
         assert_eq!(ask(run.path(), &request).unwrap(), echo(request));
     }
 }
