@@ -153,7 +153,7 @@ impl Training {
                 Ok(path) => done(format!("checkpoint of step {step}: {}", path.display())),
                 Err(error) => Response::Refused { text: error.to_string(), help: None },
             },
-            Request::Status | Request::Set { .. } | Request::Promote { .. } | Request::Revert => {
+            Request::Status | Request::Set { .. } | Request::Promote { .. } | Request::Revert { .. } => {
                 Response::Refused { text: format!("`{request}` is not done here"), help: None }
             }
         };
@@ -194,7 +194,7 @@ impl Training {
                     edits.push(Edit::Promote(name));
                     Wanted::Edited(base, edits)
                 }
-                Request::Revert => match before {
+                Request::Revert { .. } => match before {
                     Some(revision) => Wanted::Revision(revision),
                     None => {
                         let text = "the run trains with what it began with".to_owned();
