@@ -163,7 +163,15 @@ impl Training {
         let (mut assembly, source) = kept(&original, 0, Arc::clone(&runtime), elsewhere)?;
         let history = original.data_history()?;
         if assembly.dataset.digest() != history.first {
+            // Where the run went on with this data, what it began with is another all the same.
             changed(&original, &assembly.dataset, false, Accepting::Never)?;
+            let (found, expected) = (assembly.dataset.digest().to_owned(), history.first);
+            return Err(TrainingError::OtherData {
+                found,
+                expected,
+                changes: "\n  the run went on with this data later, and began with another".to_owned(),
+                advice: Accepting::Never.help(),
+            });
         }
         // Nobody has both the data from before a change and that from after it.
         let change = history.changes.first_key_value().map(|(step, _)| *step);

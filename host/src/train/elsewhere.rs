@@ -30,7 +30,7 @@ pub(super) enum Accepting {
 }
 
 impl Accepting {
-    fn help(self) -> String {
+    pub(super) fn help(self) -> String {
         let place = "`--data PATH` says where the data of before is, if it lies elsewhere";
         match self {
             Self::GoesOn => format!(
