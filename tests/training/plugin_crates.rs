@@ -48,7 +48,8 @@ fn cache() -> PathBuf {
 }
 
 fn cached(lab: &Lab, arguments: &[&str]) -> Outcome {
-    Outcome::of(lab.command(arguments).env("XDG_CACHE_HOME", cache()))
+    // As a user has it who chose no target folder.
+    Outcome::of(lab.command(arguments).env("XDG_CACHE_HOME", cache()).env_remove("CARGO_TARGET_DIR"))
 }
 
 #[test]

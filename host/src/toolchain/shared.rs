@@ -23,7 +23,7 @@ pub(super) struct BuildFolder<'a> {
 /// A target folder in which nobody else builds until this is dropped.
 pub(super) struct Opened {
     path: PathBuf,
-    _lock: Option<File>,
+    _lock: File,
 }
 
 impl<'a> BuildFolder<'a> {
@@ -35,17 +35,14 @@ impl<'a> BuildFolder<'a> {
         Self { owner, library, shared: folder.is_some(), path: folder.unwrap_or_else(|| own.to_owned()) }
     }
 
-    /// Waits until nobody builds in a shared folder. Cargo has a lock of its own, but gives the modules of two crates with one name
+    /// Waits until nobody builds in the folder. Cargo has a lock of its own, but gives the modules of two crates with one name
     /// the same file, and takes that of the one for the other's: so the module of another crate is removed first, and the lock is
     /// held until ours is read.
     pub(super) fn open(self, plugin: &str, messages: Messages) -> Result<Opened, ToolchainError> {
         let Self { owner, library, path, shared } = self;
-        if !shared {
-            return Ok(Opened { path, _lock: None });
-        }
-        if !path.is_dir() {
+        if shared && !path.is_dir() {
             messages.say(&format!(
-                "plugin `{plugin}`: the first build in {} compiles the SDK, too, which takes a minute or two",
+                "plugin `{plugin}`: the first build in {} compiles what the SDK needs, too, which takes a minute or two",
                 path.display()
             ));
         }
@@ -75,7 +72,7 @@ impl<'a> BuildFolder<'a> {
             }
             fs::write(&mark, name).map_err(ToolchainError::file("writing", &mark))?;
         }
-        Ok(Opened { path, _lock: Some(lock) })
+        Ok(Opened { path, _lock: lock })
     }
 }
 
