@@ -219,7 +219,7 @@ pub enum DataError {
         left: usize,
     },
     /// A batch is to have more classes than there are.
-    #[error("`sampler.classes` is {asked}, but the training part has {found} classes: {}", shorten(names))]
+    #[error("`sampler.classes` is {asked}, but the training part has {}: {}", classes(*found), shorten(names))]
     #[diagnostic(help("lower `sampler.classes`"))]
     FewSamplerClasses {
         /// The classes of a batch.
@@ -292,6 +292,10 @@ fn list(places: &[PathBuf]) -> String {
 
 fn images(count: usize) -> String {
     if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
+}
+
+fn classes(count: usize) -> String {
+    if count == 1 { "1 class".to_owned() } else { format!("{count} classes") }
 }
 
 fn shorten(names: &[String]) -> String {
