@@ -53,7 +53,11 @@ def load(run):
     if "fusion" in experiment:
         sys.exit("a fusion is a plugin: what it makes of the slices is in what `lossmith embed` writes")
     preprocessing = manifest["preprocessing"]
-    checkpoint = load_file(run / "checkpoints" / "best.safetensors")
+    files = run / "checkpoints"
+    # A run that measured nothing has no best checkpoint: the last one takes its place, as for `lossmith embed`.
+    last = max(files.glob("epoch-*.safetensors"), key=lambda file: int(file.stem.removeprefix("epoch-")), default=None)
+    best = files / "best.safetensors"
+    checkpoint = load_file(best if best.exists() else last)
     state = {name.removeprefix("model/"): tensor for name, tensor in checkpoint.items() if name.startswith("model/")}
     part = lambda prefix: {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}
     features = backbone(experiment["model"], preprocessing["channels"])
