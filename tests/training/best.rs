@@ -98,6 +98,14 @@ fn what_the_checkpoints_take_is_said() {
     let run = lab.run("tiny");
     let shown = lab.lossmith(&["runs", "show", run.name()]).ok();
     assert!(shown.contains("kept      best, epoch-0003, epoch-0004 ("), "{shown}");
+    // A line that was cut is told, not passed over.
+    let metrics = run.text("metrics.jsonl");
+    std::fs::write(run.path.join("metrics.jsonl"), format!("{{\"kind\":\"st\n{metrics}")).unwrap();
+    let shown = lab.lossmith(&["runs", "show", run.name()]).ok();
+    assert!(
+        shown.contains("not understood and left out: metrics.jsonl, line 1") && shown.contains("1 thread\n"),
+        "{shown}"
+    );
     let json: Value = lab.lossmith(&["--json", "runs", "show", run.name()]).json();
     assert_eq!(json["checkpoints"]["names"], serde_json::json!(["best", "epoch-0003", "epoch-0004"]));
 }

@@ -313,7 +313,8 @@ fn a_grid_tries_every_combination_and_the_lowest_ratio_is_chosen() {
     let varies = &listed[3]["varies"];
     assert_eq!(*varies, serde_json::json!({ "embedding": "8", "learning-rate": "0.03" }));
     let said = lab.lossmith(&["runs", "list"]).ok();
-    assert!(said.contains("embedding=8, learning-rate=0.03"), "{said}");
+    assert!(said.contains("varies") && said.contains("embedding=8,") && said.contains("learning-rate=0.03"), "{said}");
+    assert!(said.contains(listed[3]["name"].as_str().unwrap()), "{said}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::error::CliError;
+use super::output;
 use crate::run::plot::{self, Axes, Series};
 use crate::run::{self, Direction, Run, SideBySide};
 use crate::suggest::nearest;
@@ -37,15 +38,10 @@ pub(super) fn side_by_side(
 
 /// A row for each epoch.
 pub(super) fn table(SideBySide { metric, epochs }: &SideBySide, names: [&str; 2]) -> Table {
-    let mut table = Table::new();
+    let mut table = output::table(presets::NOTHING);
     let direction = Direction::of(metric).map_or(String::new(), |direction| format!(", {direction}"));
     let [first, second] = names.map(str::to_owned);
-    table.load_preset(presets::NOTHING).set_header([
-        format!("{metric}{direction}: epoch"),
-        first,
-        second,
-        "difference".to_owned(),
-    ]);
+    table.set_header([format!("{metric}{direction}: epoch"), first, second, "difference".to_owned()]);
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     for (epoch, [first, second]) in epochs {
         let shown = |value: &Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
+use comfy_table::{ColumnConstraint, Table, Width, presets};
 use serde_json::json;
 
 use super::error::CliError;
@@ -13,7 +13,7 @@ use super::{measured, output};
 use crate::eval::class_name;
 use crate::experiment::DeviceChoice;
 use crate::plugin::Runtime;
-use crate::run::{self, Direction, Event, Row, RowKind, Run};
+use crate::run::{self, Direction, Event, Lines, Row, RowKind, Run};
 use crate::train::{Elsewhere, PartName, Trained};
 
 /// Look at runs.
@@ -117,11 +117,18 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
             varies(&summary.varies),
         ]);
     }
+    // A name is copied from here and a number is read: neither is cut. What is too long for the line is in the last column.
+    let last = table.column_count().saturating_sub(1);
+    for (at, column) in table.column_iter_mut().enumerate() {
+        let room = ColumnConstraint::LowerBoundary(Width::Fixed(VARIES_WIDTH));
+        column.set_constraint(if at < last { ColumnConstraint::ContentWidth } else { room });
+    }
     output::line(&table.trim_fmt())
 }
 
-/// Most keys in the column of what varies.
+/// Most keys in the column of what varies, and the least width of that.
 const VARIES: usize = 4;
+const VARIES_WIDTH: u16 = 20;
 
 fn varies(keys: &BTreeMap<String, String>) -> String {
     let shown = keys.iter().take(VARIES).map(|(key, value)| format!("{key}={value}"));
@@ -131,7 +138,8 @@ fn varies(keys: &BTreeMap<String, String>) -> String {
 
 fn show(path: &Path, json: bool) -> Result<(), CliError> {
     let run = Run::open(path)?;
-    let (manifest, status, metrics, history) = (run.manifest()?, run.status()?, run.metrics()?.rows, run.history()?);
+    let (manifest, status, history) = (run.manifest()?, run.status()?, run.history()?);
+    let Lines { rows: metrics, skipped: unread } = run.metrics()?;
     let (checkpoints, metric) = (run.kept_checkpoints()?, run.best_metric());
     let best = run::best(&metrics, &metric);
     let evaluations: Vec<_> = metrics.iter().filter(|row| row.kind == RowKind::Evaluation).collect();
@@ -145,7 +153,8 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
     output::line(&format!("{}: {status}", run.name()))?;
     output::line(&format!("started   {}", manifest.started))?;
     output::line(&format!("command   {}", manifest.command.join(" ")))?;
-    output::line(&format!("seed      {} on {} with {} threads", manifest.seed, manifest.device, manifest.threads))?;
+    let threads = if manifest.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", manifest.threads) };
+    output::line(&format!("seed      {} on {} with {threads}", manifest.seed, manifest.device))?;
     output::line(&format!("commit    {}", manifest.commit.as_deref().unwrap_or("none")))?;
     if let Some(teacher) = &manifest.teacher {
         let digest = teacher.digest.get(..12).unwrap_or_default();
@@ -188,7 +197,13 @@ fn show(path: &Path, json: bool) -> Result<(), CliError> {
             }
         }
     }
-    output::line(&table.trim_fmt())?;
+    if !table.is_empty() {
+        output::line(&table.trim_fmt())?;
+    }
+    if !unread.is_empty() {
+        let lines = unread.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        output::line(&format!("\nnot understood and left out: metrics.jsonl, line {lines}"))?;
+    }
     match imbalance(&metrics) {
         Some(table) => output::line(&format!("\n{table}")),
         None => Ok(()),

@@ -15,7 +15,7 @@ impl Training {
     /// Says why the training ends before its last epoch.
     pub(super) fn stop_early(&self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
         let event = run::Event::StoppedEarly {
-            epoch: self.step / self.steps(),
+            epoch: self.epoch_count(),
             step: self.step,
             metric: self.best_metric(),
             evaluations: self.stale as u64,
@@ -29,7 +29,6 @@ impl Training {
 /// How many evaluations there are since the best one, by the rows that count.
 pub(super) fn stale(rows: &[Row], metric: &str) -> usize {
     let best = run::best(rows, metric).map_or(0, |(epoch, _)| epoch);
-    let part = metric.split_once('/').map_or("", |(part, _)| part);
-    let measured = |row: &Row| row.values.keys().any(|name| name.split_once('/').is_some_and(|(of, _)| of == part));
-    rows.iter().filter(|row| row.kind == RowKind::Evaluation && row.epoch > best && measured(row)).count()
+    let later = rows.iter().filter(|row| row.kind == RowKind::Evaluation && row.epoch > best);
+    later.filter(|row| row.values.contains_key(metric)).count()
 }

@@ -276,7 +276,7 @@ impl Training {
         // A fusion may have made its parameters just now.
         self.adopt()?;
         let best = if values.is_empty() { None } else { self.better(&values)? };
-        if !values.is_empty() {
+        if values.contains_key(&self.best_metric()) {
             self.stale = if best.is_some() { 0 } else { self.stale + 1 };
         }
         let last = last || self.out_of_patience();
