@@ -5,7 +5,7 @@ use std::process::Command;
 
 use lossmith::plugin::{Cause, Limits, Phase};
 
-use crate::load::{MEMORY, by_hand, load_with};
+use crate::load::{MEMORY, by_hand, leb, load_with};
 
 /// A component that offers the contract, with something beside it.
 fn beside(fields: &str) -> Vec<u8> {
@@ -138,6 +138,53 @@ fn a_description_is_limited_before_it_is_copied() {
     assert!(matches!(*error.cause, Cause::Limit { limit: "description-bytes", .. }), "{error}");
     let raised = Limits { description_bytes: 4 << 20, ..Limits::default() };
     assert_eq!(load_with(&module, raised).unwrap().strategies[0].name.chars().count(), 2 << 20);
+}
+
+/// A custom section of a module.
+fn section(name: &str, data: &[u8]) -> Vec<u8> {
+    let body = [leb(name.len()), name.into(), data.to_vec()].concat();
+    [vec![0], leb(body.len()), body].concat()
+}
+
+/// A length of four bytes, and what has it.
+fn sized(content: &[u8]) -> Vec<u8> {
+    [&(content.len() as u32).to_le_bytes()[..], content].concat()
+}
+
+/// A module that traps, whose debug information has a table of so many lines, to which each of so many units refers.
+fn with_debug_information(units: usize, lines: usize) -> Vec<u8> {
+    // A unit: one entry with its lines at 0, from address 0 to the largest.
+    let abbreviations = [1, 0x11, 0, 0x10, 0x17, 0x11, 0x01, 0x12, 0x06, 0, 0, 0];
+    let header = [&4_u16.to_le_bytes()[..], &0_u32.to_le_bytes(), &[4]].concat();
+    let entry = [&[1][..], &[0; 8], &0x7fff_ffff_u32.to_le_bytes()].concat();
+    let unit = sized(&[header, entry].concat());
+    // Version 4: lines of the file `own.rs`, each at the address after the one before.
+    let lengths = [0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1];
+    let table = [&[1, 1, 1, 0xfb, 14, 13][..], &lengths, &[0], b"own.rs\0\0\0\0", &[0]].concat();
+    let program = [&[0, 5, 2, 0, 0, 0, 0][..], &vec![0x20; lines][..], &[0, 1, 1]].concat();
+    let table = sized(&[&4_u16.to_le_bytes()[..], &sized(&table)[..], &program[..]].concat());
+    let module = by_hand(MEMORY, "unreachable");
+    let sections = [
+        section(".debug_abbrev", &abbreviations),
+        section(".debug_info", &unit.repeat(units)),
+        section(".debug_line", &table),
+    ];
+    [module, sections.concat()].concat()
+}
+
+#[test]
+fn debug_information_that_unfolds_is_not_read() {
+    let source = |units, lines| {
+        let error = load_with(&with_debug_information(units, lines), Limits::default()).unwrap_err();
+        match *error.cause {
+            Cause::Trap { place, .. } => place.and_then(|place| place.source),
+            cause => panic!("{cause}"),
+        }
+    };
+    assert_eq!(source(1, 500_000), Some(("own.rs".to_owned(), 1)));
+    assert_eq!(source(30, 500), Some(("own.rs".to_owned(), 1)));
+    // As large as the first, to the byte but for 39 units: 20,000,000 lines, had somebody read them.
+    assert_eq!(source(40, 500_000), None);
 }
 
 /// What `plugin inspect` says of a file that it refuses.

@@ -208,7 +208,7 @@ pub(crate) fn by_hand(fields: &str, describe: &str) -> Vec<u8> {
 }
 
 /// A number as WebAssembly writes it.
-fn leb(mut number: usize) -> Vec<u8> {
+pub(crate) fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 128 {
         bytes.push((number % 128) as u8 | 128);

@@ -19,7 +19,7 @@ use super::engine::Runtime;
 use super::error::{Cause, Phase, PluginError};
 use super::host::Host;
 use super::limits::Limits;
-use super::{place, scan, slot};
+use super::{debug_info, place, scan, slot};
 use crate::files;
 use crate::printable::printable;
 
@@ -148,6 +148,7 @@ impl Plugin {
         let error =
             |phase, cause| PluginError { plugin: name.to_owned(), hash: hash.clone(), phase, cause: Box::new(cause) };
         let (component, contract) = read(&bytes, limits).map_err(|cause| error(Phase::Load, cause))?;
+        let component = debug_info::affordable(component);
         let compiled = Component::from_binary(&runtime.engine, &component)
             .map_err(|fault| error(Phase::Compile, Cause::Invalid(format!("{fault:#}"))))?;
         let pre = runtime

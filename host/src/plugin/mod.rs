@@ -6,6 +6,7 @@ mod attempt;
 mod bindings;
 mod component;
 mod context;
+mod debug_info;
 mod description;
 mod engine;
 mod error;
