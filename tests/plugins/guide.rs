@@ -141,9 +141,10 @@ fn links_lead_somewhere() {
 #[test]
 fn tests_that_are_named_exist() {
     let text = chapter("security.md");
-    let names = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::"));
+    let names = text.split('`').skip(1).step_by(2).filter_map(|code| code.rsplit_once("::"));
     let mut count = 0;
     for (module, test) in names {
+        let module = module.replace("::", "/");
         let places = ["plugins", "plugins/evil", "training", "training/session"];
         let files = places.map(|place| repository().join(format!("tests/{place}/{module}.rs")));
         let file = files.iter().find(|file| file.is_file()).unwrap_or_else(|| panic!("there is no {module}.rs"));

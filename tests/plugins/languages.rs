@@ -124,12 +124,10 @@ fn a_step_in_another_language_is_measured_beside_one_in_rust() {
         let output = command.arg("--against").arg(rust.file_name().unwrap()).output().unwrap();
         assert!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
         let table = String::from_utf8(output.stdout).unwrap();
-        let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let against = "soft-contrastive-rust.wasm";
-        assert_eq!(
-            lines.next().unwrap(),
-            ["B", "D", "ms", "quartiles", "MB", "ms", "of", against, "quartiles", "MB", "of", against, "ratio"]
-        );
+        // Long names make a header of several lines.
+        assert!(table.contains("quartiles") && table.contains("ratio"), "{table}");
+        let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let lines = lines.filter(|cells| cells.first().is_some_and(|cell| cell.parse::<u32>().is_ok()));
         let sizes: Vec<_> = lines
             .map(|cells| {
                 assert_eq!(cells.len(), 9, "{table}");
@@ -152,7 +150,7 @@ fn python_with_interfaces_of_the_system_is_refused_with_the_option_that_is_missi
     // The tool, as the build calls it, without `--stub-wasi`. What it makes is the last argument.
     let script = format!(
         "#!/bin/sh\nfor argument; do\n    shift\n    [ \"$argument\" = --stub-wasi ] || set -- \"$@\" \"$argument\"\ndone\n\
-         '{}' \"$@\" && cp \"$argument\" '{}'\n",
+         '{}' \"$@\" && {{ [ \"$argument\" = --version ] || cp \"$argument\" '{}'; }}\n",
         self::tool("python").unwrap().display(),
         kept.display()
     );

@@ -180,7 +180,7 @@ fn affectnet_trains_on_the_faces_that_are_cut_out() {
     edit(&list, "1/3.jpg,2,1", "1/3.jpg,200,1");
     let whole = ["sampler.classes=8", "data.validation=0.0"];
     try_train(&lab, "affectnet", &whole)
-        .fails(5, &["3.jpg", "the area of 12 x 12 at 200, 1 pixels is outside", "20 x 16"]);
+        .fails(5, &["3.jpg", "the area of 12 x 12 pixels at 200, 1 is outside", "20 x 16"]);
 }
 
 /// Four classes of different sizes, each in `faces`.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 
-use crate::support::{Lab, MINED_TRIPLETS, folder};
+use crate::support::{Lab, MINED_TRIPLETS, folder, picture};
 
 const GREEN: Rgb<u8> = Rgb([0, 150, 70]);
 const RED: Rgb<u8> = Rgb([210, 30, 30]);
@@ -123,8 +123,11 @@ fn what_cannot_be_compared_or_drawn_is_refused() {
     lab.lossmith(&["retrieve", run.name(), "--output", "no/such/a.png"]).fails(1, &["cannot write no/such/a.png"]);
     lab.lossmith(&["retrieve", run.name(), "--queries", "0", "--output", "a.png"]).fails(2, &["--queries"]);
     lab.lossmith(&["retrieve", "nowhere", "--output", "a.png"]).fails(1, &["nowhere is not a run"]);
-    let run =
-        lab.train(&["epochs=1", "data.limit=4", "sampler.samples=1", "data.validation=0.0", "evaluation.test=false"]);
+    for (class, name) in ["ant", "bee", "cat", "dog"].into_iter().enumerate() {
+        (0..4).for_each(|image| picture(&lab.path(&format!("parts/train/{name}/{image}.png")), class, image));
+        picture(&lab.path(&format!("parts/test/{name}/9.png")), class, 9);
+    }
+    let run = lab.train(&["epochs=1", "data.path=parts", "data.validation=0.0", "evaluation.test=false"]);
     lab.lossmith(&["retrieve", run.name(), "--output", "a.png"]).fails(5, &["no image of this part has another one"]);
 }
 

@@ -15,7 +15,7 @@ use crate::suggest::nearest;
 pub(super) fn check_exists(standard: &Standard, plugin: &Path) -> Result<(), CliError> {
     let known = standard.known(Path::new(""));
     let is_there = if is_bare(plugin) {
-        known.contains(&stem(plugin)) || !is_source(plugin)
+        known.contains(&stem(plugin)) || !plugin.is_dir()
     } else {
         plugin.exists() && !plugin.is_dir()
     };
@@ -58,13 +58,13 @@ fn instead(path: &Path, known: &[String]) -> String {
     if let Some(near) = nearest(&wanted, &beside) {
         return format!("did you mean {}?", folder.join(near).with_extension("wasm").display());
     }
-    if let Some(near) = nearest(&wanted, known) {
-        return format!("did you mean the plugin `{near}`?");
-    }
     // `mine/target/plugins/mine.wasm` and `mine.wasm` are built of `mine`.
     let source = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).chain([Path::new(&wanted)]);
     if let Some(source) = source.into_iter().find(|folder| is_source(folder)) {
         return format!("build it first: `lossmith plugin build {}`", source.display());
+    }
+    if let Some(near) = nearest(&wanted, known) {
+        return format!("did you mean the plugin `{near}`?");
     }
     offer(folder, &beside).unwrap_or_else(usual)
 }

@@ -1,8 +1,8 @@
 //! The command line.
 
 mod compare;
-mod curves;
 mod component;
+mod curves;
 mod data;
 mod doctor;
 mod embed;

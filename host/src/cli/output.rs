@@ -22,9 +22,12 @@ pub(super) fn line(text: &str) -> Result<(), CliError> {
 /// The columns of a table where there is no terminal to ask.
 const COLUMNS: u16 = 100;
 
-/// An empty table that fits the terminal, or [`COLUMNS`] where the output goes elsewhere: long cells are wrapped.
+/// An empty table that fits the terminal; where the output goes elsewhere, as many columns as the variable `COLUMNS` says, or
+/// [`COLUMNS`]. Long cells are wrapped.
 pub(super) fn table(preset: &str) -> Table {
-    let width = terminal_size::terminal_size_of(io::stdout()).map_or(COLUMNS, |(width, _)| width.0);
+    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let width =
+        terminal_size::terminal_size_of(io::stdout()).map_or_else(|| asked().unwrap_or(COLUMNS), |(width, _)| width.0);
     let mut table = Table::new();
     table.load_preset(preset).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     table

@@ -15,6 +15,9 @@ const MOST_BYTES: usize = 1 << 30;
 /// Operations that are looked through for the one whose backward pass is wrong, at most.
 const MOST_STEPS: usize = 2000;
 
+/// They write what the plugin gave them: an infinity there is meant, as in a mask before a maximum.
+const FILLS: [&str; 2] = ["full", "masked-fill"];
+
 /// What the calls of some slots are watched with. Handles of one watch count their operations together.
 #[derive(Clone, Debug, Default)]
 pub struct Watch(Option<Arc<Mutex<Watched>>>);
@@ -152,7 +155,7 @@ pub fn is_finite(tensor: &Tensor) -> Result<bool, TchError> {
 fn forward(steps: &[Step]) -> Result<Option<(usize, Pass)>, TchError> {
     let mut infinite: Option<(usize, &Step)> = None;
     for (number, step) in steps.iter().enumerate() {
-        if is_finite(&step.tensor)? {
+        if FILLS.contains(&step.operation) || is_finite(&step.tensor)? {
             continue;
         }
         if step.tensor.f_isnan()?.f_any()?.f_int64_value(&[])? != 0 {

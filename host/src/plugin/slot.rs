@@ -65,7 +65,7 @@ pub struct Slot {
 const THRESHOLD: f64 = 1e12;
 
 /// A miner of a small batch may draw a tuple again and again, up to so many.
-const DRAWN: u64 = 1 << 16;
+const DRAWN: u64 = 1 << 20;
 
 struct Live {
     store: Store<Host>,

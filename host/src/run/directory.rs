@@ -242,8 +242,13 @@ impl Run {
     pub fn summary(&self) -> Result<Summary, RunError> {
         let (journal, metrics) = (self.journal()?.rows, self.metrics()?.rows);
         let measured = metrics.iter().map(|row| (row.epoch, row.step));
-        let progress = journal.iter().filter_map(|entry| entry.event.progress()).chain(measured);
-        let (epoch, step) = progress.fold((0, 0), |most, at| (at.0.max(most.0), at.1.max(most.1)));
+        let most = |most: (u64, u64), at: (u64, u64)| (at.0.max(most.0), at.1.max(most.1));
+        let recorded = journal.iter().fold((0, 0), |so_far, entry| match entry.event {
+            // What it undid counts no more.
+            Event::Rollback { epoch, step, .. } => (epoch, step),
+            _ => entry.event.progress().map_or(so_far, |at| most(so_far, at)),
+        });
+        let (epoch, step) = measured.fold(recorded, most);
         let evaluation = metrics.iter().rfind(|row| row.kind == RowKind::Evaluation);
         Ok(Summary {
             name: self.name(),

@@ -77,7 +77,10 @@ fn same(run: &Run, trial: &Trial, standard: &Standard) -> bool {
     let mut built = BTreeMap::new();
     let mut unchanged = |slot: &str, hash: &str| {
         let plugin: PluginSource = at(&experiment, slot)?.get("plugin")?.clone().try_into().ok()?;
-        let now = built.entry(plugin).or_insert_with_key(|plugin| wanted(plugin, standard, trial.source.directory())).as_ref()?;
+        let now = built
+            .entry(plugin)
+            .or_insert_with_key(|plugin| wanted(plugin, standard, trial.source.directory()))
+            .as_ref()?;
         Some(*now == fs::read(run.plugin_path(hash)).ok()?)
     };
     text == trial.text && manifest.plugins.iter().all(|plugin| unchanged(&plugin.slot, &plugin.hash) == Some(true))

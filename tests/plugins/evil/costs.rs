@@ -201,14 +201,14 @@ fn who_made_too_many_tuples_or_a_huge_threshold_is_blamed() {
         let mut slot = slot("lossmith-evil", Role::Miner, "attack", json!({ "how": how, "n": n }), setting());
         slot.mine(batch(12, 4, Kind::Double), &epoch(0)).map(drop).map_err(|error| *error.cause)
     };
-    mine("triplets", 1 << 16).unwrap();
-    mine("pairs", 1 << 16).unwrap();
-    let found = mine("triplets", (1 << 16) + 1);
+    mine("triplets", 1 << 20).unwrap();
+    mine("pairs", 1 << 20).unwrap();
+    let found = mine("triplets", (1 << 20) + 1);
     assert!(
-        matches!(found, Err(Cause::Result(ResultFault::Tuples { found: 65_537, different: 1728, .. }))),
+        matches!(found, Err(Cause::Result(ResultFault::Tuples { found: 1_048_577, different: 1728, .. }))),
         "{found:?}"
     );
-    assert!(matches!(mine("pairs", (1 << 16) + 1), Err(Cause::Result(ResultFault::Tuples { different: 144, .. }))));
+    assert!(matches!(mine("pairs", (1 << 20) + 1), Err(Cause::Result(ResultFault::Tuples { different: 144, .. }))));
     assert!(matches!(mine("triplets", 100_000_000), Err(Cause::Limit { limit: "tuples", .. })));
 
     let threshold = |value: f64| {

@@ -28,7 +28,7 @@ strategy! {
 
 impl Fusion for TrainingOnly {
     fn fuse(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
-        if batch.size() == 40 { Ok(batch.embeddings()) } else { Err("this is no batch of the training".into()) }
+        if batch.size() <= 40 { Ok(batch.embeddings()) } else { Err("this is no batch of the training".into()) }
     }
 }
 "#;

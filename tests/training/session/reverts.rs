@@ -15,10 +15,8 @@ fn a_gradient_against_the_one_that_is_live_is_a_warning() {
     let said = live.session("set", &["objective.0.weight=2"]).ok();
     assert!(!said.contains("warning"), "{said}");
     let said = live.session("set", &["objective.0.weight=-1"]).ok();
-    let run = live.run.name().to_owned();
-    for words in
-        ["points against the one that is live (cosine -1.000)", &format!("session revert {run}"), "`--weights`"]
-    {
+    let revert = format!("session revert runs/{}", live.run.folder());
+    for words in ["points against the one that is live (cosine -1.000)", revert.as_str(), "`--weights`"] {
         assert!(said.contains(words), "{words} is not in {said}");
     }
     let warned = live.event("line");
@@ -112,10 +110,12 @@ fn a_run_that_ends_keeps_no_way_back() {
     let swap = live.event("swap")["epoch"].as_u64().unwrap();
     live.event("epoch");
     live.event("epoch");
+    live.pause();
     let epochs = live.status()["epoch"].as_u64().unwrap() + 4;
     live.session("set", &[&format!("epochs={epochs}")]).ok();
     let way_back = format!("epoch-{swap:04}.safetensors");
     assert!(live.run.files("checkpoints").contains(&way_back));
+    live.go_on();
     let (outcome, run) = live.finish();
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let kept: Vec<_> = run.files("checkpoints").into_iter().filter(|file| file.starts_with("epoch-")).collect();

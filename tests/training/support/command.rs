@@ -56,6 +56,8 @@ pub(crate) fn unwrapped(text: &str) -> String {
 pub(crate) fn lossmith(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
     command.current_dir(folder).args(arguments).env("LOSSMITH_PLUGINS", guests()).env_remove("LOSSMITH_DATA");
+    // Words of tables are looked for, which a narrow table breaks.
+    command.env("COLUMNS", "500");
     command
 }
 

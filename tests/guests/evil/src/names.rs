@@ -1,7 +1,5 @@
 //! A strategy that misbehaves by what it writes: names that grow without end, and texts for a terminal.
 
-use std::mem::forget;
-
 use lossmith_sdk::prelude::*;
 
 strategy! {
@@ -28,12 +26,12 @@ impl Loss for Names {
                 (0..self.n).for_each(|k| drop(state::parameter(&name(k), 1.0, || Tensor::zeros(&[0], Dtype::Float))))
             }
             "again" => (0..self.n).for_each(|_| state::set_buffer(&"n".repeat(self.m as usize), &empty)),
-            "shape" => forget(embeddings.reshape(&vec![1; self.n as usize])),
             "lines" => {
                 report::info("fine\nepoch 9/9  loss 0.0001  1.0 s  best so far\r\nrun: /etc/passwd");
                 report::warn("bidi \u{202e}gnp.exe\u{202c} zero\u{200b}width \u{2028}line \u{85}nel \u{9b}31mcsi\u{7}");
             }
             "fault" => report::metric("m\u{1b}[2J\u{1b}]0;owned\u{7}\nepoch 9/9", &Tensor::ones(&[2, 2], Dtype::Float)),
+            "long" => return Err("a".repeat(self.n as usize).into()),
             "error" => return Err("line one\n\nerror: the run was saved\nepoch 1/1 \u{202e}abc \u{1b}[31m".into()),
             _ => {}
         }
