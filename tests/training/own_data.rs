@@ -114,7 +114,7 @@ fn parts_queries_and_areas_of_a_list_are_used_as_given() {
     lab.try_train(&["data.split='closed-set'"]).fails(
         5,
         &[
-            "class `10` is in `test` but not in `train`",
+            "class `6` is in `validation` but not in `train`",
             "leave `data.split` out to use the data's own parts as they are",
         ],
     );

@@ -72,9 +72,9 @@ struct Outcome {
 
 pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
+    let plugin = super::plugins::load(&runtime, &args.plugin)?;
     let text = files::read_text(&args.input, files::LIST).map_err(|source| CliError::file(&args.input, source))?;
     let case: Case = json(&text, &args.input.display().to_string())?;
-    let plugin = super::plugins::load(&runtime, &args.plugin)?;
     let Strategy { role, name: strategy, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;
     let float = match args.dtype {
         Dtype::F32 => Kind::Float,
