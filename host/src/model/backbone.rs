@@ -59,7 +59,6 @@ impl Backbone {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
 
     #[test]

@@ -18,7 +18,7 @@ pub enum Event<'a> {
         /// The run's folder.
         run: PathBuf,
         /// The images.
-        data: Summary,
+        data: Box<Summary>,
         /// The device, as `cpu` or `cuda:0`.
         device: String,
         /// Trainable numbers of the network.

@@ -83,7 +83,7 @@ impl Training {
         }
         watch(Event::Ready {
             run: self.run.path().to_owned(),
-            data: self.assembly.dataset.summary(),
+            data: Box::new(self.assembly.dataset.summary()),
             device: device_name(self.assembly.device),
             parameters: self.assembly.model.parameter_count(),
             // Later the weights are those of a checkpoint.
