@@ -143,7 +143,7 @@ fn train_and_val_are_the_parts_of_a_folder() {
 fn blanks_marks_and_other_separators_make_no_classes() {
     let lines = |separator: &str, end: &str, blank: &str| {
         let line = |class: usize, image: usize| {
-            let blank = if image % 2 == 0 { blank } else { "" };
+            let blank = if image.is_multiple_of(2) { blank } else { "" };
             format!("class{class:02}/{image:03}.png{separator}{blank}cat{class}{blank}{end}")
         };
         let rows: String = (0..6).flat_map(|class| (0..8).map(move |image| line(class, image))).collect();

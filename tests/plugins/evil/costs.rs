@@ -17,7 +17,7 @@ fn attack(params: Value, limits: Limits) -> Result<(), Box<Cause>> {
 
 #[track_caller]
 fn reaches(limit: &str, params: Value, limits: Limits) {
-    let cause = attack(params.clone(), limits).expect_err(&format!("{params} ended well"));
+    let Err(cause) = attack(params.clone(), limits) else { panic!("{params} ended well") };
     assert!(matches!(*cause, Cause::Limit { limit: found, .. } if found == limit), "{params}: {cause}");
 }
 
