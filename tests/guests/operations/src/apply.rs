@@ -16,6 +16,7 @@ macro_rules! reductions {
 }
 
 /// What the function `name` makes of two 4 x 3 matrices.
+#[expect(clippy::op_ref, reason = "the operators of references are tried, too")]
 pub(crate) fn apply(name: &str, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
     let mask = a.gt(b);
     let vector = |numbers: &[i64]| Tensor::from_integers(numbers, &[numbers.len() as i64]);
