@@ -157,7 +157,7 @@ impl AttackLoss {
             "metrics-hold" => (0..n).for_each(|k| report::metric(&k.to_string(), &big().narrow(0, 0, 1))),
             "names" => {
                 let name = "x".repeat(m as usize);
-                (0..n).for_each(|_| drop(progress.metric(&name)));
+                (0..n).for_each(|_| assert!(progress.metric(&name).is_none()));
             }
             "state-names" => {
                 let name = "x".repeat(m as usize);
