@@ -241,7 +241,7 @@ strategy! {
 impl Loss for LogOfZero {
     fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
         let x = batch.embeddings();
-        let zeros = &x - &x;
+        let zeros = x * 0.0;
         let logarithms = zeros.log(); // the logarithm of 0
         Ok(logarithms.mean(ALL))
     }
