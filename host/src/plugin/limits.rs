@@ -63,7 +63,7 @@ pub struct Limits {
     /// Local variables of one function. Default 5,000.
     pub function_locals: u64,
     /// Work of compiling one function: its operators with what they take and leave, and at each branch the values that it may
-    /// carry. Default 5,000,000 (a few seconds and some hundred MB).
+    /// carry. Default 5,000,000 (by estimate a few seconds and some hundred MB).
     pub function_work: u64,
     /// Work of compiling all functions of a component. Default 100,000,000; one of Python or JavaScript takes 30,000,000.
     pub compile_work: u64,
