@@ -96,7 +96,7 @@ fn a_miner_and_a_schedule_are_blamed_for_what_they_made() {
         with(&format!("loss = {{ plugin = \"losses\", strategy = \"contrastive\" }}\n{key} = {}", strategy(params)))
     };
     fails(&objective("miner", "n = 100000000"), &["miner `attack`", "reached the limit tuples"]);
-    fails(&objective("miner", "n = 1000000"), &["miner `attack`", "different ones"]);
+    fails(&objective("miner", "n = 2000000"), &["miner `attack`", "different ones"]);
     fails(&objective("schedule", "value = 1e308"), &["schedule `attack`", "the threshold", "too large"]);
 }
 
