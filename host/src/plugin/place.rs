@@ -40,7 +40,7 @@ fn is_foreign(name: &str, file: &str, sdk: &[String]) -> bool {
         || name.strip_prefix('<').is_some_and(of_crate)
         || of_runtime
         || of_std
-        || file.contains("/registry/src/index.")
+        || file.contains("/registry/src/")
         || is_sdk(file, sdk)
 }
 
