@@ -113,6 +113,61 @@ fn one_loss_is_equal_in_three_languages() {
 }
 
 #[test]
+fn operations_that_came_later_are_there_in_other_languages() {
+    const PYTHON: &str = r#"
+from lossmith import Tensor, loss
+
+@loss("soft-contrastive")
+class Later:
+    """Operations of contract 0.1.4."""
+
+    def loss(self, batch, progress):
+        x = batch.embeddings()
+        y = x.sinh().asinh() + (x.cosh() + 1.0).acosh() + (x * 0.1).atanh()
+        return Tensor.einsum("ij,ij->i", [y, x.t().t()]).mean()
+"#;
+    const JAVASCRIPT: &str = r#"
+import { Tensor, loss } from "./lossmith.js";
+
+loss("soft-contrastive", {
+    summary: "Operations of contract 0.1.4.",
+    parameters: {},
+    loss(parameters, batch, progress) {
+        const x = batch.embeddings();
+        const y = x.sinh().asinh().add(x.cosh().add(1).acosh()).add(x.mul(0.1).atanh());
+        return Tensor.einsum("ij,ij->i", [y, x.t().t()]).mean();
+    },
+});
+"#;
+    let rows = [[0.5_f64, -1.5, 2.0], [0.25, 1.0, -0.75]];
+    // asinh(sinh(x)) = x; the rest by logarithms.
+    let y = |x: f64| {
+        let (c, t) = (x.cosh() + 1.0, 0.1 * x);
+        x + (c + (c * c - 1.0).sqrt()).ln() + 0.5 * ((1.0 + t) / (1.0 - t)).ln()
+    };
+    let expected = rows.iter().flatten().map(|x| x * y(*x)).sum::<f64>() / 2.0;
+    for (language, file, text) in [("python", "plugin.py", PYTHON), ("javascript", "plugin.js", JAVASCRIPT)] {
+        if !has(language) {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (source, input) = (folder.path().join("later"), folder.path().join("input.json"));
+        std::fs::create_dir(&source).unwrap();
+        std::fs::write(source.join(file), text).unwrap();
+        std::fs::write(
+            source.join("plugin.toml"),
+            format!("language = \"{language}\"\nname = \"later\"\nroles = [\"loss\"]\n"),
+        )
+        .unwrap();
+        std::fs::write(&input, json!({ "embeddings": rows, "labels": [0, 1] }).to_string()).unwrap();
+        let output = build(&source, folder.path());
+        assert!(output.status.success(), "{language}: {}", message(&output));
+        let value = numbers(&eval(&folder.path().join("later.wasm"), &input)["value"]);
+        assert!((value[0] - expected).abs() < 1e-9, "{language}: {value:?} and {expected}");
+    }
+}
+
+#[test]
 fn a_step_in_another_language_is_measured_beside_one_in_rust() {
     for language in ["python", "javascript"].into_iter().filter(|language| has(language)) {
         let (component, rust) = (example(language), example("rust"));

@@ -87,6 +87,15 @@ fn a_training_without_progress_ends_early_and_goes_on_with_more_patience() {
     let longer = lab.train(&[sets.as_slice(), &["name=longer", "evaluation.test=false"]].concat());
     assert_eq!(longer.values("evaluation", "validation/map-at-r")[..values.len()], values);
     lab.try_train(&["evaluation.patience=0"]).fails(3, &["patience"]);
+
+    // It goes on with more patience, not with more epochs.
+    let resume = |set: &str| lab.lossmith(&["train", "--resume", run.name(), "--accept-changes", "--set", set]);
+    let finished = format!("is finished after epoch {}", values.len());
+    resume("epochs=40").fails(2, &[&finished, "epochs: 30 -> 40", "evaluation.patience=NUMBER"]);
+    resume("evaluation.patience=3").ok();
+    let more = run.values("evaluation", "validation/map-at-r");
+    let all = longer.values("evaluation", "validation/map-at-r");
+    assert_eq!(more[..], all[..ends_after(&all, 3).unwrap_or(all.len())]);
 }
 
 #[test]

@@ -61,6 +61,25 @@ fn a_run_is_measured_and_embedded() {
 }
 
 #[test]
+fn tables_fit_a_hundred_columns_where_there_is_no_terminal_and_as_many_as_are_asked_for() {
+    let lab = Lab::new(MINED_TRIPLETS);
+    let run = lab.train(&["epochs=1"]);
+    lab.train(&["epochs=1", "optimizer.learning-rate=0.5", "model.width=6", "seed=77"]);
+    for (columns, most) in [(None, 100), (Some("72"), 72)] {
+        for arguments in [&["doctor"][..], &["runs", "list"], &["eval", run.name()]] {
+            let mut command = lab.command(arguments);
+            match columns {
+                Some(columns) => command.env("COLUMNS", columns),
+                None => command.env_remove("COLUMNS"),
+            };
+            let said = Outcome::of(&mut command).ok();
+            let longest = said.lines().map(|line| line.chars().count()).max();
+            assert!(longest.is_some_and(|longest| longest <= most), "{arguments:?}, {most}:\n{said}");
+        }
+    }
+}
+
+#[test]
 fn what_a_run_does_not_have_cannot_be_measured() {
     let lab = Lab::new(MINED_TRIPLETS);
     let run = lab.train(&["epochs=1", "data.validation=0.0"]);

@@ -20,8 +20,8 @@ fn a_finished_run_goes_on_with_more_epochs() {
     assert_eq!(last(&run), last(&whole));
     lab.lossmith(&["replay", run.name()]).ok();
     // Asked for again, there is nothing left to do.
-    let said = lab.lossmith(&["train", "--resume", run.name(), "--set", "epochs=4", "--accept-changes"]).ok();
-    assert!(said.contains("is finished"), "{said}");
+    let again = ["train", "--resume", run.name(), "--set", "epochs=4", "--accept-changes"];
+    lab.lossmith(&again).fails(2, &["is finished after epoch 4", "--from"]);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn other_settings_on_a_finished_run_are_refused_with_the_way() {
         let resume = [&["train"], arguments, &["--resume", run.name(), "--accept-changes"]].concat();
         lab.lossmith(&resume).fails(code, phrases);
     };
-    let way = ["is finished after epoch 2; only more epochs go on with it", "--from", "starts a branch"];
+    let way = ["is finished after epoch 2; this gives it nothing to go on with:", "--from", "starts a branch"];
     let changed = |change| [way.as_slice(), &[change]].concat();
     refused(2, &["--set", "optimizer.learning-rate=0.5"], &changed("optimizer.learning-rate: 0.003 -> 0.5"));
     refused(2, &["--set", "epochs=1"], &changed("epochs: 2 -> 1"));
@@ -46,6 +46,20 @@ fn other_settings_on_a_finished_run_are_refused_with_the_way() {
     assert!(before.0 == run.text("journal.jsonl") && before.1 == run.text("metrics.jsonl"));
     // What can be said before anything is loaded leaves no file behind.
     assert!(run.files("").len() <= before.2.len() + 1, "{:?}", run.files(""));
+}
+
+#[test]
+fn a_trained_network_does_not_need_the_file_that_its_weights_began_with() {
+    let lab = Lab::new(MINED_TRIPLETS);
+    let first = lab.train(&["epochs=1"]);
+    let weights = lab.path("first.safetensors");
+    fs::copy(first.path.join("checkpoints/epoch-0001.safetensors"), &weights).unwrap();
+    let run = lab.train(&["epochs=1", "model.weights=first.safetensors"]);
+    fs::remove_file(&weights).unwrap();
+    lab.lossmith(&["eval", run.name()]).ok();
+    lab.lossmith(&["train", "--resume", run.name(), "--set", "epochs=2", "--accept-changes"]).ok();
+    // A repetition begins where the run began.
+    lab.lossmith(&["replay", run.name()]).fails(5, &["first.safetensors"]);
 }
 
 /// The part of each image is in a list, so that the images that are measured are known.

@@ -148,6 +148,23 @@ fn a_run_that_goes_on_has_the_same_bits_and_wants_the_same_teacher() {
 }
 
 #[test]
+fn a_set_path_begins_where_the_command_was_typed() {
+    let (lab, teacher) = lab(&["epochs=1"]);
+    fs::create_dir(lab.path("students")).unwrap();
+    fs::rename(lab.path("experiment.toml"), lab.path("students/student.toml")).unwrap();
+    let set = format!("teacher.run=runs/{}", teacher.folder());
+    lab.lossmith(&["train", "students/student.toml", "--set", "epochs=1", "--set", &set]).ok();
+    // In the file it begins beside the file.
+    let text = fs::read_to_string(lab.path("students/student.toml")).unwrap();
+    let with = |path: &str| lab.write("students/student.toml", &format!("{text}\nrun = \"{path}\"\n"));
+    with(&format!("runs/{}", teacher.folder()));
+    let train = ["train", "students/student.toml", "--set", "epochs=1"];
+    lab.lossmith(&train).fails(5, &["is not a run"]);
+    with(&format!("../runs/{}", teacher.folder()));
+    lab.lossmith(&train).ok();
+}
+
+#[test]
 fn a_teacher_that_does_not_fit_is_refused_and_no_run_is_made() {
     let (lab, teacher) = lab(&["data.split=class-disjoint", "sampler.classes=3", "data.validation=0.3"]);
     let set = of(&teacher);

@@ -157,6 +157,11 @@ fn measure_one(
     quantity: Quantity,
     row: &mut Measured,
 ) -> Result<(), CheckError> {
+    if let Runner::Component(subject) = &mut *ours
+        && let Some(text) = subject.evaluate(batch, Kind::Float, &State::default())?.not_finite
+    {
+        return Err(CheckError::Refused(text));
+    }
     match quantity {
         Quantity::Time => time(ours, theirs, batch, row)?,
         Quantity::Memory => {

@@ -9,7 +9,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::error::CliError;
 use super::output;
-use super::runs::{Which, open};
+use super::runs::{Which, open, tell_of_data};
 use crate::run;
 use crate::train::Image;
 
@@ -76,10 +76,12 @@ pub(super) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliError> {
         run::replace(names, &table(&rows, None))?;
     }
     if as_json {
-        return output::json(
-            &json!({ "output": args.output, "images": names, "part": part, "shape": [count, dimension] }),
-        );
+        return output::json(&json!({
+            "output": args.output, "images": names, "part": part, "shape": [count, dimension],
+            "data-changes": trained.data_changes(), "data-warnings": trained.data_warnings(),
+        }));
     }
+    tell_of_data(&trained)?;
     let told = format!("{count} embeddings of {dimension} numbers, of the {part} part: {}", args.output.display());
     let beside = names.map(|names| format!("\ntheir images and classes: {}", names.display()));
     output::line(&(told + &beside.unwrap_or_default()))

@@ -126,14 +126,27 @@ fn list(directory: &Path, json: bool) -> Result<(), CliError> {
     output::line(&table.trim_fmt())
 }
 
-/// Most keys in the column of what varies, and the least width of that.
+/// Most keys in the column of what varies, the letters of a value, and the least width of the column.
 const VARIES: usize = 4;
+const VALUE_LETTERS: usize = 24;
+const SIDE: usize = (VALUE_LETTERS - 2) / 2;
 const VARIES_WIDTH: u16 = 20;
 
 fn varies(keys: &BTreeMap<String, String>) -> String {
-    let shown = keys.iter().take(VARIES).map(|(key, value)| format!("{key}={value}"));
+    let shown = keys.iter().take(VARIES).map(|(key, value)| format!("{key}={}", shortened(value)));
     let more = keys.len().saturating_sub(VARIES);
     shown.chain((more > 0).then(|| format!("and {more} more"))).collect::<Vec<_>>().join(", ")
+}
+
+/// A long value without its middle: the ends of paths say most.
+fn shortened(value: &str) -> String {
+    let letters: Vec<char> = value.chars().collect();
+    match (letters.first_chunk::<SIDE>(), letters.last_chunk::<SIDE>()) {
+        (Some(first), Some(last)) if letters.len() > VALUE_LETTERS => {
+            first.iter().chain(&['.', '.']).chain(last).collect()
+        }
+        _ => value.to_owned(),
+    }
 }
 
 fn show(path: &Path, json: bool) -> Result<(), CliError> {
@@ -253,14 +266,12 @@ pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
     measuring.finish();
     let evaluation = evaluation?;
     if json {
-        let changes = trained.data_changes();
-        return output::json(
-            &json!({ "epoch": trained.epoch(), "part": part, "evaluation": evaluation, "data-changes": changes }),
-        );
+        return output::json(&json!({
+            "epoch": trained.epoch(), "part": part, "evaluation": evaluation,
+            "data-changes": trained.data_changes(), "data-warnings": trained.data_warnings(),
+        }));
     }
-    for change in trained.data_changes() {
-        output::line(&format!("the data changed since the training: {change}"))?;
-    }
+    tell_of_data(&trained)?;
     output::line(&format!("{part} part, with the weights of epoch {}:", trained.epoch()))?;
     output::line(&measured::text(&evaluation.values(trained.class_names())))?;
     let mut table = output::table(presets::NOTHING);
@@ -271,6 +282,17 @@ pub(super) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
         table.add_row([class_name(trained.class_names(), *class), scores.queries.to_string(), p, r, map]);
     }
     output::line(&table.trim_fmt())
+}
+
+/// What somebody should know about the data of a run before reading what was made of it.
+pub(super) fn tell_of_data(trained: &Trained) -> Result<(), CliError> {
+    for change in trained.data_changes() {
+        output::line(&format!("the data changed since the training: {change}"))?;
+    }
+    for warning in trained.data_warnings() {
+        output::line(&format!("the data: {warning}"))?;
+    }
+    Ok(())
 }
 
 pub(super) fn open(which: &Which) -> Result<(Trained, PartName), CliError> {

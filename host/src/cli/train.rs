@@ -55,12 +55,8 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
     let mut training = match (&args.experiment, &args.resume, &args.from) {
         (experiment, Some(path), _) => {
             let run = Run::open(path)?;
-            if run.status()? == Status::Finished && !extends(path, experiment.as_deref(), &args.set)? {
-                return output::line(&if json {
-                    serde_json::json!({ "event": "finished", "run": path }).to_string()
-                } else {
-                    format!("{0} is finished; `lossmith eval {0}` measures it", path.display())
-                });
+            if run.status()? == Status::Finished {
+                extends(path, experiment.as_deref(), &args.set)?;
             }
             let elsewhere = Elsewhere { data: args.data.clone(), device: None, accept_changes: args.accept_changes };
             let mut training = Training::resume(path, &elsewhere, runtime()?)?;

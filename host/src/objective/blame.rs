@@ -7,7 +7,7 @@ use tch::{Device, TchError, Tensor};
 use super::error::ObjectiveError;
 use super::objectives::{Batch, Objective, Objectives, Placed, Term};
 use crate::experiment::On;
-use crate::plugin::{Cause, PairLosses, PluginError, Progress, ResultFault, State, brief};
+use crate::plugin::{Cause, Computed, PairLosses, PluginError, Progress, ResultFault, State, Watch, brief, explain};
 
 /// The fault of a transfer whose pair losses have no finite sum, or none.
 pub(super) fn of_pair_losses(transfer: &Placed, pairs: &PairLosses) -> Result<Option<PluginError>, TchError> {
@@ -68,6 +68,43 @@ impl Objectives {
         found
     }
 
+    /// The operation that made something that is not finite first in a batch, if it can be told. The batch is computed again with
+    /// copies of what the strategies keep.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn origin(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<String>, TchError> {
+        let kept = self.take_states();
+        let found = explain(|watch| {
+            self.watch(watch);
+            let computed = self.again(batch, progress, &kept);
+            self.watch(&Watch::default());
+            computed.ok()
+        });
+        self.put_states(kept);
+        for Placed { slot, .. } in self.slots_mut() {
+            drop(slot.take_report());
+        }
+        found
+    }
+
+    /// A batch, computed with copies of `kept` on leaves of its own.
+    fn again(
+        &mut self,
+        batch: &Batch<'_>,
+        progress: &Progress,
+        kept: &BTreeMap<String, State>,
+    ) -> Result<Computed, ObjectiveError> {
+        let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
+        self.put_states(copies.collect::<Result<_, TchError>>()?);
+        let embeddings = leaf(batch.embeddings)?;
+        let feature_map = batch.feature_map.map(leaf).transpose()?;
+        let whole = Batch { embeddings: &embeddings, feature_map: feature_map.as_ref(), measured: false, ..*batch };
+        let value = self.compute(&whole, progress)?.total;
+        let parameters = self.parameters().into_iter().map(|(_, parameter, _)| parameter);
+        Ok(Computed { value, leaves: parameters.chain(feature_map).chain(Some(embeddings)).collect() })
+    }
+
     fn search(
         &mut self,
         batch: &Batch<'_>,
@@ -76,7 +113,6 @@ impl Objectives {
     ) -> Result<Option<PluginError>, ObjectiveError> {
         let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
         self.put_states(copies.collect::<Result<_, TchError>>()?);
-        let leaf = |tensor: &Tensor| tensor.f_detach()?.f_requires_grad_(true);
         let embeddings = leaf(batch.embeddings)?;
         let feature_map = batch.feature_map.map(leaf).transpose()?;
         let whole = Batch { embeddings: &embeddings, feature_map: feature_map.as_ref(), measured: false, ..*batch };
@@ -123,6 +159,11 @@ impl Objective {
             }
         }))
     }
+}
+
+/// A leaf of a graph of its own with the same values.
+fn leaf(tensor: &Tensor) -> Result<Tensor, TchError> {
+    tensor.f_detach()?.f_requires_grad_(true)
 }
 
 /// A backward pass; nothing of a constant.

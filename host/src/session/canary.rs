@@ -7,7 +7,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::refusal::Refusal;
 use crate::objective::{Batch, ObjectiveError, Objectives};
-use crate::plugin::{Cause, Computed, Progress, ResultFault, State, Watch, explain, is_finite};
+use crate::plugin::{Cause, Progress, ResultFault, State, is_finite};
 
 /// The batch of a step, without gradient. Nobody writes to these tensors.
 pub struct Sample {
@@ -140,14 +140,9 @@ fn with_origin(
     sample: &Sample,
     states: &States,
 ) -> Result<Refusal, TchError> {
-    let origin = explain(|watch| {
-        objectives.watch(watch);
-        let made = run(objectives, sample, states);
-        objectives.watch(&Watch::default());
-        let Made { total, embeddings, .. } = made.ok()?;
-        let parameters = objectives.parameters().into_iter().map(|(_, parameter, _)| parameter);
-        Some(Computed { value: total, leaves: parameters.chain(Some(embeddings)).collect() })
-    })?;
+    objectives.put_states(super::gate::copies(states)?);
+    let batch = batch_of(sample, &sample.embeddings, sample.feature_map.as_ref());
+    let origin = objectives.origin(&batch, &sample.progress)?;
     Ok(Refusal::new(match origin {
         Some(origin) => format!("{reason}: {origin}"),
         None => reason,

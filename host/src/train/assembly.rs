@@ -11,7 +11,7 @@ use super::training_error::TrainingError;
 use crate::data::{DataConfig, Dataset, Loader as Images, Part};
 use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
-use crate::model::Model;
+use crate::model::{Model, ModelConfig};
 use crate::objective::{Loader, Places, Strategies};
 use crate::plugin::{Progress, Runtime};
 
@@ -22,6 +22,8 @@ pub(super) struct Site {
     pub(super) device: Option<DeviceChoice>,
     /// The run whose experiment it is, if it is one's.
     pub(super) run: Option<PathBuf>,
+    /// Whether a checkpoint gives the network its weights; then the file that they began with is not needed.
+    pub(super) restored: bool,
 }
 
 /// An experiment, loaded.
@@ -58,7 +60,9 @@ impl Assembly {
             None => source.into(),
         })?);
         let (channels, size) = (dataset.channels() as i64, dataset.size() as i64);
-        let model = Model::new(&experiment.model, channels, size, device, experiment.seed)?;
+        let weights = experiment.model.weights.clone().filter(|_| !site.restored);
+        let config = ModelConfig { weights, ..experiment.model.clone() };
+        let model = Model::new(&config, channels, size, device, experiment.seed)?;
         Ok(Self { experiment, device, dataset, model, strategies })
     }
 
@@ -164,6 +168,20 @@ impl Assembly {
         };
         let evaluation = eval::evaluate(&embeddings, &labels, roles, &config, self.experiment.seed, watch)?;
         Ok(Some(Evaluation { slices, classification, ..evaluation }))
+    }
+
+    /// What somebody should know about the data, and about what cannot be measured on it.
+    pub(super) fn data_warnings(&self) -> Vec<String> {
+        let Self { dataset, experiment, .. } = self;
+        let mut warnings = dataset.warnings().to_vec();
+        let untrained = dataset.untrained_classes();
+        if let (Some(first), true) = (untrained.first(), experiment.evaluation.classification.is_some()) {
+            warnings.push(format!(
+                "{} classes are measured but not trained on, such as `{first}`: no classifier can find them",
+                untrained.len()
+            ));
+        }
+        warnings
     }
 
     /// Gives the fusion, if there is one, what a checkpoint keeps of its.

@@ -85,7 +85,7 @@ impl Training {
         let data = Elsewhere::default().place(&from, &experiment)?;
         // The data may have moved since; other data is where the experiment says it.
         let data = data.filter(|_| source.parse().is_ok_and(|wanted| wanted.data.path == experiment.data.path));
-        let site = |run| Site { data: data.clone(), run, ..Site::default() };
+        let site = |run| Site { data: data.clone(), restored: run.is_some(), run, ..Site::default() };
         let of_parent = site(Some(from.path().to_owned()));
         let kept = Assembly::new(&kept, Arc::clone(&runtime), Places::Run(&places), of_parent, |loader| loader)?;
         let bound = kept.strategies.bound.iter();
@@ -123,7 +123,7 @@ impl Training {
         let (checkpoint, mut warnings) = newest(&run)?;
         let (step, epoch) = checkpoint.as_ref().map_or((0, 0), |checkpoint| (checkpoint.step, checkpoint.epoch));
         let live = Live::at(run.clone(), step)?;
-        let (assembly, source) = kept(&run, live.revision(), Arc::clone(&runtime), elsewhere)?;
+        let (assembly, source) = kept(&run, live.revision(), Arc::clone(&runtime), elsewhere, checkpoint.is_some())?;
         let changes = changed(&run, &assembly.dataset, elsewhere.accept_changes, Accepting::GoesOn)?;
         let (pace, begins) = goes_on_with(&run, &assembly, &changes, (step, epoch))?;
         warnings.extend(remarks(&run, &assembly, checkpoint.is_some(), &changes)?);
@@ -160,7 +160,8 @@ impl Training {
     pub fn repeat(path: &Path, elsewhere: &Elsewhere, runtime: Arc<Runtime>) -> Result<Self, TrainingError> {
         let original = Run::open(path)?;
         let manifest = original.manifest()?;
-        let (mut assembly, source) = kept(&original, 0, Arc::clone(&runtime), elsewhere)?;
+        let (mut assembly, source) =
+            kept(&original, 0, Arc::clone(&runtime), elsewhere, original.origin_checkpoint().is_some())?;
         let history = original.data_history()?;
         if assembly.dataset.digest() != history.first {
             // Where the run went on with this data, what it began with is another all the same.
@@ -284,18 +285,20 @@ fn teacher(assembly: &Assembly) -> Result<Option<Teacher>, TrainingError> {
     Ok(Some(Teacher::load(config, dataset, *device, &folder, batch_size)?))
 }
 
-/// The experiment of a run's revision, with the components that the run kept, and the text of it.
+/// The experiment of a run's revision, with the components that the run kept, and the text of it. `restored` says whether a
+/// checkpoint gives the network its weights.
 pub(super) fn kept(
     run: &Run,
     revision: u64,
     runtime: Arc<Runtime>,
     elsewhere: &Elsewhere,
+    restored: bool,
 ) -> Result<(Assembly, Source), TrainingError> {
     let revision = run.revision(revision)?;
     let source = Source::read(&revision.experiment, &[])?;
     let places = run.places(&revision.about.plugins);
     let data = elsewhere.place(run, &source.parse()?)?;
-    let site = Site { data, device: elsewhere.device.clone(), run: Some(run.path().to_owned()) };
+    let site = Site { data, device: elsewhere.device.clone(), run: Some(run.path().to_owned()), restored };
     let assembly = Assembly::new(&source, runtime, Places::Run(&places), site, |loader| loader)?;
     Ok((assembly, source))
 }

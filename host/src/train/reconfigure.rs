@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::patience::stale;
 use super::training::Training;
 use super::training_error::TrainingError;
+use crate::data::PartName;
 use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Loader, Places, Strategies};
 use crate::run::{About, Edit, Event, PluginEntry, Run};
 use crate::session::{Base, Staged, edit, entries};
 use crate::standard::Standard;
 
-/// Looks at a file and at `key=value` settings for a run that is finished: whether they give it more epochs to go on with.
-/// Without any it is left as it is.
+/// Looks at a file and at `key=value` settings for a run that is finished: they must give it something to go on with, which is more
+/// epochs, or more patience where it ended for lack of it.
 ///
 /// # Errors
-/// What is wrong with the file or a setting; a change other than more epochs.
-pub fn extends(path: &Path, file: Option<&Path>, sets: &[String]) -> Result<bool, TrainingError> {
+/// What is wrong with the file or a setting; there is nothing to go on with.
+pub fn extends(path: &Path, file: Option<&Path>, sets: &[String]) -> Result<(), TrainingError> {
     let run = Run::open(path)?;
     let last = run.timeline()?.last_key_value().map_or(0, |(_, revision)| *revision);
     let kept = Source::read(&run.revision(last)?.experiment, &[])?;
@@ -29,14 +31,14 @@ pub fn extends(path: &Path, file: Option<&Path>, sets: &[String]) -> Result<bool
     let wanted = wanted.parse()?;
     let changes = edit::changes(&live, &wanted).map_err(unspeakable)?;
     let epochs = run.summary()?.epoch;
-    if changes.is_empty() {
-        return Ok(false);
+    let stale = stale(&run.metrics()?.rows, &format!("{}/{}", PartName::Validation, wanted.evaluation.best));
+    let patient = wanted.evaluation.patience.is_none_or(|patience| patience.get() > stale);
+    if wanted.epochs > epochs && patient {
+        return Ok(());
     }
-    if wanted.epochs <= epochs {
-        let changes = changes.iter().map(|change| format!("  {change}")).collect::<Vec<_>>().join("\n");
-        return Err(TrainingError::Finished { run: path.to_owned(), epochs, changes });
-    }
-    Ok(true)
+    let way = if live.epochs > epochs { "evaluation.patience" } else { "epochs" };
+    let changes = changes.iter().map(|change| format!("\n  {change}")).collect();
+    Err(TrainingError::Finished { run: path.to_owned(), epochs, way, changes })
 }
 
 fn unspeakable(error: serde_json::Error) -> ExperimentError {

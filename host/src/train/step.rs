@@ -56,7 +56,10 @@ impl Training {
             // Free here; on another device it would wait, so there the loss is looked at once per interval.
             let value = norm.f_double_value(&[])?;
             if !value.is_finite() {
-                return Err(TrainingError::Gradient { value, step: self.step });
+                let objectives = &mut self.assembly.strategies.objectives;
+                // The step failed already; that the reason cannot be found is no other reason.
+                let origin = objectives.origin(&view, &progress).unwrap_or_default();
+                return Err(TrainingError::Gradient { value, step: self.step, origin });
             }
         }
         self.on_probation(&outcome.total)?;

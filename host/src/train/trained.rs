@@ -47,7 +47,7 @@ impl Trained {
     ) -> Result<Self, TrainingError> {
         let run = Run::open(path)?;
         let checkpoint = run::load_checkpoint(&run.checkpoint(checkpoint)?)?;
-        let (mut assembly, _) = kept(&run, revision_of(&run, checkpoint.step)?, runtime, elsewhere)?;
+        let (mut assembly, _) = kept(&run, revision_of(&run, checkpoint.step)?, runtime, elsewhere, true)?;
         let changes = changed(&run, &assembly.dataset, elsewhere.accept_changes, Accepting::Measures)?;
         assembly.model.load_state(&below(&checkpoint.tensors, "model/"))?;
         assembly.load_fusion(&checkpoint.tensors)?;
@@ -66,6 +66,12 @@ impl Trained {
     #[must_use]
     pub fn data_changes(&self) -> &[String] {
         &self.changes
+    }
+
+    /// What somebody should know about the data, in lines.
+    #[must_use]
+    pub fn data_warnings(&self) -> Vec<String> {
+        self.assembly.data_warnings()
     }
 
     /// Names of the classes that labels stand for.

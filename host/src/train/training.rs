@@ -99,7 +99,7 @@ impl Training {
             watch(Event::Line { slot, level: Level::Warn, text: text.to_owned() });
         }
         self.warn(watch);
-        for text in self.data_warnings() {
+        for text in self.assembly.data_warnings() {
             watch(Event::Line { slot: "data".to_owned(), level: Level::Warn, text });
         }
         self.shadows.begin();
@@ -345,20 +345,6 @@ impl Training {
         for text in std::mem::take(&mut self.warnings) {
             watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
         }
-    }
-
-    /// What somebody should know about the data, and about what cannot be measured on it.
-    fn data_warnings(&self) -> Vec<String> {
-        let Assembly { dataset, experiment, .. } = &self.assembly;
-        let mut warnings = dataset.warnings().to_vec();
-        let untrained = dataset.untrained_classes();
-        if let (Some(first), true) = (untrained.first(), experiment.evaluation.classification.is_some()) {
-            warnings.push(format!(
-                "{} classes are measured but not trained on, such as `{first}`: no classifier can find them",
-                untrained.len()
-            ));
-        }
-        warnings
     }
 
     /// The transfers whose intra-class half is empty in every batch.

@@ -60,13 +60,18 @@ pub enum TrainingError {
         measured: Vec<String>,
     },
     /// A gradient that is not finite. The weights are as before its step.
-    #[error("the gradient's norm is {value} at step {step}")]
+    #[error(
+        "the gradient's norm is {value} at step {step}{}",
+        origin.as_ref().map(|origin| format!(": {origin}")).unwrap_or_default()
+    )]
     #[diagnostic(help("lower the learning rate, or look for a division by zero or a square root at zero in the loss"))]
     Gradient {
         /// The norm.
         value: f64,
         /// The step of the run, from 0.
         step: u64,
+        /// The operation of a strategy that made something that is not finite first, if it can be told.
+        origin: Option<String>,
     },
     /// A loss that is not finite, seen at the end of a logging interval: on a device other than the CPU nothing looks earlier.
     #[error("the mean loss of the steps before step {step} is {value}")]
@@ -144,17 +149,23 @@ pub enum TrainingError {
         /// Why.
         source: DataError,
     },
-    /// Settings for a run that has come to its end.
-    #[error("{} is finished after epoch {epochs}; only more epochs go on with it:\n{changes}", run.display())]
+    /// A run that has come to its end, and nothing to go on with.
+    #[error(
+        "{} is finished after epoch {epochs}{}{changes}",
+        run.display(),
+        if changes.is_empty() { "" } else { "; this gives it nothing to go on with:" }
+    )]
     #[diagnostic(help(
-        "`--set epochs=NUMBER` goes on; `lossmith train --from {}@last --set KEY=VALUE` starts a branch", run.display()
+        "`lossmith train --resume {0} --set {way}=NUMBER --accept-changes` goes on; `lossmith train --from {0}@last --set KEY=VALUE` starts a branch; `lossmith eval {0}` measures it", run.display()
     ))]
     Finished {
         /// The run's folder.
         run: PathBuf,
         /// Epochs that are complete.
         epochs: u64,
-        /// What would change, a line each.
+        /// The key that can give it more.
+        way: &'static str,
+        /// What would change, a line each, after a line break.
         changes: String,
     },
     /// A part of the data without images.
