@@ -8,11 +8,12 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::{measured, output};
+use crate::data::PartName;
 use crate::eval::Measuring;
 use crate::plugin::Level;
 use crate::printable::{harmless_json, printable};
 use crate::run;
-use crate::train::{End, Event, PartName};
+use crate::train::{End, Event};
 
 /// Without a terminal, a line at most this often: a log of an hour has 60 of them.
 const QUIET: Duration = Duration::from_secs(60);

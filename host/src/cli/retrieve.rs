@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::output;
+use crate::data::PartName;
 use crate::plugin::Runtime;
 use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part};
-use crate::train::{PartName, Trained};
+use crate::train::Trained;
 
 /// Draw queries and their nearest neighbours: right ones framed green, wrong ones red.
 ///

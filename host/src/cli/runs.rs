@@ -10,11 +10,12 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::{measured, output};
+use crate::data::PartName;
 use crate::eval::class_name;
 use crate::experiment::DeviceChoice;
 use crate::plugin::Runtime;
 use crate::run::{self, Direction, Event, Lines, Row, RowKind, Run};
-use crate::train::{Elsewhere, PartName, Trained};
+use crate::train::{Elsewhere, Trained};
 
 /// Look at runs.
 #[derive(Subcommand, Debug)]

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
-use super::resample::Preparation;
-use super::source::{OwnPart, Role, Scan, Source};
+use super::batches::Preparation;
+use super::files::{OwnPart, Role, Scan, Source, Survey};
 use super::split::{Split, split};
-use super::survey::Survey;
-use super::{AugmentationConfig, DataConfig, DataError, DataKind, Skipped, Summary, find, reader, warnings};
+use super::{AugmentationConfig, DataConfig, DataError, DataKind, Skipped, Summary, find, sets, warnings};
 
 /// Images that belong together: those for training, for validation or for testing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,7 +120,7 @@ impl Dataset {
     pub fn open(config: &DataConfig, seed: u64) -> Result<Self, DataError> {
         config.check()?;
         let path = config.path.clone().map_or_else(|| find(config.kind), Ok)?;
-        let scan = reader::scan(config, &path)?;
+        let scan = sets::scan(config, &path)?;
         let survey = Survey::of(&scan.source, config.workers)?;
         let Split { train, validation, test } = split(config, &scan, config.seed.unwrap_or(seed))?;
         let part = |indices| Part::new(indices, &scan);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Optimizer;
 use super::assembly::{Assembly, device_name};
 use super::averages::Averages;
 use super::event::{End, Event};
@@ -12,8 +13,7 @@ use super::live::Live;
 use super::pace::Pace;
 use super::shadows::Shadows;
 use super::training_error::TrainingError;
-use super::{Optimizer, PartName};
-use crate::data::{self, Sampler, SamplerConfig};
+use crate::data::{self, PartName, Sampler, SamplerConfig};
 use crate::eval::class_name;
 use crate::experiment::Experiment;
 use crate::plugin::{Level, Progress, Role, Runtime};
