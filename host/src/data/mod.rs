@@ -25,12 +25,12 @@ mod split;
 mod summary;
 mod warnings;
 
-pub use batches::{Batch, ClassWeights, Loader, Preparation, Sampler, SamplerConfig};
-pub use config::{AugmentationConfig, DataConfig, SplitKind};
-pub use dataset::{Dataset, Part};
+pub use batches::{AugmentationConfig, Batch, ClassWeights, Loader, Preparation, Sampler, SamplerConfig};
+pub use config::{DataConfig, SplitKind};
+pub use dataset::Dataset;
 pub use error::DataError;
 pub use fetch::{find, places};
 pub use files::{Area, ImageFault};
 pub use kind::DataKind;
-pub use part::PartName;
+pub use part::{Part, PartName};
 pub use summary::{PartSummary, Skipped, Summary};

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::source::Area;
+use super::area::Area;
 
 /// Why an image file cannot be used.
 #[derive(Debug, Error)]

@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::source::{Area, ImageFile, Scan, Source, digest_line, hex};
+use super::area::Area;
+use super::source::{ImageFile, Scan, Source, digest_line, hex};
 use crate::data::DataError;
 
 /// An index file, for errors about its records.

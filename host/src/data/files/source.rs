@@ -1,12 +1,11 @@
 //! Where pixels come from: memory or image files.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::path::PathBuf;
 
-use image::RgbImage;
 use sha2::{Digest, Sha256};
 
+use super::area::Area;
 use super::decode::decode;
 use crate::data::{DataError, ImageFault, Skipped};
 use crate::files;
@@ -74,21 +73,6 @@ pub(in crate::data) struct ImageFile {
     pub(in crate::data) area: Option<Area>,
 }
 
-/// A rectangle of an image in pixels, as the image is shown. It may reach beyond the image; what is outside is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Area {
-    pub(in crate::data) left: i64,
-    pub(in crate::data) top: i64,
-    pub(in crate::data) width: i64,
-    pub(in crate::data) height: i64,
-}
-
-impl fmt::Display for Area {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} x {} pixels at {}, {}", self.width, self.height, self.left, self.top)
-    }
-}
-
 /// What an image is for in the retrieval of its part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::data) struct Role {
@@ -154,24 +138,6 @@ fn read(ImageFile { path, area }: &ImageFile) -> Result<Picture<'static>, DataEr
     Ok(Picture { pixels: Cow::Owned(image.into_raw()), width, height })
 }
 
-impl Area {
-    /// What of it is in an image of this size, as left, top, width and height; `None` if nothing is.
-    pub(in crate::data) fn within(self, width: u32, height: u32) -> Option<[u32; 4]> {
-        let range = |start: i64, length: i64, end: u32| {
-            let (first, last) = (start.max(0), start.saturating_add(length).min(i64::from(end)));
-            Some((u32::try_from(first).ok()?, u32::try_from(last - first).ok().filter(|length| *length > 0)?))
-        };
-        let (left, width) = range(self.left, self.width, width)?;
-        let (top, height) = range(self.top, self.height, height)?;
-        Some([left, top, width, height])
-    }
-
-    fn cut(self, image: &RgbImage) -> Option<RgbImage> {
-        let [left, top, width, height] = self.within(image.width(), image.height())?;
-        Some(image::imageops::crop_imm(image, left, top, width, height).to_image())
-    }
-}
-
 /// The finished digest in hexadecimal.
 pub(in crate::data) fn hex(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -193,7 +159,7 @@ pub(in crate::data) fn extend_digest(digest: &str, more: impl IntoIterator<Item 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
-    use image::Rgb;
+    use image::{Rgb, RgbImage};
 
     use super::*;
 

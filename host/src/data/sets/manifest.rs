@@ -15,18 +15,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::assignment::{Assignment, Place};
-use super::manifest_row::{Columns, Row};
+use super::manifest_row::{Columns, Row, Vendors};
 use crate::data::DataError;
 use crate::data::files::{Index, Listed, Listing, OwnPart, Role, Scan, Sheet, Trim, extend_digest};
 use crate::quoted::quoted;
-
-/// Whether the column `vendor` names the subject if there is no column `subject`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Vendors {
-    Ignored,
-    /// As in the manifest of the emoji: the name up to its first `-`, as a designer draws one emoji in several styles.
-    AreSubjects,
-}
 
 /// Lists the images in the order of their paths.
 pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError> {

@@ -1,9 +1,16 @@
 //! The columns of a list of images, and what a line of it says.
 
 use super::assignment::Place;
-use super::manifest::Vendors;
 use crate::data::DataError;
 use crate::data::files::{Area, Column, Entry, Role, Sheet};
+
+/// Whether the column `vendor` names the subject if there is no column `subject`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vendors {
+    Ignored,
+    /// As in the manifest of the emoji: the name up to its first `-`, as a designer draws one emoji in several styles.
+    AreSubjects,
+}
 
 /// One image.
 pub(super) struct Row {

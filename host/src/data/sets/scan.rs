@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::manifest::Vendors;
+use super::manifest_row::Vendors;
 use super::{affectnet, cars196, cub, fashion_mnist, fer2013, folder, manifest, posed_faces, products, raf_db, sfew};
 use crate::data::files::Scan;
 use crate::data::split::relabel;

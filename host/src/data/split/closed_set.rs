@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use rand::seq::SliceRandom;
 
-use super::split::{Classes, Draw, classes, divide_classes, shuffle};
+use super::class_disjoint::divide_classes;
+use super::draw::{Classes, Draw, classes, shuffle};
 use crate::data::files::{OwnPart, Scan};
 use crate::data::{DataConfig, DataError, SplitKind};
 use crate::random::{Purpose, generator};

@@ -1,6 +1,8 @@
 //! Which images are for training, for validation and for testing, and which class each counts as.
 
+mod class_disjoint;
 mod closed_set;
+mod draw;
 mod relabel;
 mod split;
 mod subject_folds;

@@ -1,14 +1,11 @@
 //! Dividing images into a training, a validation and a test part.
 
-use std::collections::BTreeMap;
-
-use rand::seq::SliceRandom;
-
+use super::class_disjoint::{divide_classes, draw_classes, share};
 use super::closed_set::closed_set;
+use super::draw::{Classes, Draw, classes, shuffle};
 use super::subject_folds::subject_folds;
 use crate::data::files::Scan;
 use crate::data::{DataConfig, DataError, SplitKind};
-use crate::random::{Purpose, generator};
 
 /// Image numbers of each part, ascending. Every image is in at most one part, and without a limit in exactly one.
 pub(in crate::data) struct Split {
@@ -16,21 +13,6 @@ pub(in crate::data) struct Split {
     pub(in crate::data) validation: Vec<usize>,
     pub(in crate::data) test: Vec<usize>,
 }
-
-/// What a draw is for: each has its own stream of random numbers.
-#[derive(Clone, Copy)]
-pub(super) enum Draw {
-    TestClasses = 0,
-    Test = 1,
-    Validation = 2,
-    Limit = 3,
-    ValidationClasses = 4,
-    SubjectFolds = 5,
-    ValidationSubjects = 6,
-}
-
-/// The images of each class.
-pub(super) type Classes = BTreeMap<i64, Vec<usize>>;
 
 /// Splits as the configuration says.
 pub(in crate::data) fn split(config: &DataConfig, scan: &Scan, seed: u64) -> Result<Split, DataError> {
@@ -63,17 +45,6 @@ pub(in crate::data) fn split(config: &DataConfig, scan: &Scan, seed: u64) -> Res
     Ok(Split { train: finish(train, false), validation: finish(validation, true), test: finish(test, true) })
 }
 
-/// The given images by their classes.
-pub(super) fn classes(labels: &[i64], images: impl IntoIterator<Item = usize>) -> Classes {
-    let mut classes = Classes::new();
-    for image in images {
-        if let Some(label) = labels.get(image) {
-            classes.entry(*label).or_default().push(image);
-        }
-    }
-    classes
-}
-
 /// Why data has no official split of its classes.
 fn no_official_split(config: &DataConfig) -> DataError {
     if config.kind.has_official_split() {
@@ -81,45 +52,6 @@ fn no_official_split(config: &DataConfig) -> DataError {
     } else {
         DataError::NoOfficialSplit { kind: config.kind }
     }
-}
-
-/// Shuffles the images of each class; a class's order does not depend on the others.
-pub(super) fn shuffle(classes: &mut Classes, seed: u64, draw: Draw) {
-    for (label, images) in classes {
-        let mut random = generator(seed, Purpose::Split, draw as u64, label.unsigned_abs());
-        images.shuffle(&mut random);
-    }
-}
-
-/// `share` of a number of classes, rounded to the nearest whole number.
-fn share(share: f64, of: usize) -> usize {
-    (of as f64 * share).round() as usize
-}
-
-/// Takes the classes for validation from those that are not for testing. One class would make no validation part: among
-/// images of one class every neighbour is right.
-pub(super) fn divide_classes(
-    config: &DataConfig,
-    rest: Classes,
-    test: &Classes,
-    seed: u64,
-) -> Result<(Classes, Classes), DataError> {
-    let validation = if config.validation > 0.0 { share(config.validation, rest.len()).max(2) } else { 0 };
-    let left = rest.len().saturating_sub(validation);
-    if left < 2 {
-        let classes = rest.len() + test.len();
-        return Err(DataError::FewClasses { classes, test: test.len(), validation, left });
-    }
-    Ok(draw_classes(rest, validation, seed, Draw::ValidationClasses))
-}
-
-/// Moves `count` classes into a second part.
-fn draw_classes(mut classes: Classes, count: usize, seed: u64, draw: Draw) -> (Classes, Classes) {
-    let mut labels: Vec<i64> = classes.keys().copied().collect();
-    labels.shuffle(&mut generator(seed, Purpose::Split, draw as u64, 0));
-    let drawn = labels.split_off(labels.len().saturating_sub(count));
-    let drawn = drawn.into_iter().filter_map(|label| classes.remove_entry(&label)).collect();
-    (classes, drawn)
 }
 
 /// At most `most` images in ascending order, taken from one class after the other, round by round. If that would give no class

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::seq::SliceRandom;
 
-use super::split::Draw;
+use super::draw::Draw;
 use crate::data::config::DEFAULT_FOLDS;
 use crate::data::files::Scan;
 use crate::data::{DataConfig, DataError};
