@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::error::CliError;
 use super::output;
-use crate::run::plot::{self, Axes, Series};
+use crate::plot::{self, Axes, Series};
 use crate::run::{self, Direction, Run, SideBySide};
 use crate::suggest::nearest;
 

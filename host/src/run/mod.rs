@@ -22,11 +22,9 @@
 
 mod change;
 mod checkpoint;
-mod claim;
 mod compare;
 mod config;
 mod confusion;
-mod confusion_plot;
 mod curves;
 mod data;
 mod direction;
@@ -38,9 +36,9 @@ mod history;
 mod journal;
 mod journal_text;
 mod jsonl;
+mod lock;
 mod manifest;
 mod metrics;
-pub mod plot;
 pub mod report;
 mod report_results;
 mod revision;
@@ -52,7 +50,6 @@ mod varies;
 
 pub use change::Change;
 pub use checkpoint::{Checkpoint, load_checkpoint, write_checked, write_tensors};
-pub use claim::Claim;
 pub use compare::{Comparison, Difference, compare, compare_numbers};
 pub use config::RunConfig;
 pub use confusion::Confusion;
@@ -65,6 +62,7 @@ pub(crate) use file::{hex, replace};
 pub use history::{PluginChange, RevisionChange, SourceChange};
 pub use journal::{Canary, Entry, Event, Verdict};
 pub use jsonl::Lines;
+pub use lock::Claim;
 pub use manifest::{Manifest, PluginEntry, Preprocessing, TeacherEntry, Versions, commit};
 pub use metrics::{MetricsLog, Row, RowKind};
 pub use revision::{About, Edit, Revision};

@@ -10,9 +10,9 @@ use plotters::prelude::*;
 use super::config::{MethodConfig, SweepConfig};
 use super::results::{Outcome, Results};
 use super::statistics::mean;
+use crate::plot::{Area, COLOURS, Drawn, GRID, INK, framed, number, range, text};
 use crate::plugin::Value;
 use crate::run::RunError;
-use crate::run::plot::{Area, COLOURS, Drawn, GRID, INK, framed, number, range, text};
 
 /// What some runs with different seeds reached.
 #[derive(Clone, Copy, Debug, PartialEq)]

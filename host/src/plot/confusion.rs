@@ -3,8 +3,8 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::RunError;
-use super::plot::{Area, COLOURS, Drawn, GRID, HEADING, INK, MARGIN, framed_in, text};
+use super::PlotError;
+use super::lines::{Area, COLOURS, Drawn, GRID, HEADING, INK, MARGIN, framed_in, text};
 
 /// Most classes whose counts are written into the cells.
 const COUNTED: usize = 20;
@@ -42,7 +42,7 @@ struct Layout {
 ///
 /// # Errors
 /// The plotter refuses.
-pub(super) fn draw(title: &str, names: &[String], confusion: &[Vec<u64>]) -> Result<String, RunError> {
+pub(crate) fn draw(title: &str, names: &[String], confusion: &[Vec<u64>]) -> Result<String, PlotError> {
     let names: Vec<String> = names.iter().take(confusion.len()).map(|name| short(name)).collect();
     let layout = Layout::new(&names, confusion.len());
     // A letter of the title is about 10 pixels wide.

@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::RunError;
+use super::PlotError;
 
 /// Width and height of a plot, in pixels.
 const SIZE: (u32, u32) = (800, 400);
@@ -67,7 +67,7 @@ const NAMED: usize = 12;
 ///
 /// # Errors
 /// The plotter refuses.
-pub fn lines(series: &[Series], title: &str, axes: Axes<'_>, marks: &[Mark]) -> Result<String, RunError> {
+pub fn lines(series: &[Series], title: &str, axes: Axes<'_>, marks: &[Mark]) -> Result<String, PlotError> {
     let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
     framed(title, &names, |area| draw(area, series, axes, marks))
 }
@@ -77,7 +77,7 @@ pub(crate) type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 /// An image as SVG text: the title, what `chart` draws below it, and to the right of that a legend of `names` in the order of
 /// [`COLOURS`], if there are two or more.
-pub(crate) fn framed(title: &str, names: &[&str], chart: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, RunError> {
+pub(crate) fn framed(title: &str, names: &[&str], chart: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, PlotError> {
     framed_in(SIZE, title, names, chart)
 }
 
@@ -87,12 +87,12 @@ pub(crate) fn framed_in(
     title: &str,
     names: &[&str],
     chart: impl FnOnce(&Area<'_>) -> Drawn,
-) -> Result<String, RunError> {
+) -> Result<String, PlotError> {
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     frame(&area, title, names, chart)
         .and_then(|()| area.present())
-        .map_err(|error| RunError::Plot { title: title.to_owned(), reason: error.to_string() })?;
+        .map_err(|error| PlotError { title: title.to_owned(), reason: error.to_string() })?;
     drop(area);
     Ok(svg)
 }
