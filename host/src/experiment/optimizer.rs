@@ -1,6 +1,6 @@
 //! `[optimizer]` of the experiment file.
 
-use super::error::{TrainError, check_range};
+use super::out_of_range::{OutOfRange, check_range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +81,7 @@ impl OptimizerConfig {
     ///
     /// # Errors
     /// The first number outside of its range.
-    pub fn check(&self) -> Result<(), TrainError> {
+    pub fn check(&self) -> Result<(), OutOfRange> {
         let positive = |key, value: f64| check_range(key, value, value > 0.0 && value.is_finite(), "above 0");
         let at_least_zero = |key, value: f64| check_range(key, value, value >= 0.0 && value.is_finite(), "0 or more");
         let share = |key, value: f64| check_range(key, value, (0.0..1.0).contains(&value), "from 0 to below 1");
@@ -116,7 +116,7 @@ mod tests {
             "multipliers.backbone = inf",
         ] {
             let config: OptimizerConfig = toml::from_str(text).unwrap();
-            assert!(matches!(config.check(), Err(TrainError::OutOfRange { .. })), "{text}");
+            assert!(matches!(config.check(), Err(OutOfRange { .. })), "{text}");
         }
         assert!(toml::from_str::<OptimizerConfig>("lr = 0.1").is_err());
     }

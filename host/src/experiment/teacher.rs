@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::TeacherError;
 use crate::model::ModelConfig;
 
 /// The network that a transfer learns from: exactly one of `run`, `weights` and `module`.
@@ -57,12 +56,10 @@ impl Default for TeacherConfig {
 }
 
 impl TeacherConfig {
-    /// Checks what the types do not say; `channels` are those of the student's images.
-    ///
-    /// # Errors
-    /// [`TeacherError::Setting`] names the first key that is wrong.
-    pub fn check(&self, channels: usize) -> Result<(), TeacherError> {
-        let wrong = |key, message: &str| Err(TeacherError::Setting { key, message: message.to_owned() });
+    /// Checks what the types do not say; `channels` are those of the student's images. An error is the first key that is
+    /// wrong, with its table, and what is wrong with it.
+    pub(crate) fn check(&self, channels: usize) -> Result<(), (&'static str, &'static str)> {
+        let wrong = |key, message| Err((key, message));
         let given = [self.run.is_some(), self.weights.is_some(), self.module.is_some()];
         if given.iter().filter(|given| **given).count() != 1 {
             return wrong("teacher", "a teacher is exactly one of `run`, `weights` and `module`");
@@ -123,8 +120,8 @@ mod tests {
             ("teacher.std", "module = 'a'\nstd = [0.0]"),
         ] {
             let config: TeacherConfig = toml::from_str(text).unwrap();
-            let error = config.check(1).unwrap_err();
-            assert!(matches!(error, TeacherError::Setting { key: found, .. } if found == key), "{text}: {error}");
+            let (found, message) = config.check(1).unwrap_err();
+            assert_eq!(found, key, "{text}: {message}");
         }
         for text in ["run = 'a'\ncheckpoint = '3'", "weights = 'a'\nmodel = { width = 8 }", "module = 'a'\nstd = [1]"] {
             toml::from_str::<TeacherConfig>(text).unwrap().check(1).unwrap();

@@ -9,26 +9,23 @@
 //! ```
 //!
 //! This folder knows how candidates are made, checked and asked for. Taking one, and going back from it, is the training's
-//! business (`train/live.rs`).
+//! business (`train/revisions.rs`).
 
 mod canary;
-mod config;
 pub mod control;
 pub mod edit;
 mod error;
 mod gate;
 mod left_behind;
-mod mail;
+mod message;
 mod refusal;
-
-mod surroundings;
+mod session;
 mod watch;
 
 pub use canary::{Sample, States};
-pub use config::{OnFault, SessionConfig};
 pub use error::SessionError;
 pub use gate::{Base, Checked, Job, Staged, Wanted, entries};
-pub use mail::Mail;
-pub use surroundings::{Session, followed, sources_of};
+pub use message::Mail;
+pub use session::{Session, followed, sources_of};
 pub(crate) use watch::Watcher;
 pub use watch::{Followed, Seen};

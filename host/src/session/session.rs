@@ -12,7 +12,7 @@ use super::control::{ControlError, Request, Response, Server, Snapshot};
 use super::error::SessionError;
 use super::gate::{Gate, Job};
 use super::left_behind::left_behind;
-use super::mail::Mail;
+use super::message::Mail;
 use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::{Experiment, ObjectiveConfig, PluginSource, ShadowConfig};
 use crate::objective::Bound;

@@ -1,5 +1,6 @@
-//! What can go wrong in training.
+//! What can go wrong with an optimizer.
 
+use crate::experiment::OutOfRange;
 use crate::model::Difference;
 use miette::Diagnostic;
 use tch::TchError;
@@ -9,16 +10,9 @@ use thiserror::Error;
 #[derive(Debug, Error, Diagnostic)]
 pub enum TrainError {
     /// A number outside of its range.
-    #[error("`{key}` is {value}")]
-    #[diagnostic(help("it must be {range}"))]
-    OutOfRange {
-        /// The key in the experiment file.
-        key: &'static str,
-        /// Its value.
-        value: f64,
-        /// What is allowed.
-        range: &'static str,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// Two parameters have one name.
     #[error("the optimizer already has a parameter `{name}`")]
     Duplicate {
@@ -38,9 +32,4 @@ pub enum TrainError {
     /// An operation of libtorch failed.
     #[error("libtorch failed in the optimizer")]
     Torch(#[from] TchError),
-}
-
-/// `Ok` if `allowed`, else the error that names the key.
-pub(super) fn check_range(key: &'static str, value: f64, allowed: bool, range: &'static str) -> Result<(), TrainError> {
-    if allowed { Ok(()) } else { Err(TrainError::OutOfRange { key, value, range }) }
 }

@@ -13,17 +13,17 @@ use sha2::{Digest, Sha256};
 use tch::{TchError, Tensor};
 
 use super::begin::revision_at;
+use super::checkpoints::Fit;
 use super::event::Event;
 use super::interrupts::Interrupts;
-use super::keep::Fit;
 use super::training::Training;
 use super::training_error::TrainingError;
-use crate::experiment::{Experiment, Source};
+use crate::experiment::{Experiment, OnFault, Source};
 use crate::objective::{Batch, Bound, Loader, Places, Strategies};
 use crate::plugin::{Level, Progress};
 use crate::run::{self, Edit, Run, RunError, Verdict};
 use crate::session::control::Response;
-use crate::session::{Base, OnFault, Sample, Seen, Session, Staged, entries};
+use crate::session::{Base, Sample, Seen, Session, Staged, entries};
 
 /// So many of the last revisions keep the checkpoint before them until the run ends.
 const WAYS_BACK: usize = 5;

@@ -7,8 +7,8 @@ use tch::Tensor;
 
 use super::assembly::{Assembly, below, images};
 use super::begin::kept;
-use super::elsewhere::{Accepting, Elsewhere, changed};
-use super::live::revision_of;
+use super::location::{Accepting, Elsewhere, changed};
+use super::revisions::revision_of;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Part, PartName};
 use crate::eval::{Evaluation, EvaluationConfig, Watch};
