@@ -2,8 +2,8 @@
 
 use std::sync::mpsc::Sender;
 
+use super::candidate::Checked;
 use super::control::{Request, Response};
-use super::gate::Checked;
 use super::watch::Followed;
 
 /// Something that a training looks at between two steps.

@@ -12,9 +12,11 @@
 //! business (`train/revisions.rs`).
 
 mod canary;
+mod candidate;
 pub mod control;
 pub mod edit;
 mod error;
+mod files;
 mod gate;
 mod left_behind;
 mod message;
@@ -23,9 +25,11 @@ mod session;
 mod watch;
 
 pub use canary::{Sample, States};
+pub use candidate::{Base, Checked, Job, Staged, Wanted};
 pub use error::SessionError;
-pub use gate::{Base, Checked, Job, Staged, Wanted, entries};
+pub use files::{followed, sources_of};
+pub use gate::entries;
 pub use message::Mail;
-pub use session::{Session, followed, sources_of};
+pub use session::Session;
 pub(crate) use watch::Watcher;
 pub use watch::{Followed, Seen};
