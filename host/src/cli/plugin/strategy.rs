@@ -1,6 +1,6 @@
 //! Which strategy of a component a command means.
 
-use super::error::CliError;
+use crate::cli::error::CliError;
 use crate::plugin::{Plugin, Role, Strategy};
 
 /// The strategy of this role and name; what is left out must be clear from the rest.

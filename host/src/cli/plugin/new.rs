@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::error::CliError;
-use super::output;
+use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::plugin::Role;
 use crate::scaffold::{self, Created, Language};
 
 /// Make the folder of a new plugin: a working strategy to edit, with its documentation, a test and an experiment.
 #[derive(Args, Debug)]
-pub(super) struct NewArgs {
+pub(in crate::cli) struct NewArgs {
     /// The plugin's name, which is that of its strategy, too: lower-case words joined by hyphens.
     name: String,
     /// What the strategy does.

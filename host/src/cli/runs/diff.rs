@@ -1,64 +1,20 @@
-//! `lossmith replay` and `lossmith runs diff`.
+//! `lossmith runs diff`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use comfy_table::{CellAlignment, presets};
 use serde_json::json;
 
 use super::curves;
-use super::error::CliError;
-use super::interrupt::Ear;
-use super::output;
-use super::progress::Progress;
+use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::experiment::{Experiment, Source};
-use crate::plugin::Runtime;
 use crate::run::{self, Change, Comparison, PluginEntry, RowKind, Run};
 use crate::session::edit;
-use crate::train::{Elsewhere, Training};
 
-/// Repeat a run from its beginning, with the same revisions at the same epochs, and compare every number and tensor.
-///
-/// The repetition is a run of its own beside the original. On the machine of the original, with the same versions, both are equal
-/// to the last bit; numbers of shadows are not compared.
-#[derive(Args, Debug)]
-pub(super) struct ReplayArgs {
-    /// The run's folder.
-    run: PathBuf,
-    /// Where the data of the run is now, if it was moved.
-    #[arg(long, value_name = "PATH")]
-    data: Option<PathBuf>,
-}
-
-pub(super) fn replay(args: &ReplayArgs, json: bool) -> Result<(), CliError> {
-    let original = Run::open(&args.run)?;
-    let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let ear = Ear::open()?;
-    let elsewhere = Elsewhere { data: args.data.clone(), ..Elsewhere::default() };
-    let mut training = Training::repeat(&args.run, &elsewhere, runtime)?;
-    let interrupts = ear.ready()?;
-    let mut progress = Progress::new(json);
-    let outcome = training.train(&interrupts, &mut |event| progress.show(&event));
-    progress.finish();
-    outcome?;
-    if interrupts.stopped() {
-        return Err(CliError::ReplayInterrupted { run: training.run().path().display().to_string() });
-    }
-    let until = training.run().summary()?.step;
-    let comparison = run::compare(&original, training.run(), until)?;
-    if json {
-        let (run, original) = (training.run().path(), original.path());
-        output::line(
-            &json!({ "event": "replay", "run": run, "original": original, "comparison": comparison }).to_string(),
-        )?;
-    } else {
-        output::line(&told(&comparison))?;
-    }
-    if comparison.is_equal() { Ok(()) } else { Err(CliError::Different { run: args.run.display().to_string() }) }
-}
-
-fn told(comparison: &Comparison) -> String {
+/// What a comparison found, in words.
+pub(super) fn told(comparison: &Comparison) -> String {
     let Comparison { equal, different, first, equal_tensors, different_tensors, not_finite } = comparison;
     let mut text = if *equal_tensors + different_tensors.len() > 0 {
         format!("{equal} numbers and {equal_tensors} tensors of checkpoints are equal to the last bit")
@@ -91,7 +47,7 @@ fn told(comparison: &Comparison) -> String {
 
 /// Show what differs between two runs: configuration, components by epoch, metrics.
 #[derive(Args, Debug)]
-pub(super) struct DiffArgs {
+pub(in crate::cli) struct DiffArgs {
     /// A run's folder.
     first: PathBuf,
     /// Another one.

@@ -9,8 +9,9 @@ use comfy_table::{Table, presets};
 use image::ImageFormat;
 use serde_json::{Value, json};
 
-use super::error::CliError;
-use super::output;
+use super::arguments::SiteArgs;
+use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::data::PartName;
 use crate::plugin::Runtime;
 use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part};
@@ -21,7 +22,7 @@ use crate::train::Trained;
 /// A row is a query, framed grey, and what it found, nearest first, by the distance and the fusion of the run's evaluation.
 /// With `--against` each query has two rows: RUN above, OTHER below.
 #[derive(Args, Debug)]
-pub(super) struct RetrieveArgs {
+pub(in crate::cli) struct RetrieveArgs {
     /// The run's folder.
     run: PathBuf,
     /// Another run of the same data and split, to compare with: its rows are drawn below those of RUN.
@@ -34,7 +35,7 @@ pub(super) struct RetrieveArgs {
     #[arg(long, default_value = "best")]
     checkpoint: String,
     #[command(flatten)]
-    site: super::runs::SiteArgs,
+    site: SiteArgs,
     /// How many queries; of different classes as far as there are.
     #[arg(long, default_value = "8")]
     queries: NonZeroUsize,
@@ -49,7 +50,7 @@ pub(super) struct RetrieveArgs {
     output: PathBuf,
 }
 
-pub(super) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), CliError> {
+pub(in crate::cli) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let elsewhere = args.site.elsewhere();
     let open = |run: &Path| Trained::open(run, &args.checkpoint, &elsewhere, Arc::clone(&runtime));

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use clap::Args;
 use comfy_table::presets;
 
-use super::error::CliError;
-use super::meant::meant;
-use super::output;
-use super::plugin_eval::{given, json};
-use super::plugins::load;
+use super::component::load;
+use super::eval::{given, json};
+use super::strategy::meant;
 use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
+use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::plugin::{Role, Runtime, Strategy};
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]
-pub(super) struct PluginBenchArgs {
+pub(in crate::cli) struct PluginBenchArgs {
     /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
     /// The strategy; can be left out if there is only one.

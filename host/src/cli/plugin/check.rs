@@ -6,16 +6,16 @@ use std::sync::Arc;
 use clap::Args;
 use comfy_table::presets;
 
-use super::error::CliError;
-use super::output;
-use super::plugin_eval::{given, json};
+use super::eval::{given, json};
 use crate::check::{self, Options, Report, StrategyReport, Verdict};
+use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::files;
 use crate::plugin::Runtime;
 
 /// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
 #[derive(Args, Debug)]
-pub(super) struct PluginCheckArgs {
+pub(in crate::cli) struct PluginCheckArgs {
     /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
     /// Check only the strategies of this name.
@@ -44,7 +44,7 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
     // Threads wait for each other longer than such small tensors take, and not at all evenly on a busy machine.
     tch::set_num_threads(1);
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let report = check::run(&runtime, &super::plugins::load(&runtime, &args.plugin)?, &options)?;
+    let report = check::run(&runtime, &super::component::load(&runtime, &args.plugin)?, &options)?;
     if as_json {
         output::json(&report)?
     } else {

@@ -8,9 +8,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::error::CliError;
-use super::meant::meant;
+use super::strategy::meant;
 use crate::check::{BalanceCase, Case};
+use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::files;
 use crate::plugin::{
     Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
@@ -20,7 +21,7 @@ use crate::printable::harmless_json;
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
 #[derive(Args, Debug)]
-pub(super) struct PluginEvalArgs {
+pub(in crate::cli) struct PluginEvalArgs {
     /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
     /// What the strategy does; can be left out if its name says which one is meant, or if there is only one.
@@ -72,7 +73,7 @@ struct Outcome {
 
 pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let plugin = super::plugins::load(&runtime, &args.plugin)?;
+    let plugin = super::component::load(&runtime, &args.plugin)?;
     let text = files::read_text(&args.input, files::LIST).map_err(|source| CliError::file(&args.input, source))?;
     let case: Case = json(&text, &args.input.display().to_string())?;
     let Strategy { role, name: strategy, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;
@@ -107,7 +108,7 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(&made.outcome).map_err(CliError::json)?;
     match &args.output {
         Some(path) => std::fs::write(path, text + "\n").map_err(|source| CliError::file(path, source)),
-        None => super::output::line(&harmless_json(&text)),
+        None => output::line(&harmless_json(&text)),
     }
 }
 
@@ -186,7 +187,7 @@ impl Trial<'_> {
                 Some(match &case.balance {
                     None => pairs.total().map_err(|error| CliError::input("pair losses", &error))?,
                     Some(BalanceCase { plugin, strategy, params }) => {
-                        let plugin = super::plugins::load(self.runtime, plugin)?;
+                        let plugin = super::component::load(self.runtime, plugin)?;
                         let mut balance = self.slot(&plugin, (Role::Balance, strategy), params, 1, watch)?;
                         balance.balance(pairs, input, &progress)?.0
                     }

@@ -1,18 +1,27 @@
 //! The component that a command is given, or what there is instead.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::error::CliError;
+use crate::cli::error::CliError;
 use crate::experiment::is_bare;
-use crate::plugin::stem;
+use crate::plugin::{Limits, Plugin, Role, Runtime, stem};
 use crate::standard::Standard;
 use crate::suggest::nearest;
+
+/// Loads the component that a path or a bare name means; there is no experiment, so what is in the current folder comes before
+/// the binary.
+pub(super) fn load(runtime: &Runtime, plugin: &Path) -> Result<Arc<Plugin>, CliError> {
+    let standard = Standard::from_environment();
+    check_exists(&standard, plugin)?;
+    Ok(standard.load(runtime, plugin, Path::new(""), &Arc::new(Limits::default()), &[])?)
+}
 
 /// Looks whether a path or a bare name means a component.
 ///
 /// # Errors
 /// There is none: says what is there, and what must be built first.
-pub(super) fn check_exists(standard: &Standard, plugin: &Path) -> Result<(), CliError> {
+fn check_exists(standard: &Standard, plugin: &Path) -> Result<(), CliError> {
     let known = standard.known(Path::new(""));
     let is_there = if is_bare(plugin) {
         known.contains(&stem(plugin)) || !plugin.is_dir()
@@ -84,4 +93,22 @@ fn components(folder: &Path) -> Vec<String> {
         files.filter(|path| path.extension().is_some_and(|ending| ending == "wasm")).map(|path| stem(&path)).collect();
     names.sort();
     names
+}
+
+/// What each component offers that a bare name means in the current folder, or why it cannot be loaded.
+pub(in crate::cli) fn offered() -> Vec<(String, String)> {
+    let Ok(runtime) = Runtime::new() else { return Vec::new() };
+    let offer = |name: &String| match load(&runtime, Path::new(name)) {
+        Ok(plugin) => summary(&plugin),
+        Err(error) => error.to_string(),
+    };
+    Standard::from_environment().known(Path::new("")).into_iter().map(|name| (name.clone(), offer(&name))).collect()
+}
+
+pub(super) fn summary(plugin: &Plugin) -> String {
+    let of_role = |role: Role| {
+        let names: Vec<_> = plugin.strategies.iter().filter(|s| s.role == role).map(|s| s.name.as_str()).collect();
+        (!names.is_empty()).then(|| format!("{role} {}", names.join(", ")))
+    };
+    Role::ALL.into_iter().filter_map(of_role).collect::<Vec<_>>().join("; ")
 }

@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::json;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::error::CliError;
-use super::output;
-use super::runs::{Which, open, tell_of_data};
+use super::arguments::{Which, open, tell_of_data};
+use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::run;
 use crate::train::Image;
 
@@ -20,7 +20,7 @@ use crate::train::Image;
 /// two, NAME.images.csv has the columns image, class and label, in the order of the rows. `image` is the path of the file, or
 /// the number of the image where the data is not in image files.
 #[derive(Args, Debug)]
-pub(super) struct EmbedArgs {
+pub(in crate::cli) struct EmbedArgs {
     #[command(flatten)]
     which: Which,
     /// The file to write: NAME.csv, NAME.npy or NAME.safetensors.
@@ -50,7 +50,7 @@ impl Format {
     }
 }
 
-pub(super) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliError> {
+pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliError> {
     let format = Format::of(&args.output)?;
     let (mut trained, part) = open(&args.which)?;
     let (embeddings, labels) = trained.embed(part)?;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::error::CliError;
-use super::output;
+use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::plot::{self, Axes, Series};
 use crate::run::{self, Direction, Run, SideBySide};
 use crate::suggest::nearest;
