@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::curves::{marks, series};
+use super::html::escape;
 use super::report_results::results;
 use super::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary, file};
 use crate::plot::{self, Axes, Mark};
@@ -181,10 +182,6 @@ fn plugins(manifest: &Manifest) -> String {
         html += &format!("<tr>{}<td><code>{}</code></td></tr>\n", cells.concat(), escape(&plugin.hash));
     }
     html + "</table>\n"
-}
-
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
