@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::PlotError;
-use super::lines::{Area, COLOURS, Drawn, GRID, HEADING, INK, MARGIN, framed_in, text};
+use super::frame::{Area, COLOURS, Drawn, GRID, HEADING, INK, MARGIN, framed_in, text};
 
 /// Most classes whose counts are written into the cells.
 const COUNTED: usize = 20;

@@ -1,36 +1,11 @@
 //! Line plots as SVG text.
 
-use std::ops::Range;
-
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::PlotError;
-
-/// Width and height of a plot, in pixels.
-const SIZE: (u32, u32) = (800, 400);
-
-/// Height of the title, and width of what is to the right of a chart without a legend.
-pub(crate) const HEADING: u32 = 38;
-pub(crate) const MARGIN: u32 = 24;
-
-/// Colours that people with the usual kinds of colour blindness can tell apart: those of Okabe and Ito ("Color Universal
-/// Design") without yellow, and three darker ones.
-pub(crate) const COLOURS: [RGBColor; 10] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(90, 90, 90),
-    RGBColor(136, 34, 85),
-    RGBColor(51, 34, 136),
-    RGBColor(102, 102, 0),
-];
-pub(crate) const INK: RGBColor = RGBColor(51, 51, 51);
-pub(crate) const GRID: RGBColor = RGBColor(225, 225, 225);
+use super::axes::{Axes, number, range};
+use super::frame::{Area, COLOURS, Drawn, GRID, INK, framed, text};
 
 /// One line of a plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,15 +14,6 @@ pub struct Series {
     pub name: String,
     /// Its points (x, y), in the order in which they are joined. A point that is not finite, or beyond 1e30, leaves a gap.
     pub points: Vec<(f64, f64)>,
-}
-
-/// What the axes show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Axes<'a> {
-    /// Name of the horizontal axis, with its unit.
-    pub x: &'a str,
-    /// Name of the vertical axis, with its unit.
-    pub y: &'a str,
 }
 
 /// A place on the horizontal axis where something happened.
@@ -70,51 +36,6 @@ const NAMED: usize = 12;
 pub fn lines(series: &[Series], title: &str, axes: Axes<'_>, marks: &[Mark]) -> Result<String, PlotError> {
     let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
     framed(title, &names, |area| draw(area, series, axes, marks))
-}
-
-pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub(crate) type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
-
-/// An image as SVG text: the title, what `chart` draws below it, and to the right of that a legend of `names` in the order of
-/// [`COLOURS`], if there are two or more.
-pub(crate) fn framed(title: &str, names: &[&str], chart: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, PlotError> {
-    framed_in(SIZE, title, names, chart)
-}
-
-/// As [`framed`], in a picture of another width and height.
-pub(crate) fn framed_in(
-    size: (u32, u32),
-    title: &str,
-    names: &[&str],
-    chart: impl FnOnce(&Area<'_>) -> Drawn,
-) -> Result<String, PlotError> {
-    let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-    frame(&area, title, names, chart)
-        .and_then(|()| area.present())
-        .map_err(|error| PlotError { title: title.to_owned(), reason: error.to_string() })?;
-    drop(area);
-    Ok(svg)
-}
-
-fn frame(area: &Area<'_>, title: &str, names: &[&str], chart: impl FnOnce(&Area<'_>) -> Drawn) -> Drawn {
-    area.fill(&WHITE)?;
-    let heading = text(20).pos(Pos::new(HPos::Left, VPos::Top));
-    area.draw(&Text::new(title, (16, 12), heading))?;
-    let (_, below) = area.split_vertically(HEADING);
-    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    // A letter is about 8 pixels wide; the line before it and the margins take 56.
-    let legend = if names.len() > 1 { 56 + 8 * longest as u32 } else { MARGIN };
-    let (left, right) = below.split_horizontally(area.dim_in_pixel().0.saturating_sub(legend));
-    chart(&left)?;
-    if names.len() > 1 {
-        for ((name, colour), row) in names.iter().zip(COLOURS.iter().cycle()).zip(0..) {
-            let y = 16 + 22 * row;
-            right.draw(&PathElement::new([(10, y), (34, y)], colour.stroke_width(3)))?;
-            right.draw(&Text::new(*name, (42, y), text(15).pos(Pos::new(HPos::Left, VPos::Center))))?;
-        }
-    }
-    Ok(())
 }
 
 fn draw(area: &Area<'_>, series: &[Series], axes: Axes<'_>, marks: &[Mark]) -> Drawn {
@@ -161,41 +82,9 @@ fn draw(area: &Area<'_>, series: &[Series], axes: Axes<'_>, marks: &[Mark]) -> D
     Ok(())
 }
 
-pub(crate) fn text(size: i32) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&INK)
-}
-
 /// Whether a point can be drawn. Beyond 1e30 no axis can show anything else.
 fn drawable((x, y): &(f64, f64)) -> bool {
     x.abs() < 1e30 && y.abs() < 1e30
-}
-
-/// From the least to the greatest value, widened by a share of `margin` at both ends. It is never so narrow that its labels
-/// would be equal.
-pub(crate) fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
-    let (least, greatest) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), at| (a.min(at), b.max(at)));
-    if least > greatest {
-        return 0.0..1.0;
-    }
-    let (width, size) = (greatest - least, least.abs().max(greatest.abs()));
-    let margin = if width > 1e-3 * size {
-        margin * width
-    } else if size > 0.0 {
-        0.5 * size
-    } else {
-        0.5
-    };
-    least - margin..greatest + margin
-}
-
-/// A number of an axis in at most 4 digits.
-pub(crate) fn number(value: f64) -> String {
-    let value = if value.abs() < 1e-12 { 0.0 } else { value };
-    if value != 0.0 && !(1e-3..1e6).contains(&value.abs()) {
-        return format!("{value:.1e}");
-    }
-    let text = format!("{value:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -251,11 +140,5 @@ mod tests {
         let many: Vec<Mark> = (0..40).map(|at| mark(f64::from(at))).collect();
         let svg = lines(&curve, "marked", AXES, &many).unwrap();
         assert!(!svg.contains("&lt;r1&gt;") && svg.len() > lines(&curve, "marked", AXES, &[]).unwrap().len());
-    }
-
-    #[test]
-    fn numbers_of_an_axis_are_short() {
-        let texts = [0.0, 0.25, 1200.0, 1e-5, -2.5e7, 0.1 + 0.2, 1e-17].map(number);
-        assert_eq!(texts, ["0", "0.25", "1200", "1.0e-5", "-2.5e7", "0.3", "0"]);
     }
 }

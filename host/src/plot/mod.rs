@@ -1,9 +1,13 @@
 //! Pictures as SVG text: lines over common axes, and confusion matrices.
 
+mod axes;
 pub(crate) mod confusion;
 mod error;
+mod frame;
 mod lines;
 
+pub use axes::Axes;
+pub(crate) use axes::{number, range};
 pub use error::PlotError;
-pub(crate) use lines::{Area, COLOURS, Drawn, GRID, HEADING, INK, MARGIN, framed, framed_in, number, range, text};
-pub use lines::{Axes, Mark, Series, lines};
+pub(crate) use frame::{Area, COLOURS, Drawn, GRID, INK, framed, text};
+pub use lines::{Mark, Series, lines};
