@@ -2,6 +2,12 @@
 
 use std::ops::Range;
 
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+
+use super::frame::{Area, GRID, INK, text};
+
 /// What the axes show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axes<'a> {
@@ -9,6 +15,41 @@ pub struct Axes<'a> {
     pub x: &'a str,
     /// Name of the vertical axis, with its unit.
     pub y: &'a str,
+}
+
+/// A chart in an area.
+pub(crate) type Chart<'a, X> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, RangedCoordf64>>;
+
+/// A chart with these ranges, whose axes and grid are drawn.
+pub(crate) fn chart<'a, X>(
+    area: &Area<'a>,
+    axes: Axes<'_>,
+    width: X,
+    height: Range<f64>,
+) -> Result<Chart<'a, X>, DrawingAreaErrorKind<std::io::Error>>
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(8)
+        .x_label_area_size(52)
+        .y_label_area_size(76)
+        .build_cartesian_2d(width, height)?;
+    chart
+        .configure_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(INK)
+        .x_desc(axes.x)
+        .y_desc(axes.y)
+        .axis_desc_style(text(17))
+        .label_style(text(15))
+        .x_labels(8)
+        .y_labels(6)
+        .x_label_formatter(&|at| number(*at))
+        .y_label_formatter(&|at| number(*at))
+        .draw()?;
+    Ok(chart)
 }
 
 /// From the least to the greatest value, widened by a share of `margin` at both ends. It is never so narrow that its labels

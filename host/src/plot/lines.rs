@@ -1,11 +1,12 @@
 //! Line plots as SVG text.
 
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::PlotError;
-use super::axes::{Axes, number, range};
-use super::frame::{Area, COLOURS, Drawn, GRID, INK, framed, text};
+use super::axes::{Axes, chart, range};
+use super::frame::{Area, COLOURS, Drawn, INK, framed, text};
 
 /// One line of a plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,25 +42,7 @@ pub fn lines(series: &[Series], title: &str, axes: Axes<'_>, marks: &[Mark]) -> 
 fn draw(area: &Area<'_>, series: &[Series], axes: Axes<'_>, marks: &[Mark]) -> Drawn {
     let all = || series.iter().flat_map(|series| series.points.iter().filter(|point| drawable(point)));
     let (width, height) = (range(all().map(|point| point.0), 0.0), range(all().map(|point| point.1), 0.05));
-    let mut chart = ChartBuilder::on(area)
-        .margin_right(8)
-        .x_label_area_size(52)
-        .y_label_area_size(76)
-        .build_cartesian_2d(width.clone(), height.clone())?;
-    chart
-        .configure_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(INK)
-        .x_desc(axes.x)
-        .y_desc(axes.y)
-        .axis_desc_style(text(17))
-        .label_style(text(15))
-        .x_labels(8)
-        .y_labels(6)
-        .x_label_formatter(&|at| number(*at))
-        .y_label_formatter(&|at| number(*at))
-        .draw()?;
+    let mut chart = chart(area, axes, RangedCoordf64::from(width.clone()), height.clone())?;
     for Mark { at, name } in marks.iter().filter(|mark| width.contains(&mark.at)) {
         let ends = [(*at, height.start), (*at, height.end)];
         chart.draw_series(DashedLineSeries::new(ends, 5, 4, INK.stroke_width(1)))?;

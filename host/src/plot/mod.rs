@@ -7,7 +7,7 @@ mod frame;
 mod lines;
 
 pub use axes::Axes;
-pub(crate) use axes::{number, range};
+pub(crate) use axes::{chart, range};
 pub use error::PlotError;
 pub(crate) use frame::{Area, COLOURS, Drawn, GRID, INK, framed, text};
 pub use lines::{Mark, Series, lines};
