@@ -10,6 +10,7 @@ pub mod experiment;
 pub mod files;
 pub mod model;
 pub mod objective;
+pub mod plot;
 pub mod plugin;
 pub mod printable;
 mod quoted;

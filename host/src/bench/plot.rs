@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use plotters::prelude::*;
 
 use super::measure::Measured;
+use crate::plot::{Area, COLOURS, Drawn, GRID, INK, framed, range, text};
 use crate::run::RunError;
-use crate::run::plot::{Area, COLOURS, Drawn, GRID, INK, framed, range, text};
 
 /// Draws milliseconds over the size of the batch as SVG, both logarithmic: a line for each dimension of the embedding, and lighter ones for
 /// the rival.

@@ -6,13 +6,14 @@ use comfy_table::presets;
 use serde_json::json;
 
 use super::error::CliError;
-use super::{output, plugins};
+use super::output;
+use super::plugin::offered;
 use crate::doctor;
 use crate::standard::Standard;
 
 pub(super) fn doctor(json: bool) -> Result<(), CliError> {
     let mut findings = doctor::inspect(Path::new("."), &Standard::from_environment());
-    let offered = plugins::offered();
+    let offered = offered();
     if json {
         return output::json(&json!({ "findings": findings, "strategies": offered }));
     }

@@ -1,27 +1,25 @@
-//! The command line.
+//! The command line: a file for each command, and a folder for those of one kind.
+//!
+//! ```text
+//! train, sweep, session, data, doctor   commands
+//! plugin/                               lossmith plugin new, build, inspect, check, eval, bench
+//! runs/                                 what is done with runs: runs list, show and diff, eval, embed, retrieve, replay
+//! progress, evaluation, output          how results are shown
+//! error, error_text                     errors with their exit codes, and how they are shown
+//! interrupt                             signals
+//! ```
 
-mod compare;
-mod component;
-mod curves;
 mod data;
 mod doctor;
-mod embed;
 mod error;
+mod error_text;
+mod evaluation;
 mod interrupt;
-mod meant;
-mod measured;
-mod measuring;
 mod output;
-mod plugin_bench;
-mod plugin_check;
-mod plugin_eval;
-mod plugin_new;
-mod plugins;
+mod plugin;
 mod progress;
-mod retrieve;
 mod runs;
 mod session;
-mod shown;
 mod sweep;
 mod train;
 
@@ -29,7 +27,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use error::CliError;
-pub use shown::shown;
+pub use error_text::shown;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -60,16 +58,16 @@ enum Command {
     /// Look at a training that runs, and control it.
     #[command(subcommand)]
     Session(session::SessionCommand),
-    Replay(compare::ReplayArgs),
+    Replay(runs::ReplayArgs),
     Sweep(sweep::SweepArgs),
     Eval(runs::EvalArgs),
-    Embed(embed::EmbedArgs),
-    Retrieve(retrieve::RetrieveArgs),
+    Embed(runs::EmbedArgs),
+    Retrieve(runs::RetrieveArgs),
     #[command(subcommand)]
     Runs(runs::RunsCommand),
     /// Make, build, look into, check and try plugins.
     #[command(subcommand)]
-    Plugin(PluginCommand),
+    Plugin(plugin::PluginCommand),
     /// List and fetch data.
     #[command(subcommand)]
     Data(data::DataCommand),
@@ -88,16 +86,6 @@ enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum PluginCommand {
-    New(plugin_new::NewArgs),
-    Build(plugins::BuildArgs),
-    Inspect(plugins::InspectArgs),
-    Eval(plugin_eval::PluginEvalArgs),
-    Check(plugin_check::PluginCheckArgs),
-    Bench(plugin_bench::PluginBenchArgs),
-}
-
 /// Runs a command.
 ///
 /// # Errors
@@ -106,11 +94,11 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.command {
         Command::Train(args) => train::train(args, cli.json),
         Command::Session(command) => session::session(command, cli.json),
-        Command::Replay(args) => compare::replay(args, cli.json),
+        Command::Replay(args) => runs::replay(args, cli.json),
         Command::Sweep(args) => sweep::sweep(args, cli.json),
         Command::Eval(args) => runs::eval(args, cli.json),
-        Command::Embed(args) => embed::embed(args, cli.json),
-        Command::Retrieve(args) => retrieve::retrieve(args, cli.json),
+        Command::Embed(args) => runs::embed(args, cli.json),
+        Command::Retrieve(args) => runs::retrieve(args, cli.json),
         Command::Runs(command) => runs::runs(command, cli.json),
         Command::Data(command) => data::data(command, cli.json),
         Command::Doctor => doctor::doctor(cli.json),
@@ -120,11 +108,6 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
             clap_complete::generate(*shell, &mut Cli::command(), "lossmith", &mut std::io::stdout());
             Ok(())
         }
-        Command::Plugin(PluginCommand::New(args)) => plugin_new::new(args, cli.json),
-        Command::Plugin(PluginCommand::Build(args)) => plugins::build(args, cli.json),
-        Command::Plugin(PluginCommand::Inspect(args)) => plugins::inspect(args, cli.json),
-        Command::Plugin(PluginCommand::Eval(args)) => plugin_eval::run(args),
-        Command::Plugin(PluginCommand::Check(args)) => plugin_check::run(args, cli.json),
-        Command::Plugin(PluginCommand::Bench(args)) => plugin_bench::run(args, cli.json),
+        Command::Plugin(command) => plugin::plugin(command, cli.json),
     }
 }

@@ -7,12 +7,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::error::CliError;
-use super::{measured, output};
+use super::{evaluation, output};
+use crate::data::PartName;
 use crate::eval::Measuring;
 use crate::plugin::Level;
 use crate::printable::{harmless_json, printable};
 use crate::run;
-use crate::train::{End, Event, PartName};
+use crate::train::{End, Event};
 
 /// Without a terminal, a line at most this often: a log of an hour has 60 of them.
 const QUIET: Duration = Duration::from_secs(60);
@@ -128,7 +129,7 @@ impl Progress {
                 self.print(&format!("test part, with the weights of epoch {epoch}:"));
                 let values =
                     values.iter().map(|(name, value)| (name.strip_prefix("test/").unwrap_or(name).to_owned(), *value));
-                self.print(measured::text(&values.collect()).trim_end());
+                self.print(evaluation::text(&values.collect()).trim_end());
             }
             Event::Ended(End::Finished) => {}
             Event::Ended(End::Interrupted) => self.print("stopped; the state is saved"),

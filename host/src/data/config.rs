@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, DataKind, Preparation};
+use super::{AugmentationConfig, DataError, DataKind, Preparation};
 
 /// Where the images come from, how they are split and how they are prepared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,21 +104,6 @@ pub enum SplitKind {
     SubjectFolds,
 }
 
-/// Random changes of the training images: a random crop that is resized to the network's input, then a horizontal flip.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct AugmentationConfig {
-    /// Whether training images are changed at all. Without it they are prepared as for evaluation: the largest square in the
-    /// middle, resized.
-    pub enabled: bool,
-    /// Smallest and largest share of the image's area that a crop keeps, above 0 and at most 1.
-    pub crop_scale: [f64; 2],
-    /// Smallest and largest width of a crop divided by its height, above 0.
-    pub crop_ratio: [f64; 2],
-    /// Probability of a horizontal flip, 0 to 1.
-    pub flip: f64,
-}
-
 /// Folds of subjects, if neither the configuration nor the data says how many.
 pub(super) const DEFAULT_FOLDS: usize = 10;
 
@@ -136,12 +121,6 @@ fn default_test_classes() -> f64 {
 
 fn default_workers() -> usize {
     2
-}
-
-impl Default for AugmentationConfig {
-    fn default() -> Self {
-        Self { enabled: true, crop_scale: [0.16, 1.0], crop_ratio: [0.75, 4.0 / 3.0], flip: 0.5 }
-    }
 }
 
 impl DataConfig {

@@ -1,93 +1,14 @@
 //! The opened data: all images, their classes and their parts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
-use super::resample::Preparation;
-use super::source::{OwnPart, Role, Scan, Source};
+use super::batches::Preparation;
+use super::files::{OwnPart, Source, Survey};
 use super::split::{Split, split};
-use super::survey::Survey;
-use super::{AugmentationConfig, DataConfig, DataError, DataKind, Skipped, Summary, find, reader, warnings};
-
-/// Images that belong together: those for training, for validation or for testing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Part {
-    indices: Vec<usize>,
-    labels: Vec<i64>,
-    /// Which images are queries and which are in the gallery, if the data says so.
-    roles: Option<(Vec<bool>, Vec<bool>)>,
-}
-
-impl Part {
-    fn new(indices: Vec<usize>, scan: &Scan) -> Self {
-        let labels = indices.iter().filter_map(|index| scan.labels.get(*index)).copied().collect();
-        let of_part = |roles: &Vec<Role>| {
-            let roles = indices.iter().filter_map(|index| roles.get(*index));
-            roles.map(|role| (role.query, role.gallery)).unzip()
-        };
-        Self { roles: scan.roles.as_ref().map(of_part), indices, labels }
-    }
-
-    /// The part without queries and gallery: every image is searched for among all others.
-    fn whole(self) -> Self {
-        Self { roles: None, ..self }
-    }
-
-    /// The images' numbers in the data set, ascending.
-    #[must_use]
-    pub fn indices(&self) -> &[usize] {
-        &self.indices
-    }
-
-    /// The class of each image of [`Part::indices`], an index into [`Dataset::class_names`].
-    #[must_use]
-    pub fn labels(&self) -> &[i64] {
-        &self.labels
-    }
-
-    /// The number of images.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.indices.len()
-    }
-
-    /// Whether there are no images.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.indices.is_empty()
-    }
-
-    /// Of each image of [`Part::indices`] whether it is a query, and whether it is in the gallery that queries are searched for
-    /// in. None if the data does not say it: then every image is searched for among all others.
-    #[must_use]
-    pub fn queries_and_gallery(&self) -> Option<(&[bool], &[bool])> {
-        self.roles.as_ref().map(|(queries, gallery)| (queries.as_slice(), gallery.as_slice()))
-    }
-
-    /// Whether there is a query with an image of its class to find.
-    #[must_use]
-    pub fn has_pair(&self) -> bool {
-        let Some((queries, gallery)) = &self.roles else { return self.classes().len() < self.len() };
-        let mut found: BTreeMap<i64, usize> = BTreeMap::new();
-        for (label, _) in self.labels.iter().zip(gallery).filter(|(_, gallery)| **gallery) {
-            *found.entry(*label).or_default() += 1;
-        }
-        self.labels.iter().zip(queries).zip(gallery).any(|((label, query), gallery)| {
-            // An image does not find itself.
-            *query && found.get(label).copied().unwrap_or(0) > usize::from(*gallery)
-        })
-    }
-
-    /// The classes that have an image here, ascending.
-    pub(super) fn classes(&self) -> Vec<i64> {
-        let mut classes = self.labels.clone();
-        classes.sort_unstable();
-        classes.dedup();
-        classes
-    }
-}
+use super::{AugmentationConfig, DataConfig, DataError, DataKind, Part, Skipped, Summary, find, sets, warnings};
 
 /// An opened data set. It never changes, so threads can share it.
 pub struct Dataset {
@@ -121,7 +42,7 @@ impl Dataset {
     pub fn open(config: &DataConfig, seed: u64) -> Result<Self, DataError> {
         config.check()?;
         let path = config.path.clone().map_or_else(|| find(config.kind), Ok)?;
-        let scan = reader::scan(config, &path)?;
+        let scan = sets::scan(config, &path)?;
         let survey = Survey::of(&scan.source, config.workers)?;
         let Split { train, validation, test } = split(config, &scan, config.seed.unwrap_or(seed))?;
         let part = |indices| Part::new(indices, &scan);

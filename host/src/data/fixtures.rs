@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{Rgb, RgbImage};
 
-use super::source::{OwnPart, Scan, Source};
+use super::files::{OwnPart, Scan, Source};
 use super::split::Split;
 use super::{DataConfig, DataKind, Dataset};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::source::{OwnPart, Source};
+use super::files::{OwnPart, Source};
 use super::{DataError, Part};
 
 /// Images that are compared to find out whether all are equal.

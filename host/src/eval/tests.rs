@@ -4,8 +4,9 @@
 
 use super::*;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 fn config(distance: Distance, recall_at: &[usize]) -> EvaluationConfig {
     let recall_at = recall_at.iter().map(|k| NonZeroUsize::new(*k).unwrap()).collect();

@@ -1,19 +1,20 @@
 //! The keys of an experiment file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::learning_rate::LearningRateConfig;
+use super::optimizer::OptimizerConfig;
+use super::session::SessionConfig;
+use super::teacher::TeacherConfig;
 use crate::data::{DataConfig, SamplerConfig};
 use crate::eval::EvaluationConfig;
 use crate::model::ModelConfig;
 use crate::plugin::{Limits, Value};
 use crate::run::RunConfig;
-use crate::session::SessionConfig;
-use crate::teacher::TeacherConfig;
-use crate::train::{LearningRateConfig, OptimizerConfig};
 
 /// An experiment: what is trained, on what, by which losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -196,7 +197,7 @@ impl PluginSource {
     /// Whether it is the bare name of a standard plugin.
     #[must_use]
     pub fn is_bare(&self) -> bool {
-        matches!(self, Self::Component(path) if super::is_bare(path))
+        matches!(self, Self::Component(path) if is_bare(path))
     }
 }
 
@@ -260,4 +261,10 @@ pub enum Precision {
     F32,
     /// 16 bits (bfloat16) where libtorch's autocast finds that safe, 32 bits elsewhere.
     Bf16,
+}
+
+/// Whether a plugin is given by the bare name of a standard one, not by a path.
+#[must_use]
+pub fn is_bare(plugin: &Path) -> bool {
+    plugin.components().count() == 1 && plugin.extension().is_none()
 }

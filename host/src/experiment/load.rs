@@ -14,12 +14,11 @@ use super::error::ExperimentError;
 use super::keys;
 use super::setting;
 use super::spans::{self, Part};
+use super::teacher::TeacherConfig;
 use crate::data::{DataError, SplitKind};
 use crate::model::ModelError;
 use crate::run::Direction;
 use crate::suggest::nearest;
-use crate::teacher::{TeacherConfig, TeacherError};
-use crate::train::TrainError;
 
 /// The text of an experiment, or of a sweep of them, and where it came from: what errors point into.
 #[derive(Clone, Debug)]
@@ -33,12 +32,6 @@ pub struct Source {
 
 /// Threads that libtorch is asked for at most; of many more the system gives none, and the process ends.
 pub(crate) const MOST_THREADS: usize = 1024;
-
-/// Whether a plugin is given by the bare name of a standard one, not by a path.
-#[must_use]
-pub fn is_bare(plugin: &Path) -> bool {
-    plugin.components().count() == 1 && plugin.extension().is_none()
-}
 
 /// The JSON schema of an experiment file.
 #[must_use]
@@ -307,10 +300,9 @@ impl Source {
             _ => wrong("model", &error),
         })?;
         if let Some(teacher) = &experiment.teacher {
-            teacher.check(experiment.data.kind.channels()).map_err(|error| match &error {
-                TeacherError::Setting { key, message } => self.wrong_value(key, message.clone(), None),
-                _ => wrong("teacher", &error),
-            })?;
+            teacher
+                .check(experiment.data.kind.channels())
+                .map_err(|(key, message)| self.wrong_value(key, message.to_owned(), None))?;
             if let Some(model) = &teacher.model {
                 model.check().map_err(|error| wrong("teacher.model", &error))?;
             }
@@ -340,10 +332,7 @@ impl Source {
             return Err(self.wrong_value("evaluation.best", format!("`{best}` is not measured"), Some(help)));
         }
         let rates = experiment.optimizer.check().and_then(|()| experiment.learning_rate.check());
-        rates.map_err(|error| match &error {
-            TrainError::OutOfRange { key, .. } => wrong(key, &error),
-            _ => wrong("optimizer", &error),
-        })
+        rates.map_err(|error| wrong(error.key, &error))
     }
 
     /// An error about the value at `path`.

@@ -3,14 +3,25 @@
 mod config;
 mod error;
 mod keys;
+mod learning_rate;
 mod load;
+mod optimizer;
+mod out_of_range;
+mod session;
 mod setting;
 mod spans;
+mod teacher;
 
 pub use config::{
-    DeviceChoice, Experiment, ObjectiveConfig, On, PluginSource, Precision, ShadowConfig, StrategyConfig,
+    DeviceChoice, Experiment, ObjectiveConfig, On, PluginSource, Precision, ShadowConfig, StrategyConfig, is_bare,
 };
 pub use error::ExperimentError;
+pub use learning_rate::{LearningRateConfig, Schedule};
 pub(crate) use load::MOST_THREADS;
-pub use load::{Source, is_bare, schema};
+pub use load::{Source, schema};
+pub use optimizer::{Algorithm, Multipliers, OptimizerConfig};
+pub use out_of_range::OutOfRange;
+pub(crate) use out_of_range::check_range;
+pub use session::{OnFault, SessionConfig};
 pub use setting::rooted;
+pub use teacher::TeacherConfig;

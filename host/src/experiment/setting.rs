@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml_edit::Value;
 
-use super::load::is_bare;
+use super::config::is_bare;
 
 /// A value as it is typed: TOML, numbers and truth values as Python writes them, else a text (`--set name=second`).
 pub(super) fn value(text: &str) -> Value {

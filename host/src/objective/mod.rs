@@ -1,10 +1,12 @@
 //! Objectives: where the training meets the plugins. `train/` knows nothing of wasmtime, `plugin/` nothing of training.
 
 mod blame;
+mod culprit;
 mod error;
 mod imbalance;
 mod load;
 mod objectives;
+mod placed;
 mod strategies;
 mod thresholds;
 

@@ -8,6 +8,7 @@ use super::blame;
 use super::error::ObjectiveError;
 use super::imbalance::{self, Imbalance};
 use super::load::Loader;
+use super::placed::Placed;
 use super::thresholds::Thresholds;
 use crate::experiment::{ObjectiveConfig, On, StrategyConfig};
 use crate::plugin::{Cause, Input, Level, Metric, Progress, ResultFault, Role, Slot, State, StateParameter, Watch};
@@ -58,12 +59,6 @@ pub(super) struct Objective {
 pub(super) enum Term {
     Loss(Box<Placed>),
     Transfer { transfer: Box<Placed>, balance: Option<Box<Placed>> },
-}
-
-/// A slot with its place in the experiment: `objective.0.loss`.
-pub(super) struct Placed {
-    place: String,
-    pub(super) slot: Slot,
 }
 
 /// Random streams of an objective: one for each slot that it can have. They depend on its place alone, so that an edit of

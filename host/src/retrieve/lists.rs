@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::error::RetrieveError;
+use crate::data::PartName;
 use crate::eval::neighbours;
-use crate::train::{PartName, Trained, TrainingError};
+use crate::train::{Trained, TrainingError};
 
 /// A query and what it found.
 #[derive(Clone, Debug, PartialEq, Serialize)]

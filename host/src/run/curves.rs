@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::plot::{Mark, Series};
 use super::{Entry, Event, Row, RowKind};
+use crate::plot::{Mark, Series};
 
 /// Points of a curve; more of them are drawn as means of neighbours.
 const POINTS: usize = 500;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::jsonl::{self, Appender, Lines};
-use super::metrics::settled;
+use super::row::settled;
 use super::varies::varies;
 use super::{Entry, Event, Manifest, MetricsLog, Row, RowKind, RunError, Status, file};
 

@@ -7,6 +7,8 @@ use miette::Diagnostic;
 use tch::TchError;
 use thiserror::Error;
 
+use crate::plot::PlotError;
+
 /// Why a run directory could not be written or read.
 #[derive(Debug, Error, Diagnostic)]
 #[non_exhaustive]
@@ -80,13 +82,9 @@ pub enum RunError {
         kind: tch::Kind,
     },
     /// A plot could not be drawn.
-    #[error("cannot draw {title:?}: {reason}")]
-    Plot {
-        /// Title of the plot.
-        title: String,
-        /// What the plotter said.
-        reason: String,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Plot(#[from] PlotError),
     /// libtorch refused an operation.
     #[error("reading or making tensors failed in libtorch")]
     Torch(#[from] TchError),

@@ -1,90 +1,12 @@
 //! `metrics.jsonl` and the TensorBoard events: what was measured.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::RunError;
 use super::jsonl::Appender;
+use super::row::{Row, RowKind};
 use super::tensorboard::EventFile;
-
-/// What was measured at one moment. It holds no time of day: two runs of one seed write the same rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// What kind of measurement.
-    pub kind: RowKind,
-    /// Epochs that are complete.
-    pub epoch: u64,
-    /// Steps that are complete, over the whole run.
-    pub step: u64,
-    /// Numbers by name. JSON has no word for those that are not finite: they are the strings "NaN", "inf" and "-inf".
-    #[serde(serialize_with = "write_numbers", deserialize_with = "read_numbers")]
-    pub values: BTreeMap<String, f64>,
-}
-
-/// Kinds of measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RowKind {
-    /// Of one training step.
-    Step,
-    /// Over the steps of an epoch.
-    Epoch,
-    /// Of the embeddings after an epoch.
-    Evaluation,
-    /// No measurement of this run: the last values of the run that it branched from, which strategies can ask for.
-    Origin,
-    /// No measurement: the rows before this one that are of later steps were undone; the run went back to this step.
-    Rewind,
-}
-
-impl fmt::Display for RowKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Step => "step",
-            Self::Epoch => "epoch",
-            Self::Evaluation => "evaluation",
-            Self::Origin => "origin",
-            Self::Rewind => "rewind",
-        })
-    }
-}
-
-/// The rows that count: without those that were undone, and without the rewinds.
-pub(super) fn settled(rows: Vec<Row>) -> Vec<Row> {
-    let mut settled: Vec<Row> = Vec::with_capacity(rows.len());
-    for row in rows {
-        match row.kind {
-            RowKind::Rewind => settled.retain(|earlier| earlier.step <= row.step),
-            _ => settled.push(row),
-        }
-    }
-    settled
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Finite(f64),
-    Word(String),
-}
-
-fn write_numbers<S: Serializer>(values: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(values.iter().map(|(name, value)| {
-        (name, if value.is_finite() { Number::Finite(*value) } else { Number::Word(value.to_string()) })
-    }))
-}
-
-fn read_numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
-    let numbers = BTreeMap::<String, Number>::deserialize(deserializer)?;
-    let read = |number| match number {
-        Number::Finite(value) => Ok(value),
-        Number::Word(word) => word.parse().map_err(serde::de::Error::custom),
-    };
-    numbers.into_iter().map(|(name, number)| Ok((name, read(number)?))).collect()
-}
 
 /// Where a process writes its measurements.
 #[derive(Debug)]
@@ -141,23 +63,5 @@ mod tests {
         MetricsLog::open(folder.path()).unwrap().write(&row).unwrap();
         let path = folder.path().join("metrics.jsonl");
         assert_eq!(jsonl::read::<Row>(&path).unwrap().rows, [row]);
-    }
-
-    #[test]
-    fn a_rewind_takes_back_the_rows_of_later_steps() {
-        let row = |kind, step| Row { kind, epoch: 0, step, values: BTreeMap::new() };
-        let rows = [1, 2, 3].map(|step| row(RowKind::Step, step));
-        let rows = rows.into_iter().chain([row(RowKind::Rewind, 1), row(RowKind::Step, 2)]).collect();
-        assert_eq!(settled(rows), [row(RowKind::Step, 1), row(RowKind::Step, 2)]);
-    }
-
-    #[test]
-    fn a_line_is_what_is_documented() {
-        let values = BTreeMap::from([("loss".to_owned(), f64::NAN), ("rate".to_owned(), 2.5)]);
-        let row = Row { kind: RowKind::Step, epoch: 0, step: 50, values };
-        let line = r#"{"kind":"step","epoch":0,"step":50,"values":{"loss":"NaN","rate":2.5}}"#;
-        assert_eq!(serde_json::to_string(&row).unwrap(), line);
-        assert!(serde_json::from_str::<Row>(line).unwrap().values["loss"].is_nan());
-        assert!(serde_json::from_str::<Row>(&line.replace("NaN", "many")).is_err());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::confusion_plot;
 use super::curves::{marks, series};
-use super::plot::{self, Axes, Mark};
+use super::html::escape;
 use super::report_results::results;
 use super::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary, file};
+use crate::plot::{self, Axes, Mark};
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#333}\
 table{border-collapse:collapse;margin:1rem 0}th,td{text-align:left;padding:.25rem 1rem .25rem 0;border-bottom:1px solid #ddd;\
@@ -95,7 +95,7 @@ fn classification(confusions: &[Confusion]) -> Result<String, RunError> {
         if html.is_empty() {
             html += "<h2>Classification</h2>\n";
         }
-        html += &confusion_plot::draw(&format!("{classifier}, {part} part, epoch {epoch}"), classes, confusion)?;
+        html += &plot::confusion::draw(&format!("{classifier}, {part} part, epoch {epoch}"), classes, confusion)?;
     }
     Ok(html)
 }
@@ -182,10 +182,6 @@ fn plugins(manifest: &Manifest) -> String {
         html += &format!("<tr>{}<td><code>{}</code></td></tr>\n", cells.concat(), escape(&plugin.hash));
     }
     html + "</table>\n"
-}
-
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

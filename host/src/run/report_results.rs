@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::report::escape;
+use super::html::escape;
 use super::{Direction, Row, RowKind, best};
 
 /// The parts that are measured again and again, and the one that is measured once.

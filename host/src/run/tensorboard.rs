@@ -11,7 +11,7 @@ use crc::{CRC_32_ISCSI, Crc};
 use jiff::Timestamp;
 use prost::Message;
 
-use super::{Row, RunError, status};
+use super::{Row, RunError, process};
 
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -65,7 +65,7 @@ impl EventFile {
     pub(super) fn create(folder: &Path) -> Result<Self, RunError> {
         // TensorBoard takes files with `tfevents` in their name and reads them in the order of their names.
         let now = Timestamp::now().as_nanosecond();
-        let path = folder.join(format!("events.out.tfevents.{now}.{}.{}", status::host(), std::process::id()));
+        let path = folder.join(format!("events.out.tfevents.{now}.{}.{}", process::host(), std::process::id()));
         let file = File::create_new(&path).map_err(RunError::io("make", &path))?;
         let mut events = Self { path, file };
         events.append(0, Event { file_version: Some("brain.Event:2".to_owned()), ..Event::default() })?;

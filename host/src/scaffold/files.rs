@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
-use super::Language;
+use super::language::Language;
 use super::name::type_name;
 use crate::plugin::Role;
 

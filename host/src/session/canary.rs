@@ -103,7 +103,7 @@ pub(super) fn measure(objectives: &mut Objectives, sample: &Sample, states: &Sta
 }
 
 fn run(objectives: &mut Objectives, sample: &Sample, states: &States) -> Result<Made, ObjectiveError> {
-    objectives.put_states(super::gate::copies(states)?);
+    objectives.put_states(copies(states)?);
     let leaf = |tensor: &Tensor| tensor.f_detach()?.f_requires_grad_(true);
     let embeddings = leaf(&sample.embeddings)?;
     let feature_map = sample.feature_map.as_ref().map(leaf).transpose()?;
@@ -140,7 +140,7 @@ fn with_origin(
     sample: &Sample,
     states: &States,
 ) -> Result<Refusal, TchError> {
-    objectives.put_states(super::gate::copies(states)?);
+    objectives.put_states(copies(states)?);
     let batch = batch_of(sample, &sample.embeddings, sample.feature_map.as_ref());
     let origin = objectives.origin(&batch, &sample.progress)?;
     Ok(Refusal::new(match origin {
@@ -154,4 +154,9 @@ pub(super) fn cosine(a: &Tensor, b: &Tensor) -> Result<Option<f64>, TchError> {
     let norms = a.f_norm()?.f_double_value(&[])? * b.f_norm()?.f_double_value(&[])?;
     let product = a.f_dot(b)?.f_double_value(&[])?;
     Ok((norms > 0.0).then_some(product / norms))
+}
+
+/// The same states with tensors of their own.
+pub(super) fn copies(states: &States) -> Result<States, tch::TchError> {
+    states.iter().map(|(place, state)| Ok((place.clone(), state.copy()?))).collect()
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::experiment::Experiment;
-use crate::run::Change;
+use crate::experiment::{Experiment, ExperimentError, Source};
+use crate::run::{Change, Edit};
 
 /// What differs between two experiments, in the order of the keys.
 ///
@@ -38,6 +38,18 @@ pub fn fixed(change: &Change) -> Option<&'static str> {
         ("device" | "precision" | "threads", _) => Some("it is chosen when the process starts"),
         _ => Some("it is read when the training starts"),
     }
+}
+
+/// The text with what commands changed in it. A promotion that was `settled` before is done when the text has no such shadow any
+/// more.
+pub(super) fn edited(source: Source, edits: &[Edit], settled: bool) -> Result<Source, ExperimentError> {
+    edits.iter().try_fold(source, |source, edit| match edit {
+        Edit::Set(set) => source.set(std::slice::from_ref(set)),
+        Edit::Promote(name) if settled && !source.parse()?.shadow.iter().any(|shadow| shadow.name == *name) => {
+            Ok(source)
+        }
+        Edit::Promote(name) => source.promote(name),
+    })
 }
 
 #[cfg(test)]

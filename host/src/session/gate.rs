@@ -3,115 +3,26 @@
 //! A candidate is read once; what was hashed is what is compiled. It never touches what is at work: it computes with copies
 //! of the run's state on a frozen batch. What it is found good with, bound and compiled, is handed to the training.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 
-use super::canary::{self, Sample, States};
-use super::control::Response;
-use super::edit;
-use super::mail::Mail;
+use super::canary::{self, States, copies};
+use super::candidate::{Base, Checked, Job, Staged, Wanted};
+use super::edit::{self, edited};
+use super::files::followed;
+use super::message::Mail;
 use super::refusal::Refusal;
-use super::surroundings::followed;
 use super::watch::Followed;
-use crate::experiment::{Experiment, ExperimentError, Source};
+use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
 use crate::plugin::{Plugin, Runtime, State};
 use crate::run::{About, Canary, Change, Edit, PluginEntry, Run, Verdict, hex};
 use crate::standard::Standard;
-
-/// The text that edits start from.
-#[derive(Clone, Debug)]
-pub enum Base {
-    /// A file, read anew for each candidate, with `key=value` settings of the command line.
-    File(PathBuf, Vec<String>),
-    /// A text, in which the first edits are made already.
-    Text {
-        /// The text.
-        source: Source,
-        /// How many edits it has.
-        applied: usize,
-    },
-}
-
-/// What a candidate is made of.
-pub enum Wanted {
-    /// An experiment's text with what commands changed in it.
-    Edited(Base, Vec<Edit>),
-    /// What the run trained with before.
-    Revision(u64),
-}
-
-/// A candidate to check, with all that it is compared to.
-pub struct Job {
-    /// Its number.
-    pub number: u64,
-    /// What it is made of.
-    pub wanted: Wanted,
-    /// How many edits by commands were accepted before.
-    pub settled: usize,
-    /// The revision that is at work.
-    pub revision: u64,
-    /// Its experiment.
-    pub live: Experiment,
-    /// Its strategies.
-    pub bound: Vec<Bound>,
-    /// Whether components are read from their files again, or only where the experiment names another.
-    pub reread: bool,
-    /// Components that are refused.
-    pub quarantine: BTreeSet<String>,
-    /// A batch of the run.
-    pub sample: Sample,
-    /// Copies of what the slots keep.
-    pub states: States,
-    /// Copies of what slots are to begin with instead.
-    pub brought: Option<States>,
-    /// Who waits for the verdict.
-    pub answer: Option<Sender<Response>>,
-    /// When it was asked for.
-    pub begun: Instant,
-}
-
-/// What became of a job.
-pub struct Checked {
-    /// Its number.
-    pub number: u64,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// What can be taken now.
-    pub staged: Option<Staged>,
-    /// Who waits for the verdict.
-    pub answer: Option<Sender<Response>>,
-    /// The files that it is made of, once they are known.
-    pub followed: Option<Vec<Followed>>,
-    /// Whether it is a revision from before.
-    pub reverts: bool,
-}
-
-/// An accepted candidate, ready to train with.
-pub struct Staged {
-    /// Its number.
-    pub number: u64,
-    /// The revision that it was compared to.
-    pub revision: u64,
-    /// The text of its experiment.
-    pub source: Source,
-    /// Its experiment.
-    pub experiment: Experiment,
-    /// Its strategies, which keep nothing yet.
-    pub strategies: Strategies,
-    /// What is known of it.
-    pub about: About,
-    /// What changed in the experiment.
-    pub changes: Vec<Change>,
-    /// What slots are to begin with instead of what is kept.
-    pub brought: Option<States>,
-}
 
 /// The thread, until this is dropped.
 pub(super) struct Gate {
@@ -260,18 +171,6 @@ impl Checker {
     }
 }
 
-/// The text with what commands changed in it. A promotion that was `settled` before is done when the text has no such shadow any
-/// more.
-pub(super) fn edited(source: Source, edits: &[Edit], settled: bool) -> Result<Source, ExperimentError> {
-    edits.iter().try_fold(source, |source, edit| match edit {
-        Edit::Set(set) => source.set(std::slice::from_ref(set)),
-        Edit::Promote(name) if settled && !source.parse()?.shadow.iter().any(|shadow| shadow.name == *name) => {
-            Ok(source)
-        }
-        Edit::Promote(name) => source.promote(name),
-    })
-}
-
 /// The components of strategies, as a run records them.
 #[must_use]
 pub fn entries(bound: &[Bound]) -> Vec<PluginEntry> {
@@ -402,10 +301,6 @@ fn unfit(place: &str, name: &str, (kept, kept_kind): &Shape, (wanted, wanted_kin
         "`reset = [\"{name}\"]` beside the strategy lets it begin anew; code that calls `replace-parameter` or \
          `replace-buffer` carries it over"
     ))
-}
-
-pub(super) fn copies(states: &States) -> Result<States, tch::TchError> {
-    states.iter().map(|(place, state)| Ok((place.clone(), state.copy()?))).collect()
 }
 
 /// States as tensors by name, as a checkpoint has them.

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::edit;
-use super::gate::edited;
+use super::edit::{self, edited};
 use crate::experiment::{Experiment, PluginSource, Source};
 use crate::objective::Bound;
 use crate::run::{Edit, Run, hex};

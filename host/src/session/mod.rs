@@ -9,26 +9,27 @@
 //! ```
 //!
 //! This folder knows how candidates are made, checked and asked for. Taking one, and going back from it, is the training's
-//! business (`train/live.rs`).
+//! business (`train/revisions.rs`).
 
 mod canary;
-mod config;
+mod candidate;
 pub mod control;
 pub mod edit;
 mod error;
+mod files;
 mod gate;
 mod left_behind;
-mod mail;
+mod message;
 mod refusal;
-
-mod surroundings;
+mod session;
 mod watch;
 
 pub use canary::{Sample, States};
-pub use config::{OnFault, SessionConfig};
+pub use candidate::{Base, Checked, Job, Staged, Wanted};
 pub use error::SessionError;
-pub use gate::{Base, Checked, Job, Staged, Wanted, entries};
-pub use mail::Mail;
-pub use surroundings::{Session, followed, sources_of};
+pub use files::{followed, sources_of};
+pub use gate::entries;
+pub use message::Mail;
+pub use session::Session;
 pub(crate) use watch::Watcher;
 pub use watch::{Followed, Seen};

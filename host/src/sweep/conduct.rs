@@ -12,11 +12,12 @@ use super::load::Sweep;
 use super::plan::{Cell, Plan, Trial};
 use super::results::{Outcome, Results};
 use super::test_part::TestPart;
+use crate::data::PartName;
 use crate::plugin::{Level, Runtime};
 use crate::run::{Direction, report};
 use crate::standard::Standard;
 use crate::suggest::nearest;
-use crate::train::{Elsewhere, End, Event, Interrupts, PartName, Trained, Training, TrainingError};
+use crate::train::{Elsewhere, End, Event, Interrupts, Trained, Training, TrainingError};
 
 /// How a sweep is run.
 #[derive(Clone, Debug)]

@@ -10,9 +10,9 @@ use plotters::prelude::*;
 use super::config::{MethodConfig, SweepConfig};
 use super::results::{Outcome, Results};
 use super::statistics::mean;
+use crate::plot::{self, Area, Axes, COLOURS, Drawn, framed, range};
 use crate::plugin::Value;
 use crate::run::RunError;
-use crate::run::plot::{Area, COLOURS, Drawn, GRID, INK, framed, number, range, text};
 
 /// What some runs with different seeds reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -167,24 +167,7 @@ fn chart(area: &Area<'_>, lines: &[Line<'_>], values: Values, x: &str, y: &str) 
     let reached = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.1).chain(line.level));
     let height = range(reached().flat_map(|reached| [reached.least, reached.greatest]), 0.05);
     let width = values.range();
-    let mut chart = ChartBuilder::on(area)
-        .margin_right(8)
-        .x_label_area_size(52)
-        .y_label_area_size(76)
-        .build_cartesian_2d(values, height)?;
-    chart
-        .configure_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(INK)
-        .x_desc(x)
-        .y_desc(y)
-        .axis_desc_style(text(17))
-        .label_style(text(15))
-        .y_labels(6)
-        .x_label_formatter(&|at| number(*at))
-        .y_label_formatter(&|at| number(*at))
-        .draw()?;
+    let mut chart = plot::chart(area, Axes { x, y }, values, height)?;
     for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         let joined = line.points.iter().map(|(value, reached)| (*value, reached.mean));
         chart.draw_series(LineSeries::new(joined.clone(), colour.stroke_width(2)))?;

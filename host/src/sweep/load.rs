@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::config::{MethodConfig, SettingConfig, SweepConfig};
 use super::error::SweepError;
-use super::plan::placeholders;
+use super::placeholders::placeholders;
 use super::points::{self, MOST, Point, number};
 use super::vary::{Scale, VaryConfig};
 use crate::experiment::{ExperimentError, Source};

@@ -16,6 +16,7 @@ mod curve;
 mod error;
 mod kept;
 mod load;
+mod placeholders;
 mod plan;
 mod points;
 mod results;
@@ -23,6 +24,7 @@ mod statistics;
 mod table;
 mod test_part;
 mod vary;
+mod write;
 
 pub use conduct::{Complete, Options, Report, conduct};
 pub use config::{MethodConfig, PrepareConfig, SettingConfig, SweepConfig};

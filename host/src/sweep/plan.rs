@@ -47,12 +47,6 @@ pub(super) struct Plan<'a> {
     prepared: BTreeMap<String, PathBuf>,
 }
 
-/// The names that a change has in braces. An inline table has other characters between them.
-pub(super) fn placeholders(change: &str) -> impl Iterator<Item = &str> {
-    let name = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    change.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).filter(name)
-}
-
 impl<'a> Plan<'a> {
     /// Reads the experiment and makes a trial of every value, so that what is wrong with one shows before anything is trained.
     pub(super) fn new(sweep: &'a Sweep) -> Result<Self, SweepError> {
@@ -212,14 +206,6 @@ mod tests {
         assert_eq!(shortened("-0.1-2".to_owned()), "-0.1-2");
         let [one, other] = ["x", "y"].map(|end| shortened(format!("-{}{end}", "v".repeat(300))));
         assert!(one.len() < LONGEST && one.starts_with("-vvv") && one != other, "{one}");
-    }
-
-    #[test]
-    fn names_in_braces_are_found_and_inline_tables_are_not() {
-        let found = |change| placeholders(change).collect::<Vec<_>>();
-        assert_eq!(found("teacher.run={teacher}"), ["teacher"]);
-        assert_eq!(found("a={run=\"{big}\",other={small-2}}"), ["big", "small-2"]);
-        assert!(found("loss={plugin=\"losses\",params={}}").is_empty());
     }
 
     #[test]

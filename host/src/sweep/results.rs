@@ -1,17 +1,11 @@
 //! What came out of a sweep: its record, and the files that show it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Serialize;
 
-use super::config::SweepConfig;
-use super::curve;
-use super::error::SweepError;
 use super::statistics::mean;
-use super::table::{self, Table};
 use crate::plugin::Value;
-use crate::run::{self, RunError};
 
 /// Everything that a sweep measured. It holds no time of day and no folder's name: the same sweep has the same results,
 /// however often it was stopped.
@@ -77,32 +71,4 @@ impl Results {
         let whole = values.into_iter().filter(|(_, values)| values.len() == folds);
         whole.filter_map(|(seed, values)| Some((seed, mean(&values)?))).collect()
     }
-
-    /// Writes `results.json`, `table.md` and the curves into a folder, and returns the tables.
-    ///
-    /// # Errors
-    /// A curve that cannot be drawn, or a file that cannot be written.
-    pub fn write(&self, config: &SweepConfig, output: &Path) -> Result<Vec<Table>, SweepError> {
-        std::fs::create_dir_all(output).map_err(RunError::io("make", output))?;
-        let path = output.join("results.json");
-        let mut text = serde_json::to_string_pretty(self).map_err(RunError::unwritable(&path))?;
-        text.push('\n');
-        run::replace(&path, text.as_bytes())?;
-        let tables = table::tables(self, config);
-        run::replace(&output.join("table.md"), table::markdown(&tables, config).as_bytes())?;
-        for setting in &config.setting {
-            if let Some(svg) = curve::draw(self, config, &setting.name)? {
-                run::replace(&output.join(file("curve", &setting.name)), svg.as_bytes())?;
-            }
-            if let Some(svg) = curve::draw_classes(self, config, &setting.name)? {
-                run::replace(&output.join(file("classes", &setting.name)), svg.as_bytes())?;
-            }
-        }
-        Ok(tables)
-    }
-}
-
-/// The name of a picture of a setting; a sweep without settings has one that has no name.
-fn file(picture: &str, setting: &str) -> String {
-    if setting.is_empty() { format!("{picture}.svg") } else { format!("{picture}-{setting}.svg") }
 }

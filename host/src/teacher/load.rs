@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
+use super::TeacherError;
 use super::cache::Cache;
 use super::digest::Digests;
 use super::source::{self, Network};
-use super::{TeacherConfig, TeacherError};
 use crate::data::{Batch, Dataset, Loader, Preparation};
+use crate::experiment::TeacherConfig;
 use crate::model::Model;
 
 /// A trained network that is only looked at: no gradient, statistics of batch normalisation as they are.

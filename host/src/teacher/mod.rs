@@ -4,12 +4,10 @@
 //! otherwise the teacher sees the same crops as the student, prepared as it wants them.
 
 mod cache;
-mod config;
 mod digest;
 mod error;
 mod load;
 mod source;
 
-pub use config::TeacherConfig;
 pub use error::TeacherError;
 pub use load::{Teacher, View};

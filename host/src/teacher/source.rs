@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tch::{Device, Tensor};
 
+use super::TeacherError;
 use super::digest::Digests;
-use super::{TeacherConfig, TeacherError};
 use crate::data::{Dataset, Part, Preparation};
-use crate::experiment::{Experiment, Source};
+use crate::experiment::{Experiment, Source, TeacherConfig};
 use crate::model::{self, Model, ModelConfig};
 use crate::run::{Run, Status};
 
@@ -42,10 +42,11 @@ pub(super) fn open(config: &TeacherConfig, dataset: &Arc<Dataset>, device: Devic
             let model = Model::module(file, channels, preparation.size() as i64, device)?;
             Ok(Network { model, preparation, digest, file: file.clone() })
         }
-        _ => config.check(dataset.channels()).and(Err(TeacherError::Setting {
-            key: "teacher",
-            message: "there is neither a run, nor weights, nor a module".to_owned(),
-        })),
+        _ => {
+            let missing = ("teacher", "there is neither a run, nor weights, nor a module");
+            let (key, message) = config.check(dataset.channels()).err().unwrap_or(missing);
+            Err(TeacherError::Setting { key, message: message.to_owned() })
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Building one plugin.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
+use super::built::{Built, Messages};
 use super::cargo;
 use super::command::clean;
 use super::detect::{Toolchain, detect};
@@ -21,54 +21,6 @@ use super::sources::Sources;
 
 /// How often a crate is compiled again because its sources changed meanwhile.
 const ATTEMPTS: usize = 4;
-
-/// A component that was built and is not written yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
-    /// The crate's name without a leading `lossmith-`, or the name in `plugin.toml`.
-    pub name: String,
-    /// The component.
-    pub bytes: Vec<u8>,
-    /// What it was built of.
-    pub sources: Sources,
-    /// Its folder.
-    out_dir: PathBuf,
-}
-
-impl Built {
-    pub(super) fn new(name: &str, bytes: Vec<u8>, out_dir: PathBuf, sources: Sources) -> Self {
-        Self { name: name.to_owned(), bytes, sources, out_dir }
-    }
-
-    /// Writes `NAME.wasm` and returns its path. An older file is replaced in one step.
-    ///
-    /// # Errors
-    /// When the folder cannot be written to.
-    pub fn write(&self) -> Result<PathBuf, ToolchainError> {
-        let file = self.out_dir.join(format!("{}.wasm", self.name));
-        write(&self.out_dir, &file, &self.bytes)?;
-        Ok(file)
-    }
-}
-
-/// Where the messages of the compiler go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Messages {
-    /// To the standard error output.
-    Shown,
-    /// Into the error.
-    Kept,
-}
-
-impl Messages {
-    /// Says what a build does.
-    pub(super) fn say(self, line: &str) {
-        match self {
-            Self::Shown => eprintln!("{line}"),
-            Self::Kept => {}
-        }
-    }
-}
 
 /// Builds the plugin in `dir`, a crate or a folder with a `plugin.toml`. [`Built::write`] puts the component into `out_dir`, by
 /// default `plugins` in the target folder of the crate's workspace, or `target/plugins` of the folder.
@@ -275,19 +227,6 @@ pub(crate) fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error
     Ok(ComponentEncoder::default().validate(true).module(module)?.encode()?)
 }
 
-/// Writes aside and renames, so that nobody ever reads half a component.
-fn write(dir: &Path, file: &Path, component: &[u8]) -> Result<(), ToolchainError> {
-    std::fs::create_dir_all(dir).map_err(ToolchainError::file("creating", dir))?;
-    let mut aside = tempfile::Builder::new()
-        // As for any other file: the user's mask decides.
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(dir)
-        .map_err(ToolchainError::file("writing into", dir))?;
-    aside.write_all(component).map_err(ToolchainError::file("writing", file))?;
-    aside.persist(file).map_err(|error| ToolchainError::file("replacing", file)(error.error))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -352,16 +291,5 @@ mod tests {
         let dir = crate_with("crate-type = 7", "");
         let error = build(dir.path(), None, Messages::Shown).unwrap_err();
         assert!(error.to_string().contains("crate-type"), "{error}");
-    }
-
-    #[test]
-    fn a_component_is_replaced_as_a_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("new/tiny.wasm");
-        for content in ["first", "second"] {
-            write(&dir.path().join("new"), &file, content.as_bytes()).unwrap();
-            assert_eq!(std::fs::read_to_string(&file).unwrap(), content);
-        }
-        assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 1);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::script::{Script, Tool};
+use super::componentizer::{Script, Tool};
 use super::world::WORLD;
 
 pub(super) const JAVASCRIPT: Script = Script {

@@ -5,8 +5,10 @@
 //! or JavaScript, see `scripts/setup/languages.sh`.
 
 mod build;
+mod built;
 mod cargo;
 mod command;
+mod componentizer;
 mod detect;
 mod error;
 mod folders;
@@ -20,8 +22,9 @@ mod shared;
 pub mod sources;
 mod world;
 
+pub use build::build;
 pub(crate) use build::encode;
-pub use build::{Built, Messages, build};
+pub use built::{Built, Messages};
 pub use detect::{Toolchain, detect};
 pub use error::ToolchainError;
 pub use folders::tools;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::componentizer::{Script, Tool};
 use super::python_mistakes;
-use super::script::{Script, Tool};
 use super::world::WORLD;
 
 pub(super) const PYTHON: Script = Script {

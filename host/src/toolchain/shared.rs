@@ -6,7 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::build::Messages;
+use super::built::Messages;
 use super::detect::TARGET;
 use super::error::ToolchainError;
 use super::folders;

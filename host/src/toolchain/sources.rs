@@ -142,12 +142,6 @@ fn path(from: &Path, dependency: &Value) -> Option<PathBuf> {
 pub struct Sources(BTreeMap<String, Vec<u8>>);
 
 impl Sources {
-    /// Reads those of the plugin in a folder, as its build does: a crate's, or the modules of a folder with a `plugin.toml`.
-    #[must_use]
-    pub fn of(dir: &Path) -> Self {
-        super::script::sources(dir).unwrap_or_else(|| Self::read(dir))
-    }
-
     /// Reads those of the crate in a folder. What cannot be read is left out.
     pub(super) fn read(dir: &Path) -> Self {
         let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());

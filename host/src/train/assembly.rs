@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
-use super::PartName;
 use super::training_error::TrainingError;
-use crate::data::{DataConfig, Dataset, Loader as Images, Part};
+use crate::data::{DataConfig, Dataset, Loader as Images, Part, PartName};
 use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::{Model, ModelConfig};

@@ -8,10 +8,10 @@ use tch::Device;
 
 use super::assembly::{Assembly, Site, device_name};
 use super::averages::Averages;
-use super::elsewhere::{Accepting, Elsewhere, absolute, changed, files};
-use super::keep::{Fit, newest, prepare};
-use super::live::Live;
-use super::pace::Pace;
+use super::checkpoints::{Fit, newest, prepare};
+use super::epoch_steps::Pace;
+use super::location::{Accepting, Elsewhere, absolute, changed, files};
+use super::revisions::Live;
 use super::shadows::Shadows;
 use super::training::Training;
 use super::training_error::TrainingError;

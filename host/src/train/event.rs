@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::PartName;
-use crate::data::Summary;
+use crate::data::{PartName, Summary};
 use crate::eval::Measuring;
 use crate::objective::Bound;
 use crate::plugin::Level;

@@ -1,22 +1,20 @@
 //! Training: the optimizer and its learning rate, and the loop from the first step to the last.
 
 mod assembly;
-mod attend;
 mod averages;
 mod begin;
-mod elsewhere;
-mod error;
+mod checkpoints;
+mod epoch_steps;
 mod event;
 mod interrupts;
-mod keep;
 mod learning_rate;
-mod live;
+mod location;
 mod optimizer;
-mod optimizer_config;
-mod pace;
-mod part;
+mod optimizer_error;
 mod patience;
 mod reconfigure;
+mod requests;
+mod revisions;
 mod shadows;
 mod step;
 mod trained;
@@ -24,14 +22,11 @@ mod training;
 mod training_error;
 
 pub use begin::Origin;
-pub use elsewhere::Elsewhere;
-pub use error::TrainError;
 pub use event::{End, Event};
 pub use interrupts::Interrupts;
-pub use learning_rate::{LearningRateConfig, Schedule};
+pub use location::Elsewhere;
 pub use optimizer::Optimizer;
-pub use optimizer_config::{Algorithm, Multipliers, OptimizerConfig};
-pub use part::PartName;
+pub use optimizer_error::TrainError;
 pub use reconfigure::extends;
 pub use trained::{Image, Trained};
 pub use training::Training;

@@ -1,7 +1,7 @@
 //! SGD, Adam and AdamW as PyTorch defines them, with all that they remember in named tensors.
 
-use super::error::{TrainError, check_range};
-use super::optimizer_config::{Algorithm, OptimizerConfig};
+use super::optimizer_error::TrainError;
+use crate::experiment::{Algorithm, OptimizerConfig, check_range};
 use crate::model::copy_state;
 use lossmith_torch_shim::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,

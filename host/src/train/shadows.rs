@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use tch::{TchError, Tensor};
 
+use super::Optimizer;
 use super::assembly::below;
 use super::event::Event;
 use super::step::blamed;
 use super::training_error::TrainingError;
-use super::{Optimizer, OptimizerConfig};
+use crate::experiment::OptimizerConfig;
 use crate::objective::{Batch, ObjectiveError, Shadow};
 use crate::plugin::{Level, Metric, Progress};
 use crate::session::States;

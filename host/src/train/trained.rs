@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::PartName;
 use super::assembly::{Assembly, below, images};
 use super::begin::kept;
-use super::elsewhere::{Accepting, Elsewhere, changed};
-use super::live::revision_of;
+use super::location::{Accepting, Elsewhere, changed};
+use super::revisions::revision_of;
 use super::training_error::TrainingError;
-use crate::data::{Dataset, Part};
+use crate::data::{Dataset, Part, PartName};
 use crate::eval::{Evaluation, EvaluationConfig, Watch};
 use crate::plugin::{Progress, Runtime};
 use crate::run::{self, Run};

@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Optimizer;
 use super::assembly::{Assembly, device_name};
 use super::averages::Averages;
+use super::epoch_steps::Pace;
 use super::event::{End, Event};
 use super::interrupts::Interrupts;
-use super::live::Live;
-use super::pace::Pace;
+use super::revisions::Live;
 use super::shadows::Shadows;
 use super::training_error::TrainingError;
-use super::{Optimizer, PartName};
-use crate::data::{self, Sampler, SamplerConfig};
+use crate::data::{self, PartName, Sampler, SamplerConfig};
 use crate::eval::class_name;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, OnFault};
 use crate::plugin::{Level, Progress, Role, Runtime};
 use crate::run::{self, Claim, Confusion, MetricsLog, Row, RowKind, Run};
-use crate::session::OnFault;
 use crate::teacher::Teacher;
 
 /// A training that is loaded and ready to go.

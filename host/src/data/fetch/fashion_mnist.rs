@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::npm::run;
-use super::{FetchError, FetchEvent};
-use crate::data::{DataKind, places};
+use super::{FetchError, FetchEvent, places};
+use crate::data::DataKind;
 
 const PACKAGE: &str = "dataset-fashion-mnist";
 const FILES: [&str; 4] =

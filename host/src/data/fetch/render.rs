@@ -8,7 +8,7 @@ use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
 use super::Format;
-use crate::data::decode::on_white;
+use crate::data::files::on_white;
 
 /// Height and width of the images.
 pub(super) const SIDE: u32 = 64;

@@ -1,0 +1,281 @@
+//! `lossmith plugin eval`: runs one strategy on given data.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::strategy::meant;
+use crate::check::{BalanceCase, Case};
+use crate::cli::error::CliError;
+use crate::cli::output;
+use crate::files;
+use crate::plugin::{
+    Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
+    StateParameter, Strategy, Value, Watch, explain,
+};
+use crate::printable::harmless_json;
+
+/// Run one strategy on given data and write its value, gradients, indices and metrics.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct PluginEvalArgs {
+    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
+    plugin: PathBuf,
+    /// What the strategy does; can be left out if its name says which one is meant, or if there is only one.
+    #[arg(long, value_enum)]
+    role: Option<Role>,
+    /// Its name; can be left out if the plugin has only one strategy, or only one of that role.
+    #[arg(long)]
+    strategy: Option<String>,
+    /// Its parameters as JSON; what is left out has its default.
+    #[arg(long, default_value = "{}")]
+    params: String,
+    /// The data as JSON: embeddings, labels, and optionally teacher, thresholds, tuples, parameters, class-count, balance.
+    #[arg(long)]
+    input: PathBuf,
+    /// What the contract calls float.
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    dtype: Dtype,
+    /// Seed of what the strategy draws.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where the result goes; standard output when left out.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dtype {
+    F32,
+    F64,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Outcome {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gradient: Option<Vec<Vec<f64>>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    parameter_gradients: BTreeMap<String, Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    indices: Option<Vec<Vec<i64>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thresholds: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<Vec<Vec<f64>>>,
+    /// JSON has no word for numbers that are not finite: they are the strings "NaN", "inf" and "-inf".
+    metrics: BTreeMap<String, serde_json::Value>,
+}
+
+pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
+    let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
+    let plugin = super::component::load(&runtime, &args.plugin)?;
+    let text = files::read_text(&args.input, files::LIST).map_err(|source| CliError::file(&args.input, source))?;
+    let case: Case = json(&text, &args.input.display().to_string())?;
+    let Strategy { role, name: strategy, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;
+    let float = match args.dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+    };
+    let trial = Trial {
+        runtime: &runtime,
+        plugin: &plugin,
+        role: *role,
+        strategy,
+        given: given(&args.params)?,
+        case,
+        float,
+        args,
+    };
+    let mut made = match trial.run(&Watch::default()) {
+        Err(CliError::Plugin(error)) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
+            return Err(match trial.origin()? {
+                Some(origin) => CliError::NotFinite(format!("{error}; {origin}")),
+                None => CliError::Plugin(error),
+            });
+        }
+        made => made?,
+    };
+    if let Some(text) = made.differentiate().map_err(|error| CliError::input("gradients", &error))? {
+        let origin = trial.origin()?.map(|origin| format!(": {origin}")).unwrap_or_default();
+        return Err(CliError::NotFinite(format!("plugin `{}`, {role} `{strategy}`: {text}{origin}", plugin.name)));
+    }
+    made.read_metrics()?;
+    let text = serde_json::to_string_pretty(&made.outcome).map_err(CliError::json)?;
+    match &args.output {
+        Some(path) => std::fs::write(path, text + "\n").map_err(|source| CliError::file(path, source)),
+        None => output::line(&harmless_json(&text)),
+    }
+}
+
+pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, CliError> {
+    serde_json::from_str(text).map_err(|error| not_expected(what, &error))
+}
+
+fn not_expected(what: &str, error: &serde_json::Error) -> CliError {
+    CliError::Usage(format!("{what} is not what is expected: {error}"))
+}
+
+/// The value of --params.
+pub(super) fn given(params: &str) -> Result<BTreeMap<String, Value>, CliError> {
+    let mut reader = serde_json::Deserializer::from_str(params);
+    let given = crate::unique::map(&mut reader).and_then(|given| reader.end().map(|()| given));
+    given.map_err(|error| not_expected("--params", &error))
+}
+
+/// All that is evaluated.
+struct Trial<'a> {
+    runtime: &'a Arc<Runtime>,
+    plugin: &'a Arc<Plugin>,
+    role: Role,
+    strategy: &'a str,
+    given: BTreeMap<String, Value>,
+    case: Case,
+    float: Kind,
+    args: &'a PluginEvalArgs,
+}
+
+/// What came of it.
+struct Made {
+    outcome: Outcome,
+    value: Option<Tensor>,
+    embeddings: Option<Tensor>,
+    slot: Slot,
+}
+
+impl Trial<'_> {
+    fn slot(
+        &self,
+        plugin: &Arc<Plugin>,
+        (role, strategy): (Role, &str),
+        given: &BTreeMap<String, Value>,
+        number: u64,
+        watch: &Watch,
+    ) -> Result<Slot, CliError> {
+        let limits = Arc::new(Limits::default());
+        let setting = Setting { device: Device::Cpu, float: self.float, seed: self.args.seed, slot: number, limits };
+        let params = Params::new(plugin.strategy(role, strategy)?, given)
+            .map_err(|error| CliError::Parameter { plugin: plugin.name.clone(), error })?;
+        let mut slot = Slot::new(Arc::clone(self.runtime), Arc::clone(plugin), role, strategy, params, setting)?;
+        slot.probe_mut().watch = watch.clone();
+        Ok(slot)
+    }
+
+    fn run(&self, watch: &Watch) -> Result<Made, CliError> {
+        let Self { case, float, role, .. } = self;
+        let mut slot = self.slot(self.plugin, (*role, self.strategy), &self.given, 0, watch)?;
+        let input = case.input(*float).map_err(CliError::Usage)?;
+        *slot.state_mut() = case.state(*float).map_err(CliError::Usage)?;
+        let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone);
+        let progress = Progress { epochs: 1, steps_per_epoch: 1, ..Progress::default() };
+        let mut outcome = Outcome::default();
+        let value = match role {
+            Role::Loss => Some(slot.loss(input, &progress)?),
+            Role::Miner => {
+                let parts = slot.mine(input, &progress)?;
+                let parts = parts.parts().iter().map(Vec::<i64>::try_from);
+                outcome.indices =
+                    Some(parts.collect::<Result<_, _>>().map_err(|error| CliError::input("indices", &error))?);
+                None
+            }
+            Role::Transfer => {
+                let pairs = slot.transfer(input.shallow_clone(), &progress)?;
+                Some(match &case.balance {
+                    None => pairs.total().map_err(|error| CliError::input("pair losses", &error))?,
+                    Some(BalanceCase { plugin, strategy, params }) => {
+                        let plugin = super::component::load(self.runtime, plugin)?;
+                        let mut balance = self.slot(&plugin, (Role::Balance, strategy), params, 1, watch)?;
+                        balance.balance(pairs, input, &progress)?.0
+                    }
+                })
+            }
+            Role::Balance => {
+                return Err(CliError::Usage(
+                    "a balance weighs the pair losses of a transfer: evaluate the transfer with `balance` in the input"
+                        .into(),
+                ));
+            }
+            Role::Schedule => {
+                outcome.thresholds = Some(slot.thresholds(input, &progress)?);
+                None
+            }
+            Role::Fusion => {
+                let fused = slot.fuse(Input { labels: None, ..input }, &progress)?;
+                outcome.embedding = Some(rows(&fused).map_err(|error| CliError::input("embedding", &error))?);
+                None
+            }
+        };
+        Ok(Made { outcome, value, embeddings, slot })
+    }
+
+    /// The operation that made something that is not finite first, if it can be told.
+    fn origin(&self) -> Result<Option<String>, CliError> {
+        let origin = explain(|watch| {
+            let Made { value, embeddings, slot, .. } = self.run(watch).ok()?;
+            let parameters = slot.state().parameters.values().map(|parameter| parameter.tensor.shallow_clone());
+            Some(Computed { value: value?, leaves: parameters.chain(embeddings).collect() })
+        });
+        origin.map_err(|error| CliError::input("gradients", &error))
+    }
+}
+
+impl Made {
+    /// Fills in the value with its gradients. A text if one of them is not finite.
+    fn differentiate(&mut self) -> Result<Option<String>, TchError> {
+        let (Some(value), Some(embeddings)) = (&self.value, &self.embeddings) else { return Ok(None) };
+        let number = value.f_double_value(&[])?;
+        if !number.is_finite() {
+            return Ok(Some(format!("its value is {number}, which is not finite")));
+        }
+        self.outcome.value = Some(number);
+        value.f_backward()?;
+        let of_embeddings = gradient(embeddings)?;
+        let mut gradients = vec![("the embeddings".to_owned(), of_embeddings.shallow_clone())];
+        self.outcome.gradient = Some(rows(&of_embeddings)?);
+        for (name, StateParameter { tensor, .. }) in &self.slot.state().parameters {
+            let gradient = gradient(tensor)?;
+            let flat = gradient.f_reshape([-1])?.f_to_kind(Kind::Double)?;
+            self.outcome.parameter_gradients.insert(name.clone(), Vec::try_from(&flat)?);
+            gradients.push((format!("`{name}`"), gradient));
+        }
+        for (of, gradient) in gradients {
+            let foreign = gradient.f_isfinite()?.f_logical_not()?;
+            let count = foreign.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+            if count > 0 {
+                let place = Vec::<i64>::try_from(&foreign.f_nonzero()?.f_select(0, 0)?)?;
+                let number = gradient.f_double_value(&place)?;
+                return Ok(Some(format!(
+                    "{count} of {} derivatives with respect to {of} are not finite, the first, {number}, at {place:?}",
+                    gradient.numel()
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_metrics(&mut self) -> Result<(), CliError> {
+        for (name, metric) in self.slot.take_report().metrics {
+            let number = match metric {
+                Metric::Number(number) => number,
+                Metric::Tensor(value) => value.f_double_value(&[]).map_err(|error| CliError::input(&name, &error))?,
+            };
+            let number = if number.is_finite() { number.into() } else { number.to_string().into() };
+            self.outcome.metrics.insert(name, number);
+        }
+        Ok(())
+    }
+}
+
+/// The gradient of a leaf; zeros when the value does not depend on it.
+fn gradient(leaf: &Tensor) -> Result<Tensor, TchError> {
+    let gradient = leaf.f_grad()?;
+    if gradient.defined() { Ok(gradient) } else { leaf.f_zeros_like() }
+}
+
+fn rows(matrix: &Tensor) -> Result<Vec<Vec<f64>>, TchError> {
+    Vec::<Vec<f64>>::try_from(&matrix.f_detach()?.f_to_kind(Kind::Double)?)
+}

@@ -1,0 +1,16 @@
+//! How batches come about: a [`Sampler`] draws them, and a [`Loader`] decodes, crops and resizes their images ahead of the step.
+
+mod augmentation_config;
+mod balance;
+mod crop;
+mod loader;
+mod resample;
+mod sampler;
+mod sampler_config;
+mod shuffled;
+
+pub use augmentation_config::AugmentationConfig;
+pub use loader::{Batch, Loader};
+pub use resample::Preparation;
+pub use sampler::Sampler;
+pub use sampler_config::{ClassWeights, SamplerConfig};

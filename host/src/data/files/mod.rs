@@ -1,0 +1,20 @@
+//! How image files, and the files that list them, are read. This folder knows no data set.
+
+mod area;
+mod decode;
+mod header;
+mod image_fault;
+mod listing;
+pub(super) mod mat;
+mod sheet;
+mod source;
+mod survey;
+pub(super) mod table;
+
+pub use area::Area;
+pub(super) use decode::on_white;
+pub use image_fault::ImageFault;
+pub(super) use listing::{Index, Listed, Listing};
+pub(super) use sheet::{Column, Entry, Sheet, Trim};
+pub(super) use source::{ImageFile, OwnPart, Picture, Role, Scan, Source, digest_line, extend_digest, filter, hex};
+pub(super) use survey::Survey;

@@ -1,0 +1,159 @@
+//! CSV files whose first line names the columns. Where that line has no comma, semicolons or tabs divide the columns.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::path::Path;
+
+use csv::{Position, Reader, ReaderBuilder, StringRecord};
+
+use super::listing::Index;
+use crate::data::DataError;
+use crate::files;
+
+pub(in crate::data) use csv::Trim;
+
+/// An opened file of which the first line is read.
+pub(in crate::data) struct Sheet<'a> {
+    index: Index<'a>,
+    /// Which columns are needed, for errors: "`path` and `class` are needed".
+    needed: &'static str,
+    header: StringRecord,
+    reader: Reader<BufReader<File>>,
+}
+
+/// A column of a sheet.
+#[derive(Clone, Copy)]
+pub(in crate::data) struct Column {
+    place: usize,
+    name: &'static str,
+}
+
+/// A line after the first one.
+pub(in crate::data) struct Entry<'a> {
+    index: Index<'a>,
+    /// Its number, from 1.
+    pub(in crate::data) line: u64,
+    record: StringRecord,
+}
+
+impl<'a> Sheet<'a> {
+    /// Reads the first line of a file. `trim` says whether blanks around names and values count.
+    pub(in crate::data) fn open(path: &'a Path, trim: Trim, needed: &'static str) -> Result<Self, DataError> {
+        let index = Index::text(path);
+        let read = |source| DataError::Read { path: path.to_owned(), source };
+        let mut file = BufReader::new(files::open(path, files::LIST).map_err(read)?);
+        let mut first = Vec::new();
+        file.by_ref().take(LONGEST_FIRST_LINE).read_until(b'\n', &mut first).map_err(read)?;
+        file.rewind().map_err(read)?;
+        let mut reader = ReaderBuilder::new().delimiter(delimiter(&first)).trim(trim).from_reader(file);
+        let header = reader.headers().map_err(|error| damaged(index, &error))?.clone();
+        let sheet = Self { index, needed, header, reader };
+        let mut names = BTreeSet::new();
+        match sheet.header.iter().find(|name| !name.is_empty() && !names.insert(*name)) {
+            Some(twice) => Err(sheet.wrong(format!("there are two columns `{}`", shown([twice])))),
+            None => Ok(sheet),
+        }
+    }
+
+    /// A warning that names the columns that are not `used`.
+    pub(in crate::data) fn unused(&self, used: &[&str]) -> Option<String> {
+        let others: Vec<&str> = self.header.iter().filter(|name| !used.contains(name)).collect();
+        let (columns, are) = if others.len() == 1 { ("column", "is") } else { ("columns", "are") };
+        let file = self.index.path.display();
+        let text = || format!("{columns} of {file} that {are} not used: {}", shown(others.iter().copied()));
+        (!others.is_empty()).then(text)
+    }
+
+    /// The column of that name, if there is one.
+    pub(in crate::data) fn find(&self, name: &'static str) -> Option<Column> {
+        let place = self.header.iter().position(|column| column == name)?;
+        Some(Column { place, name })
+    }
+
+    /// The column of that name.
+    pub(in crate::data) fn column(&self, name: &'static str) -> Result<Column, DataError> {
+        self.find(name).ok_or_else(|| self.wrong(format!("there is no column `{name}`, only: {}", shown(&self.header))))
+    }
+
+    /// An error about the first line.
+    pub(in crate::data) fn wrong(&self, problem: String) -> DataError {
+        self.index.wrong(1, problem, format!("the first line names the columns; {}", self.needed))
+    }
+
+    /// The other lines.
+    pub(in crate::data) fn entries(self) -> impl Iterator<Item = Result<Entry<'a>, DataError>> {
+        let index = self.index;
+        self.reader.into_records().map(move |record| {
+            let record = record.map_err(|error| damaged(index, &error))?;
+            Ok(Entry { index, line: record.position().map_or(0, Position::line), record })
+        })
+    }
+}
+
+impl Entry<'_> {
+    /// What is in a column; an error if that is nothing.
+    pub(in crate::data) fn text(&self, column: Column) -> Result<&str, DataError> {
+        match self.record.get(column.place) {
+            None | Some("") => Err(self.wrong(
+                format!("the column `{}` is empty", column.name),
+                format!("every line needs a value in the column `{}`", column.name),
+            )),
+            Some(text) if text.contains(['\n', '\r', '\0']) => Err(self.wrong(
+                format!("the column `{}` has a line break or a zero byte: {}", column.name, shown([text])),
+                "a quote may be opened and not closed; write `\"\"` for a quote within quotes",
+            )),
+            Some(text) => Ok(text),
+        }
+    }
+
+    /// What is in a column; none if that is nothing.
+    pub(in crate::data) fn optional(&self, column: Column) -> Result<Option<&str>, DataError> {
+        match self.record.get(column.place) {
+            None | Some("") => Ok(None),
+            Some(_) => self.text(column).map(Some),
+        }
+    }
+
+    /// An error about this line.
+    pub(in crate::data) fn wrong(&self, problem: impl Into<String>, help: impl Into<String>) -> DataError {
+        self.index.wrong(self.line, problem, help)
+    }
+}
+
+/// The first line tells how columns are divided only as far as this.
+const LONGEST_FIRST_LINE: u64 = 1 << 16;
+
+fn delimiter(first: &[u8]) -> u8 {
+    [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter)).unwrap_or(b',')
+}
+
+/// Names in a message. A file without a first line has its data there, which may be long.
+fn shown<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let most = 200;
+    let mut text = String::new();
+    for name in names {
+        if text.chars().count() > most {
+            break;
+        }
+        let separator = if text.is_empty() { "" } else { ", " };
+        text += separator;
+        text.extend(name.chars().take(most).map(|c| if c.is_control() { '?' } else { c }));
+    }
+    match text.char_indices().nth(most) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + " ...",
+        None => text,
+    }
+}
+
+fn damaged(index: Index, error: &csv::Error) -> DataError {
+    let line = error.position().map_or(0, Position::line);
+    let problem = match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("there are {len} columns, expected {expected_len} as in the first line")
+        }
+        csv::ErrorKind::Utf8 { .. } => "this is not UTF-8".to_owned(),
+        _ => error.to_string(),
+    };
+    index.wrong(line, problem, "the file must be CSV in UTF-8 with a first line that names the columns")
+}

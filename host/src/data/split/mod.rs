@@ -1,0 +1,11 @@
+//! Which images are for training, for validation and for testing, and which class each counts as.
+
+mod class_disjoint;
+mod closed_set;
+mod draw;
+mod relabel;
+mod split;
+mod subject_folds;
+
+pub(super) use relabel::relabel;
+pub(super) use split::{Split, split};
