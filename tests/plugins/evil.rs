@@ -4,7 +4,7 @@ mod costs;
 mod harness;
 mod names;
 
-use lossmith::plugin::{Cause, Place, ResultFault, Role};
+use lossmith_plugin::{Cause, Place, ResultFault, Role};
 use serde_json::json;
 use wasmtime::Trap;
 
@@ -108,7 +108,7 @@ fn a_kept_handle_costs_the_plugin_its_instance() {
     for call in 0..3 {
         drop(slot.loss(watched.input(), &epoch(call)).unwrap());
         let (_, metric) = slot.take_report().metrics.remove(0);
-        assert!(matches!(metric, lossmith::plugin::Metric::Number(0.0)), "call {call}: {metric:?}");
+        assert!(matches!(metric, lossmith_plugin::Metric::Number(0.0)), "call {call}: {metric:?}");
     }
     watched.assert_freed();
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Slot};
+use lossmith_plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Slot};
 use miette::Diagnostic;
 use tch::Kind;
 use wasmparser::{Parser, Payload};

@@ -1,9 +1,8 @@
 //! Why a check could not be carried out.
 
+use lossmith_plugin::{ParameterError, PluginError};
 use miette::Diagnostic;
 use thiserror::Error;
-
-use crate::plugin::{ParameterError, PluginError};
 
 /// What ended a check before its report.
 #[derive(Debug, Error, Diagnostic)]

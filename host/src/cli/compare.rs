@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use comfy_table::{CellAlignment, presets};
+use lossmith_plugin::Runtime;
 use serde_json::json;
 
 use super::curves;
@@ -13,7 +14,6 @@ use super::interrupt::Ear;
 use super::output;
 use super::progress::Progress;
 use crate::experiment::{Experiment, Source};
-use crate::plugin::Runtime;
 use crate::run::{self, Change, Comparison, PluginEntry, RowKind, Run};
 use crate::session::edit;
 use crate::train::{Elsewhere, Training};

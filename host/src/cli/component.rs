@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use lossmith_plugin::stem;
+use lossmith_plugin::suggest::nearest;
+
 use super::error::CliError;
 use crate::experiment::is_bare;
-use crate::plugin::stem;
 use crate::standard::Standard;
-use crate::suggest::nearest;
 
 /// Looks whether a path or a bare name means a component.
 ///

@@ -5,13 +5,13 @@
 
 use std::path::Path;
 
+use lossmith_plugin::{ParameterError, PluginError};
 use miette::Diagnostic;
 
 use crate::check::CheckError;
 use crate::data::fetch::FetchError;
 use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
-use crate::plugin::{ParameterError, PluginError};
 use crate::retrieve::RetrieveError;
 use crate::run::RunError;
 use crate::scaffold::ScaffoldError;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use comfy_table::presets;
+use lossmith_plugin::{Role, Runtime, Strategy};
 
 use super::error::CliError;
 use super::meant::meant;
@@ -13,7 +14,6 @@ use super::output;
 use super::plugin_eval::{given, json};
 use super::plugins::load;
 use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
-use crate::plugin::{Role, Runtime, Strategy};
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]

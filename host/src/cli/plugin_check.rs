@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use clap::Args;
 use comfy_table::presets;
+use lossmith_plugin::Runtime;
+use lossmith_plugin::files;
 
 use super::error::CliError;
 use super::output;
 use super::plugin_eval::{given, json};
 use crate::check::{self, Options, Report, StrategyReport, Verdict};
-use crate::files;
-use crate::plugin::Runtime;
 
 /// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
 #[derive(Args, Debug)]

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use lossmith_plugin::files;
+use lossmith_plugin::printable::harmless_json;
+use lossmith_plugin::{
+    Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
+    StateParameter, Strategy, Value, Watch, explain,
+};
 use serde::Serialize;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::error::CliError;
 use super::meant::meant;
 use crate::check::{BalanceCase, Case};
-use crate::files;
-use crate::plugin::{
-    Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
-    StateParameter, Strategy, Value, Watch, explain,
-};
-use crate::printable::harmless_json;
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
 #[derive(Args, Debug)]

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use lossmith_plugin::Role;
 
 use super::error::CliError;
 use super::output;
-use crate::plugin::Role;
 use crate::scaffold::{self, Created, Language};
 
 /// Make the folder of a new plugin: a working strategy to edit, with its documentation, a test and an experiment.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 use comfy_table::presets;
+use lossmith_plugin::{Limits, ParameterType, Plugin, Role, Runtime};
 
 use super::component::check_exists;
 use super::error::CliError;
 use super::output;
-use crate::plugin::{Limits, ParameterType, Plugin, Role, Runtime};
 use crate::session::{Seen, Watcher, sources_of};
 use crate::standard::Standard;
 use crate::toolchain::{self, Messages};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use clap::Args;
 use comfy_table::{Table, presets};
 use image::ImageFormat;
+use lossmith_plugin::Runtime;
 use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::output;
-use crate::plugin::Runtime;
 use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part};
 use crate::train::{PartName, Trained};
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use comfy_table::{ColumnConstraint, Table, Width, presets};
+use lossmith_plugin::Runtime;
 use serde_json::json;
 
 use super::error::CliError;
 use super::{measured, output};
 use crate::eval::class_name;
 use crate::experiment::DeviceChoice;
-use crate::plugin::Runtime;
 use crate::run::{self, Direction, Event, Lines, Row, RowKind, Run};
 use crate::train::{Elsewhere, PartName, Trained};
 

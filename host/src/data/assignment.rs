@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use lossmith_plugin::suggest::nearest;
+
 use super::DataError;
 use super::listing::Index;
 use super::source::OwnPart;
-use crate::suggest::nearest;
 
 /// What the column says of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

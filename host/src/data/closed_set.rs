@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::seq::SliceRandom;
 
 use super::source::{OwnPart, Scan};
 use super::split::{Classes, Draw, classes, divide_classes, shuffle};
 use super::{DataConfig, DataError, SplitKind};
-use crate::random::{Purpose, generator};
 
 /// The training, the validation and the test part with every class in all of them. The data's own parts stay as they are; those
 /// that it does not have are drawn from the training images. Unless the configuration asks for a closed set, the data's own parts

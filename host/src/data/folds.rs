@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::seq::SliceRandom;
 
 use super::config::DEFAULT_FOLDS;
 use super::source::Scan;
 use super::split::Draw;
 use super::{DataConfig, DataError};
-use crate::random::{Purpose, generator};
 
 /// Image numbers of the training, the validation and the test part, each ascending.
 pub(super) type Parts = [Vec<usize>; 3];

@@ -7,11 +7,11 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use lossmith_plugin::files;
 use sha2::{Digest, Sha256};
 
 use super::DataError;
 use super::source::{OwnPart, Scan, Source, hex};
-use crate::files;
 
 /// Height and width of an image.
 const SIDE: usize = 28;

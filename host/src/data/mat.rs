@@ -8,9 +8,9 @@ use std::io::Read;
 use std::path::Path;
 
 use flate2::read::ZlibDecoder;
+use lossmith_plugin::files;
 
 use super::DataError;
-use crate::files;
 
 const HEADER: usize = 128;
 /// Cells and structures inside each other; more is damage.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use lossmith_plugin::suggest::nearest;
+
 use super::DataError;
 use super::listing::Index;
 use super::sheet::{Sheet, Trim};
 use super::source::{Scan, extend_digest, filter};
 use crate::quoted::quoted;
-use crate::suggest::nearest;
 
 /// Gives the images of each class that the CSV file `table` lists in its column `class` the class of its column `label`. Images
 /// of other classes are left out. The new classes are in the order of their names; where the data has a split of its classes,

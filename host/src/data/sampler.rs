@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::Rng;
 
 use super::config::check;
 use super::deck::Deck;
 use super::schedule::Schedule;
 use super::{ClassWeights, DataError, Dataset, SamplerConfig};
-use crate::random::{Purpose, generator};
 
 /// Draws the batches of an epoch.
 ///

@@ -6,10 +6,10 @@ use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
+use lossmith_plugin::files;
 
 use super::DataError;
 use super::listing::Index;
-use crate::files;
 
 pub(super) use csv::Trim;
 

@@ -5,11 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use image::RgbImage;
+use lossmith_plugin::files;
 use sha2::{Digest, Sha256};
 
 use super::decode::decode;
 use super::{DataError, ImageFault, Skipped};
-use crate::files;
 use crate::quoted::quoted;
 
 /// What a folder of data holds, before it is split.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::seq::SliceRandom;
 
 use super::closed_set::closed_set;
 use super::folds::subject_folds;
 use super::source::Scan;
 use super::{DataConfig, DataError, SplitKind};
-use crate::random::{Purpose, generator};
 
 /// Image numbers of each part, ascending. Every image is in at most one part, and without a limit in exactly one.
 pub(super) struct Split {

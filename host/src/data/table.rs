@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use lossmith_plugin::files;
+
 use super::DataError;
 use super::listing::Index;
-use crate::files;
 
 /// One line of a file.
 pub(super) struct Row<const N: usize> {

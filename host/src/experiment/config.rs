@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use lossmith_plugin::{Limits, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, SamplerConfig};
 use crate::eval::EvaluationConfig;
 use crate::model::ModelConfig;
-use crate::plugin::{Limits, Value};
 use crate::run::RunConfig;
 use crate::session::SessionConfig;
 use crate::teacher::TeacherConfig;

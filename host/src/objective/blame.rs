@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_plugin::{Cause, Computed, PairLosses, PluginError, Progress, ResultFault, State, Watch, brief, explain};
 use tch::{Device, TchError, Tensor};
 
 use super::error::ObjectiveError;
 use super::objectives::{Batch, Objective, Objectives, Placed, Term};
 use crate::experiment::On;
-use crate::plugin::{Cause, Computed, PairLosses, PluginError, Progress, ResultFault, State, Watch, brief, explain};
 
 /// The fault of a transfer whose pair losses have no finite sum, or none.
 pub(super) fn of_pair_losses(transfer: &Placed, pairs: &PairLosses) -> Result<Option<PluginError>, TchError> {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use lossmith_plugin::PluginError;
 use miette::Diagnostic;
 
 use crate::experiment::ExperimentError;
-use crate::plugin::PluginError;
 use crate::toolchain::ToolchainError;
 
 /// What is wrong with an objective.
@@ -37,7 +37,7 @@ pub enum ObjectiveError {
     ))]
     NoGradient,
     /// A tensor operation of the host.
-    #[error("adding up the objectives: {}", crate::plugin::brief(.0))]
+    #[error("adding up the objectives: {}", lossmith_plugin::brief(.0))]
     Tensor(#[from] tch::TchError),
     /// Saved tensors do not fit the objectives.
     #[error("the checkpoint does not fit the objectives: {0}")]

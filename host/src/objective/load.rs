@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lossmith_plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
 use tch::{Device, Kind};
 
 use super::error::ObjectiveError;
 use crate::experiment::{PluginSource, Source, StrategyConfig};
-use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
 use crate::run::{Run, RunError};
 use crate::standard::Standard;
 use crate::toolchain::{self, Messages, Sources};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_plugin::{Cause, Input, Level, Metric, Progress, ResultFault, Role, Slot, State, StateParameter, Watch};
 use tch::Tensor;
 
 use super::blame;
@@ -10,7 +11,6 @@ use super::imbalance::{self, Imbalance};
 use super::load::Loader;
 use super::thresholds::Thresholds;
 use crate::experiment::{ObjectiveConfig, On, StrategyConfig};
-use crate::plugin::{Cause, Input, Level, Metric, Progress, ResultFault, Role, Slot, State, StateParameter, Watch};
 
 /// What the objectives see of a batch.
 #[derive(Clone, Copy)]

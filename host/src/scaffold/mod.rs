@@ -12,8 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-
-use crate::plugin::Role;
+use lossmith_plugin::Role;
 
 pub use error::ScaffoldError;
 

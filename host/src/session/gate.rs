@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
+use lossmith_plugin::{Plugin, Runtime, State};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 
@@ -21,7 +22,6 @@ use super::surroundings::followed;
 use super::watch::Followed;
 use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
-use crate::plugin::{Plugin, Runtime, State};
 use crate::run::{About, Canary, Change, Edit, PluginEntry, Run, Verdict, hex};
 use crate::standard::Standard;
 

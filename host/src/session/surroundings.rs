@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lossmith_plugin::Runtime;
 use tch::Device;
 
 use super::control::{ControlError, Request, Response, Server, Snapshot};
@@ -16,7 +17,6 @@ use super::mail::Mail;
 use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::{Experiment, ObjectiveConfig, PluginSource, ShadowConfig};
 use crate::objective::Bound;
-use crate::plugin::Runtime;
 use crate::run::{Edit, Run};
 use crate::standard::Standard;
 use crate::toolchain::sources;

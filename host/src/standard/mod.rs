@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::experiment::is_bare;
-use crate::files;
-use crate::plugin::{Cause, Limits, Phase, Plugin, PluginError, Runtime, stem};
 
 use included::Included;
+use lossmith_plugin::files;
+use lossmith_plugin::{Cause, Limits, Phase, Plugin, PluginError, Runtime, stem};
 
 /// The environment variable with the folder that is looked into first.
 const VARIABLE: &str = "LOSSMITH_PLUGINS";

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use lossmith_plugin::suggest::nearest;
+use lossmith_plugin::{Level, Runtime};
+
 use super::choose;
 use super::error::SweepError;
 use super::kept::{self, Done};
@@ -12,10 +15,8 @@ use super::load::Sweep;
 use super::plan::{Cell, Plan, Trial};
 use super::results::{Outcome, Results};
 use super::test_part::TestPart;
-use crate::plugin::{Level, Runtime};
 use crate::run::{Direction, report};
 use crate::standard::Standard;
-use crate::suggest::nearest;
 use crate::train::{Elsewhere, End, Event, Interrupts, PartName, Trained, Training, TrainingError};
 
 /// How a sweep is run.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use lossmith_plugin::Value;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -10,7 +11,6 @@ use plotters::prelude::*;
 use super::config::{MethodConfig, SweepConfig};
 use super::results::{Outcome, Results};
 use super::statistics::mean;
-use crate::plugin::Value;
 use crate::run::RunError;
 use crate::run::plot::{Area, COLOURS, Drawn, GRID, INK, framed, number, range, text};
 

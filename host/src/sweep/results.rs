@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lossmith_plugin::Value;
 use serde::Serialize;
 
 use super::config::SweepConfig;
@@ -10,7 +11,6 @@ use super::curve;
 use super::error::SweepError;
 use super::statistics::mean;
 use super::table::{self, Table};
-use crate::plugin::Value;
 use crate::run::{self, RunError};
 
 /// Everything that a sweep measured. It holds no time of day and no folder's name: the same sweep has the same results,

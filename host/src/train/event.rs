@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use lossmith_plugin::Level;
+
 use super::PartName;
 use crate::data::Summary;
 use crate::eval::Measuring;
 use crate::objective::Bound;
-use crate::plugin::Level;
 use crate::run;
 
 /// Something that happened.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use lossmith_plugin::{Level, Metric, Progress};
 use tch::{TchError, Tensor};
 
 use super::assembly::below;
@@ -15,7 +16,6 @@ use super::step::blamed;
 use super::training_error::TrainingError;
 use super::{Optimizer, OptimizerConfig};
 use crate::objective::{Batch, ObjectiveError, Shadow};
-use crate::plugin::{Level, Metric, Progress};
 use crate::session::States;
 
 /// What all shadows of a training have.

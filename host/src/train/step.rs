@@ -1,5 +1,6 @@
 //! One step of a training.
 
+use lossmith_plugin::{Metric, Progress, is_exhausted};
 use tch::{Device, TchError};
 
 use super::event::Event;
@@ -7,7 +8,6 @@ use super::training::Training;
 use super::training_error::TrainingError;
 use crate::data;
 use crate::objective::{Batch, Objectives};
-use crate::plugin::{Metric, Progress, is_exhausted};
 
 impl Training {
     pub(super) fn step(

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use lossmith_plugin::{Progress, Runtime};
 use tch::Tensor;
 
 use super::PartName;
@@ -13,7 +14,6 @@ use super::live::revision_of;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Part};
 use crate::eval::{Evaluation, EvaluationConfig, Watch};
-use crate::plugin::{Progress, Runtime};
 use crate::run::{self, Run};
 
 /// An image of a part of the data.

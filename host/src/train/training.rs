@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use lossmith_plugin::{Level, Progress, Role, Runtime};
+
 use super::assembly::{Assembly, device_name};
 use super::averages::Averages;
 use super::event::{End, Event};
@@ -16,7 +18,6 @@ use super::{Optimizer, PartName};
 use crate::data::{self, Sampler, SamplerConfig};
 use crate::eval::class_name;
 use crate::experiment::Experiment;
-use crate::plugin::{Level, Progress, Role, Runtime};
 use crate::run::{self, Claim, Confusion, MetricsLog, Row, RowKind, Run};
 use crate::session::OnFault;
 use crate::teacher::Teacher;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Level, Limits, PluginError, Role, Setting};
+use lossmith_plugin::{Cause, Level, Limits, PluginError, Role, Setting};
 use miette::Diagnostic;
 use serde_json::{Value as Json, json};
 use tch::Kind;
@@ -14,7 +14,7 @@ fn calls(params: Json, limits: Limits) -> (u64, PluginError) {
     let setting = Setting { limits: Arc::new(limits), ..setting() };
     let mut slot = slot("lossmith-evil", Role::Loss, "names", params, setting);
     for call in 0..1000 {
-        let progress = lossmith::plugin::Progress { step: call, ..epoch(0) };
+        let progress = lossmith_plugin::Progress { step: call, ..epoch(0) };
         if let Err(error) = slot.loss(batch(6, 4, Kind::Double), &progress) {
             return (call, error);
         }

@@ -1,7 +1,7 @@
 //! The contract in `wit/`, as Rust types.
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "../../wit",
     world: "lossmith:plugin/plugin",
     imports: { default: trappable },
     with: {

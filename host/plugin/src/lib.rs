@@ -1,6 +1,6 @@
 //! Plugins: components that are loaded, limited and called.
 //!
-//! This folder knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file here.
+//! This crate knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file here.
 
 mod attempt;
 mod bindings;
@@ -10,29 +10,31 @@ mod debug_info;
 mod description;
 mod engine;
 mod error;
+pub mod files;
 mod handles;
 mod host;
 mod limits;
 mod origin;
 mod parameters;
 mod place;
+pub mod printable;
 mod probe;
 mod random;
+pub mod random_streams;
 mod report;
 mod scan;
 mod slot;
 mod state;
 mod storages;
+pub mod suggest;
 mod tensor;
 
-pub use component::Plugin;
-pub(crate) use component::stem;
+pub use component::{Plugin, stem};
 pub use context::{Input, PairLosses, Progress, Tuples};
 pub use description::{Parameter, ParameterType, Range, Role, Strategy};
-pub use engine::Runtime;
-pub(crate) use engine::compiled_components;
+pub use engine::{Runtime, compiled_components};
 pub use error::{Cause, Phase, Place, PluginError, ResultFault};
-pub(crate) use host::{brief, is_exhausted};
+pub use host::{brief, is_exhausted};
 pub use limits::Limits;
 pub use origin::{Computed, Watch, explain, is_finite};
 pub use parameters::{ParameterError, Params, Value};

@@ -414,7 +414,8 @@ pub(super) fn stale_handle(operation: &'static str, stale: StaleHandle) -> HostF
 }
 
 /// What libtorch says, without its own backtrace.
-pub(crate) fn brief(error: &TchError) -> String {
+#[must_use]
+pub fn brief(error: &TchError) -> String {
     let text = match error {
         TchError::Torch(text) => text.clone(),
         other => other.to_string(),
@@ -433,7 +434,8 @@ pub(super) fn fault(operation: &'static str, inputs: &[&Tensor], error: &TchErro
 }
 
 /// Whether an error says that the machine, or its accelerator, has no more memory.
-pub(crate) fn is_exhausted(text: &str) -> bool {
+#[must_use]
+pub fn is_exhausted(text: &str) -> bool {
     const SIGNS: [&str; 6] = [
         "can't allocate memory",
         "not enough memory",

@@ -10,7 +10,7 @@ use wasmtime::component::Resource;
 use super::bindings::lossmith::plugin::random as wit;
 use super::host::{Host, HostFault};
 use super::tensor::charge;
-use crate::random::{Purpose, generator, normal};
+use crate::random_streams::{Purpose, generator, normal};
 
 impl wit::Host for Host {
     fn uniform(&mut self, shape: Vec<i64>) -> Result<Resource<Tensor>> {

@@ -33,20 +33,20 @@ use tch::{Kind, Tensor};
 use super::super::host::is_float;
 
 /// What a unit of `host-elements` may take, in nanoseconds.
-pub(in crate::plugin) const NANOSECONDS: u64 = 2;
+pub(crate) const NANOSECONDS: u64 = 2;
 
 /// What an operation takes of its inputs' elements.
 #[derive(Clone, Copy)]
-pub(in crate::plugin) struct Charge {
+pub(crate) struct Charge {
     /// Units for each element of the inputs.
     weight: u64,
     out: Out,
     /// Copies of the input that are made meanwhile.
     scratch: u64,
     /// What the graph keeps of it, if it is differentiated.
-    pub(in crate::plugin) graph: Graph,
+    pub(crate) graph: Graph,
     /// Tensors of the inputs' size that only the graph has.
-    pub(in crate::plugin) hidden: u64,
+    pub(crate) hidden: u64,
 }
 
 /// The dtype of a result.
@@ -66,7 +66,7 @@ enum Out {
 
 /// What of an operation's tensors autograd keeps until the backward pass.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::plugin) enum Graph {
+pub(crate) enum Graph {
     Nothing,
     Inputs,
     Result,
@@ -87,7 +87,7 @@ impl Charge {
     }
 
     /// Units for so many elements.
-    pub(in crate::plugin) fn work(&self, elements: u64) -> u64 {
+    pub(crate) fn work(&self, elements: u64) -> u64 {
         elements.saturating_mul(self.weight)
     }
 
@@ -106,7 +106,7 @@ impl Charge {
     }
 
     /// Bytes that are made of inputs of these kinds and elements, for a result of so many elements.
-    pub(in crate::plugin) fn bytes(&self, inputs: &[&Tensor], read: u64, made: u64) -> u64 {
+    pub(crate) fn bytes(&self, inputs: &[&Tensor], read: u64, made: u64) -> u64 {
         if matches!(self.out, Out::Other) {
             return 0;
         }
@@ -124,7 +124,7 @@ impl Charge {
     }
 }
 
-pub(in crate::plugin) fn size(kind: Kind) -> u64 {
+pub(crate) fn size(kind: Kind) -> u64 {
     kind.elt_size_in_bytes() as u64
 }
 
@@ -135,7 +135,7 @@ pub(super) fn levels(count: u64) -> u64 {
 
 macro_rules! charges {
     ($($name:ident = $charge:expr;)*) => {
-        $(pub(in crate::plugin) const $name: Charge = $charge;)*
+        $(pub(crate) const $name: Charge = $charge;)*
     };
 }
 
@@ -189,11 +189,11 @@ pub(super) const ONE_HOT: u64 = 14;
 /// Units of each matrix of a batched product.
 pub(super) const MATRIX: u64 = 30;
 /// Units for each tensor of a list, and each pair of a list: a call of libtorch, some microseconds.
-pub(in crate::plugin) const TENSOR: u64 = 2000;
+pub(crate) const TENSOR: u64 = 2000;
 /// Units of each number drawn.
-pub(in crate::plugin) const UNIFORM: u64 = 4;
-pub(in crate::plugin) const NORMAL: u64 = 20;
-pub(in crate::plugin) const PERMUTATION: u64 = 60;
+pub(crate) const UNIFORM: u64 = 4;
+pub(crate) const NORMAL: u64 = 20;
+pub(crate) const PERMUTATION: u64 = 60;
 /// Units of a sort that is not along the last dimension, for each element.
 pub(super) const ACROSS: u64 = 120;
 /// Units of `topk` for each element, besides those of the levels of k.

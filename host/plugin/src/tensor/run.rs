@@ -74,7 +74,7 @@ impl Host {
         Ok(list)
     }
 
-    pub(in crate::plugin) fn list(&self, elements: u64) -> Result<()> {
+    pub(crate) fn list(&self, elements: u64) -> Result<()> {
         let limit = self.limits.list_elements;
         if elements > limit {
             return Err(HostFault::Limit { limit: "list-elements", value: limit, wanted: Some(elements) }.into());

@@ -61,7 +61,10 @@ impl Runtime {
 }
 
 /// The folder that compiled components are kept in, by wasmtime's own configuration (a folder `wasmtime` in the user's
-/// cache folder, if there is none), or why they are not.
-pub(crate) fn compiled_components() -> Result<PathBuf, String> {
+/// cache folder, if there is none).
+///
+/// # Errors
+/// When that configuration cannot be read: nothing is kept then.
+pub fn compiled_components() -> Result<PathBuf, String> {
     Cache::from_file(None).map(|cache| cache.directory().clone()).map_err(|error| format!("{error:#}"))
 }

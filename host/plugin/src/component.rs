@@ -186,7 +186,8 @@ impl Plugin {
 }
 
 /// The name of a plugin whose file is at `path`.
-pub(crate) fn stem(path: &Path) -> String {
+#[must_use]
+pub fn stem(path: &Path) -> String {
     printable(&path.file_stem().unwrap_or_default().to_string_lossy())
 }
 
