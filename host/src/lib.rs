@@ -9,6 +9,7 @@ pub mod eval;
 pub mod experiment;
 pub mod model;
 pub mod objective;
+mod plugin_fault;
 mod quoted;
 pub mod retrieve;
 pub mod run;
@@ -20,3 +21,5 @@ pub mod teacher;
 pub mod toolchain;
 pub mod train;
 mod unique;
+
+pub use plugin_fault::PluginFault;

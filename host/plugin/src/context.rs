@@ -81,7 +81,7 @@ pub struct Progress {
     pub steps_per_epoch: u64,
     /// Last values of the run's metrics.
     pub metrics: Arc<BTreeMap<String, f64>>,
-    /// The objective's place in the experiment, `objective.0`; empty where there is none.
+    /// What the metrics of the strategy's objective begin with, `objective.0`; empty where there is none.
     pub place: String,
 }
 

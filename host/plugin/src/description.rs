@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,7 @@ use super::bindings::exports::lossmith::plugin::describe as wit;
 use crate::printable::printable;
 
 /// What a strategy does.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Embeddings and labels in, scalar out.
@@ -33,7 +32,7 @@ impl Role {
     /// All roles.
     pub const ALL: [Self; 6] = [Self::Loss, Self::Miner, Self::Transfer, Self::Balance, Self::Schedule, Self::Fusion];
 
-    /// The name in the contract, the experiment file and on the command line.
+    /// The name in the contract, and wherever a user gives one.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,6 +43,32 @@ impl Role {
             Self::Schedule => "schedule",
             Self::Fusion => "fusion",
         }
+    }
+
+    /// What goes in and what comes out, in one line.
+    #[must_use]
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Loss => "Embeddings and labels in, scalar out",
+            Self::Miner => "Embeddings and labels in, tuples out",
+            Self::Transfer => "Teacher and student in, pair losses out",
+            Self::Balance => "Pair losses in, weighted scalar out",
+            Self::Schedule => "Progress in, a threshold per slice out",
+            Self::Fusion => "Slices in, one embedding out",
+        }
+    }
+}
+
+/// A name that no role has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no role `{0}`")]
+pub struct UnknownRole(pub String);
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(name: &str) -> Result<Self, UnknownRole> {
+        Self::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| UnknownRole(name.to_owned()))
     }
 }
 
@@ -97,7 +122,7 @@ pub struct Parameter {
 pub enum ParameterType {
     /// A number.
     Number {
-        /// Used when the experiment says nothing.
+        /// Used when no value is given.
         default: f64,
         /// Bounds.
         #[serde(flatten)]
@@ -105,7 +130,7 @@ pub enum ParameterType {
     },
     /// An integer; bounds are included.
     Integer {
-        /// Used when the experiment says nothing.
+        /// Used when no value is given.
         default: i64,
         /// Lower bound.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,12 +141,12 @@ pub enum ParameterType {
     },
     /// True or false.
     Boolean {
-        /// Used when the experiment says nothing.
+        /// Used when no value is given.
         default: bool,
     },
     /// A text.
     Text {
-        /// Used when the experiment says nothing.
+        /// Used when no value is given.
         default: String,
         /// What is allowed; empty: anything.
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -129,7 +154,7 @@ pub enum ParameterType {
     },
     /// A list of numbers.
     Numbers {
-        /// Used when the experiment says nothing.
+        /// Used when no value is given.
         default: Vec<f64>,
         /// Bounds of each number.
         #[serde(flatten)]
@@ -312,6 +337,14 @@ mod tests {
             let found = strategy(params).contradiction().unwrap();
             assert!(found.contains(word), "{word} is not in: {found}");
         }
+    }
+
+    #[test]
+    fn a_role_is_read_by_its_name() {
+        for role in Role::ALL {
+            assert_eq!(role.name().parse(), Ok(role));
+        }
+        assert_eq!("Loss".parse::<Role>(), Err(UnknownRole("Loss".into())));
     }
 
     #[test]

@@ -26,6 +26,12 @@ impl PluginError {
     pub fn is_of_the_machine(&self) -> bool {
         matches!(*self.cause, Cause::Machine(_))
     }
+
+    /// What the author of the plugin can do, or whoever chose it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        self.cause.help().map(|help| shown(&help))
+    }
 }
 
 fn machine(cause: &Cause) -> &'static str {
@@ -39,12 +45,6 @@ fn shown(text: &impl fmt::Display) -> String {
 
 fn short(hash: &str) -> String {
     hash.get(..12).map(|start| format!(" ({start})")).unwrap_or_default()
-}
-
-impl miette::Diagnostic for PluginError {
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.cause.help().map(|help| Box::new(shown(&help)) as Box<dyn fmt::Display>)
-    }
 }
 
 /// What was being done when a fault occurred.
@@ -197,7 +197,7 @@ pub enum Cause {
     /// A limit was reached.
     #[error("reached the limit {limit} = {value}{}{}", wanted_text(.wanted), at(.place))]
     Limit {
-        /// The key under `[limits]`.
+        /// Its name: that of a field of [`super::Limits`], with hyphens.
         limit: &'static str,
         /// Its value.
         value: u64,
@@ -228,16 +228,13 @@ pub enum Cause {
 impl Cause {
     fn help(&self) -> Option<String> {
         Some(match self {
-            Self::NotWasm { .. } => "give a `.wasm` file; `lossmith plugin build DIR` makes one from a plugin's folder".into(),
+            Self::NotWasm { .. } => "give a `.wasm` file".into(),
             Self::OtherEncoding { .. } => {
                 "a component has 0d 00 01 00 there and a core module 01 00 00 00: the file may be damaged; build or copy it again".into()
             }
             Self::NoPlugin { name, known, .. } => match crate::suggest::nearest(name, known) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!(
-                    "there are {}; `lossmith plugin build DIR` makes a component from a plugin's folder, which is named by its path",
-                    known.join(", ")
-                ),
+                None => format!("there are {}", known.join(", ")),
             },
             Self::NoComponentType | Self::NoContract => {
                 "a plugin is built against the `lossmith:plugin` contract in wit/; in Rust: depend on lossmith-sdk and use `export!`".into()
@@ -245,7 +242,7 @@ impl Cause {
             Self::ForeignImport { .. } => {
                 "a plugin can import nothing but `lossmith:plugin`: no files, clocks or network. In Rust build for wasm32-unknown-unknown; \
                  in Python use `componentize-py --stub-wasi`; in JavaScript use `componentize-js` with --disable for each of stdio, random, \
-                 clocks, http and fetch-event; `lossmith plugin build` does all that"
+                 clocks, http and fetch-event"
                     .into()
             }
             Self::RoleNotExported { role, .. } => {
@@ -267,13 +264,11 @@ impl Cause {
                     .into()
             }
             Self::Limit { limit: "deadline-ms", .. } => {
-                "one operation would end long after it, or the call did not end; an experiment raises `deadline-ms` under [limits] if \
-                 the strategy really needs that long"
+                "one operation would end long after it, or the call did not end; raise `deadline-ms` if the strategy really needs that \
+                 long"
                     .into()
             }
-            Self::Limit { limit, .. } => format!(
-                "an experiment raises `{limit}` under [limits] if the strategy really needs that much; commands that have none keep the default"
-            ),
+            Self::Limit { limit, .. } => format!("raise `{limit}` if the strategy really needs that much"),
             Self::Result(ResultFault::NoGradient) => {
                 "the loss must depend on the embeddings through differentiable operations: look for `detach`, comparisons or integers".into()
             }

@@ -31,7 +31,7 @@ mod tensor;
 
 pub use component::{Plugin, stem};
 pub use context::{Input, PairLosses, Progress, Tuples};
-pub use description::{Parameter, ParameterType, Range, Role, Strategy};
+pub use description::{Parameter, ParameterType, Range, Role, Strategy, UnknownRole};
 pub use engine::{Runtime, compiled_components};
 pub use error::{Cause, Phase, Place, PluginError, ResultFault};
 pub use host::{brief, is_exhausted};

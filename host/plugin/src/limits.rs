@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a component may be, what its instance may hold, and what one call of it may use. TOML: `[limits]`.
+/// What a component may be, what its instance may hold, and what one call of it may use. In TOML and JSON the names have
+/// hyphens.
 ///
 /// Fuel and memory bound what the component does itself. Wasm's fuel does not see a matrix product that the host carries
 /// out for it, so host work has limits of its own: `host-elements`, `tensor-bytes`, `handles`, and the sizes of shapes and lists.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::description::{ParameterType, Strategy};
 
-/// A value as it stands in an experiment file or in JSON.
+/// A value as a user gives it, in JSON or in TOML.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Value {

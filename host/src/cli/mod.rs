@@ -19,6 +19,7 @@ mod plugin_new;
 mod plugins;
 mod progress;
 mod retrieve;
+mod role;
 mod runs;
 mod session;
 mod shown;

@@ -13,6 +13,7 @@ use super::meant::meant;
 use super::output;
 use super::plugin_eval::{given, json};
 use super::plugins::load;
+use super::role::role;
 use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
@@ -24,7 +25,7 @@ pub(super) struct PluginBenchArgs {
     #[arg(long)]
     strategy: Option<String>,
     /// Its role, where strategies of two roles have one name.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = role())]
     role: Option<Role>,
     /// Its parameters as JSON; what is left out has its default.
     #[arg(long, default_value = "{}")]

@@ -16,6 +16,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::error::CliError;
 use super::meant::meant;
+use super::role::role;
 use crate::check::{BalanceCase, Case};
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
@@ -24,7 +25,7 @@ pub(super) struct PluginEvalArgs {
     /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
     /// What the strategy does; can be left out if its name says which one is meant, or if there is only one.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = role())]
     role: Option<Role>,
     /// Its name; can be left out if the plugin has only one strategy, or only one of that role.
     #[arg(long)]

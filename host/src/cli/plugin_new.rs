@@ -7,6 +7,7 @@ use lossmith_plugin::Role;
 
 use super::error::CliError;
 use super::output;
+use super::role::role;
 use crate::scaffold::{self, Created, Language};
 
 /// Make the folder of a new plugin: a working strategy to edit, with its documentation, a test and an experiment.
@@ -15,7 +16,7 @@ pub(super) struct NewArgs {
     /// The plugin's name, which is that of its strategy, too: lower-case words joined by hyphens.
     name: String,
     /// What the strategy does.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = role())]
     role: Role,
     /// What it is written in.
     #[arg(long, value_enum, default_value_t = Language::Rust)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lossmith_plugin::PluginError;
 use miette::Diagnostic;
 
+use crate::PluginFault;
 use crate::experiment::ExperimentError;
 use crate::toolchain::ToolchainError;
 
@@ -18,7 +19,7 @@ pub enum ObjectiveError {
     /// A fault of a plugin.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Plugin(#[from] PluginError),
+    Plugin(PluginFault),
     /// A plugin's crate that cannot be built.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -42,4 +43,10 @@ pub enum ObjectiveError {
     /// Saved tensors do not fit the objectives.
     #[error("the checkpoint does not fit the objectives: {0}")]
     State(String),
+}
+
+impl From<PluginError> for ObjectiveError {
+    fn from(error: PluginError) -> Self {
+        Self::Plugin(error.into())
+    }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use lossmith_plugin::{Cause, Level, Limits, PluginError, Role, Setting};
-use miette::Diagnostic;
 use serde_json::{Value as Json, json};
 use tch::Kind;
 
@@ -87,6 +86,6 @@ fn faults_and_refusals_look_like_nothing_else() {
     for how in ["fault", "error"] {
         let (_, error) = calls(json!({ "how": how }), Limits::default());
         harmless(&error.to_string());
-        harmless(&error.help().map(|help| help.to_string()).unwrap_or_default());
+        harmless(&error.help().unwrap_or_default());
     }
 }
