@@ -6,10 +6,10 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     with: {
         "lossmith:plugin/tensor.tensor": tch::Tensor,
-        "lossmith:plugin/context.params": super::Params,
-        "lossmith:plugin/context.batch": super::Input,
-        "lossmith:plugin/context.progress": super::Progress,
-        "lossmith:plugin/context.tuples": super::Tuples,
-        "lossmith:plugin/context.pair-losses": super::PairLosses,
+        "lossmith:plugin/context.params": crate::Params,
+        "lossmith:plugin/context.batch": crate::Input,
+        "lossmith:plugin/context.progress": crate::Progress,
+        "lossmith:plugin/context.tuples": crate::Tuples,
+        "lossmith:plugin/context.pair-losses": crate::PairLosses,
     },
 });

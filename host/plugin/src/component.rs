@@ -12,16 +12,16 @@ use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 use wit_component::ComponentEncoder;
 
-use super::Params;
-use super::bindings::exports::lossmith::plugin::{balance, describe, fusion, loss, miner, schedule, transfer};
-use super::description::{Role, Strategy};
-use super::engine::Runtime;
-use super::error::{Cause, Phase, PluginError};
-use super::host::Host;
-use super::limits::Limits;
-use super::{debug_info, place, scan, slot};
+use crate::Params;
+use crate::bindings::exports::lossmith::plugin::{balance, describe, fusion, loss, miner, schedule, transfer};
+use crate::description::{Role, Strategy};
+use crate::engine::Runtime;
+use crate::error::{Cause, Phase, PluginError};
 use crate::files;
+use crate::host::Host;
+use crate::limits::Limits;
 use crate::printable::printable;
+use crate::{debug_info, scan, slot, source_line};
 
 /// Versions of the contract that this host speaks: a later patch only adds functions.
 const SPOKEN: &str = "0.1.0 to 0.1.4";
@@ -156,7 +156,7 @@ impl Plugin {
             .instantiate_pre(&compiled)
             .map_err(|fault| error(Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
         let roles = Roles::new(&pre);
-        let sdk = Arc::new(place::sdk_folders(&component));
+        let sdk = Arc::new(source_line::sdk_folders(&component));
         let strategies = strategies(runtime, &pre, limits).map_err(|(phase, cause)| error(phase, cause))?;
         if let Some(text) = contradiction(&strategies) {
             return Err(error(Phase::Describe, Cause::Contradiction(text)));

@@ -7,10 +7,10 @@ use tch::{Kind, TchError, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::Params;
-use super::bindings::lossmith::plugin::context as wit;
-use super::host::{Host, HostFault, describe, fault, is_float, over, stale_handle};
-use super::parameters::Value;
+use crate::Params;
+use crate::bindings::lossmith::plugin::context as wit;
+use crate::host::{Host, HostFault, describe, fault, is_float, over, stale_handle};
+use crate::parameters::Value;
 
 /// Parts that pair losses can have: no relation is known that needs more than two.
 const PARTS: usize = 8;

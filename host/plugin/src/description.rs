@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::bindings::exports::lossmith::plugin::describe as wit;
+use crate::bindings::exports::lossmith::plugin::describe as wit;
 use crate::printable::printable;
 
 /// What a strategy does.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Cache, Config, Engine, WasmBacktraceDetails};
 
-use super::bindings;
-use super::host::Host;
+use crate::bindings;
+use crate::host::Host;
 
 /// Length of an epoch of the engine. A deadline is rounded up to it.
 pub(super) const TICK: Duration = Duration::from_millis(10);

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Role;
-use super::handles::StaleHandle;
+use crate::Role;
+use crate::handles::StaleHandle;
 use crate::printable::{LONGEST, printable, printable_lines};
 
 /// A fault of a plugin: which one, in which bytes, when, and why.
@@ -163,7 +163,7 @@ pub enum Cause {
     },
     /// A parameter does not fit its description.
     #[error(transparent)]
-    Parameter(#[from] super::ParameterError),
+    Parameter(#[from] crate::ParameterError),
     /// The plugin panicked.
     #[error("panicked at {file}:{line}: {message}")]
     Panic {
@@ -180,7 +180,7 @@ pub enum Cause {
         /// Which trap.
         trap: wasmtime::Trap,
         /// Where in the plugin.
-        place: Option<Place>,
+        place: Option<SourceLine>,
     },
     /// A host operation failed.
     #[error("operation `{operation}` failed on {shapes}: {message}{}", at(.place))]
@@ -192,19 +192,19 @@ pub enum Cause {
         /// What libtorch or the host says.
         message: String,
         /// Where in the plugin.
-        place: Option<Place>,
+        place: Option<SourceLine>,
     },
     /// A limit was reached.
     #[error("reached the limit {limit} = {value}{}{}", wanted_text(.wanted), at(.place))]
     Limit {
-        /// Its name: that of a field of [`super::Limits`], with hyphens.
+        /// Its name: that of a field of [`crate::Limits`], with hyphens.
         limit: &'static str,
         /// Its value.
         value: u64,
         /// What the call wanted, where known.
         wanted: Option<u64>,
         /// Where in the plugin.
-        place: Option<Place>,
+        place: Option<SourceLine>,
     },
     /// The machine has no more memory.
     #[error("the machine gives no more memory: {0}")]
@@ -221,7 +221,7 @@ pub enum Cause {
         /// What the engine says.
         message: String,
         /// Where in the plugin.
-        place: Option<Place>,
+        place: Option<SourceLine>,
     },
 }
 
@@ -354,16 +354,16 @@ pub enum ResultFault {
     Divisor(f64),
 }
 
-/// A place in a plugin's code.
+/// A line of a plugin's source, or its function alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceLine {
     /// The function.
     pub function: String,
     /// Source file and line, where the component has debug information.
     pub source: Option<(String, u32)>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "in {}", self.function)?;
         match &self.source {
@@ -373,7 +373,7 @@ impl fmt::Display for Place {
     }
 }
 
-fn at(place: &Option<Place>) -> String {
+fn at(place: &Option<SourceLine>) -> String {
     place.as_ref().map(|place| format!(", {place}")).unwrap_or_default()
 }
 

@@ -8,17 +8,17 @@ use tch::{Device, Kind, TchError, Tensor};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::Resource;
 
-pub(super) use super::attempt::attempt;
-use super::context::{Input, Progress};
-use super::handles::{Handles, StaleHandle};
-use super::limits::Limits;
-use super::probe::Probe;
-use super::report::Report;
-use super::state::State;
-use super::storages::{StorageId, Storages};
-use super::tensor::charge::{self, Charge, Graph};
-use super::{PairLosses, Params, Tuples};
+pub(super) use crate::catch_panic::catch_panic;
+use crate::context::{Input, Progress};
+use crate::handles::{Handles, StaleHandle};
+use crate::limits::Limits;
 use crate::printable::{LONGEST, cut};
+use crate::probe::Probe;
+use crate::report::Report;
+use crate::state::State;
+use crate::storages::{StorageId, Storages};
+use crate::tensor::charge::{self, Charge, Graph};
+use crate::{PairLosses, Params, Tuples};
 
 /// A fault that the host raises inside a call. It ends the call as a trap and comes out of it again by its type.
 #[derive(Debug, thiserror::Error)]
@@ -319,7 +319,7 @@ impl Host {
         let held = self.held(operation, x)?;
         let (made, work) = (made.unwrap_or(held.elements), charge.work(held.elements));
         self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
-        let result = attempt(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
+        let result = catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
         self.charge(work)?;
         let result = self.push(operation, result)?;
         self.graph(operation, charge, &[x], &[&result])?;
@@ -335,7 +335,7 @@ impl Host {
     ) -> wasmtime::Result<Resource<Tensor>> {
         let held = self.held(operation, x)?;
         let elements = held.elements;
-        let result = attempt(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
+        let result = catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
         self.charge(elements)?;
         self.push_view(operation, result, x)
     }
@@ -353,7 +353,7 @@ impl Host {
         let held = self.held(operation, x)?;
         self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
         let (first, second) =
-            attempt(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
+            catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
         self.charge(work)?;
         let (first, second) = (self.push(operation, first)?, self.push(operation, second)?);
         self.graph(operation, charge, &[x], &[&first, &second])?;
@@ -379,7 +379,8 @@ impl Host {
         over("tensor-elements", self.limits.tensor_elements, made)?;
         let (inputs, work) = ([&left.tensor, &right.tensor], charge.work(read.max(made)).max(read));
         self.admit(work.saturating_add(made), charge.bytes(&inputs, read, made))?;
-        let result = attempt(|| run(&left.tensor, &right.tensor)).map_err(|error| fault(operation, &inputs, &error))?;
+        let result =
+            catch_panic(|| run(&left.tensor, &right.tensor)).map_err(|error| fault(operation, &inputs, &error))?;
         self.charge(work)?;
         let result = self.push(operation, result)?;
         self.graph(operation, charge, &[a, b], &[&result])?;

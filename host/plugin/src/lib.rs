@@ -2,8 +2,8 @@
 //!
 //! This crate knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file here.
 
-mod attempt;
 mod bindings;
+mod catch_panic;
 mod component;
 mod context;
 mod debug_info;
@@ -16,7 +16,6 @@ mod host;
 mod limits;
 mod origin;
 mod parameters;
-mod place;
 pub mod printable;
 mod probe;
 mod random;
@@ -24,6 +23,7 @@ pub mod random_streams;
 mod report;
 mod scan;
 mod slot;
+mod source_line;
 mod state;
 mod storages;
 pub mod suggest;
@@ -33,7 +33,7 @@ pub use component::{Plugin, stem};
 pub use context::{Input, PairLosses, Progress, Tuples};
 pub use description::{Parameter, ParameterType, Range, Role, Strategy, UnknownRole};
 pub use engine::{Runtime, compiled_components};
-pub use error::{Cause, Phase, Place, PluginError, ResultFault};
+pub use error::{Cause, Phase, PluginError, ResultFault, SourceLine};
 pub use host::{brief, is_exhausted};
 pub use limits::Limits;
 pub use origin::{Computed, Watch, explain, is_finite};

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tch::{Kind, TchError, Tensor};
 
-use super::error::{Cause, Place};
-use super::host::{HostFault, describe};
+use crate::error::{Cause, SourceLine};
+use crate::host::{HostFault, describe};
 
 /// Recorded tensors are kept alive; beyond so many bytes nothing more is recorded, and nothing is found.
 const MOST_BYTES: usize = 1 << 30;
@@ -30,7 +30,7 @@ struct Watched {
     /// The operation at which a call is to end.
     end: Option<usize>,
     /// Where that was, and whose call it was.
-    place: Option<Place>,
+    place: Option<SourceLine>,
     call: Option<String>,
 }
 
@@ -204,7 +204,7 @@ fn backward(steps: &[Step], Computed { value, leaves }: &Computed) -> Result<Opt
     Ok(None)
 }
 
-fn text(origin: &Origin, place: Option<&Place>, call: Option<&str>) -> String {
+fn text(origin: &Origin, place: Option<&SourceLine>, call: Option<&str>) -> String {
     let Origin { operation, shape, pass, .. } = origin;
     let of = call.map(|call| format!(" of {call}")).unwrap_or_default();
     let place = place.map(|place| format!(", {place}")).unwrap_or_default();

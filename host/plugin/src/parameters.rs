@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::description::{ParameterType, Strategy};
+use crate::description::{ParameterType, Strategy};
 
 /// A value as a user gives it, in JSON or in TOML.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

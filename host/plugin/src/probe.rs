@@ -2,14 +2,14 @@
 
 use tch::Tensor;
 
-use super::origin::Watch;
+use crate::origin::Watch;
 
 /// What a call took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     /// Wasm instructions, roughly.
     pub fuel: u64,
-    /// Elements that the host read and wrote, as [`super::Limits::host_elements`] counts.
+    /// Elements that the host read and wrote, as [`crate::Limits::host_elements`] counts.
     pub host_elements: u64,
     /// Tensors to which the call held handles at one time, at most.
     pub tensors: u64,

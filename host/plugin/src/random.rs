@@ -7,10 +7,10 @@ use tch::{Kind, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::bindings::lossmith::plugin::random as wit;
-use super::host::{Host, HostFault};
-use super::tensor::charge;
+use crate::bindings::lossmith::plugin::random as wit;
+use crate::host::{Host, HostFault};
 use crate::random_streams::{Purpose, generator, normal};
+use crate::tensor::charge;
 
 impl wit::Host for Host {
     fn uniform(&mut self, shape: Vec<i64>) -> Result<Resource<Tensor>> {
@@ -95,7 +95,7 @@ impl Host {
         let device = self.device;
         let tensor = Tensor::f_from_slice(data)
             .and_then(|flat| flat.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device))
-            .map_err(|error| super::host::fault(operation, &[], &error))?;
+            .map_err(|error| crate::host::fault(operation, &[], &error))?;
         self.push(operation, tensor)
     }
 }

@@ -4,8 +4,8 @@ use tch::Tensor;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::bindings::lossmith::plugin::report as wit;
-use super::host::{Host, HostFault, describe, fault, over};
+use crate::bindings::lossmith::plugin::report as wit;
+use crate::host::{Host, HostFault, describe, fault, over};
 use crate::printable::{printable, printable_lines};
 
 pub use wit::Level;
@@ -43,7 +43,7 @@ impl wit::Host for Host {
             return Err(HostFault::Operation { operation: NAME, shapes: describe(&[&value]), message }.into());
         }
         // Of its own: a view would keep all of what it is a view of alive.
-        let value = super::state::copy(&value).map_err(|error| fault(NAME, &[&value], &error))?;
+        let value = crate::state::copy(&value).map_err(|error| fault(NAME, &[&value], &error))?;
         self.add_metric(name, Metric::Tensor(value))
     }
 

@@ -10,8 +10,8 @@ use wasmparser::{
     ValidatorResources,
 };
 
-use super::error::Cause;
-use super::limits::Limits;
+use crate::error::Cause;
+use crate::limits::Limits;
 
 /// Counts what is in a component or module.
 ///

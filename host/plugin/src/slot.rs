@@ -12,20 +12,20 @@ use tch::{Device, Kind, Tensor};
 use wasmtime::component::{Instance, Resource};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
-use super::Params;
-use super::component::Plugin;
-use super::context::{Input, PairLosses, Progress, Tuples};
-use super::description::Role;
-use super::engine::{Runtime, TICK};
-use super::error::{Cause, Phase, PluginError, ResultFault};
-use super::handles::StaleHandle;
-use super::host::{Host, HostFault, dtype_name, is_exhausted};
-use super::limits::Limits;
-use super::place;
-use super::probe::{Cost, Probe};
-use super::report::Report;
-use super::state::State;
+use crate::Params;
+use crate::component::Plugin;
+use crate::context::{Input, PairLosses, Progress, Tuples};
+use crate::description::Role;
+use crate::engine::{Runtime, TICK};
+use crate::error::{Cause, Phase, PluginError, ResultFault};
+use crate::handles::StaleHandle;
+use crate::host::{Host, HostFault, dtype_name, is_exhausted};
+use crate::limits::Limits;
 use crate::printable::printable_lines;
+use crate::probe::{Cost, Probe};
+use crate::report::Report;
+use crate::source_line;
+use crate::state::State;
 
 /// Where and how a slot computes.
 #[derive(Clone, Debug)]
@@ -156,7 +156,7 @@ impl Slot {
     pub fn loss(&mut self, input: Input, progress: &Progress) -> Result<Tensor, PluginError> {
         self.call(input, progress, |store, instance, plugin, strategy| {
             let guest = load(&plugin.roles.loss, |indices| indices.load(&mut *store, instance))?;
-            let (params, batch, progress) = told();
+            let (params, batch, progress) = context_handles();
             let result = guest.call_compute(&mut *store, strategy, params, batch, progress);
             scalar(store, result)
         })
@@ -171,7 +171,7 @@ impl Slot {
         let last = size - 1;
         self.call(input, progress, |store, instance, plugin, strategy| {
             let guest = load(&plugin.roles.miner, |indices| indices.load(&mut *store, instance))?;
-            let (params, batch, progress) = told();
+            let (params, batch, progress) = context_handles();
             let result = guest.call_mine(&mut *store, strategy, params, batch, progress);
             let handle = refused(store, result)?;
             let tuples = store.data_mut().tuples.take(handle.rep()).map_err(stale)?;
@@ -196,7 +196,7 @@ impl Slot {
         let size = input.embeddings.as_ref().map_or(0, |x| x.size().first().copied().unwrap_or_default());
         self.call(input, progress, |store, instance, plugin, strategy| {
             let guest = load(&plugin.roles.transfer, |indices| indices.load(&mut *store, instance))?;
-            let (params, batch, progress) = told();
+            let (params, batch, progress) = context_handles();
             let result = guest.call_compute(&mut *store, strategy, params, batch, progress);
             let handle = refused(store, result)?;
             let pairs = store.data_mut().pair_losses.take(handle.rep()).map_err(stale)?;
@@ -227,7 +227,7 @@ impl Slot {
             let guest = load(&plugin.roles.balance, |indices| indices.load(&mut *store, instance))?;
             let pairs = store.data_mut().push_pair_losses(pairs).map_err(|fault| cause(store, &fault))?;
             let lent = Resource::new_borrow(pairs.rep());
-            let (params, batch, progress) = told();
+            let (params, batch, progress) = context_handles();
             let result = guest.call_weigh(&mut *store, strategy, params, lent, batch, progress);
             let value = scalar(store, result);
             // The host lent this one; it is not the plugin's to keep.
@@ -244,7 +244,7 @@ impl Slot {
         let expected = input.slice_count;
         self.call(input, progress, |store, instance, plugin, strategy| {
             let guest = load(&plugin.roles.schedule, |indices| indices.load(&mut *store, instance))?;
-            let (params, batch, progress) = told();
+            let (params, batch, progress) = context_handles();
             let result = guest.call_thresholds(&mut *store, strategy, params, batch, progress);
             let thresholds = refused(store, result)?;
             if thresholds.len() as i64 != expected {
@@ -269,7 +269,7 @@ impl Slot {
         let before = self.fused.filter(|(known, _)| *known == like).map(|(_, columns)| columns);
         let fused = self.call(input, progress, |store, instance, plugin, strategy| {
             let guest = load(&plugin.roles.fusion, |indices| indices.load(&mut *store, instance))?;
-            let (params, batch, progress) = told();
+            let (params, batch, progress) = context_handles();
             let result = guest.call_fuse(&mut *store, strategy, params, batch, progress);
             let fused = take(store, result)?;
             let found = fused.size();
@@ -416,7 +416,7 @@ pub(super) fn arm(store: &mut Store<Host>) {
 /// What ended a call, by the types of what came out of it.
 pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
     let sdk = Arc::clone(&store.data().sdk);
-    let place = fault.downcast_ref::<WasmBacktrace>().and_then(|backtrace| place::place(backtrace, &sdk));
+    let place = fault.downcast_ref::<WasmBacktrace>().and_then(|backtrace| source_line::of_trap(backtrace, &sdk));
     match fault.downcast_ref::<HostFault>() {
         Some(HostFault::Operation { operation, shapes, message }) => {
             return Cause::Operation { operation, shapes: shapes.clone(), message: message.clone(), place };
@@ -439,7 +439,7 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
             return Cause::Machine(failed);
         }
         // A panic in the SDK is about what its caller did.
-        let own = place.and_then(|place| place.source).filter(|_| place::is_sdk(&file, &sdk));
+        let own = place.and_then(|place| place.source).filter(|_| source_line::is_sdk(&file, &sdk));
         let (file, line) = own.unwrap_or((file, line));
         return Cause::Panic { message, file, line };
     }
@@ -467,7 +467,7 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
 }
 
 /// Handles of params, batch and progress; there is one of each in a call.
-fn told() -> (Resource<Params>, Resource<Input>, Resource<Progress>) {
+fn context_handles() -> (Resource<Params>, Resource<Input>, Resource<Progress>) {
     (Resource::new_borrow(0), Resource::new_borrow(0), Resource::new_borrow(0))
 }
 

@@ -6,8 +6,8 @@ use tch::{TchError, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::bindings::lossmith::plugin::state as wit;
-use super::host::{Host, HostFault, describe, fault, is_float, over};
+use crate::bindings::lossmith::plugin::state as wit;
+use crate::host::{Host, HostFault, describe, fault, is_float, over};
 
 /// A trainable tensor of a slot.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use tch::{Kind, Reduction, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
-use super::host::{Host, HostFault, attempt, broadcast_elements, describe, dtype_name, fault, is_float, over};
+use crate::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
+use crate::host::{Host, HostFault, broadcast_elements, catch_panic, describe, dtype_name, fault, is_float, over};
 use formulas::{all_dims, broadcast, mask, norm, refuse, rows, safe_sqrt};
 
 type Handle = Resource<Tensor>;
@@ -54,7 +54,7 @@ macro_rules! binary {
     };
 }
 
-impl super::bindings::lossmith::plugin::tensor::Host for Host {}
+impl crate::bindings::lossmith::plugin::tensor::Host for Host {}
 
 impl HostTensor for Host {
     fn drop(&mut self, handle: Handle) -> Result<()> {
@@ -285,7 +285,7 @@ impl HostTensor for Host {
         let size = charge::size(sorted.tensor.kind()).max(charge::size(values.tensor.kind()));
         self.admit(work, values.elements.saturating_mul(8).saturating_add(read.saturating_mul(size)))?;
         // libtorch warns on strided input and copies it silently; a copy that is needed is made here.
-        let result = attempt(|| {
+        let result = catch_panic(|| {
             let sorted = sorted.tensor.f_contiguous()?;
             values.tensor.f_contiguous()?.f_searchsorted(&sorted, false, right, side, None::<&Tensor>)
         });
@@ -417,7 +417,8 @@ impl HostTensor for Host {
         }
         // A view where the strides allow it, else a copy.
         self.admit(elements, elements.saturating_mul(charge::size(held.tensor.kind())))?;
-        let result = attempt(|| held.tensor.f_reshape(shape)).map_err(|error| fault(NAME, &[&held.tensor], &error))?;
+        let result =
+            catch_panic(|| held.tensor.f_reshape(shape)).map_err(|error| fault(NAME, &[&held.tensor], &error))?;
         let shares = result.data_ptr() == held.tensor.data_ptr();
         self.charge(elements)?;
         if shares { self.push_view(NAME, result, &x) } else { self.push(NAME, result) }
@@ -523,7 +524,7 @@ impl HostTensor for Host {
             bytes = bytes.saturating_add(product.result.saturating_mul(8));
         }
         self.admit(work, bytes)?;
-        let result = attempt(|| Tensor::f_einsum(&equation, &named, None::<&[i64]>))
+        let result = catch_panic(|| Tensor::f_einsum(&equation, &named, None::<&[i64]>))
             .map_err(|error| fault(NAME, &named, &error))?;
         self.charge(work)?;
         let result = self.push(NAME, result)?;
@@ -552,7 +553,7 @@ impl HostTensor for Host {
         // What is strided is copied.
         let strided = [values, given].iter().filter(|held| !held.tensor.is_contiguous()).count() as u64;
         self.admit(elements, elements.saturating_mul(strided * charge::size(self.float)))?;
-        let sums = attempt(|| {
+        let sums = catch_panic(|| {
             let (x, weights) = (&values.tensor, &given.tensor);
             refuse(x.dim() == 0 || x.size() != weights.size(), "there is not a weight for each element of rows")?;
             refuse(!is_float(x.kind()) || x.kind() != weights.kind(), "values and weights are floats")?;

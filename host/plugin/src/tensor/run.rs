@@ -3,11 +3,11 @@
 use tch::{Kind, Tensor};
 use wasmtime::Result;
 
-use super::super::bindings::lossmith::plugin::tensor::Dtype;
-use super::super::host::{Host, HostFault, attempt, broadcast_elements, describe, fault, is_float};
 use super::Handle;
 use super::charge::{self, Charge};
 use super::formulas::{batches, rows};
+use crate::bindings::lossmith::plugin::tensor::Dtype;
+use crate::host::{Host, HostFault, broadcast_elements, catch_panic, describe, fault, is_float};
 
 impl Host {
     pub(super) fn kind(&self, dtype: Dtype) -> Kind {
@@ -26,7 +26,7 @@ impl Host {
         run: impl FnOnce(&[i64]) -> std::result::Result<Tensor, tch::TchError>,
     ) -> Result<Handle> {
         self.room_for(operation, shape, charge::size(kind))?;
-        let tensor = attempt(|| run(shape)).map_err(|error| match fault(operation, &[], &error) {
+        let tensor = catch_panic(|| run(shape)).map_err(|error| match fault(operation, &[], &error) {
             HostFault::Operation { message, .. } => {
                 HostFault::Operation { operation, shapes: format!("shape {shape:?}"), message }
             }
@@ -126,8 +126,8 @@ impl Host {
         let copies = if batches > 1 && wide > read { wide.saturating_mul(charge::size(a.tensor.kind())) } else { 0 };
         let bytes = charge.bytes(&[&a.tensor, &b.tensor], read, made);
         self.admit(work.saturating_add(made), bytes.saturating_add(copies))?;
-        let result =
-            attempt(|| run(&a.tensor, &b.tensor)).map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
+        let result = catch_panic(|| run(&a.tensor, &b.tensor))
+            .map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
         self.charge(work)?;
         let result = self.push(operation, result)?;
         self.graph(operation, charge, &handles, &[&result])?;
@@ -147,7 +147,7 @@ impl Host {
         let work = made.saturating_add(charge::TENSOR.saturating_mul(held.len() as u64));
         self.admit(work, 0)?;
         let tensors: Vec<_> = held.iter().map(|x| &x.tensor).collect();
-        let result = attempt(|| run(&tensors)).map_err(|error| fault(operation, &tensors, &error))?;
+        let result = catch_panic(|| run(&tensors)).map_err(|error| fault(operation, &tensors, &error))?;
         self.charge(work)?;
         self.push(operation, result)
     }
@@ -196,7 +196,7 @@ impl Host {
         self.room(elements, charge::size(values.tensor.kind()))?;
         let work = values.elements.saturating_add(places.elements).saturating_add(made.saturating_mul(each));
         self.admit(work, 0)?;
-        let result = attempt(|| run(&values.tensor, &places.tensor))
+        let result = catch_panic(|| run(&values.tensor, &places.tensor))
             .map_err(|error| fault(operation, &[&values.tensor, &places.tensor], &error))?;
         self.charge(work)?;
         let result = self.push(operation, result)?;

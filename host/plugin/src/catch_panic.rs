@@ -7,13 +7,13 @@ use std::sync::Once;
 use tch::TchError;
 
 thread_local! {
-    /// Whether a panic of this thread is caught by [`attempt`].
+    /// Whether a panic of this thread is caught by [`catch_panic`].
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs operations of libtorch. When one with a number among its arguments fails, `tch` 0.26 frees that number before it looks
 /// at the error, and panics there; a mistake of a plugin must not end the process, nor print a panic.
-pub(super) fn attempt<T>(run: impl FnOnce() -> Result<T, TchError>) -> Result<T, TchError> {
+pub(super) fn catch_panic<T>(run: impl FnOnce() -> Result<T, TchError>) -> Result<T, TchError> {
     quieten();
     let before = EXPECTED.replace(true);
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(run));

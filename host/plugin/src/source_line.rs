@@ -3,7 +3,7 @@
 use wasmparser::{Parser, Payload};
 use wasmtime::WasmBacktrace;
 
-use super::Place;
+use crate::SourceLine;
 
 /// The custom section in which the SDK says where its sources are: two folders, one a line, as debug information and as panics name
 /// them.
@@ -44,15 +44,15 @@ fn is_foreign(name: &str, file: &str, sdk: &[String]) -> bool {
         || is_sdk(file, sdk)
 }
 
-/// The innermost place that is the plugin author's own code; else the outermost one.
-pub(super) fn place(backtrace: &WasmBacktrace, sdk: &[String]) -> Option<Place> {
+/// The innermost line that is the plugin author's own code; else the outermost one.
+pub(super) fn of_trap(backtrace: &WasmBacktrace, sdk: &[String]) -> Option<SourceLine> {
     let mut outermost = None;
     for frame in backtrace.frames() {
         for symbol in frame.symbols() {
             let name = symbol.name().unwrap_or("an unnamed function").to_owned();
             let source = symbol.file().zip(symbol.line()).map(|(file, line)| (file.to_owned(), line));
             let own = source.as_ref().is_some_and(|(file, _)| !is_foreign(&name, file, sdk));
-            let place = Place { function: name, source };
+            let place = SourceLine { function: name, source };
             if own {
                 return Some(place);
             }
@@ -61,7 +61,7 @@ pub(super) fn place(backtrace: &WasmBacktrace, sdk: &[String]) -> Option<Place> 
         if frame.symbols().is_empty()
             && let Some(name) = frame.func_name()
         {
-            let place = Place { function: name.to_owned(), source: None };
+            let place = SourceLine { function: name.to_owned(), source: None };
             if !is_foreign(name, "", sdk) {
                 return Some(place);
             }
