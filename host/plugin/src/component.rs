@@ -21,7 +21,7 @@ use crate::files;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::printable::printable;
-use crate::{debug_info, scan, slot, source_line};
+use crate::{debug_info, fault, scan, source_line};
 
 /// Versions of the contract that this host speaks: a later patch only adds functions.
 const SPOKEN: &str = "0.1.0 to 0.1.4";
@@ -312,16 +312,16 @@ fn strategies(
 ) -> Result<Vec<Strategy>, (Phase, Cause)> {
     let host = Host::new(Arc::clone(limits), Device::Cpu, Kind::Float, 0, 0, Arc::new(Params::default()));
     let mut store = Store::new(&runtime.engine, host);
-    slot::arm(&mut store);
+    fault::arm(&mut store);
     let described_bytes = limits.description_bytes;
     store.set_hostcall_fuel(usize::try_from(described_bytes).unwrap_or(usize::MAX));
     let indices =
         describe::GuestIndices::new(pre).map_err(|fault| (Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
     let instance =
-        pre.instantiate(&mut store).map_err(|fault| (Phase::Instantiate, slot::cause(&mut store, &fault)))?;
+        pre.instantiate(&mut store).map_err(|fault| (Phase::Instantiate, fault::cause(&mut store, &fault)))?;
     let described =
         indices.load(&mut store, &instance).and_then(|guest| guest.call_strategies(&mut store)).map_err(|fault| {
-            match slot::cause(&mut store, &fault) {
+            match fault::cause(&mut store, &fault) {
                 Cause::Limit { limit: "list-elements", wanted, place, .. } => {
                     let limit = "description-bytes";
                     (Phase::Describe, Cause::Limit { limit, value: described_bytes, wanted, place })

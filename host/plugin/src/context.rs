@@ -9,7 +9,9 @@ use wasmtime::component::Resource;
 
 use crate::Params;
 use crate::bindings::lossmith::plugin::context as wit;
-use crate::host::{Host, HostFault, describe, fault, is_float, over, stale_handle};
+use crate::dtype::is_float;
+use crate::host::Host;
+use crate::host_fault::{HostFault, describe, fault, over, stale_handle};
 use crate::parameters::Value;
 
 /// Parts that pair losses can have: no relation is known that needs more than two.

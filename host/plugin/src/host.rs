@@ -4,37 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tch::{Device, Kind, TchError, Tensor};
-use wasmtime::ResourceLimiter;
+use tch::{Device, Kind, Tensor};
 use wasmtime::component::Resource;
 
-pub(super) use crate::catch_panic::catch_panic;
+use crate::charge::{self, Charge, Graph};
 use crate::context::{Input, Progress};
-use crate::handles::{Handles, StaleHandle};
+use crate::dtype::is_float;
+use crate::handles::Handles;
+use crate::host_fault::{HostFault, fault, over, stale_handle};
 use crate::limits::Limits;
-use crate::printable::{LONGEST, cut};
+use crate::memory_limit::MemoryLimit;
 use crate::probe::Probe;
 use crate::report::Report;
 use crate::state::State;
 use crate::storages::{StorageId, Storages};
-use crate::tensor::charge::{self, Charge, Graph};
 use crate::{PairLosses, Params, Tuples};
-
-/// A fault that the host raises inside a call. It ends the call as a trap and comes out of it again by its type.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HostFault {
-    #[error("operation `{operation}` failed on {shapes}: {message}")]
-    Operation { operation: &'static str, shapes: String, message: String },
-    #[error("limit {limit} = {value}")]
-    Limit { limit: &'static str, value: u64, wanted: Option<u64> },
-    #[error("out of memory: {0}")]
-    Machine(String),
-}
 
 /// How much longer than the deadline one operation may take.
 const GRACE: Duration = Duration::from_secs(1);
-/// Elements below which results are not sized exactly before they are made.
-const SMALL: u64 = 1 << 16;
 /// Work from which on it is asked whether there is time for it: some tenths of a second.
 const LONG: u64 = 100_000_000;
 
@@ -92,7 +79,7 @@ impl Host {
         params: Arc<Params>,
     ) -> Self {
         Self {
-            memory: MemoryLimit { limit: limits.memory_bytes, used: 0, refused: None, failed: None },
+            memory: MemoryLimit::new(limits.memory_bytes),
             limits,
             device,
             float,
@@ -305,209 +292,5 @@ impl Host {
         if let Ok(held) = self.tensors.take(handle) {
             self.storages.release(held.storage);
         }
-    }
-
-    /// Runs an operation of one tensor whose result has `made` elements; as many as it without.
-    pub(super) fn unary(
-        &mut self,
-        operation: &'static str,
-        x: &Resource<Tensor>,
-        charge: Charge,
-        made: Option<u64>,
-        run: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
-    ) -> wasmtime::Result<Resource<Tensor>> {
-        let held = self.held(operation, x)?;
-        let (made, work) = (made.unwrap_or(held.elements), charge.work(held.elements));
-        self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
-        let result = catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
-        self.charge(work)?;
-        let result = self.push(operation, result)?;
-        self.graph(operation, charge, &[x], &[&result])?;
-        Ok(result)
-    }
-
-    /// Makes a view of a tensor.
-    pub(super) fn view(
-        &mut self,
-        operation: &'static str,
-        x: &Resource<Tensor>,
-        run: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
-    ) -> wasmtime::Result<Resource<Tensor>> {
-        let held = self.held(operation, x)?;
-        let elements = held.elements;
-        let result = catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
-        self.charge(elements)?;
-        self.push_view(operation, result, x)
-    }
-
-    /// Runs an operation of one tensor with two results, the second of them indices.
-    pub(super) fn unary_pair(
-        &mut self,
-        operation: &'static str,
-        x: &Resource<Tensor>,
-        charge: Charge,
-        work: u64,
-        made: u64,
-        run: impl FnOnce(&Tensor) -> Result<(Tensor, Tensor), TchError>,
-    ) -> wasmtime::Result<(Resource<Tensor>, Resource<Tensor>)> {
-        let held = self.held(operation, x)?;
-        self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
-        let (first, second) =
-            catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
-        self.charge(work)?;
-        let (first, second) = (self.push(operation, first)?, self.push(operation, second)?);
-        self.graph(operation, charge, &[x], &[&first, &second])?;
-        Ok((first, second))
-    }
-
-    /// Runs an operation of two tensors whose shapes broadcast.
-    pub(super) fn binary(
-        &mut self,
-        operation: &'static str,
-        a: &Resource<Tensor>,
-        b: &Resource<Tensor>,
-        charge: Charge,
-        run: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, TchError>,
-    ) -> wasmtime::Result<Resource<Tensor>> {
-        let (left, right) = (self.held(operation, a)?, self.held(operation, b)?);
-        let read = left.elements + right.elements;
-        // Of small ones the exact shape does not matter here.
-        let made = match left.elements.saturating_mul(right.elements) {
-            0..=SMALL => left.elements.max(right.elements),
-            _ => broadcast_elements(&[&left.tensor.size(), &right.tensor.size()]),
-        };
-        over("tensor-elements", self.limits.tensor_elements, made)?;
-        let (inputs, work) = ([&left.tensor, &right.tensor], charge.work(read.max(made)).max(read));
-        self.admit(work.saturating_add(made), charge.bytes(&inputs, read, made))?;
-        let result =
-            catch_panic(|| run(&left.tensor, &right.tensor)).map_err(|error| fault(operation, &inputs, &error))?;
-        self.charge(work)?;
-        let result = self.push(operation, result)?;
-        self.graph(operation, charge, &[a, b], &[&result])?;
-        Ok(result)
-    }
-}
-
-/// Elements of the broadcast of some shapes; of shapes that do not fit, too many rather than too few.
-pub(super) fn broadcast_elements(shapes: &[&[i64]]) -> u64 {
-    broadcast_shape(shapes).iter().map(|size| size.unsigned_abs()).fold(1, u64::saturating_mul)
-}
-
-/// The broadcast of some shapes; of shapes that do not fit, the larger size.
-pub(super) fn broadcast_shape(shapes: &[&[i64]]) -> Vec<i64> {
-    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or_default();
-    let size = |shape: &[i64], dim: usize| {
-        (dim + shape.len()).checked_sub(rank).and_then(|index| shape.get(index)).map_or(1, |&size| size)
-    };
-    (0..rank).map(|dim| shapes.iter().map(|shape| size(shape, dim)).max().unwrap_or(1)).collect()
-}
-
-pub(super) fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), HostFault> {
-    if wanted > value { Err(HostFault::Limit { limit, value, wanted: Some(wanted) }) } else { Ok(()) }
-}
-
-pub(super) fn is_float(kind: Kind) -> bool {
-    matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double)
-}
-
-pub(super) fn stale_handle(operation: &'static str, stale: StaleHandle) -> HostFault {
-    HostFault::Operation { operation, shapes: "a stale handle".into(), message: stale.to_string() }
-}
-
-/// What libtorch says, without its own backtrace.
-#[must_use]
-pub fn brief(error: &TchError) -> String {
-    let text = match error {
-        TchError::Torch(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let message = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    cut(message, LONGEST).into_owned()
-}
-
-/// The fault of an operation that libtorch refused.
-pub(super) fn fault(operation: &'static str, inputs: &[&Tensor], error: &TchError) -> HostFault {
-    let message = brief(error);
-    if is_exhausted(&message) {
-        return HostFault::Machine(message);
-    }
-    HostFault::Operation { operation, shapes: describe(inputs), message }
-}
-
-/// Whether an error says that the machine, or its accelerator, has no more memory.
-#[must_use]
-pub fn is_exhausted(text: &str) -> bool {
-    const SIGNS: [&str; 6] = [
-        "can't allocate memory",
-        "not enough memory",
-        "out of memory",
-        "Cannot allocate memory",
-        "std::bad_alloc",
-        "os error 12)",
-    ];
-    SIGNS.iter().any(|sign| text.contains(sign))
-}
-
-/// Shapes and dtypes, for messages.
-pub(super) fn describe(inputs: &[&Tensor]) -> String {
-    if inputs.is_empty() {
-        return "no tensors".into();
-    }
-    let one = |tensor: &&Tensor| format!("{} {:?}", dtype_name(tensor.kind()), tensor.size());
-    inputs.iter().map(one).collect::<Vec<_>>().join(" and ")
-}
-
-/// The contract's name of a dtype.
-pub(super) fn dtype_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Bool => "boolean",
-        kind if is_float(kind) => "float",
-        _ => "integer",
-    }
-}
-
-/// Refuses linear memory and tables above the limit, and remembers that it did: the guest's allocator then aborts without a word.
-pub(super) struct MemoryLimit {
-    limit: u64,
-    /// Of all memories and tables together: an instance can have several.
-    used: u64,
-    pub(super) refused: Option<u64>,
-    /// Why the machine gave no more, when it did not.
-    pub(super) failed: Option<String>,
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let wanted = self.used.saturating_add(desired.saturating_sub(current) as u64);
-        let allowed = wanted <= self.limit;
-        if allowed {
-            self.used = wanted;
-        } else {
-            self.refused = Some(wanted);
-        }
-        Ok(allowed)
-    }
-
-    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        // It also comes here when a memory's own maximum is reached, which is the plugin's.
-        self.failed = Some(format!("{error:#}")).filter(|text| self.refused.is_none() && is_exhausted(text));
-        Ok(())
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // A reference takes 8 bytes.
-        self.memory_growing(current.saturating_mul(8), desired.saturating_mul(8), maximum)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::broadcast_elements;
-
-    #[test]
-    fn broadcast_counts_the_larger_size_of_each_dimension() {
-        assert_eq!(broadcast_elements(&[&[1000, 1], &[1, 2000]]), 2_000_000);
-        assert_eq!(broadcast_elements(&[&[5], &[3, 5], &[7, 1, 1]]), 105);
-        assert_eq!(broadcast_elements(&[&[], &[]]), 1);
     }
 }

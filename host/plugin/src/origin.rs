@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::{Kind, TchError, Tensor};
 
 use crate::error::{Cause, SourceLine};
-use crate::host::{HostFault, describe};
+use crate::host_fault::{HostFault, describe};
 
 /// Recorded tensors are kept alive; beyond so many bytes nothing more is recorded, and nothing is found.
 const MOST_BYTES: usize = 1 << 30;

@@ -8,9 +8,10 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::lossmith::plugin::random as wit;
-use crate::host::{Host, HostFault};
+use crate::charge;
+use crate::host::Host;
+use crate::host_fault::HostFault;
 use crate::random_streams::{Purpose, generator, normal};
-use crate::tensor::charge;
 
 impl wit::Host for Host {
     fn uniform(&mut self, shape: Vec<i64>) -> Result<Resource<Tensor>> {
@@ -95,7 +96,7 @@ impl Host {
         let device = self.device;
         let tensor = Tensor::f_from_slice(data)
             .and_then(|flat| flat.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device))
-            .map_err(|error| crate::host::fault(operation, &[], &error))?;
+            .map_err(|error| crate::host_fault::fault(operation, &[], &error))?;
         self.push(operation, tensor)
     }
 }

@@ -5,7 +5,8 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::lossmith::plugin::report as wit;
-use crate::host::{Host, HostFault, describe, fault, over};
+use crate::host::Host;
+use crate::host_fault::{HostFault, describe, fault, over};
 use crate::printable::{printable, printable_lines};
 
 pub use wit::Level;

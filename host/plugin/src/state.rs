@@ -7,7 +7,9 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::lossmith::plugin::state as wit;
-use crate::host::{Host, HostFault, describe, fault, is_float, over};
+use crate::dtype::is_float;
+use crate::host::Host;
+use crate::host_fault::{HostFault, describe, fault, over};
 
 /// A trainable tensor of a slot.
 #[derive(Debug)]

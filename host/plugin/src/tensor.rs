@@ -1,8 +1,8 @@
 //! The interface `tensor` of the contract: each function is one libtorch operation, or a few.
 
-pub(super) mod charge;
 mod einsum;
 mod formulas;
+mod operation;
 mod run;
 
 use lossmith_torch_shim::{euclidean_distances, hinge_sums};
@@ -11,8 +11,13 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
-use crate::host::{Host, HostFault, broadcast_elements, catch_panic, describe, dtype_name, fault, is_float, over};
+use crate::catch_panic::catch_panic;
+use crate::charge;
+use crate::dtype::{dtype_name, is_float};
+use crate::host::Host;
+use crate::host_fault::{HostFault, describe, fault, over};
 use formulas::{all_dims, broadcast, mask, norm, refuse, rows, safe_sqrt};
+use operation::broadcast_elements;
 
 type Handle = Resource<Tensor>;
 

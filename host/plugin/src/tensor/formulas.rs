@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Scalar, TchError, Tensor};
 
-use crate::host::is_float;
+use crate::dtype::is_float;
 
 /// An error of ours in the form of libtorch's.
 pub(super) fn refuse(wrong: bool, message: &str) -> Result<(), TchError> {

@@ -4,10 +4,14 @@ use tch::{Kind, Tensor};
 use wasmtime::Result;
 
 use super::Handle;
-use super::charge::{self, Charge};
 use super::formulas::{batches, rows};
+use super::operation::broadcast_elements;
 use crate::bindings::lossmith::plugin::tensor::Dtype;
-use crate::host::{Host, HostFault, broadcast_elements, catch_panic, describe, fault, is_float};
+use crate::catch_panic::catch_panic;
+use crate::charge::{self, Charge};
+use crate::dtype::is_float;
+use crate::host::Host;
+use crate::host_fault::{HostFault, describe, fault};
 
 impl Host {
     pub(super) fn kind(&self, dtype: Dtype) -> Kind {

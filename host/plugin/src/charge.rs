@@ -30,7 +30,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::host::is_float;
+use crate::dtype::is_float;
 
 /// What a unit of `host-elements` may take, in nanoseconds.
 pub(crate) const NANOSECONDS: u64 = 2;
