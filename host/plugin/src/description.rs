@@ -7,9 +7,6 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::exports::lossmith::plugin::describe as wit;
-use crate::printable::printable;
-
 /// What a strategy does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -75,19 +72,6 @@ impl FromStr for Role {
 impl fmt::Display for Role {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
-    }
-}
-
-impl From<wit::Role> for Role {
-    fn from(role: wit::Role) -> Self {
-        match role {
-            wit::Role::Loss => Self::Loss,
-            wit::Role::Miner => Self::Miner,
-            wit::Role::Transfer => Self::Transfer,
-            wit::Role::Balance => Self::Balance,
-            wit::Role::Schedule => Self::Schedule,
-            wit::Role::Fusion => Self::Fusion,
-        }
     }
 }
 
@@ -232,16 +216,6 @@ impl Range {
         low.into_iter().any(|low| high.iter().any(|high| low > *high || (low == *high && !closed)))
     }
 
-    fn new(low: Option<wit::Bound>, high: Option<wit::Bound>) -> Self {
-        let pick = |bound: Option<wit::Bound>, inclusive| bound.filter(|b| b.inclusive == inclusive).map(|b| b.value);
-        Self {
-            minimum: pick(low, true),
-            exclusive_minimum: pick(low, false),
-            maximum: pick(high, true),
-            exclusive_maximum: pick(high, false),
-        }
-    }
-
     /// Whether a value is within the bounds. NaN never is.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
@@ -264,37 +238,6 @@ impl fmt::Display for Range {
             (Some(one), None) | (None, Some(one)) => out.write_str(&one),
             (None, None) => out.write_str("any number"),
         }
-    }
-}
-
-impl From<wit::Strategy> for Strategy {
-    fn from(strategy: wit::Strategy) -> Self {
-        let wit::Strategy { role, name, summary, parameters } = strategy;
-        let (name, summary) = (printable(&name), printable(&summary));
-        Self { role: role.into(), name, summary, params: parameters.into_iter().map(Parameter::from).collect() }
-    }
-}
-
-impl From<wit::Parameter> for Parameter {
-    fn from(parameter: wit::Parameter) -> Self {
-        let wit::Parameter { name, summary, type_ } = parameter;
-        let kind = match type_ {
-            wit::ParameterType::Number(wit::NumberType { default, minimum, maximum }) => {
-                ParameterType::Number { default, range: Range::new(minimum, maximum) }
-            }
-            wit::ParameterType::Integer(wit::IntegerType { default, minimum, maximum }) => {
-                ParameterType::Integer { default, minimum, maximum }
-            }
-            wit::ParameterType::Boolean(default) => ParameterType::Boolean { default },
-            wit::ParameterType::Text(wit::TextType { default, choices }) => {
-                let choices = choices.iter().map(|choice| printable(choice)).collect();
-                ParameterType::Text { default: printable(&default), choices }
-            }
-            wit::ParameterType::Numbers(wit::NumbersType { default, minimum, maximum }) => {
-                ParameterType::Numbers { default, range: Range::new(minimum, maximum) }
-            }
-        };
-        Self { name: printable(&name), summary: printable(&summary), kind }
     }
 }
 

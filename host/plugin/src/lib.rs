@@ -1,12 +1,13 @@
 //! Plugins: components that are loaded, limited and called.
 //!
-//! This crate knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file here.
+//! This crate knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file in `contract/`.
 
 mod bindings;
 mod catch_panic;
 mod charge;
 mod component;
 mod context;
+mod contract;
 mod debug_info;
 mod description;
 mod dtype;
@@ -23,7 +24,6 @@ mod origin;
 mod parameters;
 pub mod printable;
 mod probe;
-mod random;
 pub mod random_streams;
 mod report;
 mod scan;
@@ -32,7 +32,6 @@ mod source_line;
 mod state;
 mod storages;
 pub mod suggest;
-mod tensor;
 
 pub use component::{Plugin, stem};
 pub use context::{Input, PairLosses, Progress, Tuples};

@@ -1,15 +1,8 @@
-//! The interface `state` of the contract: parameters and buffers that the host owns for a slot.
+//! Parameters and buffers that the host owns for a slot.
 
 use std::collections::BTreeMap;
 
 use tch::{TchError, Tensor};
-use wasmtime::Result;
-use wasmtime::component::Resource;
-
-use crate::bindings::lossmith::plugin::state as wit;
-use crate::dtype::is_float;
-use crate::host::Host;
-use crate::host_fault::{HostFault, describe, fault, over};
 
 /// A trainable tensor of a slot.
 #[derive(Debug)]
@@ -40,7 +33,7 @@ impl State {
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn copy(&self) -> std::result::Result<Self, TchError> {
+    pub fn copy(&self) -> Result<Self, TchError> {
         let parameters = self.parameters.iter().map(|(name, parameter)| {
             let tensor = copy(&parameter.tensor)?.f_requires_grad_(true)?;
             let learning_rate_multiplier = parameter.learning_rate_multiplier;
@@ -48,8 +41,8 @@ impl State {
         });
         let buffers = self.buffers.iter().map(|(name, tensor)| Ok((name.clone(), copy(tensor)?)));
         Ok(Self {
-            parameters: parameters.collect::<std::result::Result<_, TchError>>()?,
-            buffers: buffers.collect::<std::result::Result<_, TchError>>()?,
+            parameters: parameters.collect::<Result<_, TchError>>()?,
+            buffers: buffers.collect::<Result<_, TchError>>()?,
             ..Self::default()
         })
     }
@@ -59,7 +52,7 @@ impl State {
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn tensors(&self, place: &str) -> std::result::Result<BTreeMap<String, Tensor>, TchError> {
+    pub fn tensors(&self, place: &str) -> Result<BTreeMap<String, Tensor>, TchError> {
         let mut tensors = BTreeMap::new();
         for (name, Parameter { tensor, learning_rate_multiplier }) in &self.parameters {
             tensors.insert(format!("{place}/parameter/{name}"), tensor.f_detach()?);
@@ -91,17 +84,17 @@ impl State {
     }
 
     /// A parameter as this call sees it.
-    fn parameter(&self, name: &str) -> Option<&Parameter> {
+    pub(super) fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.new_parameters.get(name).or_else(|| self.parameters.get(name))
     }
 
     /// A buffer as this call sees it.
-    fn buffer(&self, name: &str) -> Option<&Tensor> {
+    pub(super) fn buffer(&self, name: &str) -> Option<&Tensor> {
         self.new_buffers.get(name).or_else(|| self.buffers.get(name))
     }
 
     /// Bytes of all that lives during the call: what was replaced and what replaces it, with their names.
-    fn bytes(&mut self) -> u64 {
+    pub(super) fn bytes(&mut self) -> u64 {
         let Self { parameters, buffers, new_parameters, new_buffers, counted, .. } = self;
         *counted.get_or_insert_with(|| {
             let parameters = parameters.iter().chain(new_parameters.iter()).map(|(name, p)| (name, &p.tensor));
@@ -111,19 +104,19 @@ impl State {
     }
 
     /// Parameters and buffers of all that lives during the call.
-    fn tensors_alive(&self) -> u64 {
+    pub(super) fn tensors_alive(&self) -> u64 {
         let Self { parameters, buffers, new_parameters, new_buffers, .. } = self;
         (parameters.len() + buffers.len() + new_parameters.len() + new_buffers.len()) as u64
     }
 
-    fn add_parameter(&mut self, name: String, parameter: Parameter) {
+    pub(super) fn add_parameter(&mut self, name: String, parameter: Parameter) {
         self.count(&name, &parameter.tensor);
         if let Some(before) = self.new_parameters.insert(name.clone(), parameter) {
             self.uncount(&name, &before.tensor);
         }
     }
 
-    fn add_buffer(&mut self, name: String, tensor: Tensor) {
+    pub(super) fn add_buffer(&mut self, name: String, tensor: Tensor) {
         self.count(&name, &tensor);
         if let Some(before) = self.new_buffers.insert(name.clone(), tensor) {
             self.uncount(&name, &before);
@@ -139,115 +132,13 @@ impl State {
     }
 }
 
-fn bytes(tensor: &Tensor) -> u64 {
+pub(super) fn bytes(tensor: &Tensor) -> u64 {
     tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64
 }
 
-pub(super) fn copy(tensor: &Tensor) -> std::result::Result<Tensor, TchError> {
+pub(super) fn copy(tensor: &Tensor) -> Result<Tensor, TchError> {
     let tensor = tensor.f_detach()?;
     let mut copy = tensor.f_empty_like()?;
     copy.f_copy_(&tensor)?;
     Ok(copy)
-}
-
-/// A copy that can be trained.
-fn leaf(operation: &'static str, tensor: &Tensor) -> std::result::Result<Tensor, HostFault> {
-    copy(tensor).and_then(|mut copy| copy.f_requires_grad_(true)).map_err(|error| fault(operation, &[tensor], &error))
-}
-
-fn wrong(operation: &'static str, inputs: &[&Tensor], message: String) -> HostFault {
-    HostFault::Operation { operation, shapes: describe(inputs), message }
-}
-
-impl wit::Host for Host {
-    fn parameter(&mut self, name: String) -> Result<Option<Resource<Tensor>>> {
-        self.charge(name.len() as u64)?;
-        let found = self.state.parameter(&name).map(|parameter| parameter.tensor.shallow_clone());
-        found.map(|tensor| self.push("state.parameter", tensor)).transpose()
-    }
-
-    fn add_parameter(&mut self, name: String, initial: Resource<Tensor>, multiplier: f64) -> Result<Resource<Tensor>> {
-        const NAME: &str = "state.add-parameter";
-        self.charge_text(name.len())?;
-        let initial = self.tensor(NAME, &initial)?;
-        if self.state.parameter(&name).is_some() {
-            return Err(wrong(NAME, &[&initial], format!("the parameter `{name}` exists")).into());
-        }
-        if !is_float(initial.kind()) {
-            return Err(wrong(NAME, &[&initial], format!("the parameter `{name}` must be float")).into());
-        }
-        if !multiplier.is_finite() || multiplier < 0.0 {
-            return Err(wrong(NAME, &[&initial], format!("a learning-rate multiplier of {multiplier}")).into());
-        }
-        self.state_room(&name, &initial)?;
-        let tensor = leaf(NAME, &initial)?;
-        let handle = tensor.shallow_clone();
-        self.state.add_parameter(name, Parameter { tensor, learning_rate_multiplier: multiplier });
-        self.push(NAME, handle)
-    }
-
-    fn replace_parameter(&mut self, name: String, value: Resource<Tensor>) -> Result<Resource<Tensor>> {
-        const NAME: &str = "state.replace-parameter";
-        self.charge_text(name.len())?;
-        let value = self.tensor(NAME, &value)?;
-        let Some(&Parameter { learning_rate_multiplier, .. }) = self.state.parameter(&name) else {
-            return Err(wrong(NAME, &[&value], format!("there is no parameter `{name}`")).into());
-        };
-        if !is_float(value.kind()) {
-            return Err(wrong(NAME, &[&value], format!("the parameter `{name}` must be float")).into());
-        }
-        self.state_room(&name, &value)?;
-        let tensor = leaf(NAME, &value)?;
-        let handle = tensor.shallow_clone();
-        self.state.add_parameter(name, Parameter { tensor, learning_rate_multiplier });
-        self.push(NAME, handle)
-    }
-
-    fn buffer(&mut self, name: String) -> Result<Option<Resource<Tensor>>> {
-        self.charge(name.len() as u64)?;
-        let found = self.state.buffer(&name).map(Tensor::shallow_clone);
-        found.map(|tensor| self.push("state.buffer", tensor)).transpose()
-    }
-
-    fn set_buffer(&mut self, name: String, value: Resource<Tensor>) -> Result<()> {
-        const NAME: &str = "state.set-buffer";
-        self.charge_text(name.len())?;
-        let value = self.tensor(NAME, &value)?;
-        if let Some(old) = self.state.buffer(&name) {
-            if old.size() != value.size() || old.kind() != value.kind() {
-                return Err(
-                    wrong(NAME, &[old, &value], format!("the buffer `{name}` has another shape or dtype")).into()
-                );
-            }
-        } else {
-            self.state_room(&name, &value)?;
-        }
-        self.keep_buffer(NAME, name, &value)
-    }
-
-    fn replace_buffer(&mut self, name: String, value: Resource<Tensor>) -> Result<()> {
-        const NAME: &str = "state.replace-buffer";
-        self.charge_text(name.len())?;
-        let value = self.tensor(NAME, &value)?;
-        if self.state.buffer(&name).is_none() {
-            return Err(wrong(NAME, &[&value], format!("there is no buffer `{name}`")).into());
-        }
-        self.state_room(&name, &value)?;
-        self.keep_buffer(NAME, name, &value)
-    }
-}
-
-impl Host {
-    fn keep_buffer(&mut self, operation: &'static str, name: String, value: &Tensor) -> Result<()> {
-        self.charge(value.numel() as u64)?;
-        let copy = copy(value).map_err(|error| fault(operation, &[value], &error))?;
-        self.state.add_buffer(name, copy);
-        Ok(())
-    }
-
-    fn state_room(&mut self, name: &str, tensor: &Tensor) -> std::result::Result<(), HostFault> {
-        over("state-tensors", self.limits.state_tensors.into(), self.state.tensors_alive() + 1)?;
-        let wanted = self.state.bytes() + bytes(tensor) + name.len() as u64;
-        over("state-bytes", self.limits.state_bytes, wanted)
-    }
 }
