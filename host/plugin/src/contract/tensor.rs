@@ -1,63 +1,30 @@
 //! The interface `tensor` of the contract: each function is one libtorch operation, or a few.
 
+mod autograd;
+#[macro_use]
+mod declare;
 mod einsum;
 mod formulas;
+mod indexing;
 mod operation;
+mod order;
+mod products;
 mod run;
+mod shapes;
 
-use lossmith_torch_shim::{euclidean_distances, hinge_sums};
+use lossmith_torch_shim::euclidean_distances;
 use tch::{Kind, Reduction, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
-use crate::catch_panic::catch_panic;
 use crate::charge;
 use crate::dtype::{dtype_name, is_float};
 use crate::host::Host;
-use crate::host_fault::{HostFault, describe, fault, over};
-use formulas::{all_dims, broadcast, mask, norm, refuse, rows, safe_sqrt};
-use operation::broadcast_elements;
+use crate::host_fault::{HostFault, describe, fault};
+use formulas::{all_dims, mask, norm, refuse, rows, safe_sqrt};
 
 type Handle = Resource<Tensor>;
-
-/// Declares functions of one tensor whose result is of its size: `name CHARGE => |x, arguments..| operation;`.
-macro_rules! unary {
-    ($($function:ident ($($argument:ident: $type:ty),*) $name:literal $charge:ident => |$x:ident| $run:expr;)*) => {
-        $(fn $function(&mut self, x: Handle, $($argument: $type),*) -> Result<Handle> {
-            self.unary($name, &x, charge::$charge, None, |$x| $run)
-        })*
-    };
-}
-
-/// Declares reductions over a list of dimensions.
-macro_rules! reduction {
-    ($($function:ident ($($argument:ident: $type:ty),*) $name:literal $charge:ident =>
-        |$x:ident, $dims:ident, $keep:ident| $run:expr;)*) => {
-        $(fn $function(&mut self, x: Handle, $($argument: $type,)* $dims: Vec<i64>, $keep: bool) -> Result<Handle> {
-            let made = self.reduced($name, &x, &$dims)?;
-            self.unary($name, &x, charge::$charge, Some(made), |$x| $run)
-        })*
-    };
-}
-
-/// Declares views.
-macro_rules! view {
-    ($($function:ident ($($argument:ident: $type:ty),*) $name:literal => |$x:ident| $run:expr;)*) => {
-        $(fn $function(&mut self, x: Handle, $($argument: $type),*) -> Result<Handle> {
-            self.view($name, &x, |$x| $run)
-        })*
-    };
-}
-
-/// Declares functions of two tensors that broadcast.
-macro_rules! binary {
-    ($($function:ident $name:literal $charge:ident => |$a:ident, $b:ident| $run:expr;)*) => {
-        $(fn $function(&mut self, a: Handle, b: Handle) -> Result<Handle> {
-            self.binary($name, &a, &b, charge::$charge, |$a, $b| $run)
-        })*
-    };
-}
 
 impl crate::bindings::lossmith::plugin::tensor::Host for Host {}
 
@@ -148,98 +115,19 @@ impl HostTensor for Host {
     }
 
     fn to_dtype(&mut self, x: Handle, dtype: Dtype) -> Result<Handle> {
-        const NAME: &str = "to-dtype";
-        let kind = self.kind(dtype);
-        let held = self.held(NAME, &x)?;
-        let (elements, same) = (held.elements, held.tensor.kind() == kind);
-        if same {
-            return self.view(NAME, &x, |x| Ok(x.shallow_clone()));
-        }
-        self.admit(elements, elements.saturating_mul(charge::size(kind)))?;
-        self.unary(NAME, &x, charge::CAST, None, |x| match x.kind() {
-            // As bytes: on the CPU libtorch reads booleans one at a time (1024 x 1024 to floats: 0.38 ms, 0.10 ms).
-            Kind::Bool => x.f_view_dtype(Kind::Uint8)?.f_to_kind(kind),
-            _ => x.f_to_kind(kind),
-        })
+        shapes::to_dtype(self, x, dtype)
     }
 
     fn gradient(&mut self, of: Handle, with_respect_to: Vec<Handle>) -> Result<Vec<Handle>> {
-        let of = self.tensor("gradient", &of)?;
-        let inputs =
-            with_respect_to.iter().map(|x| self.tensor("gradient", x)).collect::<std::result::Result<Vec<_>, _>>()?;
-        let named: Vec<_> = std::iter::once(&of).chain(&inputs).collect();
-        // libtorch's engine crashes on a constant.
-        if named.iter().any(|x| !x.requires_grad()) {
-            let message = "no gradient flows through one of these".into();
-            return Err(HostFault::Operation { operation: "gradient", shapes: describe(&named), message }.into());
-        }
-        self.charge_backward()?;
-        let gradients = of
-            .f_sum(None::<Kind>)
-            .and_then(|sum| Tensor::f_run_backward(&[sum], &inputs, true, false))
-            .map_err(|error| fault("gradient", &named, &error))?;
-        if gradients.iter().any(|gradient| !gradient.defined()) {
-            let message = "`of` does not depend on one of the inputs".into();
-            return Err(HostFault::Operation { operation: "gradient", shapes: describe(&named), message }.into());
-        }
-        let mut handles = Vec::with_capacity(gradients.len());
-        for gradient in gradients {
-            let gradient = self.probe.stopped.next(&gradient).unwrap_or(gradient);
-            self.probe.stopped.keep(&gradient);
-            handles.push(self.push("gradient", gradient)?);
-        }
-        Ok(handles)
+        autograd::gradient(self, of, with_respect_to)
     }
 
     fn detach(&mut self, handle: Handle) -> Result<Handle> {
-        let held = self.held("detach", &handle)?;
-        let (x, elements) = (held.tensor.shallow_clone(), held.elements);
-        self.charge(elements)?;
-        let stopped = match self.probe.stopped.next(&x) {
-            Some(frozen) => frozen,
-            None => x.f_detach().map_err(|error| fault("detach", &[&x], &error))?,
-        };
-        self.probe.stopped.keep(&stopped);
-        self.push_view("detach", stopped, &handle)
+        autograd::detach(self, handle)
     }
 
     fn with_gradients(&mut self, value: Handle, inputs: Vec<Handle>, gradients: Vec<Handle>) -> Result<Handle> {
-        const NAME: &str = "with-gradients";
-        let wrong = |inputs: &[&Tensor], message: &str| HostFault::Operation {
-            operation: NAME,
-            shapes: describe(inputs),
-            message: message.into(),
-        };
-        let value = self.tensor(NAME, &value)?;
-        if value.numel() != 1 {
-            return Err(wrong(&[&value], "the value is not a scalar").into());
-        }
-        if inputs.len() != gradients.len() {
-            return Err(wrong(&[], &format!("{} inputs but {} gradients", inputs.len(), gradients.len())).into());
-        }
-        self.admit(charge::TENSOR.saturating_mul(inputs.len() as u64), 0)?;
-        // v + (<x, g> - stop(<x, g>)): the bracket is exactly 0, its derivative exactly g.
-        let mut total = value.f_detach().map_err(|error| fault(NAME, &[&value], &error))?;
-        for (input, gradient) in inputs.iter().zip(&gradients) {
-            let (x, g) = (self.held(NAME, input)?, self.held(NAME, gradient)?);
-            if x.tensor.size() != g.tensor.size() {
-                return Err(wrong(&[&x.tensor, &g.tensor], "a gradient without its input's shape").into());
-            }
-            let work = charge::TENSOR + 4 * x.elements;
-            self.admit(work, x.elements.saturating_mul(charge::size(self.float)))?;
-            total = g
-                .tensor
-                .f_detach()
-                .and_then(|g| x.tensor.f_mul(&g))
-                .and_then(|product| product.f_sum(None::<Kind>))
-                .and_then(|product| product.f_sub(&product.f_detach()?))
-                .and_then(|zero| total.f_add(&zero))
-                .map_err(|error| fault(NAME, &[&x.tensor, &g.tensor], &error))?;
-            self.charge(work)?;
-            self.keep(&[input, gradient]);
-        }
-        self.probe.cost.given_gradients += 1;
-        self.push(NAME, total)
+        autograd::with_gradients(self, value, inputs, gradients)
     }
 
     binary! {
@@ -280,23 +168,7 @@ impl HostTensor for Host {
     }
 
     fn searchsorted(&mut self, sorted: Handle, values: Handle, right: bool) -> Result<Handle> {
-        const NAME: &str = "searchsorted";
-        let side = if right { "right" } else { "left" };
-        let (sorted, values) = (self.held(NAME, &sorted)?, self.held(NAME, &values)?);
-        let columns = sorted.tensor.size().last().map_or(1, |size| size.unsigned_abs());
-        let read = sorted.elements.saturating_add(values.elements);
-        let work = sorted.elements.saturating_add(values.elements.saturating_mul(charge::search(columns)));
-        // The result, and copies of what is strided.
-        let size = charge::size(sorted.tensor.kind()).max(charge::size(values.tensor.kind()));
-        self.admit(work, values.elements.saturating_mul(8).saturating_add(read.saturating_mul(size)))?;
-        // libtorch warns on strided input and copies it silently; a copy that is needed is made here.
-        let result = catch_panic(|| {
-            let sorted = sorted.tensor.f_contiguous()?;
-            values.tensor.f_contiguous()?.f_searchsorted(&sorted, false, right, side, None::<&Tensor>)
-        });
-        let result = result.map_err(|error| fault(NAME, &[&sorted.tensor, &values.tensor], &error))?;
-        self.charge(work)?;
-        self.push(NAME, result)
+        order::searchsorted(self, sorted, values, right)
     }
 
     unary! {
@@ -413,20 +285,7 @@ impl HostTensor for Host {
     }
 
     fn reshape(&mut self, x: Handle, shape: Vec<i64>) -> Result<Handle> {
-        const NAME: &str = "reshape";
-        self.rank(&shape)?;
-        let held = self.held(NAME, &x)?;
-        let elements = held.elements;
-        if held.tensor.is_contiguous() {
-            return self.view(NAME, &x, |x| x.f_reshape(shape));
-        }
-        // A view where the strides allow it, else a copy.
-        self.admit(elements, elements.saturating_mul(charge::size(held.tensor.kind())))?;
-        let result =
-            catch_panic(|| held.tensor.f_reshape(shape)).map_err(|error| fault(NAME, &[&held.tensor], &error))?;
-        let shares = result.data_ptr() == held.tensor.data_ptr();
-        self.charge(elements)?;
-        if shares { self.push_view(NAME, result, &x) } else { self.push(NAME, result) }
+        shapes::reshape(self, x, shape)
     }
 
     fn clamp(&mut self, x: Handle, min: Option<f64>, max: Option<f64>) -> Result<Handle> {
@@ -439,23 +298,11 @@ impl HostTensor for Host {
     }
 
     fn where_(&mut self, mask: Handle, a: Handle, b: Handle) -> Result<Handle> {
-        let chooses = self.tensor("where", &mask)?;
-        let (left, right) = (self.held("where", &a)?.tensor.size(), self.held("where", &b)?.tensor.size());
-        self.room(broadcast_elements(&[&chooses.size(), &left, &right]), charge::size(self.float))?;
-        let result = self.binary("where", &a, &b, charge::CHOICE, |a, b| a.f_where_self(&chooses, b))?;
-        self.graph("where", charge::PRODUCT, &[&mask], &[&result])?;
-        Ok(result)
+        indexing::where_(self, mask, a, b)
     }
 
     fn masked_fill(&mut self, x: Handle, mask: Handle, value: f64) -> Result<Handle> {
-        let result = self.binary("masked-fill", &x, &mask, charge::CHOICE, |x, mask| {
-            refuse(mask.kind() != Kind::Bool, "the mask is not boolean")?;
-            refuse(!broadcast(&x.size(), &mask.size()), "the shapes do not broadcast")?;
-            refuse(!is_float(x.kind()) && !value.is_finite(), "the value is not an integer")?;
-            x.f_masked_fill(mask, value)
-        })?;
-        self.graph("masked-fill", charge::PRODUCT, &[&mask], &[&result])?;
-        Ok(result)
+        indexing::masked_fill(self, x, mask, value)
     }
 
     fn max(&mut self, x: Handle, dim: i64, keep: bool) -> Result<(Handle, Handle)> {
@@ -467,47 +314,23 @@ impl HostTensor for Host {
     }
 
     fn sort(&mut self, x: Handle, dim: i64, descending: bool) -> Result<(Handle, Handle)> {
-        let length = self.size("sort", &x, dim)?;
-        let held = self.held("sort", &x)?;
-        let along = dim == -1 || dim + 1 == held.tensor.dim() as i64;
-        let across = if along { 0 } else { charge::ACROSS };
-        let each = charge::SORTED.work(charge::levels(length)) + across;
-        let (work, made) = (held.elements.saturating_mul(each), held.elements);
-        self.unary_pair("sort", &x, charge::SORTED, work, made, |x| x.f_sort_stable(true, dim, descending))
+        order::sort(self, x, dim, descending)
     }
 
     fn topk(&mut self, x: Handle, k: i64, dim: i64, largest: bool) -> Result<(Handle, Handle)> {
-        let length = self.size("topk", &x, dim)?;
-        let (held, k_levels) = (self.held("topk", &x)?, charge::levels(k.unsigned_abs()));
-        let work = held.elements.saturating_mul(charge::TOP.work(k_levels) + charge::TOPK);
-        let made = (held.elements / length.max(1)).saturating_mul(k.unsigned_abs().min(length));
-        self.unary_pair("topk", &x, charge::TOP, work, made, |x| x.f_topk(k, dim, largest, true))
+        order::topk(self, x, k, dim, largest)
     }
 
     fn unique(&mut self, x: Handle) -> Result<(Handle, Handle)> {
-        let elements = self.held("unique", &x)?.elements;
-        let work = elements.saturating_mul(charge::DIFFERENT.work(charge::levels(elements)));
-        // libtorch has no derivative of it; without `detach` that would come out in the host's backward pass.
-        self.unary_pair("unique", &x, charge::DIFFERENT, work, elements, |x| {
-            x.f_detach()?.f_internal_unique(true, true)
-        })
+        order::unique(self, x)
     }
 
     fn bincount(&mut self, x: Handle, size: i64) -> Result<Handle> {
-        let made = self.room_for("bincount", &[size], 8)?;
-        self.unary("bincount", &x, charge::COUNTED, Some(made), |x| {
-            // libtorch makes the result as long as the largest value asks for, however large that is.
-            let fits = x.numel() == 0 || x.f_max()?.f_int64_value(&[])? < size;
-            refuse(!fits, "a value is not below `size`")?;
-            x.f_bincount(None::<&Tensor>, size)
-        })
+        order::bincount(self, x, size)
     }
 
     fn nonzero(&mut self, x: Handle) -> Result<Handle> {
-        let held = self.held("nonzero", &x)?;
-        let made = held.elements.saturating_mul(held.tensor.dim() as u64);
-        self.room(made, 8)?;
-        self.unary("nonzero", &x, charge::COUNTED, Some(made), Tensor::f_nonzero)
+        order::nonzero(self, x)
     }
 
     fn matmul(&mut self, a: Handle, b: Handle) -> Result<Handle> {
@@ -516,25 +339,7 @@ impl HostTensor for Host {
     }
 
     fn einsum(&mut self, equation: String, tensors: Vec<Handle>) -> Result<Handle> {
-        const NAME: &str = "einsum";
-        let held = tensors.iter().map(|x| self.tensor(NAME, x)).collect::<std::result::Result<Vec<_>, _>>()?;
-        let named: Vec<&Tensor> = held.iter().collect();
-        let shapes: Vec<Vec<i64>> = held.iter().map(Tensor::size).collect();
-        let products = einsum::products(&equation, &shapes).map_err(|error| fault(NAME, &named, &error))?;
-        let (mut work, mut bytes) = (0_u64, 0_u64);
-        for product in products {
-            self.room(product.result, 8)?;
-            // As `matmul` counts.
-            work = work.saturating_add(product.result).saturating_add(product.work / 16);
-            bytes = bytes.saturating_add(product.result.saturating_mul(8));
-        }
-        self.admit(work, bytes)?;
-        let result = catch_panic(|| Tensor::f_einsum(&equation, &named, None::<&[i64]>))
-            .map_err(|error| fault(NAME, &named, &error))?;
-        self.charge(work)?;
-        let result = self.push(NAME, result)?;
-        self.graph(NAME, charge::PRODUCT, &tensors.iter().collect::<Vec<_>>(), &[&result])?;
-        Ok(result)
+        products::einsum(self, equation, tensors)
     }
 
     fn distance_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
@@ -542,60 +347,23 @@ impl HostTensor for Host {
     }
 
     fn cosine_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
-        self.product("cosine-matrix", &a, &b, charge::COSINES, rows, |a, b| {
-            let unit = |x: &Tensor| x.f_div(&norm(x, 2.0, vec![-1], true)?.f_clamp_min(1e-12)?);
-            let left = unit(a)?;
-            // A matrix with itself is the usual case.
-            let right = if std::ptr::eq(a, b) { left.shallow_clone() } else { unit(b)? };
-            left.f_matmul(&right.f_transpose(-2, -1)?)
-        })
+        products::cosine_matrix(self, a, b)
     }
 
     fn hinge_sums(&mut self, x: Handle, weights: Handle, limit: f64, above: bool) -> Result<(Handle, Handle)> {
-        const NAME: &str = "hinge-sums";
-        let (values, given) = (self.held(NAME, &x)?, self.held(NAME, &weights)?);
-        let elements = values.elements;
-        // What is strided is copied.
-        let strided = [values, given].iter().filter(|held| !held.tensor.is_contiguous()).count() as u64;
-        self.admit(elements, elements.saturating_mul(strided * charge::size(self.float)))?;
-        let sums = catch_panic(|| {
-            let (x, weights) = (&values.tensor, &given.tensor);
-            refuse(x.dim() == 0 || x.size() != weights.size(), "there is not a weight for each element of rows")?;
-            refuse(!is_float(x.kind()) || x.kind() != weights.kind(), "values and weights are floats")?;
-            refuse(weights.requires_grad(), "the weights have a gradient: `detach` them")?;
-            hinge_sums(x, weights, limit, above)
-        });
-        let (sums, active) = sums.map_err(|error| fault(NAME, &[&values.tensor, &given.tensor], &error))?;
-        self.charge(elements)?;
-        let (sums, active) = (self.push(NAME, sums)?, self.push(NAME, active)?);
-        self.graph(NAME, charge::PRODUCT, &[&x, &weights], &[&sums])?;
-        Ok((sums, active))
+        products::hinge_sums(self, x, weights, limit, above)
     }
 
     fn diag_embed(&mut self, x: Handle) -> Result<Handle> {
-        let held = self.held("diag-embed", &x)?;
-        let last = held.tensor.size().last().copied().unwrap_or(1);
-        let (made, size) = (held.elements.saturating_mul(last.unsigned_abs()), charge::size(held.tensor.kind()));
-        self.room(made, size)?;
-        self.unary("diag-embed", &x, charge::SAME, Some(made), |x| x.f_diag_embed(0, -2, -1))
+        shapes::diag_embed(self, x)
     }
 
     fn expand(&mut self, x: Handle, shape: Vec<i64>) -> Result<Handle> {
-        let sizes: Vec<i64> = shape.iter().map(|&size| size.max(1)).collect();
-        let held = self.held("expand", &x)?.elements;
-        // A size of -1 keeps the input's, so the product with the input's elements bounds the result.
-        if self.room(self.room_for("expand", &sizes, 0)?.saturating_mul(held.max(1)), 0).is_err() {
-            self.room_for("expand", &sizes, 0)?;
-        }
-        self.view("expand", &x, |x| x.f_expand(&shape, false))
+        shapes::expand(self, x, shape)
     }
 
     fn repeat(&mut self, x: Handle, counts: Vec<i64>) -> Result<Handle> {
-        let times = self.room_for("repeat", &counts, 1)?;
-        let held = self.held("repeat", &x)?;
-        let (made, size) = (held.elements.saturating_mul(times), charge::size(held.tensor.kind()));
-        self.room(made, size)?;
-        self.unary("repeat", &x, charge::SAME, Some(made), |x| x.f_repeat(&counts))
+        shapes::repeat(self, x, counts)
     }
 
     fn cat(&mut self, tensors: Vec<Handle>, dim: i64) -> Result<Handle> {
@@ -612,27 +380,11 @@ impl HostTensor for Host {
     }
 
     fn index_select(&mut self, x: Handle, dim: i64, index: Handle) -> Result<Handle> {
-        const NAME: &str = "index-select";
-        let length = self.held(NAME, &index)?.elements;
-        let made = self.held(NAME, &x)?.elements.saturating_mul(length) / self.size(NAME, &x, dim)?.max(1);
-        let each = self.scattered(NAME, &x, dim, charge::ROWS)?;
-        self.indexed(NAME, &x, &index, None, made, each, |x, index| x.f_index_select(dim, index))
+        indexing::index_select(self, x, dim, index)
     }
 
     fn at(&mut self, x: Handle, rows: Handle, columns: Handle) -> Result<Handle> {
-        let (values, first, second) = (self.held("at", &x)?, self.held("at", &rows)?, self.tensor("at", &columns)?);
-        // libtorch also takes masks, and positions that broadcast against each other.
-        let vectors = [&first.tensor, &second].iter().all(|index| index.dim() == 1 && index.kind() == Kind::Int64);
-        if values.tensor.dim() != 2 || !vectors {
-            let shapes = describe(&[&values.tensor, &first.tensor, &second]);
-            let message = "not a matrix with two vectors of integers".into();
-            return Err(HostFault::Operation { operation: "at", shapes, message }.into());
-        }
-        let made = first.elements;
-        let result =
-            self.indexed("at", &x, &rows, None, made, charge::AT, |x, rows| x.f_index(&[Some(rows), Some(&second)]))?;
-        self.graph("at", charge::PRODUCT, &[&columns], &[&result])?;
-        Ok(result)
+        indexing::at(self, x, rows, columns)
     }
 
     fn masked_select(&mut self, x: Handle, mask: Handle) -> Result<Handle> {
@@ -640,16 +392,7 @@ impl HostTensor for Host {
     }
 
     fn slices(&mut self, x: Handle, count: i64, dim: i64) -> Result<Vec<Handle>> {
-        let size = self.size("slices", &x, dim)?;
-        let whole = self.tensor("slices", &x)?;
-        let count = u64::try_from(count).unwrap_or(0);
-        if count == 0 || !size.is_multiple_of(count) {
-            let message = format!("{size} is not divisible into {count} equal slices");
-            return Err(HostFault::Operation { operation: "slices", shapes: describe(&[&whole]), message }.into());
-        }
-        over("handles", self.limits.handles.into(), count.saturating_add(self.tensors.made() as u64))?;
-        let parts = whole.f_chunk(count as i64, dim).map_err(|error| fault("slices", &[&whole], &error))?;
-        parts.into_iter().map(|part| self.push_view("slices", part, &x)).collect()
+        shapes::slices(self, x, count, dim)
     }
 
     fn scatter_add(&mut self, x: Handle, dim: i64, index: Handle, source: Handle) -> Result<Handle> {
@@ -669,17 +412,6 @@ impl HostTensor for Host {
     }
 
     fn one_hot(&mut self, x: Handle, classes: i64) -> Result<Handle> {
-        let made = self.held("one-hot", &x)?.elements.saturating_mul(classes.unsigned_abs());
-        let float = self.float;
-        // libtorch's own is of integers.
-        self.room(made, 8 + charge::size(float))?;
-        self.admit(made.saturating_mul(charge::ONE_HOT), 0)?;
-        let result = self.unary("one-hot", &x, charge::MASK, Some(made), |x| {
-            // libtorch counts the classes itself when it is given -1.
-            refuse(classes < 1, "there is no class")?;
-            x.f_one_hot(classes)?.f_to_kind(float)
-        })?;
-        self.charge(made.saturating_mul(charge::ONE_HOT))?;
-        Ok(result)
+        indexing::one_hot(self, x, classes)
     }
 }
