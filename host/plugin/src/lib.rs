@@ -20,6 +20,7 @@ mod host;
 mod host_fault;
 mod limits;
 mod memory_limit;
+pub mod objective;
 mod origin;
 mod parameters;
 pub mod printable;

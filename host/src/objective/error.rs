@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lossmith_plugin::PluginError;
+use lossmith_plugin::objective::ComputeError;
 use miette::Diagnostic;
 
 use crate::PluginFault;
@@ -43,6 +44,17 @@ pub enum ObjectiveError {
     /// Saved tensors do not fit the objectives.
     #[error("the checkpoint does not fit the objectives: {0}")]
     State(String),
+}
+
+impl From<ComputeError> for ObjectiveError {
+    fn from(error: ComputeError) -> Self {
+        match error {
+            ComputeError::Plugin(error) => error.into(),
+            ComputeError::NoGradient => Self::NoGradient,
+            ComputeError::Tensor(error) => Self::Tensor(error),
+            ComputeError::State(text) => Self::State(text),
+        }
+    }
 }
 
 impl From<PluginError> for ObjectiveError {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use lossmith_plugin::objective::Batch;
 use lossmith_plugin::{Level, Progress};
 use sha2::{Digest, Sha256};
 use tch::{TchError, Tensor};
@@ -20,7 +21,7 @@ use super::keep::Fit;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, Source};
-use crate::objective::{Batch, Bound, Loader, Places, Strategies};
+use crate::objective::{Bound, Loader, Places, Strategies};
 use crate::run::{self, Edit, Run, RunError, Verdict};
 use crate::session::control::Response;
 use crate::session::{Base, OnFault, Sample, Seen, Session, Staged, entries};

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use lossmith_plugin::objective::Batch;
 use lossmith_plugin::{Level, Metric, Progress};
 use tch::{TchError, Tensor};
 
@@ -15,7 +16,7 @@ use super::event::Event;
 use super::step::blamed;
 use super::training_error::TrainingError;
 use super::{Optimizer, OptimizerConfig};
-use crate::objective::{Batch, ObjectiveError, Shadow};
+use crate::objective::{ObjectiveError, Shadow};
 use crate::session::States;
 
 /// What all shadows of a training have.

@@ -1,5 +1,6 @@
 //! One step of a training.
 
+use lossmith_plugin::objective::{Batch, Objectives};
 use lossmith_plugin::{Metric, Progress, is_exhausted};
 use tch::{Device, TchError};
 
@@ -7,7 +8,6 @@ use super::event::Event;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::data;
-use crate::objective::{Batch, Objectives};
 
 impl Training {
     pub(super) fn step(

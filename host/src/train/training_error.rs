@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lossmith_plugin::PluginError;
+use lossmith_plugin::objective::ComputeError;
 use miette::Diagnostic;
 
 use super::TrainError;
@@ -190,6 +191,12 @@ impl TrainingError {
             Self::Objective(_) | Self::Gradient { .. } | Self::Loss { .. } | Self::Divergence { .. } => true,
             _ => false,
         }
+    }
+}
+
+impl From<ComputeError> for TrainingError {
+    fn from(error: ComputeError) -> Self {
+        Self::Objective(error.into())
     }
 }
 

@@ -5,8 +5,10 @@
 //! student's embeddings. Shares are those of the intra half; the inter half has the rest. The pairs of an image with itself
 //! count in neither.
 
-use lossmith_plugin::{Metric, PairLosses};
 use tch::{Kind, TchError, Tensor};
+
+use crate::context::PairLosses;
+use crate::report::Metric;
 
 /// What was measured, by name.
 pub(super) type Imbalance = Vec<(&'static str, Metric)>;

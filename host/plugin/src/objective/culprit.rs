@@ -1,56 +1,19 @@
-//! Whose fault it is when something comes out only after the call that caused it.
+//! Which strategy or operation it was when something is wrong with the sum: found by computing it again.
 
 use std::collections::BTreeMap;
 
-use lossmith_plugin::{Cause, Computed, PairLosses, PluginError, Progress, ResultFault, State, Watch, brief, explain};
-use tch::{Device, TchError, Tensor};
+use tch::{TchError, Tensor};
 
-use super::error::ObjectiveError;
-use super::objectives::{Batch, Objective, Objectives, Placed, Term};
-use crate::experiment::On;
-
-/// The fault of a transfer whose pair losses have no finite sum, or none.
-pub(super) fn of_pair_losses(transfer: &Placed, pairs: &PairLosses) -> Result<Option<PluginError>, TchError> {
-    let mut sums = vec![pairs.total()?];
-    for part in pairs.parts.values() {
-        sums.push(part.f_sum(part.kind())?);
-    }
-    for sum in sums {
-        if let Some(number) = not_finite(&sum)? {
-            return Ok(Some(transfer.slot.blame(Cause::Result(ResultFault::NotFinite(number)))));
-        }
-    }
-    Ok(None)
-}
-
-/// The fault of the transfer, or of the balance, through which a measurement of the two halves found no way back.
-pub(super) fn of_halves(
-    transfer: &Placed,
-    balance: Option<&Placed>,
-    pairs: &PairLosses,
-    embeddings: &Tensor,
-    error: &TchError,
-) -> PluginError {
-    let through = |total: Tensor| Tensor::f_run_backward(&[total], &[embeddings], true, false);
-    match (pairs.total().and_then(through), balance) {
-        (Ok(_), Some(balance)) => backward(balance, error),
-        (Ok(_), None) | (Err(_), _) => backward(transfer, error),
-    }
-}
-
-/// A scalar that is not finite. On another device than the CPU nothing looks, as that would wait for it.
-pub(super) fn not_finite(scalar: &Tensor) -> Result<Option<f64>, TchError> {
-    if scalar.device() != Device::Cpu {
-        return Ok(None);
-    }
-    Ok(Some(scalar.f_double_value(&[])?).filter(|number| !number.is_finite()))
-}
-
-/// The fault of a strategy through whose result no backward pass goes.
-pub(super) fn backward(placed: &Placed, error: &TchError) -> PluginError {
-    let shapes = "the graph of its result".to_owned();
-    placed.slot.blame(Cause::Operation { operation: "backward", shapes, message: brief(error), place: None })
-}
+use super::batch::Batch;
+use super::blame::backward;
+use super::error::ComputeError;
+use super::objectives::Objectives;
+use super::placed::Placed;
+use super::term::{ComputedOn, Objective, Term};
+use crate::context::Progress;
+use crate::error::PluginError;
+use crate::origin::{Computed, Watch, explain};
+use crate::state::State;
 
 impl Objectives {
     /// The strategy because of which the backward pass through a batch failed, if it is found: each is computed again by itself,
@@ -58,7 +21,7 @@ impl Objectives {
     ///
     /// # Errors
     /// What computing it again comes to.
-    pub fn culprit(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<PluginError>, ObjectiveError> {
+    pub fn culprit(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
         let kept = self.take_states();
         let found = self.search(batch, progress, &kept);
         self.put_states(kept);
@@ -94,7 +57,7 @@ impl Objectives {
         batch: &Batch<'_>,
         progress: &Progress,
         kept: &BTreeMap<String, State>,
-    ) -> Result<Computed, ObjectiveError> {
+    ) -> Result<Computed, ComputeError> {
         let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
         self.put_states(copies.collect::<Result<_, TchError>>()?);
         let embeddings = leaf(batch.embeddings)?;
@@ -110,20 +73,20 @@ impl Objectives {
         batch: &Batch<'_>,
         progress: &Progress,
         kept: &BTreeMap<String, State>,
-    ) -> Result<Option<PluginError>, ObjectiveError> {
+    ) -> Result<Option<PluginError>, ComputeError> {
         let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
         self.put_states(copies.collect::<Result<_, TchError>>()?);
         let embeddings = leaf(batch.embeddings)?;
         let feature_map = batch.feature_map.map(leaf).transpose()?;
         let whole = Batch { embeddings: &embeddings, feature_map: feature_map.as_ref(), measured: false, ..*batch };
-        let fused = self.fused(&whole, On::Fused, progress)?.as_ref().map(leaf).transpose()?;
-        let fused_only = self.fused(&whole, On::FusedOnly, progress)?.as_ref().map(leaf).transpose()?;
+        let fused = self.fused(&whole, ComputedOn::Fused, progress)?.as_ref().map(leaf).transpose()?;
+        let fused_only = self.fused(&whole, ComputedOn::FusedOnly, progress)?.as_ref().map(leaf).transpose()?;
         let mut on_fused = false;
         for objective in &mut self.list {
             let view = match objective.on {
-                On::Embedding => None,
-                On::Fused => fused.as_ref(),
-                On::FusedOnly => fused_only.as_ref(),
+                ComputedOn::Embedding => None,
+                ComputedOn::Fused => fused.as_ref(),
+                ComputedOn::FusedOnly => fused_only.as_ref(),
             };
             on_fused |= view.is_some();
             let view = view.map_or(whole, |fused| Batch { embeddings: fused, slice_count: 1, ..whole });
@@ -139,11 +102,7 @@ impl Objectives {
 }
 
 impl Objective {
-    fn fails_backward(
-        &mut self,
-        batch: &Batch<'_>,
-        progress: &Progress,
-    ) -> Result<Option<PluginError>, ObjectiveError> {
+    fn fails_backward(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
         let value = self.compute(batch, progress)?.0;
         let Err(error) = through(&value) else { return Ok(None) };
         Ok(Some(match &mut self.term {
