@@ -8,6 +8,8 @@ mod command;
 #[expect(unreachable_pub, reason = "it is public in the library")]
 #[path = "src/toolchain/detect.rs"]
 mod detect;
+#[path = "shim/link.rs"]
+mod link;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,9 @@ enum ToolchainError {
 }
 
 fn main() {
-    link();
+    // Where `make install` puts copies; there is nothing beside what cargo builds.
+    println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/lossmith");
+    link::link();
     if let Err(error) = compile_standard_plugins() {
         // Each line of a message needs the key in front.
         for line in error.lines() {
@@ -28,19 +32,7 @@ fn main() {
         }
     }
     println!("cargo::rerun-if-changed=build.rs");
-}
-
-fn link() {
-    if let Ok(libraries) = env::var("DEP_LOSSMITH_TORCH_SHIM_LIBTORCH_LIB") {
-        // Where `make install` puts copies; there is nothing beside what cargo builds.
-        println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/lossmith");
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{libraries}");
-        // No symbol of it is used by name, so that the linker would leave it out, and with it every CUDA device.
-        let cuda = Path::new(&libraries).join("libtorch_cuda.so");
-        if cuda.exists() {
-            println!("cargo::rustc-link-arg=-Wl,--no-as-needed,{},--as-needed", cuda.display());
-        }
-    }
+    println!("cargo::rerun-if-changed=shim/link.rs");
 }
 
 /// Compiles the plugins of the workspace and writes `standard.rs`: a static array of their names and core modules. They share the

@@ -70,7 +70,7 @@ fn command() -> Finding {
 
 fn compiled_components() -> Finding {
     let what = "compiled components";
-    match crate::plugin::compiled_components() {
+    match lossmith_plugin::compiled_components() {
         Ok(folder) => Finding::fine(what, format!("kept in {}", folder.display())),
         // A training does not need it.
         Err(why) => Finding::fine(what, format!("not kept, each start compiles anew: {why}")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lossmith::plugin::{Input, Metric, PairLosses, ParameterError, Params, PluginError, Role, Slot, Value};
+use lossmith_plugin::{Input, Metric, PairLosses, ParameterError, Params, PluginError, Role, Slot, Value};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 

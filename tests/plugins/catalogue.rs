@@ -3,7 +3,7 @@
 
 pub(crate) mod formulas;
 
-use lossmith::plugin::{Input, Role, Tuples};
+use lossmith_plugin::{Input, Role, Tuples};
 use tch::{Kind, Tensor};
 
 use crate::fixture::{epoch, numbers, slot};

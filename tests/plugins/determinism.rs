@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lossmith::plugin::{Input, Limits, Params, Plugin, Role, Runtime, Setting, Slot, Value};
+use lossmith_plugin::{Input, Limits, Params, Plugin, Role, Runtime, Setting, Slot, Value};
 use tch::Kind;
 
 use crate::fixture::{batch, bits, epoch, setting, slot};

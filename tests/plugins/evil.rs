@@ -4,7 +4,7 @@ mod costs;
 mod harness;
 mod names;
 
-use lossmith::plugin::{Cause, Place, ResultFault, Role};
+use lossmith_plugin::{Cause, ResultFault, Role, SourceLine};
 use serde_json::json;
 use wasmtime::Trap;
 
@@ -108,7 +108,7 @@ fn a_kept_handle_costs_the_plugin_its_instance() {
     for call in 0..3 {
         drop(slot.loss(watched.input(), &epoch(call)).unwrap());
         let (_, metric) = slot.take_report().metrics.remove(0);
-        assert!(matches!(metric, lossmith::plugin::Metric::Number(0.0)), "call {call}: {metric:?}");
+        assert!(matches!(metric, lossmith_plugin::Metric::Number(0.0)), "call {call}: {metric:?}");
     }
     watched.assert_freed();
 }
@@ -141,7 +141,7 @@ fn a_trap_names_the_function() {
 fn a_failed_operation_names_itself_the_shapes_and_the_line_of_the_plugin() {
     let text = include_str!("../guests/evil/src/common.rs");
     let line = line_of("common.rs", text, "// The line that the error names.");
-    ends_with!(ALL, "shapes", Cause::Operation { operation: "add", shapes, message, place: Some(Place { function, source: Some((file, at)) }) }
+    ends_with!(ALL, "shapes", Cause::Operation { operation: "add", shapes, message, place: Some(SourceLine { function, source: Some((file, at)) }) }
         if shapes == "float [2, 3] and float [4]" && message.contains("size of tensor")
             && function.contains("add_what_does_not_fit") && file.ends_with("evil/src/common.rs") && *at == line);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use lossmith::plugin::{Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot, State, Value};
+use lossmith_plugin::{Input, Limits, Params, Plugin, Progress, Role, Runtime, Setting, Slot, State, Value};
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor};
 

@@ -5,7 +5,7 @@ mod cross_entropy;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lossmith::plugin::{Input, ParameterError, Params, Progress, Role, Slot, StateParameter, Value};
+use lossmith_plugin::{Input, ParameterError, Params, Progress, Role, Slot, StateParameter, Value};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 

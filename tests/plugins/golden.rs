@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use lossmith::plugin::{Input, Role, Setting, Slot, StateParameter, Tuples};
+use lossmith_plugin::{Input, Role, Setting, Slot, StateParameter, Tuples};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tch::{Device, Kind, Tensor};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use lossmith::plugin::{Cause, Limits, Phase};
+use lossmith_plugin::{Cause, Limits, Phase};
 
 use crate::load::{MEMORY, by_hand, leb, load_with};
 

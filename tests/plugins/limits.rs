@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Limits, Role, Setting};
+use lossmith_plugin::{Cause, Limits, Role, Setting};
 use serde_json::json;
 use tch::Kind;
 
@@ -136,7 +136,7 @@ fn what_a_miner_and_a_fusion_return_is_limited_exactly() {
         let input = batch(12, 6, Kind::Double);
         let outcome = match role {
             Role::Miner => slot.mine(input, &epoch(0)).map(drop),
-            _ => slot.fuse(lossmith::plugin::Input { labels: None, ..input }, &epoch(0)).map(drop),
+            _ => slot.fuse(lossmith_plugin::Input { labels: None, ..input }, &epoch(0)).map(drop),
         };
         outcome.map_err(|error| error.cause)
     };

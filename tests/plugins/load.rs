@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Slot};
-use miette::Diagnostic;
+use lossmith::PluginFault;
+use lossmith_plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Slot};
 use tch::Kind;
 use wasmparser::{Parser, Payload};
 use wasmtime::Trap;
@@ -17,9 +17,9 @@ pub(crate) fn load_with(bytes: &[u8], limits: Limits) -> Result<Arc<Plugin>, Plu
 }
 
 /// The error of loading some bytes, and the whole text that a user sees.
-fn refusal(bytes: &[u8]) -> (PluginError, String) {
-    let error = load_with(bytes, Limits::default()).unwrap_err();
-    let help = error.help().map(|help| help.to_string()).unwrap_or_default();
+fn refusal(bytes: &[u8]) -> (PluginFault, String) {
+    let error = PluginFault::from(load_with(bytes, Limits::default()).unwrap_err());
+    let help = error.help().unwrap_or_default();
     let text = format!("{error}\n{help}");
     (error, text)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lossmith::plugin::{Input, Progress, Role, Slot};
+use lossmith_plugin::{Input, Progress, Role, Slot};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 

@@ -4,7 +4,7 @@ mod edges;
 
 use std::collections::BTreeMap;
 
-use lossmith::plugin::{Input, Metric, Role, Slot, Tuples};
+use lossmith_plugin::{Input, Metric, Role, Slot, Tuples};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 

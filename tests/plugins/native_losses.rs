@@ -1,7 +1,7 @@
 //! The losses that `plugin bench` has without a sandbox, against the components of their names.
 
 use lossmith::bench::native::{NAMES, find};
-use lossmith::plugin::{Input, Role};
+use lossmith_plugin::{Input, Role};
 use serde_json::json;
 use tch::{Kind, Tensor};
 

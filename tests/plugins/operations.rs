@@ -2,7 +2,7 @@
 
 mod native;
 
-use lossmith::plugin::{Cause, Input, Role};
+use lossmith_plugin::{Cause, Input, Role};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 

@@ -1,6 +1,6 @@
 //! Distances, reducers and the cross-batch memory, which the losses share, against slow formulas.
 
-use lossmith::plugin::{Input, Role, Slot};
+use lossmith_plugin::{Input, Role, Slot};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 
@@ -202,8 +202,8 @@ fn with_memory(size: i64, warm_up: i64) -> Slot {
     slot(PACKAGE, Role::Loss, "contrastive", params, of(Kind::Double))
 }
 
-fn step(step: u64) -> lossmith::plugin::Progress {
-    lossmith::plugin::Progress { step, ..epoch(0) }
+fn step(step: u64) -> lossmith_plugin::Progress {
+    lossmith_plugin::Progress { step, ..epoch(0) }
 }
 
 #[test]

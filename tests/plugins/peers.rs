@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use lossmith::plugin::{Input, Role, Slot, StateParameter, Tuples};
+use lossmith_plugin::{Input, Role, Slot, StateParameter, Tuples};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use tch::Tensor;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use lossmith::plugin::{Input, Role, Slot, StateParameter, Tuples};
+use lossmith_plugin::{Input, Role, Slot, StateParameter, Tuples};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lossmith::plugin::{Input, Role, StateParameter, Tuples};
+use lossmith_plugin::{Input, Role, StateParameter, Tuples};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 

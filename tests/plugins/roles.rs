@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Input, Level, Metric, Progress, Role, Setting, Slot, State, Tuples};
+use lossmith_plugin::{Cause, Input, Level, Metric, Progress, Role, Setting, Slot, State, Tuples};
 use serde_json::json;
 use tch::{Kind, Tensor};
 

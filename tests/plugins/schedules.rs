@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lossmith::plugin::{Input, ParameterError, Params, PluginError, Progress, Role, Setting, Slot, Value};
+use lossmith_plugin::{Input, ParameterError, Params, PluginError, Progress, Role, Setting, Slot, Value};
 use serde_json::{Value as Json, json};
 use tch::Kind;
 

@@ -1,6 +1,6 @@
 //! The transfers and the losses of `plugins/transfers` against slow formulas, and where there is little or nothing to learn from.
 
-use lossmith::plugin::{Cause, Input, PairLosses, PluginError, Role, Setting, Slot};
+use lossmith_plugin::{Cause, Input, PairLosses, PluginError, Role, Setting, Slot};
 use serde_json::{Value as Json, json};
 use tch::{Device, Kind, Tensor};
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lossmith::bench::native::NAMES;
-use lossmith::plugin::{Input, Progress, Role, Runtime, Slot, Value};
+use lossmith_plugin::{Input, Progress, Role, Runtime, Slot, Value};
 use serde_json::json;
 use tch::{Kind, Tensor};
 

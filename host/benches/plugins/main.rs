@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use lossmith::bench::native::{NAMES, distance_matrix, unit};
-use lossmith::plugin::{Input, Limits, Plugin, Progress, Role, Runtime, Slot};
+use lossmith_plugin::{Input, Limits, Plugin, Progress, Role, Runtime, Slot};
 use tch::{Device, Kind, Tensor};
 
 use support::{data, load, native, path, slot};

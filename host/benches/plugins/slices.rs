@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lossmith::plugin::{Input, Plugin, Progress, Role, Runtime, Slot, Value};
+use lossmith_plugin::{Input, Plugin, Progress, Role, Runtime, Slot, Value};
 use tch::Tensor;
 
 use super::support::{data, load, peak, slot};

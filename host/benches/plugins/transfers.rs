@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lossmith::bench::native::{distance_matrix, unit};
-use lossmith::plugin::{Input, Plugin, Progress, Role, Runtime, Slot, Value};
+use lossmith_plugin::{Input, Plugin, Progress, Role, Runtime, Slot, Value};
 use tch::{Kind, Tensor};
 
 use super::{backward, data, in_turns, load, slot};

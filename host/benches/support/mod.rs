@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lossmith::bench::native::find;
 use lossmith::bench::rise;
-use lossmith::plugin::{Limits, Params, Plugin, Role, Runtime, Setting, Slot, Value};
+use lossmith_plugin::{Limits, Params, Plugin, Role, Runtime, Setting, Slot, Value};
 use tch::{Device, Kind, Tensor};
 
 pub(crate) fn load(runtime: &Runtime, name: &str) -> Arc<Plugin> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lossmith_plugin::{Plugin, Role, Runtime, State, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
@@ -11,7 +12,6 @@ use super::native;
 use crate::check::CheckError;
 use crate::check::batch::{Batch, Extras, classes};
 use crate::check::subject::{Refusal, Subject, refusal};
-use crate::plugin::{Plugin, Role, Runtime, State, Value};
 
 /// Images of a class, as with a sampler of M per class; the last class has what is left over.
 const PER_CLASS: usize = 4;

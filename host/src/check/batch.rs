@@ -1,10 +1,9 @@
 //! Batches that a strategy is tried on.
 
+use lossmith_plugin::random_streams::{Purpose, generator, normal};
+use lossmith_plugin::{Input, PairLosses, Tuples};
 use rand_chacha::rand_core::Rng;
 use tch::{Kind, TchError, Tensor};
-
-use crate::plugin::{Input, PairLosses, Tuples};
-use crate::random::{Purpose, generator, normal};
 
 /// Numbers of a batch, always in 64 bits; what a strategy is given has the dtype of its slot.
 #[derive(Debug)]

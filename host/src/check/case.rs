@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use lossmith_plugin::{Input, State, StateParameter, Value};
 use serde::Deserialize;
 use tch::{Kind, TchError, Tensor};
 
 use super::batch::Batch;
-use crate::plugin::{Input, State, StateParameter, Value};
 
 /// A batch.
 #[derive(Debug, Deserialize)]

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use lossmith_plugin::State;
 use tch::Kind;
 
 use super::batch::{Extras, classes};
 use super::error::CheckError;
 use super::report::{CostRow, StrategyReport, Verdict};
 use super::subject::{Refusal, Subject, refusal};
-use crate::plugin::State;
 
 const SIZES: [usize; 4] = [32, 64, 128, 256];
 const DIMENSION: i64 = 64;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lossmith_plugin::{ParameterType, Params, Plugin, Range, Runtime, State, Strategy, Value};
 use tch::Kind;
 
 use super::batch::Batch;
 use super::error::CheckError;
 use super::report::StrategyReport;
 use super::subject::{Refusal, Subject, refusal};
-use crate::plugin::{ParameterType, Params, Plugin, Range, Runtime, State, Strategy, Value};
 
 /// Names and summaries are there, and are what users of other strategies know.
 pub(super) fn check(strategy: &Strategy, report: &mut StrategyReport) {

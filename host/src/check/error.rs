@@ -1,9 +1,10 @@
 //! Why a check could not be carried out.
 
+use lossmith_plugin::{ParameterError, PluginError};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use crate::plugin::{ParameterError, PluginError};
+use crate::PluginFault;
 
 /// What ended a check before its report.
 #[derive(Debug, Error, Diagnostic)]
@@ -12,12 +13,12 @@ pub enum CheckError {
     /// A fault of the plugin.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Plugin(#[from] PluginError),
+    Plugin(PluginFault),
     /// A result that is not finite, and the operation that made it.
     #[error("{error}; {origin}")]
     NotFinite {
         /// The fault.
-        error: PluginError,
+        error: PluginFault,
         /// The operation.
         origin: String,
     },
@@ -58,4 +59,10 @@ pub enum CheckError {
     /// The given batch is not what is expected.
     #[error("the given batch: {0}")]
     Case(String),
+}
+
+impl From<PluginError> for CheckError {
+    fn from(error: PluginError) -> Self {
+        Self::Plugin(error.into())
+    }
 }

@@ -1,12 +1,12 @@
 //! Batches at the edge: what is computed there is finite, or refused with a text.
 
+use lossmith_plugin::State;
 use tch::{Kind, TchError, Tensor};
 
 use super::batch::{Batch, Extras, classes};
 use super::error::CheckError;
 use super::report::StrategyReport;
 use super::subject::{Refusal, Subject, refusal};
-use crate::plugin::State;
 
 /// Batches with their names; each has B = 12 and D = 8 unless its name says otherwise.
 fn batches(extras: Extras) -> Result<Vec<(&'static str, Batch)>, TchError> {

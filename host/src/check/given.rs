@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lossmith_plugin::{Plugin, Runtime, Strategy, Value};
 use tch::{Kind, TchError, Tensor};
 
 use super::case::{Case, Expected};
@@ -10,7 +11,6 @@ use super::error::CheckError;
 use super::report::{StrategyReport, Verdict};
 use super::subject::{Evaluation, Output, Subject};
 use super::{gradient, invariance};
-use crate::plugin::{Plugin, Runtime, Strategy, Value};
 
 const WHAT: &str = "given batch";
 const TOLERANCE: f64 = 1e-6;

@@ -4,13 +4,13 @@
 //! plugin's own declaration. Where the plugin gives the gradient itself, with `with-gradients`, nothing is frozen: what it gives is
 //! meant to be the derivative of the value as a whole.
 
+use lossmith_plugin::{State, Stopped};
 use tch::{Kind, TchError, Tensor};
 
 use super::batch::Batch;
 use super::error::CheckError;
 use super::report::{StrategyReport, Verdict};
 use super::subject::{Evaluation, Subject};
-use crate::plugin::{State, Stopped};
 
 /// A step that balances truncation, `step^2 f'''`, and rounding, `1e-16 f / step`, for losses with sharpness up to about 100.
 const STEP: f64 = 1e-6;

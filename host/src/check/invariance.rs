@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use lossmith_plugin::State;
 use tch::{Kind, TchError, Tensor};
 
 use super::batch::Batch;
 use super::error::CheckError;
 use super::report::{StrategyReport, Verdict};
 use super::subject::{Evaluation, Output, Subject};
-use crate::plugin::State;
 
 /// Largest difference that another order of summation makes in 64 bits, relative.
 const ORDER: f64 = 1e-9;

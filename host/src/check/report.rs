@@ -1,8 +1,7 @@
 //! What a check found.
 
+use lossmith_plugin::Role;
 use serde::Serialize;
-
-use crate::plugin::Role;
 
 /// How something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

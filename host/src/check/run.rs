@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lossmith_plugin::{Plugin, Runtime, State, Strategy, Value};
+
 use super::batch::{Batch, Extras, classes};
 use super::case::Case;
 use super::error::CheckError;
 use super::report::{Report, StrategyReport, Verdict};
 use super::subject::{Refusal, Subject, refusal};
 use super::{cost, description, extreme, given, gradient, invariance};
-use crate::plugin::{Plugin, Runtime, State, Strategy, Value};
 
 /// What is checked.
 #[derive(Debug, Default)]

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lossmith_plugin::{
+    Cause, Computed, Cost, Input, Limits, Params, Plugin, Probe, Progress, ResultFault, Role, Runtime, Setting, Slot,
+    State, Stopped, Value, Watch, explain, is_finite,
+};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::batch::{Batch, pair_losses};
 use super::error::CheckError;
-use crate::plugin::{
-    Cause, Computed, Cost, Input, Limits, Params, Plugin, Probe, Progress, ResultFault, Role, Runtime, Setting, Slot,
-    State, Stopped, Value, Watch, explain, is_finite,
-};
 
 /// A strategy at work.
 pub(crate) struct Subject {

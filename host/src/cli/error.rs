@@ -5,13 +5,14 @@
 
 use std::path::Path;
 
+use lossmith_plugin::{ParameterError, PluginError};
 use miette::Diagnostic;
 
+use crate::PluginFault;
 use crate::check::CheckError;
 use crate::data::fetch::FetchError;
 use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
-use crate::plugin::{ParameterError, PluginError};
 use crate::retrieve::RetrieveError;
 use crate::run::RunError;
 use crate::scaffold::ScaffoldError;
@@ -40,7 +41,7 @@ pub enum CliError {
     /// A fault of a plugin.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Plugin(#[from] PluginError),
+    Plugin(PluginFault),
     /// A component that is not there.
     #[error("{text}")]
     #[diagnostic(help("{help}"))]
@@ -162,6 +163,12 @@ pub enum CliError {
     /// Something that this machine cannot do.
     #[error("{0}")]
     Machine(String),
+}
+
+impl From<PluginError> for CliError {
+    fn from(error: PluginError) -> Self {
+        Self::Plugin(error.into())
+    }
 }
 
 impl CliError {

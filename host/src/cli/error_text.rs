@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use lossmith_plugin::printable::{harmless, is_harmless};
 use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler};
-
-use crate::printable::{harmless, is_harmless};
 
 /// An error with its causes and help, as lines. Colours and lines of ours stay; in an error with a text that a terminal would act
 /// on there are none, and that text is replaced.

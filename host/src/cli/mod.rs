@@ -18,6 +18,7 @@ mod interrupt;
 mod output;
 mod plugin;
 mod progress;
+mod role;
 mod runs;
 mod session;
 mod sweep;

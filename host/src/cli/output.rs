@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use comfy_table::{ContentArrangement, Table};
+use lossmith_plugin::printable::{harmless, harmless_json};
 use serde::Serialize;
 
 use super::error::CliError;
-use crate::printable::{harmless, harmless_json};
 
 /// Prints lines; what a terminal would act on is replaced. A closed pipe is no error: whoever read has enough.
 pub(super) fn line(text: &str) -> Result<(), CliError> {

@@ -4,14 +4,14 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lossmith_plugin::Level;
+use lossmith_plugin::printable::{harmless_json, printable};
 use serde_json::json;
 
 use super::error::CliError;
 use super::{evaluation, output};
 use crate::data::PartName;
 use crate::eval::Measuring;
-use crate::plugin::Level;
-use crate::printable::{harmless_json, printable};
 use crate::run;
 use crate::train::{End, Event};
 

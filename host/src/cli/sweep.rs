@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use comfy_table::{CellAlignment, presets};
+use lossmith_plugin::Runtime;
 use serde_json::json;
 
 use super::error::CliError;
 use super::interrupt::Ear;
 use super::output;
-use crate::plugin::Runtime;
 use crate::standard::Standard;
 use crate::sweep::{Options, Report, Sweep, SweepError, Table, conduct};
 

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use lossmith_plugin::Runtime;
 
 use super::error::CliError;
 use super::interrupt::Ear;
 use super::output;
 use super::progress::Progress;
 use crate::experiment::{Experiment, Source, rooted};
-use crate::plugin::Runtime;
 use crate::run::{Run, Status, report};
 use crate::standard::Standard;
 use crate::train::{Elsewhere, End, Origin, Training, TrainingError, extends};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_plugin::random_streams::{self, Purpose};
 use rand_chacha::rand_core::Rng;
 use tch::{TchError, Tensor};
 
 use super::points::{Points, blocks};
 use super::{Distance, EvalError, Measuring, Watch};
-use crate::random::{self, Purpose};
 
 /// Rounds of Lloyd's algorithm, if it does not come to rest before.
 const ROUNDS: usize = 100;
@@ -64,7 +64,7 @@ pub(super) fn k_means_watched(
 /// Where there are many clusters, a point is drawn by distances that lack the newest centres, and taken with the share of its
 /// distance that these leave: so the probabilities are the same, and the distances of all points are products of matrices.
 fn first_centres(points: &Points, clusters: usize, seed: u64, watch: &mut Watch<'_>) -> Result<Tensor, TchError> {
-    let mut generator = random::generator(seed, Purpose::Clustering, 0, 0);
+    let mut generator = random_streams::generator(seed, Purpose::Clustering, 0, 0);
     // 53 random bits: a number in [0, 1).
     let mut draw = || (generator.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
     let at_once = if clusters < MANY { 1 } else { AT_ONCE };

@@ -119,7 +119,7 @@ mod tests {
 
     use super::super::Distance;
     use super::*;
-    use crate::random::{Purpose, generator, normal};
+    use lossmith_plugin::random_streams::{Purpose, generator, normal};
 
     fn config(regularisation: f64, iterations: usize) -> ClassificationConfig {
         let iterations = NonZeroUsize::new(iterations).unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use lossmith_plugin::{Limits, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,6 @@ use super::teacher::TeacherConfig;
 use crate::data::{DataConfig, SamplerConfig};
 use crate::eval::EvaluationConfig;
 use crate::model::ModelConfig;
-use crate::plugin::{Limits, Value};
 use crate::run::RunConfig;
 
 /// An experiment: what is trained, on what, by which losses.

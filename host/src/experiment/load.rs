@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lossmith_plugin::suggest::nearest;
 use miette::{Diagnostic, NamedSource};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -18,7 +19,7 @@ use super::teacher::TeacherConfig;
 use crate::data::{DataError, SplitKind};
 use crate::model::ModelError;
 use crate::run::Direction;
-use crate::suggest::nearest;
+use lossmith_plugin::suggest::nearest;
 
 /// The text of an experiment, or of a sweep of them, and where it came from: what errors point into.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ impl Source {
     /// When the file cannot be read or an argument has no place in it.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self, ExperimentError> {
         let shown = path.display().to_string();
-        let text = crate::files::read_text(path, crate::files::TEXT)
+        let text = lossmith_plugin::files::read_text(path, lossmith_plugin::files::TEXT)
             .map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let file = std::path::absolute(path).ok();

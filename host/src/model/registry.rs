@@ -1,6 +1,6 @@
 //! The named tensors of a network, and how they start.
 
-use crate::random::{Purpose, generator};
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::RngExt;
 use tch::{Device, Kind, TchError, Tensor};
 

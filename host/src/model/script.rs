@@ -50,7 +50,7 @@ impl Script {
 
 fn load(path: &Path, device: Device) -> Result<ScriptModule, TchError> {
     // libtorch's own message for a missing file is about zip archives.
-    crate::files::check_path(path, crate::files::WEIGHTS)?;
+    lossmith_plugin::files::check_path(path, lossmith_plugin::files::WEIGHTS)?;
     ScriptModule::load(path, device)
 }
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use lossmith_plugin::files;
 use tch::{Kind, TchError, Tensor};
 
 use super::error::ModelError;
 use super::registry::Registry;
 use super::state::{Difference, copy_state};
-use crate::files;
 
 /// What the names of a run's checkpoint begin with; it has the optimizer's state beside the network.
 const CHECKPOINT: &str = "model/";

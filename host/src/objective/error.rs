@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use lossmith_plugin::PluginError;
+use lossmith_plugin::objective::ComputeError;
 use miette::Diagnostic;
 
+use crate::PluginFault;
 use crate::experiment::ExperimentError;
-use crate::plugin::PluginError;
 use crate::toolchain::ToolchainError;
 
 /// What is wrong with an objective.
@@ -18,7 +20,7 @@ pub enum ObjectiveError {
     /// A fault of a plugin.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Plugin(#[from] PluginError),
+    Plugin(PluginFault),
     /// A plugin's crate that cannot be built.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -37,9 +39,26 @@ pub enum ObjectiveError {
     ))]
     NoGradient,
     /// A tensor operation of the host.
-    #[error("adding up the objectives: {}", crate::plugin::brief(.0))]
+    #[error("adding up the objectives: {}", lossmith_plugin::brief(.0))]
     Tensor(#[from] tch::TchError),
     /// Saved tensors do not fit the objectives.
     #[error("the checkpoint does not fit the objectives: {0}")]
     State(String),
+}
+
+impl From<ComputeError> for ObjectiveError {
+    fn from(error: ComputeError) -> Self {
+        match error {
+            ComputeError::Plugin(error) => error.into(),
+            ComputeError::NoGradient => Self::NoGradient,
+            ComputeError::Tensor(error) => Self::Tensor(error),
+            ComputeError::State(text) => Self::State(text),
+        }
+    }
+}
+
+impl From<PluginError> for ObjectiveError {
+    fn from(error: PluginError) -> Self {
+        Self::Plugin(error.into())
+    }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lossmith_plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
 use tch::{Device, Kind};
 
 use super::error::ObjectiveError;
+use crate::PluginFault;
 use crate::experiment::{PluginSource, Source, StrategyConfig};
-use crate::plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
 use crate::run::{Run, RunError};
 use crate::standard::Standard;
 use crate::toolchain::{self, Messages, Sources};
@@ -181,9 +182,9 @@ impl<'a> Loader<'a> {
     }
 
     fn unreadable(&self, place: &str, plugin: &Path, error: PluginError) -> ObjectiveError {
-        use miette::Diagnostic;
+        let error = PluginFault::from(error);
         let key = format!("{place}.plugin");
-        let help = error.help().map(|help| help.to_string());
+        let help = error.help();
         match &*error.cause {
             Cause::NoPlugin { .. } => self.source.wrong_value(&key, error.cause.to_string(), help).into(),
             Cause::Read { source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
@@ -194,16 +195,14 @@ impl<'a> Loader<'a> {
                 let help = "`lossmith plugin build DIR` makes a component from a plugin's folder".to_owned();
                 self.source.wrong_value(&key, message, Some(help)).into()
             }
-            _ => error.into(),
+            _ => ObjectiveError::Plugin(error),
         }
     }
 
     fn pointed(&self, place: &str, error: PluginError) -> ObjectiveError {
-        use miette::Diagnostic;
         if error.phase != Phase::Configure {
             return error.into();
         }
-        let help = error.help().map(|help| help.to_string());
-        self.source.wrong_value(&format!("{place}.strategy"), error.to_string(), help).into()
+        self.source.wrong_value(&format!("{place}.strategy"), error.to_string(), error.help()).into()
     }
 }

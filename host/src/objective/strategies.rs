@@ -1,8 +1,10 @@
 //! Every strategy of an experiment.
 
+use lossmith_plugin::objective::Objectives;
+
+use super::bind;
 use super::error::ObjectiveError;
 use super::load::{Bound, Loader};
-use super::objectives::Objectives;
 use crate::experiment::{Experiment, ShadowConfig};
 
 /// The strategies of an experiment, bound.
@@ -29,9 +31,9 @@ impl Strategies {
     /// # Errors
     /// See [`Loader::slot`].
     pub fn load(experiment: &Experiment, mut loader: Loader<'_>) -> Result<Self, ObjectiveError> {
-        let objectives = Objectives::load(&experiment.objective, experiment.fusion.as_ref(), &mut loader)?;
+        let objectives = bind::objectives(&experiment.objective, experiment.fusion.as_ref(), &mut loader)?;
         let shadows = experiment.shadow.iter().zip(0..).map(|(config, index)| {
-            let objectives = Objectives::shadow(index, &config.objective, &mut loader)?;
+            let objectives = bind::shadow(index, &config.objective, &mut loader)?;
             Ok(Shadow { config: config.clone(), objectives })
         });
         let shadows = shadows.collect::<Result<_, ObjectiveError>>()?;

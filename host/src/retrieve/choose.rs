@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::seq::SliceRandom;
-
-use crate::random::{Purpose, generator};
 
 /// Draws `count` rows as queries, given the class of each row: of different classes as far as there are, then again one of each
 /// class, and so on. Only rows with another row of their class to find are drawn; all of them if there are fewer than `count`.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use lossmith_plugin::files;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 use super::{Run, RunError, file};
-use crate::files;
 use crate::quoted::quoted;
 
 /// The one key of the metadata of a file. (The format keeps metadata in no particular order; with one key, equal tensors make

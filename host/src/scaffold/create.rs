@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::ScaffoldError;
 use super::language::Language;
 use super::{files, name};
-use crate::plugin::Role;
+use lossmith_plugin::Role;
 
 /// A folder that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
+use lossmith_plugin::Role;
 
 use super::language::Language;
 use super::name::type_name;
-use crate::plugin::Role;
 
 /// The sources of the Rust SDK. Their path of the contract is `../../wit`, so that the SDK is two folders below the plugin's.
 static RUST_SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/sdk/src");

@@ -1,7 +1,8 @@
 //! Names of plugins.
 
+use lossmith_plugin::Role;
+
 use super::error::ScaffoldError;
-use crate::plugin::Role;
 
 /// Longer names make longer file names than some file systems take.
 const LONGEST: usize = 64;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use lossmith_plugin::objective::{Batch, Objectives};
+use lossmith_plugin::{Cause, Progress, ResultFault, State, is_finite};
 use tch::{Kind, TchError, Tensor};
 
 use super::refusal::Refusal;
-use crate::objective::{Batch, ObjectiveError, Objectives};
-use crate::plugin::{Cause, Progress, ResultFault, State, is_finite};
+use crate::objective::ObjectiveError;
 
 /// The batch of a step, without gradient. Nobody writes to these tensors.
 pub struct Sample {

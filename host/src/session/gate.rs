@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
+use lossmith_plugin::{Plugin, Runtime, State};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 
@@ -20,7 +21,6 @@ use super::refusal::Refusal;
 use super::watch::Followed;
 use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
-use crate::plugin::{Plugin, Runtime, State};
 use crate::run::{About, Canary, Change, Edit, PluginEntry, Run, Verdict, hex};
 use crate::standard::Standard;
 

@@ -1,5 +1,6 @@
 //! Why a candidate is not taken.
 
+use lossmith_plugin::objective::ComputeError;
 use miette::Diagnostic;
 use tch::TchError;
 
@@ -33,6 +34,12 @@ impl From<ExperimentError> for Refusal {
 impl From<ObjectiveError> for Refusal {
     fn from(error: ObjectiveError) -> Self {
         Self::of(&error)
+    }
+}
+
+impl From<ComputeError> for Refusal {
+    fn from(error: ComputeError) -> Self {
+        ObjectiveError::from(error).into()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lossmith_plugin::Runtime;
 use tch::Device;
 
 use super::candidate::Job;
@@ -18,7 +19,6 @@ use super::message::Mail;
 use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::Experiment;
 use crate::objective::Bound;
-use crate::plugin::Runtime;
 use crate::run::{Edit, Run};
 use crate::standard::Standard;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::included::Included;
 use crate::experiment::is_bare;
-use crate::files;
-use crate::plugin::{Cause, Limits, Phase, Plugin, PluginError, Runtime, stem};
+use lossmith_plugin::files;
+use lossmith_plugin::{Cause, Limits, Phase, Plugin, PluginError, Runtime, stem};
 
 /// The environment variable with the folder that is looked into first.
 const VARIABLE: &str = "LOSSMITH_PLUGINS";

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use lossmith_plugin::suggest::nearest;
+use lossmith_plugin::{Level, Runtime};
+
 use super::choose;
 use super::error::SweepError;
 use super::kept::{self, Done};
@@ -13,11 +16,11 @@ use super::plan::{Cell, Plan, Trial};
 use super::results::{Outcome, Results};
 use super::test_part::TestPart;
 use crate::data::PartName;
-use crate::plugin::{Level, Runtime};
 use crate::run::{Direction, report};
 use crate::standard::Standard;
-use crate::suggest::nearest;
 use crate::train::{Elsewhere, End, Event, Interrupts, Trained, Training, TrainingError};
+use lossmith_plugin::suggest::nearest;
+use lossmith_plugin::{Level, Runtime};
 
 /// How a sweep is run.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use lossmith_plugin::Value;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -11,8 +12,8 @@ use super::config::{MethodConfig, SweepConfig};
 use super::results::{Outcome, Results};
 use super::statistics::mean;
 use crate::plot::{self, Area, Axes, COLOURS, Drawn, framed, range};
-use crate::plugin::Value;
 use crate::run::RunError;
+use lossmith_plugin::Value;
 
 /// What some runs with different seeds reached.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use lossmith_plugin::Value;
+use lossmith_plugin::suggest::nearest;
+
 use super::config::{MethodConfig, SettingConfig, SweepConfig};
 use super::error::SweepError;
 use super::placeholders::placeholders;
 use super::points::{self, MOST, Point, number};
 use super::vary::{Scale, VaryConfig};
 use crate::experiment::{ExperimentError, Source};
-use crate::plugin::Value;
 use crate::run::Direction;
-use crate::suggest::nearest;
 
 /// The JSON schema of a sweep file.
 #[must_use]

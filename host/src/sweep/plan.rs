@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use lossmith_plugin::Value;
 use sha2::{Digest, Sha256};
 
 use super::error::SweepError;
 use super::load::Sweep;
 use crate::experiment::{ExperimentError, Source, rooted};
-use crate::plugin::Value;
 use crate::run;
 use crate::train::TrainingError;
 

@@ -1,11 +1,11 @@
 //! The combinations of values that a method is tried with.
 
+use lossmith_plugin::Value;
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand_chacha::rand_core::Rng;
 
 use super::config::MethodConfig;
 use super::vary::{Scale, SearchConfig, VaryConfig};
-use crate::plugin::Value;
-use crate::random::{Purpose, generator};
 
 /// More combinations of one method are refused: each is a training.
 pub(super) const MOST: usize = 1000;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use lossmith_plugin::Value;
+
 use super::config::SweepConfig;
 use super::results::{Outcome, Results};
 use super::statistics::{Estimate, estimate};
-use crate::plugin::Value;
 
 /// A table of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]

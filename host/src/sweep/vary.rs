@@ -2,12 +2,11 @@
 
 use std::fmt;
 
+use lossmith_plugin::Value;
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-
-use crate::plugin::Value;
 
 /// A key that is varied, by a list of values or, in a random search, by a range.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
+use lossmith_plugin::files;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::TeacherError;
 use crate::data::Preparation;
-use crate::files;
 use crate::model::{Architecture, ModelConfig};
 use crate::quoted::quoted;
 use crate::run::hex;

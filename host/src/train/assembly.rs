@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lossmith_plugin::{Progress, Runtime};
 use tch::{Device, Kind, Tensor};
 
 use super::training_error::TrainingError;
@@ -12,7 +13,6 @@ use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::{Model, ModelConfig};
 use crate::objective::{Loader, Places, Strategies};
-use crate::plugin::{Progress, Runtime};
 
 /// Where data and device are, other than the experiment says.
 #[derive(Debug, Default)]

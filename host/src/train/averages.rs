@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_plugin::Metric;
 use tch::{Device, Kind, TchError, Tensor};
-
-use crate::plugin::Metric;
 
 /// Sums of named metrics since they were last read.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lossmith_plugin::Runtime;
 use tch::Device;
 
 use super::assembly::{Assembly, Site, device_name};
@@ -17,7 +18,6 @@ use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, MOST_THREADS, Source};
 use crate::objective::Places;
-use crate::plugin::Runtime;
 use crate::run::{self, Manifest, Preprocessing, RowKind, Run, RunError, Status, TeacherEntry, Versions};
 use crate::session::{Base, Seen, entries, followed};
 use crate::standard::Standard;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use crate::data::{PartName, Summary};
 use crate::eval::Measuring;
 use crate::objective::Bound;
-use crate::plugin::Level;
 use crate::run;
 
 /// Something that happened.

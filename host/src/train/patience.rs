@@ -1,9 +1,10 @@
 //! Ending a training that does not get better.
 
+use lossmith_plugin::Level;
+
 use super::event::Event;
 use super::training::Training;
 use super::training_error::TrainingError;
-use crate::plugin::Level;
 use crate::run::{self, Row, RowKind};
 
 impl Training {

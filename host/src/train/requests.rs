@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use lossmith_plugin::Level;
+
 use super::event::Event;
 use super::interrupts::Interrupts;
 use super::shadows::brought;
@@ -14,7 +16,6 @@ use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::Experiment;
 use crate::objective::Bound;
-use crate::plugin::Level;
 use crate::run::{self, Edit, Verdict};
 use crate::session::control::{LivePlugin, Request, Response};
 use crate::session::{Base, Checked, Followed, Job, Mail, Session, SessionError, Staged, Wanted};

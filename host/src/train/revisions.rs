@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use lossmith_plugin::objective::Batch;
+use lossmith_plugin::{Level, Progress};
 use sha2::{Digest, Sha256};
 use tch::{TchError, Tensor};
 
@@ -20,10 +22,10 @@ use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, OnFault, Source};
 use crate::objective::{Batch, Bound, Loader, Places, Strategies};
-use crate::plugin::{Level, Progress};
 use crate::run::{self, Edit, Run, RunError, Verdict};
 use crate::session::control::Response;
 use crate::session::{Base, Sample, Seen, Session, Staged, entries};
+use lossmith_plugin::{Level, Progress};
 
 /// So many of the last revisions keep the checkpoint before them until the run ends.
 const WAYS_BACK: usize = 5;

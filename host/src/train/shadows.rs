@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use lossmith_plugin::objective::Batch;
+use lossmith_plugin::{Level, Metric, Progress};
 use tch::{TchError, Tensor};
 
 use super::Optimizer;
@@ -16,8 +18,8 @@ use super::step::blamed;
 use super::training_error::TrainingError;
 use crate::experiment::OptimizerConfig;
 use crate::objective::{Batch, ObjectiveError, Shadow};
-use crate::plugin::{Level, Metric, Progress};
 use crate::session::States;
+use lossmith_plugin::{Level, Metric, Progress};
 
 /// What all shadows of a training have.
 pub(super) struct Shadows {

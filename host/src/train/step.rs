@@ -1,13 +1,13 @@
 //! One step of a training.
 
+use lossmith_plugin::objective::{Batch, Objectives};
+use lossmith_plugin::{Metric, Progress, is_exhausted};
 use tch::{Device, TchError};
 
 use super::event::Event;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::data;
-use crate::objective::{Batch, Objectives};
-use crate::plugin::{Metric, Progress, is_exhausted};
 
 impl Training {
     pub(super) fn step(

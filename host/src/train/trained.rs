@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use lossmith_plugin::{Progress, Runtime};
 use tch::Tensor;
 
 use super::assembly::{Assembly, below, images};
@@ -12,7 +13,6 @@ use super::revisions::revision_of;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Part, PartName};
 use crate::eval::{Evaluation, EvaluationConfig, Watch};
-use crate::plugin::{Progress, Runtime};
 use crate::run::{self, Run};
 
 /// An image of a part of the data.

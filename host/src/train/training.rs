@@ -16,9 +16,9 @@ use super::training_error::TrainingError;
 use crate::data::{self, PartName, Sampler, SamplerConfig};
 use crate::eval::class_name;
 use crate::experiment::{Experiment, OnFault};
-use crate::plugin::{Level, Progress, Role, Runtime};
 use crate::run::{self, Claim, Confusion, MetricsLog, Row, RowKind, Run};
 use crate::teacher::Teacher;
+use lossmith_plugin::{Level, Progress, Role, Runtime};
 
 /// A training that is loaded and ready to go.
 pub struct Training {

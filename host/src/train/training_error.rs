@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use lossmith_plugin::PluginError;
+use lossmith_plugin::objective::ComputeError;
 use miette::Diagnostic;
 
 use super::TrainError;
@@ -10,7 +12,6 @@ use crate::eval::EvalError;
 use crate::experiment::ExperimentError;
 use crate::model::ModelError;
 use crate::objective::ObjectiveError;
-use crate::plugin::PluginError;
 use crate::run::RunError;
 use crate::session::SessionError;
 use crate::teacher::TeacherError;
@@ -178,7 +179,7 @@ pub enum TrainingError {
     ))]
     Device(String),
     /// A tensor operation of the host.
-    #[error("libtorch: {}", crate::plugin::brief(.0))]
+    #[error("libtorch: {}", lossmith_plugin::brief(.0))]
     Tensor(#[from] tch::TchError),
 }
 
@@ -193,6 +194,12 @@ impl TrainingError {
     }
 }
 
+impl From<ComputeError> for TrainingError {
+    fn from(error: ComputeError) -> Self {
+        Self::Objective(error.into())
+    }
+}
+
 impl From<PluginError> for TrainingError {
     fn from(error: PluginError) -> Self {
         Self::Objective(error.into())
@@ -200,7 +207,7 @@ impl From<PluginError> for TrainingError {
 }
 
 fn best_help(metric: &str, measured: &[String]) -> String {
-    match crate::suggest::nearest(metric, measured) {
+    match lossmith_plugin::suggest::nearest(metric, measured) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("measured: {}", measured.join(", ")),
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Input, Limits, Progress, ResultFault, Role, Setting};
+use lossmith_plugin::{Cause, Input, Limits, Progress, ResultFault, Role, Setting};
 use serde_json::{Value, json};
 use tch::Kind;
 
@@ -189,7 +189,7 @@ fn a_metric_keeps_one_element_and_not_what_it_was_taken_from() {
     let metrics = slot.take_report().metrics;
     assert_eq!(metrics.len(), 20);
     for (_, metric) in metrics {
-        let lossmith::plugin::Metric::Tensor(metric) = metric else { unreachable!("a number") };
+        let lossmith_plugin::Metric::Tensor(metric) = metric else { unreachable!("a number") };
         // A view of the same memory with more elements than it has is refused.
         assert!(metric.f_as_strided([2], [1], None::<i64>).is_err(), "it has the memory of more elements");
     }

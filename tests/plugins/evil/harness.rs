@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Input, Limits, PairLosses, Phase, PluginError, Progress, Role, Setting, Slot};
+use lossmith_plugin::{Cause, Input, Limits, PairLosses, Phase, PluginError, Progress, Role, Setting, Slot};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 

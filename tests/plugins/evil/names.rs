@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use lossmith::plugin::{Cause, Level, Limits, PluginError, Role, Setting};
-use miette::Diagnostic;
+use lossmith_plugin::{Cause, Level, Limits, PluginError, Role, Setting};
 use serde_json::{Value as Json, json};
 use tch::Kind;
 
@@ -14,7 +13,7 @@ fn calls(params: Json, limits: Limits) -> (u64, PluginError) {
     let setting = Setting { limits: Arc::new(limits), ..setting() };
     let mut slot = slot("lossmith-evil", Role::Loss, "names", params, setting);
     for call in 0..1000 {
-        let progress = lossmith::plugin::Progress { step: call, ..epoch(0) };
+        let progress = lossmith_plugin::Progress { step: call, ..epoch(0) };
         if let Err(error) = slot.loss(batch(6, 4, Kind::Double), &progress) {
             return (call, error);
         }
@@ -87,6 +86,6 @@ fn faults_and_refusals_look_like_nothing_else() {
     for how in ["fault", "error"] {
         let (_, error) = calls(json!({ "how": how }), Limits::default());
         harmless(&error.to_string());
-        harmless(&error.help().map(|help| help.to_string()).unwrap_or_default());
+        harmless(&error.help().unwrap_or_default());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lossmith::plugin::{Input, Params, Role, Slot, StateParameter, Value};
+use lossmith_plugin::{Input, Params, Role, Slot, StateParameter, Value};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 

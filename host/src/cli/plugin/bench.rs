@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use comfy_table::presets;
+use lossmith_plugin::{Role, Runtime, Strategy};
 
 use super::component::load;
 use super::eval::{given, json};
@@ -13,7 +14,8 @@ use super::strategy::meant;
 use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::plugin::{Role, Runtime, Strategy};
+use crate::cli::role::role;
+use lossmith_plugin::{Role, Runtime, Strategy};
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]
@@ -24,7 +26,7 @@ pub(in crate::cli) struct PluginBenchArgs {
     #[arg(long)]
     strategy: Option<String>,
     /// Its role, where strategies of two roles have one name.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = role())]
     role: Option<Role>,
     /// Its parameters as JSON; what is left out has its default.
     #[arg(long, default_value = "{}")]

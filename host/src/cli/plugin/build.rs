@@ -10,9 +10,9 @@ use super::component::summary;
 use crate::cli::error::CliError;
 use crate::cli::error_text::shown;
 use crate::cli::output;
-use crate::plugin::{Limits, Plugin, Runtime};
 use crate::session::{Seen, Watcher, sources_of};
 use crate::toolchain::{self, Messages};
+use lossmith_plugin::{Limits, Plugin, Runtime};
 
 /// Build a plugin in Rust, Python or JavaScript into a component.
 #[derive(Args, Debug)]

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use clap::Args;
 use comfy_table::presets;
+use lossmith_plugin::Runtime;
+use lossmith_plugin::files;
 
 use super::eval::{given, json};
 use crate::check::{self, Options, Report, StrategyReport, Verdict};
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::files;
-use crate::plugin::Runtime;
+use lossmith_plugin::Runtime;
+use lossmith_plugin::files;
 
 /// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
 #[derive(Args, Debug)]

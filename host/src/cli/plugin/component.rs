@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::cli::error::CliError;
 use crate::experiment::is_bare;
-use crate::plugin::{Limits, Plugin, Role, Runtime, stem};
 use crate::standard::Standard;
-use crate::suggest::nearest;
+use lossmith_plugin::{Limits, Plugin, Role, Runtime, stem};
 
 /// Loads the component that a path or a bare name means; there is no experiment, so what is in the current folder comes before
 /// the binary.

@@ -5,6 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use lossmith_plugin::files;
+use lossmith_plugin::printable::harmless_json;
+use lossmith_plugin::{
+    Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
+    StateParameter, Strategy, Value, Watch, explain,
+};
 use serde::Serialize;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -12,12 +18,13 @@ use super::strategy::meant;
 use crate::check::{BalanceCase, Case};
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::files;
-use crate::plugin::{
+use crate::cli::role::role;
+use lossmith_plugin::files;
+use lossmith_plugin::printable::harmless_json;
+use lossmith_plugin::{
     Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
     StateParameter, Strategy, Value, Watch, explain,
 };
-use crate::printable::harmless_json;
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
 #[derive(Args, Debug)]
@@ -25,7 +32,7 @@ pub(in crate::cli) struct PluginEvalArgs {
     /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
     plugin: PathBuf,
     /// What the strategy does; can be left out if its name says which one is meant, or if there is only one.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = role())]
     role: Option<Role>,
     /// Its name; can be left out if the plugin has only one strategy, or only one of that role.
     #[arg(long)]

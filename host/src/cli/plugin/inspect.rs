@@ -8,7 +8,7 @@ use comfy_table::presets;
 use super::component::load;
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::plugin::{ParameterType, Runtime};
+use lossmith_plugin::{ParameterType, Runtime};
 
 /// Print what a component offers: its strategies with their parameters.
 ///

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use lossmith_plugin::Role;
 
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::plugin::Role;
+use crate::cli::role::role;
 use crate::scaffold::{self, Created, Language};
+use lossmith_plugin::Role;
 
 /// Make the folder of a new plugin: a working strategy to edit, with its documentation, a test and an experiment.
 #[derive(Args, Debug)]
@@ -15,7 +17,7 @@ pub(in crate::cli) struct NewArgs {
     /// The plugin's name, which is that of its strategy, too: lower-case words joined by hyphens.
     name: String,
     /// What the strategy does.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = role())]
     role: Role,
     /// What it is written in.
     #[arg(long, value_enum, default_value_t = Language::Rust)]

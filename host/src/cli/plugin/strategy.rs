@@ -1,7 +1,7 @@
 //! Which strategy of a component a command means.
 
 use crate::cli::error::CliError;
-use crate::plugin::{Plugin, Role, Strategy};
+use lossmith_plugin::{Plugin, Role, Strategy};
 
 /// The strategy of this role and name; what is left out must be clear from the rest.
 pub(super) fn meant<'a>(plugin: &'a Plugin, role: Option<Role>, name: Option<&str>) -> Result<&'a Strategy, CliError> {
@@ -29,7 +29,7 @@ pub(super) fn meant<'a>(plugin: &'a Plugin, role: Option<Role>, name: Option<&st
         (true, None, name) => {
             let name = name.unwrap_or_default();
             let known: Vec<String> = all.iter().map(|strategy| strategy.name.clone()).collect();
-            let near = crate::suggest::nearest(name, &known).map(|near| format!("; did you mean `{near}`?"));
+            let near = lossmith_plugin::suggest::nearest(name, &known).map(|near| format!("; did you mean `{near}`?"));
             format!(
                 "the plugin `{}` has no strategy `{name}`; it has {}{}",
                 plugin.name,

@@ -9,8 +9,8 @@ use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::data::PartName;
 use crate::experiment::DeviceChoice;
-use crate::plugin::Runtime;
 use crate::train::{Elsewhere, Trained};
+use lossmith_plugin::Runtime;
 
 /// A run, a checkpoint of it, and a part of its data.
 #[derive(Args, Debug)]

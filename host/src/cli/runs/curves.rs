@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
+use lossmith_plugin::suggest::nearest;
 
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::plot::{self, Axes, Series};
 use crate::run::{self, Direction, Run, SideBySide};
-use crate::suggest::nearest;
 
 /// The metrics that are asked for; without any, if they are to be drawn, the loss and the metric of the best checkpoint.
 pub(super) fn side_by_side(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use comfy_table::{CellAlignment, presets};
+use lossmith_plugin::Runtime;
 use serde_json::json;
 
 use super::curves;

@@ -11,9 +11,9 @@ use crate::cli::error::CliError;
 use crate::cli::interrupt::Ear;
 use crate::cli::output;
 use crate::cli::progress::Progress;
-use crate::plugin::Runtime;
 use crate::run::{self, Run};
 use crate::train::{Elsewhere, Training};
+use lossmith_plugin::Runtime;
 
 /// Repeat a run from its beginning, with the same revisions at the same epochs, and compare every number and tensor.
 ///

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use clap::Args;
 use comfy_table::{Table, presets};
 use image::ImageFormat;
+use lossmith_plugin::Runtime;
 use serde_json::{Value, json};
 
 use super::arguments::SiteArgs;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::data::PartName;
-use crate::plugin::Runtime;
 use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part};
 use crate::train::Trained;
+use lossmith_plugin::Runtime;
 
 /// Draw queries and their nearest neighbours: right ones framed green, wrong ones red.
 ///

@@ -119,7 +119,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::random::{Purpose, generator};
+    use lossmith_plugin::random_streams::{Purpose, generator};
 
     /// How often each class is drawn in an epoch; checks every batch.
     fn counts(sizes: &[usize], weights: ClassWeights, per_batch: usize, batches: usize, seed: u64) -> Vec<usize> {

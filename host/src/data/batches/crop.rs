@@ -55,7 +55,7 @@ impl Crop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, generator};
+    use lossmith_plugin::random_streams::{Purpose, generator};
 
     fn draw(width: usize, height: usize, config: &AugmentationConfig) -> Vec<Crop> {
         let crop = |b| Crop::random(width, height, config, &mut generator(1, Purpose::Augmentation, 0, b));

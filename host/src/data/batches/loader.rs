@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use lossmith_plugin::random_streams::{Purpose, generator};
 use tch::{Device, Kind, Tensor};
 
 use super::crop::Crop;
 use super::resample::{Preparation, Scratch};
 use crate::data::{DataError, Dataset};
-use crate::random::{Purpose, generator};
+use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// Finished batches that a worker may have waiting.
 const WAITING: usize = 1;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::Rng;
 
 use super::balance::Schedule;
 use super::shuffled::Deck;
 use crate::data::config::check;
 use crate::data::{ClassWeights, DataError, Dataset, SamplerConfig};
-use crate::random::{Purpose, generator};
+use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// Draws the batches of an epoch.
 ///

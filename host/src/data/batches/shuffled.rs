@@ -46,7 +46,7 @@ impl Deck {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, generator};
+    use lossmith_plugin::random_streams::{Purpose, generator};
 
     #[test]
     fn a_small_deck_is_dealt_again_and_evenly() {

@@ -8,9 +8,10 @@ use std::io::Read;
 use std::path::Path;
 
 use flate2::read::ZlibDecoder;
+use lossmith_plugin::files;
 
 use crate::data::DataError;
-use crate::files;
+use lossmith_plugin::files;
 
 const HEADER: usize = 128;
 /// Cells and structures inside each other; more is damage.

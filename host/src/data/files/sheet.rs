@@ -6,10 +6,11 @@ use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
+use lossmith_plugin::files;
 
 use super::listing::Index;
 use crate::data::DataError;
-use crate::files;
+use lossmith_plugin::files;
 
 pub(in crate::data) use csv::Trim;
 

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use super::area::Area;
 use super::decode::decode;
 use crate::data::{DataError, ImageFault, Skipped};
-use crate::files;
 use crate::quoted::quoted;
+use lossmith_plugin::files;
 
 /// What a folder of data holds, before it is split.
 pub(in crate::data) struct Scan {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::listing::Index;
 use crate::data::DataError;
-use crate::files;
+use lossmith_plugin::files;
 
 /// One line of a file.
 pub(in crate::data) struct Row<const N: usize> {

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 
 use crate::data::DataError;
 use crate::data::files::{Index, OwnPart};
-use crate::suggest::nearest;
+use lossmith_plugin::suggest::nearest;
 
 /// What the column says of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

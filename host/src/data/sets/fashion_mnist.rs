@@ -7,11 +7,12 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use lossmith_plugin::files;
 use sha2::{Digest, Sha256};
 
 use crate::data::DataError;
 use crate::data::files::{OwnPart, Scan, Source, hex};
-use crate::files;
+use lossmith_plugin::files;
 
 /// Height and width of an image.
 const SIDE: usize = 28;

@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 
 use super::draw::{Classes, Draw};
 use crate::data::{DataConfig, DataError};
-use crate::random::{Purpose, generator};
+use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// `share` of a number of classes, rounded to the nearest whole number.
 pub(super) fn share(share: f64, of: usize) -> usize {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
-use crate::random::{Purpose, generator};
+use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// What a draw is for: each has its own stream of random numbers.
 #[derive(Clone, Copy)]

@@ -6,7 +6,6 @@ use std::path::Path;
 use crate::data::DataError;
 use crate::data::files::{Index, Scan, Sheet, Trim, extend_digest, filter};
 use crate::quoted::quoted;
-use crate::suggest::nearest;
 
 /// Gives the images of each class that the CSV file `table` lists in its column `class` the class of its column `label`. Images
 /// of other classes are left out. The new classes are in the order of their names; where the data has a split of its classes,

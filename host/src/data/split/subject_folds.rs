@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::seq::SliceRandom;
 
 use super::draw::Draw;
 use crate::data::config::DEFAULT_FOLDS;
 use crate::data::files::Scan;
 use crate::data::{DataConfig, DataError};
-use crate::random::{Purpose, generator};
+use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// Image numbers of the training, the validation and the test part, each ascending.
 pub(super) type Parts = [Vec<usize>; 3];

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+use lossmith_plugin::random_streams::{Purpose, generator, normal};
 use tch::Device;
 
 use super::*;
-use crate::random::{Purpose, generator, normal};
 use rand_chacha::rand_core::Rng;
 
 const BLOCKS: NonZeroUsize = NonZeroUsize::new(1000).unwrap();

@@ -4,10 +4,10 @@
 
 use std::num::NonZeroUsize;
 
+use lossmith_plugin::random_streams::{Purpose, generator, normal};
 use tch::Device;
 
 use super::*;
-use crate::random::{Purpose, generator, normal};
 
 fn config(distance: Distance) -> EvaluationConfig {
     EvaluationConfig { distance, ..EvaluationConfig::default() }

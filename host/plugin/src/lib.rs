@@ -1,0 +1,49 @@
+//! Plugins: components that are loaded, limited and called.
+//!
+//! This crate knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file in `contract/`.
+
+mod bindings;
+mod catch_panic;
+mod charge;
+mod component;
+mod context;
+mod contract;
+mod debug_info;
+mod description;
+mod dtype;
+mod engine;
+mod error;
+mod fault;
+pub mod files;
+mod handles;
+mod host;
+mod host_fault;
+mod limits;
+mod memory_limit;
+pub mod objective;
+mod origin;
+mod parameters;
+pub mod printable;
+mod probe;
+pub mod random_streams;
+mod report;
+mod scan;
+mod slot;
+mod source_line;
+mod state;
+mod storages;
+pub mod suggest;
+
+pub use component::{Plugin, stem};
+pub use context::{Input, PairLosses, Progress, Tuples};
+pub use description::{Parameter, ParameterType, Range, Role, Strategy, UnknownRole};
+pub use engine::{Runtime, compiled_components};
+pub use error::{Cause, Phase, PluginError, ResultFault, SourceLine};
+pub use host_fault::{brief, is_exhausted};
+pub use limits::Limits;
+pub use origin::{Computed, Watch, explain, is_finite};
+pub use parameters::{ParameterError, Params, Value};
+pub use probe::{Cost, Probe, Stopped};
+pub use report::{Level, Metric, Report};
+pub use slot::{Setting, Slot};
+pub use state::{Parameter as StateParameter, State};

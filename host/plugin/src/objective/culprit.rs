@@ -1,0 +1,131 @@
+//! Which strategy or operation it was when something is wrong with the sum: found by computing it again.
+
+use std::collections::BTreeMap;
+
+use tch::{TchError, Tensor};
+
+use super::batch::Batch;
+use super::blame::backward;
+use super::error::ComputeError;
+use super::objectives::Objectives;
+use super::placed::Placed;
+use super::term::{ComputedOn, Objective, Term};
+use crate::context::Progress;
+use crate::error::PluginError;
+use crate::origin::{Computed, Watch, explain};
+use crate::state::State;
+
+impl Objectives {
+    /// The strategy because of which the backward pass through a batch failed, if it is found: each is computed again by itself,
+    /// with copies of what it keeps.
+    ///
+    /// # Errors
+    /// What computing it again comes to.
+    pub fn culprit(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
+        let kept = self.take_states();
+        let found = self.search(batch, progress, &kept);
+        self.put_states(kept);
+        for Placed { slot, .. } in self.slots_mut() {
+            drop(slot.take_report());
+        }
+        found
+    }
+
+    /// The operation that made something that is not finite first in a batch, if it can be told. The batch is computed again with
+    /// copies of what the strategies keep.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn origin(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<String>, TchError> {
+        let kept = self.take_states();
+        let found = explain(|watch| {
+            self.watch(watch);
+            let computed = self.again(batch, progress, &kept);
+            self.watch(&Watch::default());
+            computed.ok()
+        });
+        self.put_states(kept);
+        for Placed { slot, .. } in self.slots_mut() {
+            drop(slot.take_report());
+        }
+        found
+    }
+
+    /// A batch, computed with copies of `kept` on leaves of its own.
+    fn again(
+        &mut self,
+        batch: &Batch<'_>,
+        progress: &Progress,
+        kept: &BTreeMap<String, State>,
+    ) -> Result<Computed, ComputeError> {
+        let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
+        self.put_states(copies.collect::<Result<_, TchError>>()?);
+        let embeddings = leaf(batch.embeddings)?;
+        let feature_map = batch.feature_map.map(leaf).transpose()?;
+        let whole = Batch { embeddings: &embeddings, feature_map: feature_map.as_ref(), measured: false, ..*batch };
+        let value = self.compute(&whole, progress)?.total;
+        let parameters = self.parameters().into_iter().map(|(_, parameter, _)| parameter);
+        Ok(Computed { value, leaves: parameters.chain(feature_map).chain(Some(embeddings)).collect() })
+    }
+
+    fn search(
+        &mut self,
+        batch: &Batch<'_>,
+        progress: &Progress,
+        kept: &BTreeMap<String, State>,
+    ) -> Result<Option<PluginError>, ComputeError> {
+        let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
+        self.put_states(copies.collect::<Result<_, TchError>>()?);
+        let embeddings = leaf(batch.embeddings)?;
+        let feature_map = batch.feature_map.map(leaf).transpose()?;
+        let whole = Batch { embeddings: &embeddings, feature_map: feature_map.as_ref(), measured: false, ..*batch };
+        let fused = self.fused(&whole, ComputedOn::Fused, progress)?.as_ref().map(leaf).transpose()?;
+        let fused_only = self.fused(&whole, ComputedOn::FusedOnly, progress)?.as_ref().map(leaf).transpose()?;
+        let mut on_fused = false;
+        for objective in &mut self.list {
+            let view = match objective.on {
+                ComputedOn::Embedding => None,
+                ComputedOn::Fused => fused.as_ref(),
+                ComputedOn::FusedOnly => fused_only.as_ref(),
+            };
+            on_fused |= view.is_some();
+            let view = view.map_or(whole, |fused| Batch { embeddings: fused, slice_count: 1, ..whole });
+            if let Some(error) = objective.fails_backward(&view, progress)? {
+                return Ok(Some(error));
+            }
+        }
+        // What remains is the way from the fused embedding to the network.
+        let Some(fusion) = self.fusion.as_ref().filter(|_| on_fused) else { return Ok(None) };
+        let text = "the objectives on it can be differentiated, the fused embedding cannot".to_owned();
+        Ok(Some(backward(fusion, &TchError::Torch(text))))
+    }
+}
+
+impl Objective {
+    fn fails_backward(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
+        let value = self.compute(batch, progress)?.0;
+        let Err(error) = through(&value) else { return Ok(None) };
+        Ok(Some(match &mut self.term {
+            Term::Loss(loss) => backward(loss, &error),
+            Term::Transfer { transfer, balance: None } => backward(transfer, &error),
+            Term::Transfer { transfer, balance: Some(balance) } => {
+                let input = Self::input(batch);
+                let pairs = transfer.slot.transfer(input, progress)?;
+                match through(&pairs.total()?) {
+                    Err(error) => backward(transfer, &error),
+                    Ok(()) => backward(balance, &error),
+                }
+            }
+        }))
+    }
+}
+
+/// A leaf of a graph of its own with the same values.
+fn leaf(tensor: &Tensor) -> Result<Tensor, TchError> {
+    tensor.f_detach()?.f_requires_grad_(true)
+}
+
+/// A backward pass; nothing of a constant.
+fn through(value: &Tensor) -> Result<(), TchError> {
+    if value.requires_grad() { value.f_backward() } else { Ok(()) }
+}

@@ -1,0 +1,16 @@
+//! Objectives: losses and transfers that add up, each with the strategies that it needs.
+
+mod batch;
+mod blame;
+mod culprit;
+mod error;
+mod imbalance;
+mod objectives;
+mod placed;
+mod term;
+mod thresholds;
+
+pub use batch::Batch;
+pub use error::ComputeError;
+pub use objectives::{Objectives, Outcome};
+pub use term::{ComputedOn, Objective};

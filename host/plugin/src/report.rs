@@ -1,0 +1,23 @@
+//! What a strategy says about its work.
+
+use tch::Tensor;
+
+pub use crate::bindings::lossmith::plugin::report::Level;
+
+/// What the calls of a slot said since it was last asked.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Log lines, oldest first, printable; those of several lines are marked.
+    pub lines: Vec<(Level, String)>,
+    /// Metrics of the last call that reported them, in order of their first report.
+    pub metrics: Vec<(String, Metric)>,
+}
+
+/// A metric, still on the device or already a number.
+#[derive(Debug)]
+pub enum Metric {
+    /// One element, without gradient.
+    Tensor(Tensor),
+    /// A number.
+    Number(f64),
+}
