@@ -8,8 +8,8 @@ use super::measure::Measured;
 use crate::plot::{Area, COLOURS, Drawn, GRID, INK, framed, range, text};
 use crate::run::RunError;
 
-/// Draws milliseconds over the size of the batch as SVG, both logarithmic: a line for each dimension of the embedding, and lighter ones for
-/// the rival.
+/// Draws milliseconds over the size of the batch as SVG, both logarithmic: a line for each dimension of the embedding,
+/// and lighter ones for the rival.
 ///
 /// # Errors
 /// When the picture cannot be drawn.

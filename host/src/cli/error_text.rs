@@ -6,8 +6,8 @@ use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler};
 
 use crate::printable::{harmless, is_harmless};
 
-/// An error with its causes and help, as lines. Colours and lines of ours stay; in an error with a text that a terminal would act
-/// on there are none, and that text is replaced.
+/// An error with its causes and help, as lines. Colours and lines of ours stay; in an error with a text that a terminal
+/// would act on there are none, and that text is replaced.
 #[must_use]
 pub fn shown(error: &dyn Diagnostic) -> String {
     // Words stay whole, so that a message can be searched for; the terminal wraps by itself.

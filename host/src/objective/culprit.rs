@@ -1,5 +1,5 @@
-//! Looking for the strategy, or the operation, because of which a batch failed: all is computed again with copies of what the
-//! strategies keep.
+//! Looking for the strategy, or the operation, because of which a batch failed: all is computed again with copies of
+//! what the strategies keep.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::experiment::On;
 use crate::plugin::{Computed, PluginError, Progress, State, Watch, explain};
 
 impl Objectives {
-    /// The strategy because of which the backward pass through a batch failed, if it is found: each is computed again by itself,
-    /// with copies of what it keeps.
+    /// The strategy because of which the backward pass through a batch failed, if it is found: each is computed again
+    /// by itself, with copies of what it keeps.
     ///
     /// # Errors
     /// What computing it again comes to.
@@ -28,8 +28,8 @@ impl Objectives {
         found
     }
 
-    /// The operation that made something that is not finite first in a batch, if it can be told. The batch is computed again with
-    /// copies of what the strategies keep.
+    /// The operation that made something that is not finite first in a batch, if it can be told. The batch is computed
+    /// again with copies of what the strategies keep.
     ///
     /// # Errors
     /// What libtorch says.

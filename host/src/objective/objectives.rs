@@ -30,7 +30,8 @@ pub struct Batch<'a> {
     pub teacher: Option<&'a Tensor>,
     /// The teacher's last feature map.
     pub teacher_feature_map: Option<&'a Tensor>,
-    /// Whether the imbalance of transfers is measured in this step: it costs four more backward passes through the pair losses.
+    /// Whether the imbalance of transfers is measured in this step: it costs four more backward passes through the pair
+    /// losses.
     pub measured: bool,
 }
 
@@ -61,8 +62,8 @@ pub(super) enum Term {
     Transfer { transfer: Box<Placed>, balance: Option<Box<Placed>> },
 }
 
-/// Random streams of an objective: one for each slot that it can have. They depend on its place alone, so that an edit of
-/// one objective does not change what others draw.
+/// Random streams of an objective: one for each slot that it can have. They depend on its place alone, so that an edit
+/// of one objective does not change what others draw.
 const STREAMS: u64 = 8;
 
 /// The number of the fusion's random stream: an objective has no fusion, so the first one leaves it free.
@@ -165,7 +166,8 @@ impl Objectives {
         Ok(Some(fused))
     }
 
-    /// What the fusion makes of embeddings (B x D) of `slice_count` slices: B x D'. The embeddings themselves without a fusion.
+    /// What the fusion makes of embeddings (B x D) of `slice_count` slices: B x D'. The embeddings themselves without a
+    /// fusion.
     ///
     /// # Errors
     /// A fault of the plugin.
@@ -180,8 +182,8 @@ impl Objectives {
         Ok(fusion.slot.fuse(input, progress)?)
     }
 
-    /// What the fusion makes of all embeddings of a part of the data (N x D), a batch at a time: N x D'. The embeddings themselves
-    /// without a fusion.
+    /// What the fusion makes of all embeddings of a part of the data (N x D), a batch at a time: N x D'. The embeddings
+    /// themselves without a fusion.
     ///
     /// # Errors
     /// A fault of the plugin; also if all that it makes would be too large, before it is joined.
@@ -225,7 +227,8 @@ impl Objectives {
         self.slots().map(|Placed { slot, .. }| slot.state().parameters.len()).sum()
     }
 
-    /// Trainable parameters of all slots, with stable names: (`objective.0.loss/proxies`, tensor, learning-rate multiplier).
+    /// Trainable parameters of all slots, with stable names: (`objective.0.loss/proxies`, tensor, learning-rate
+    /// multiplier).
     #[must_use]
     pub fn parameters(&self) -> Vec<(String, Tensor, f64)> {
         let mut parameters = Vec::new();

@@ -39,8 +39,8 @@ impl Training {
         Ok(path)
     }
 
-    /// Sets everything to a checkpoint, or to the beginning without one. The strategies keep nothing yet. Only where the
-    /// checkpoint is that of another revision or run may it have what is not wanted here, or lack something.
+    /// Sets everything to a checkpoint, or to the beginning without one. The strategies keep nothing yet. Only where
+    /// the checkpoint is that of another revision or run may it have what is not wanted here, or lack something.
     pub(super) fn restore(&mut self, checkpoint: Option<&Checkpoint>, fit: Fit) -> Result<(), TrainingError> {
         let empty = BTreeMap::new();
         let tensors = checkpoint.map_or(&empty, |checkpoint| &checkpoint.tensors);
@@ -136,8 +136,8 @@ pub(super) enum Fit {
     Where,
 }
 
-/// The newest checkpoint of a run that is whole, and what is wrong with newer ones: an older one serves where a disk has damaged
-/// the newest.
+/// The newest checkpoint of a run that is whole, and what is wrong with newer ones: an older one serves where a disk
+/// has damaged the newest.
 pub(super) fn newest(run: &Run) -> Result<(Option<Checkpoint>, Vec<String>), TrainingError> {
     let mut damaged = Vec::new();
     let mut first = None;

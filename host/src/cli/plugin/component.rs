@@ -9,8 +9,8 @@ use crate::plugin::{Limits, Plugin, Role, Runtime, stem};
 use crate::standard::Standard;
 use crate::suggest::nearest;
 
-/// Loads the component that a path or a bare name means; there is no experiment, so what is in the current folder comes before
-/// the binary.
+/// Loads the component that a path or a bare name means; there is no experiment, so what is in the current folder comes
+/// before the binary.
 pub(super) fn load(runtime: &Runtime, plugin: &Path) -> Result<Arc<Plugin>, CliError> {
     let standard = Standard::from_environment();
     check_exists(&standard, plugin)?;

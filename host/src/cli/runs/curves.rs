@@ -10,7 +10,8 @@ use crate::plot::{self, Axes, Series};
 use crate::run::{self, Direction, Run, SideBySide};
 use crate::suggest::nearest;
 
-/// The metrics that are asked for; without any, if they are to be drawn, the loss and the metric of the best checkpoint.
+/// The metrics that are asked for; without any, if they are to be drawn, the loss and the metric of the best
+/// checkpoint.
 pub(super) fn side_by_side(
     first: &Run,
     second: &Run,
