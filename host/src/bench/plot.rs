@@ -30,7 +30,7 @@ pub fn draw(title: &str, rows: &[Measured], against: Option<&str>) -> Result<Str
         }
     }
     let names: Vec<&str> = lines.iter().map(|(name, _)| name.as_str()).collect();
-    framed(title, &names, |area| chart(area, &lines))
+    Ok(framed(title, &names, |area| chart(area, &lines))?)
 }
 
 fn chart(area: &Area<'_>, lines: &[(String, Vec<(f64, f64)>)]) -> Drawn {

@@ -78,7 +78,7 @@ fn drawn(title: &str, config: &SweepConfig, lines: Vec<Line<'_>>, metric: &str) 
     keys.dedup();
     let x = format!("{}{}", keys.join(", "), if logarithmic { " (logarithmic)" } else { "" });
     let y = format!("validation {metric}");
-    framed(title, &names, |area| chart(area, &lines, Values::new(values, logarithmic), &x, &y)).map(Some)
+    Ok(Some(framed(title, &names, |area| chart(area, &lines, Values::new(values, logarithmic), &x, &y))?))
 }
 
 fn line<'a>(results: &Results, config: &SweepConfig, setting: &str, method: &'a str) -> Line<'a> {
