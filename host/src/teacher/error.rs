@@ -117,3 +117,10 @@ pub enum TeacherError {
     #[error("libtorch: {0}")]
     Tensor(#[from] TchError),
 }
+
+impl TeacherError {
+    /// A key of `[teacher]` with its table, and what is wrong with it.
+    pub(super) fn setting((key, message): (&'static str, &'static str)) -> Self {
+        Self::Setting { key, message: message.to_owned() }
+    }
+}

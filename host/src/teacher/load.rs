@@ -53,7 +53,7 @@ impl Teacher {
         folder: &Path,
         batch_size: usize,
     ) -> Result<Self, TeacherError> {
-        config.check(dataset.channels())?;
+        config.check(dataset.channels()).map_err(TeacherError::setting)?;
         let Network { model, preparation, digest, file } = source::open(config, dataset, device)?;
         let name = config.run.as_ref().unwrap_or(&file).display().to_string();
         let per_batch = Sight::Batches((preparation != *dataset.preparation()).then(|| preparation.clone()));

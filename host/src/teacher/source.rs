@@ -44,8 +44,7 @@ pub(super) fn open(config: &TeacherConfig, dataset: &Arc<Dataset>, device: Devic
         }
         _ => {
             let missing = ("teacher", "there is neither a run, nor weights, nor a module");
-            let (key, message) = config.check(dataset.channels()).err().unwrap_or(missing);
-            Err(TeacherError::Setting { key, message: message.to_owned() })
+            Err(TeacherError::setting(config.check(dataset.channels()).err().unwrap_or(missing)))
         }
     }
 }

@@ -9,6 +9,7 @@ use tch::Tensor;
 use super::Optimizer;
 use super::assembly::{Assembly, below};
 use super::averages::Averages;
+use super::optimizer_error::TrainError;
 use super::patience::stale;
 use super::training::Training;
 use super::training_error::TrainingError;
@@ -171,6 +172,6 @@ pub(super) fn optimizer(assembly: &Assembly) -> Result<Optimizer, TrainingError>
 /// The sampler and the optimizer of an experiment.
 pub(super) fn prepare(assembly: &Assembly) -> Result<(Sampler, Optimizer), TrainingError> {
     let Assembly { experiment, dataset, .. } = assembly;
-    experiment.learning_rate.check()?;
+    experiment.learning_rate.check().map_err(TrainError::from)?;
     Ok((Sampler::new(&experiment.sampler, dataset, experiment.seed)?, optimizer(assembly)?))
 }
