@@ -34,10 +34,12 @@ demo: build ## Train a teacher on emoji, transfer it to two students, and draw w
 test: setup languages ## Run all tests.
 	cargo test --workspace
 
-lint: setup ## Check the format, the lints and the documentation.
+lint: setup ## Check the format, the lints, who uses whom, and the documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@scripts/stored-forms.sh
+	@scripts/circles.py
+	@scripts/columns.py
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-plugin -p lossmith-sdk
 
 bet: build ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).

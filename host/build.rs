@@ -1,5 +1,5 @@
-//! Makes every program, test and bench of this package find libtorch without `LD_LIBRARY_PATH`, and compiles the standard plugins,
-//! which are in the binary.
+//! Makes every program, test and bench of this package find libtorch without `LD_LIBRARY_PATH`, and compiles the
+//! standard plugins, which are in the binary.
 
 #[path = "src/toolchain/cargo.rs"]
 mod cargo;
@@ -35,8 +35,8 @@ fn main() {
     println!("cargo::rerun-if-changed=shim/link.rs");
 }
 
-/// Compiles the plugins of the workspace and writes `standard.rs`: a static array of their names and core modules. They share the
-/// target folder of `lossmith plugin build`, so nothing is compiled twice.
+/// Compiles the plugins of the workspace and writes `standard.rs`: a static array of their names and core modules. They
+/// share the target folder of `lossmith plugin build`, so nothing is compiled twice.
 fn compile_standard_plugins() -> Result<(), String> {
     let out = folder("OUT_DIR")?;
     let package = folder("CARGO_MANIFEST_DIR")?;

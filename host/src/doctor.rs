@@ -34,7 +34,8 @@ impl Finding {
     }
 }
 
-/// Looks for everything. `dir` is the folder that relative paths start from, bare names of plugins are looked for as `standard` says.
+/// Looks for everything. `dir` is the folder that relative paths start from, bare names of plugins are looked for as
+/// `standard` says.
 ///
 /// Nothing is changed and nothing is an error: what is missing is a finding with a remedy.
 #[must_use]

@@ -1,7 +1,7 @@
 //! Names in what is hashed and stored.
 
-/// The name in quotation marks, so that no name can pass for the end of another. The form never changes: digests of data and
-/// checkpoints are made with it.
+/// The name in quotation marks, so that no name can pass for the end of another. The form never changes: digests of
+/// data and checkpoints are made with it.
 pub(crate) fn quoted(name: &str) -> String {
     let mut text = String::with_capacity(name.len() + 2);
     text.push('"');

@@ -1,5 +1,5 @@
-//! The losses on pairs and triplets against slow formulas, with what a miner found and without, and where there is little or
-//! nothing to learn from.
+//! The losses on pairs and triplets against slow formulas, with what a miner found and without, and where there is
+//! little or nothing to learn from.
 
 pub(crate) mod formulas;
 

@@ -99,7 +99,9 @@ fn eval_takes_tuples_and_writes_its_result_to_a_file() {
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let (input, output) = (path("case.json"), path("out.json"));
     // Two unit vectors at a right angle: the one negative pair has distance sqrt(2).
-    let case = json!({ "embeddings": [[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]], "labels": [0, 1, 0], "tuples": [[], [], [0], [1]] });
+    let case = json!({
+        "embeddings": [[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]], "labels": [0, 1, 0], "tuples": [[], [], [0], [1]],
+    });
     std::fs::write(&input, case.to_string()).unwrap();
     let guest = guest("lossmith-losses");
     let params = json!({ "negative-margin": 1.75 }).to_string();
@@ -182,7 +184,9 @@ fn a_schedule_gives_a_threshold_for_each_slice() {
 
 #[test]
 fn a_fusion_gives_an_embedding_for_each_image() {
-    let case = json!({ "embeddings": [[3.0, 4.0, 0.0, 2.0], [-1.0, 0.0, 6.0, 8.0]], "labels": [0, 1], "thresholds": [1.0, 1.0] });
+    let case = json!({
+        "embeddings": [[3.0, 4.0, 0.0, 2.0], [-1.0, 0.0, 6.0, 8.0]], "labels": [0, 1], "thresholds": [1.0, 1.0],
+    });
     let found = good(eval("lossmith-test-roles", "fusion", "concatenation", &json!({}), &case));
     assert!(difference(&list(&found["embedding"]), &[0.6, 0.8, 0.0, 1.0, -1.0, 0.0, 0.6, 0.8]) < 1e-15, "{found}");
 }
@@ -270,7 +274,8 @@ fn a_name_that_is_given_twice_is_refused() {
         (good, r#"{ "positive-margin": 0.1, "positive-margin": 0.2 }"#, "`positive-margin` is given twice"),
         (r#"{ "embeddings": [[1, 0]], "labels": [0], "labels": [1] }"#, "{}", "duplicate field `labels`"),
         (
-            r#"{ "embeddings": [[1, 0]], "labels": [0], "parameters": { "a": { "shape": [], "data": [1] }, "a": { "shape": [], "data": [2] } } }"#,
+            r#"{ "embeddings": [[1, 0]], "labels": [0],
+                "parameters": { "a": { "shape": [], "data": [1] }, "a": { "shape": [], "data": [2] } } }"#,
             "{}",
             "`a` is given twice",
         ),
@@ -323,8 +328,14 @@ fn inspect_tells_each_strategy_with_its_parameters() {
         "name": "told",
         "summary": "Reports all that it is told.",
         "params": [
-            { "name": "number", "summary": "A number.", "type": "number", "default": 0.5, "minimum": 0.0, "maximum": 2.0 },
-            { "name": "integer", "summary": "An integer.", "type": "integer", "default": 3, "minimum": 1, "maximum": 9 },
+            {
+                "name": "number", "summary": "A number.",
+                "type": "number", "default": 0.5, "minimum": 0.0, "maximum": 2.0,
+            },
+            {
+                "name": "integer", "summary": "An integer.",
+                "type": "integer", "default": 3, "minimum": 1, "maximum": 9,
+            },
             { "name": "switch", "summary": "A switch.", "type": "boolean", "default": false },
             { "name": "text", "summary": "A text.", "type": "text", "default": "text" },
             { "name": "numbers", "summary": "A list.", "type": "numbers", "default": [0.25, 0.75] },

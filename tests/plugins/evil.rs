@@ -141,7 +141,10 @@ fn a_trap_names_the_function() {
 fn a_failed_operation_names_itself_the_shapes_and_the_line_of_the_plugin() {
     let text = include_str!("../guests/evil/src/common.rs");
     let line = line_of("common.rs", text, "// The line that the error names.");
-    ends_with!(ALL, "shapes", Cause::Operation { operation: "add", shapes, message, place: Some(SourceLine { function, source: Some((file, at)) }) }
+    ends_with!(ALL, "shapes",
+        Cause::Operation {
+            operation: "add", shapes, message, place: Some(SourceLine { function, source: Some((file, at)) })
+        }
         if shapes == "float [2, 3] and float [4]" && message.contains("size of tensor")
             && function.contains("add_what_does_not_fit") && file.ends_with("evil/src/common.rs") && *at == line);
 }
@@ -194,7 +197,8 @@ fn a_scalar_is_one_finite_float_with_gradient() {
 fn tuples_are_positions_in_the_batch() {
     let miner = [Role::Miner];
     let last = harness::SIZE - 1;
-    ends_with!(miner, "outside", Cause::Result(ResultFault::OutsideBatch { low: 1, high, last: l }) if *l == last && *high == last + 1);
+    ends_with!(miner, "outside", Cause::Result(ResultFault::OutsideBatch { low: 1, high, last: l })
+        if *l == last && *high == last + 1);
     ends_with!(miner, "negative", Cause::Result(ResultFault::OutsideBatch { low: -1, high: 1, .. }));
     ends_with!(miner, "lengths", Cause::Operation { operation: "tuples.triplets", .. });
     ends_with!(miner, "lengths-of-pairs", Cause::Operation { operation: "tuples.pairs", .. });
@@ -216,7 +220,8 @@ fn pair_losses_are_one_for_each_pair_with_a_positive_divisor() {
     ends_with!(transfer, "no-gradient", Cause::Result(ResultFault::NoGradient));
     ends_with!(transfer, "integer", Cause::Result(ResultFault::Dtype { .. }));
     for (how, words) in [("part-shape", "has not the shape"), ("part-twice", "already"), ("parts", "at most 8 parts")] {
-        ends_with!(transfer, how, Cause::Operation { operation: "pair-losses.add-part", message, .. } if message.contains(words));
+        ends_with!(transfer, how, Cause::Operation { operation: "pair-losses.add-part", message, .. }
+            if message.contains(words));
     }
 }
 

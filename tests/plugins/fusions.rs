@@ -1,4 +1,5 @@
-//! The fusions of `plugins/fusions` against plain formulas, and the loss that trains a fused embedding, `cross-entropy`.
+//! The fusions of `plugins/fusions` against plain formulas, and the loss that trains a fused embedding,
+//! `cross-entropy`.
 
 mod cross_entropy;
 
@@ -139,7 +140,8 @@ fn parts_are_scaled_by_their_share_of_the_dimensions() {
     assert_close(&fused("dimension-weighted", json!({}), &rows, 4), &quarter, 1e-12, "equal slices");
 }
 
-/// Asserts that a fusion with a trainable parameter is the concatenation at first, and later the formula with its gradients.
+/// Asserts that a fusion with a trainable parameter is the concatenation at first, and later the formula with its
+/// gradients.
 fn assert_learns(
     name: &str,
     params: &Json,

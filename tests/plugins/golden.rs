@@ -231,7 +231,8 @@ fn losses_and_their_gradients_are_those_of_the_reference() {
         }
     }
     println!("{compared} losses compared");
-    // 5 triplets, 2 contrastive losses and 21 others on 3 inputs, 2 multi-threshold losses on 2 inputs, in 2 precisions.
+    // 5 triplets, 2 contrastive losses and 21 others on 3 inputs, 2 multi-threshold losses on 2 inputs, in 2
+    // precisions.
     assert_eq!(compared, ((5 + 2 + 21) * 3 + 2 * 2) * 2);
 }
 

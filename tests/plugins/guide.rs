@@ -1,13 +1,16 @@
-//! The guides in `docs/` and `docs/using/`: their snippets are built and run in the order of the text, and what it says of the contract and of tests is
-//! compared with both.
+//! The guides in `docs/` and `docs/using/`: their snippets are built and run in the order of the text, and what it says
+//! of the contract and of tests is compared with both.
 //!
-//! The word behind the fence of a block says what it is; the path behind that is the file, in the chapter's folder, that a reader
-//! would put it into:
-//! - `rust plugin NAME/src/lib.rs`: all of a plugin. It is built and evaluated. `python plugin NAME/plugin.py`: it is built.
+//! The word behind the fence of a block says what it is; the path behind that is the file, in the chapter's folder,
+//! that a reader would put it into:
+//! - `rust plugin NAME/src/lib.rs`: all of a plugin. It is built and evaluated. `python plugin NAME/plugin.py`: it is
+//!   built.
 //! - `toml plugin NAME/plugin.toml`, `json NAME.json`: written down.
-//! - `toml experiment NAME.toml`: written down and read by `lossmith train --print-config`. `toml sweep NAME.toml`, `toml`: written down.
+//! - `toml experiment NAME.toml`: written down and read by `lossmith train --print-config`. `toml sweep NAME.toml`,
+//!   `toml`: written down.
 //! - `python torch`: compared with the rest of its chapter where Python has PyTorch, else only compiled.
-//! - `sh`: commands that end well. `sh fails`: a command that does not. `sh no-run`: commands that are not run; the text says why.
+//! - `sh`: commands that end well. `sh fails`: a command that does not. `sh no-run`: commands that are not run; the
+//!   text says why.
 //! - `text`: output.
 
 use std::collections::BTreeSet;

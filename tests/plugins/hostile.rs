@@ -50,7 +50,8 @@ fn each_limit_of_loading_is_exact() {
     // `describe`, `cabi_realloc` and six roles.
     takes(&module, "functions", |functions| Limits { functions, ..all() }, 8);
     takes(&module, "function-locals", |function_locals| Limits { function_locals, ..all() }, 10);
-    // Groups of locals, each a count and a type: i32 x2, i64, f32, f64, i32 x5; a constant of two bytes after its code, and an end.
+    // Groups of locals, each a count and a type: i32 x2, i64, f32, f64, i32 x5; a constant of two bytes after its code,
+    // and an end.
     takes(&module, "function-bytes", |function_bytes| Limits { function_bytes, ..all() }, 1 + 5 * 2 + 3 + 1);
     // A constant: 1, and 1 that it leaves. The end: 1, 1 that it takes, 1 that it leaves, and ten locals
     // and a constant that it may carry.
@@ -109,7 +110,8 @@ fn components_inside_of_a_component_only_pass_names_on() {
     let doubling = (1..20).fold("(component $c0)".to_owned(), |text, level| {
         let before = format!("$c{}", level - 1);
         format!(
-            "{text} (component $c{level} (alias outer 1 {before} (component $x)) (instance (instantiate $x)) (instance (instantiate $x)))"
+            "{text} (component $c{level} (alias outer 1 {before} (component $x)) (instance (instantiate $x)) (instance \
+             (instantiate $x)))"
         )
     });
     let deep = (0..90).fold(String::new(), |inner, _| format!("(component {inner})"));
@@ -132,7 +134,8 @@ fn a_description_is_limited_before_it_is_copied() {
     assert!(matches!(*error.cause, Cause::Limit { limit: "description-bytes", value: 1_048_576, .. }), "{error}");
     // One name of 2 MiB.
     let named = "(data (i32.const 64) \"\\48\\00\\00\\00\\01\\00\\00\\00\")
-        (data (i32.const 72) \"\\00\\00\\00\\00\\00\\01\\00\\00\\00\\00\\20\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\")";
+        (data (i32.const 72) \"\\00\\00\\00\\00\\00\\01\\00\\00\\00\\00\\20\
+        \\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\")";
     let module = by_hand(&format!("(memory (export \"memory\") 100) {named}"), "i32.const 64");
     let error = load_with(&module, Limits::default()).unwrap_err();
     assert!(matches!(*error.cause, Cause::Limit { limit: "description-bytes", .. }), "{error}");

@@ -1,6 +1,7 @@
 //! The same loss in Rust, Python and JavaScript, and what the tools of the other languages say.
 //!
-//! Python and JavaScript are tested where their tools are: `make test` installs them. Elsewhere a line says what was left out.
+//! Python and JavaScript are tested where their tools are: `make test` installs them. Elsewhere a line says what was
+//! left out.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -204,7 +205,8 @@ fn python_with_interfaces_of_the_system_is_refused_with_the_option_that_is_missi
     let (tool, kept) = (folder.path().join("componentize-py"), folder.path().join("kept.wasm"));
     // The tool, as the build calls it, without `--stub-wasi`. What it makes is the last argument.
     let script = format!(
-        "#!/bin/sh\nfor argument; do\n    shift\n    [ \"$argument\" = --stub-wasi ] || set -- \"$@\" \"$argument\"\ndone\n\
+        "#!/bin/sh\nfor argument; do\n    shift\n    [ \"$argument\" = --stub-wasi ] || set -- \"$@\" \"$argument\"\n\
+         done\n\
          '{}' \"$@\" && {{ [ \"$argument\" = --version ] || cp \"$argument\" '{}'; }}\n",
         self::tool("python").unwrap().display(),
         kept.display()

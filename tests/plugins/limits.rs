@@ -104,7 +104,8 @@ fn what_is_replaced_lives_beside_what_replaces_it() {
     let grown = |per_class: i64, setting| {
         slot("lossmith-test-roles", Role::Loss, "grown-proxies", json!({ "per-class": per_class }), setting)
     };
-    // 64-bit floats: of each of two classes a proxy of four numbers, and a counter; then twice as much. Names count, too.
+    // 64-bit floats: of each of two classes a proxy of four numbers, and a counter; then twice as much. Names count,
+    // too.
     let names = ("proxies".len() + "seen".len()) as u64;
     let (kept, new) = (8 * (2 * 4 + 1) + names, 8 * (4 * 4 + 2) + names);
     let grow = |value: u64| {

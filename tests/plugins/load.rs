@@ -59,7 +59,8 @@ fn patched(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 fn a_file_that_is_not_webassembly_is_shown_by_its_first_bytes() {
     let build = "lossmith plugin build";
     refused!(b"", Phase::Load, Cause::NotWasm { .. }, ["nothing", build]);
-    refused!(b"just text", Phase::Load, Cause::NotWasm { start } if start.contains("6a 75 73 74"), ["not WebAssembly", build]);
+    let text = ["not WebAssembly", build];
+    refused!(b"just text", Phase::Load, Cause::NotWasm { start } if start.contains("6a 75 73 74"), text);
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     refused!(png, Phase::Load, Cause::NotWasm { .. }, ["not WebAssembly", "89 50 4e 47", build]);
     // The magic number alone.
@@ -126,7 +127,8 @@ fn an_import_outside_of_the_contract_is_named() {
         "other:package/tensor@0.1.0",
     ] {
         let component = wat::parse_str(format!("(component (import \"{import}\" (instance)))")).unwrap();
-        refused!(&component, Phase::Load, Cause::ForeignImport { import: found } if found == import, [import, "wasm32-unknown-unknown"]);
+        let text = [import, "wasm32-unknown-unknown"];
+        refused!(&component, Phase::Load, Cause::ForeignImport { import: found } if found == import, text);
     }
 }
 
@@ -169,7 +171,8 @@ fn a_described_role_must_be_exported() {
     refused!(&without, Phase::Describe, Cause::RoleNotExported { role: Role::Miner, .. }, ["miner", "does not export"]);
 }
 
-/// A module of the contract by hand: `fields` may be anything, `describe` is the body of the function that lists strategies.
+/// A module of the contract by hand: `fields` may be anything, `describe` is the body of the function that lists
+/// strategies.
 pub(crate) fn by_hand(fields: &str, describe: &str) -> Vec<u8> {
     let role = |name: &str, parameters: &str| {
         format!("(func (export \"lossmith:plugin/{name}\") (param {parameters}) (result i32) unreachable)")
@@ -264,7 +267,8 @@ fn a_describe_without_end_is_ended() {
 fn what_is_described_has_no_control_characters() {
     // The list at 64 has one element at 72: role 0, name at 128, summary at 144, no parameters.
     let data = "(data (i32.const 64) \"\\48\\00\\00\\00\\01\\00\\00\\00\")
-                (data (i32.const 72) \"\\00\\00\\00\\00\\80\\00\\00\\00\\04\\00\\00\\00\\90\\00\\00\\00\\05\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\")
+                (data (i32.const 72) \"\\00\\00\\00\\00\\80\\00\\00\\00\\04\\00\\00\\00\
+                \\90\\00\\00\\00\\05\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\")
                 (data (i32.const 128) \"\\1b[2J\") (data (i32.const 144) \"\\07text\")";
     let plugin = load_with(&by_hand(&format!("{MEMORY} {data}"), "i32.const 64"), Limits::default()).unwrap();
     let [strategy] = plugin.strategies.as_slice() else { panic!("{:?}", plugin.strategies) };

@@ -66,8 +66,8 @@ impl Images {
     }
 }
 
-/// Classes of three; classes of nine, four, two and one. A slice has six dimensions or more: with fewer some images are so near
-/// to each other that `|a|^2 + |b|^2 - 2ab` loses the digits that are compared here.
+/// Classes of three; classes of nine, four, two and one. A slice has six dimensions or more: with fewer some images are
+/// so near to each other that `|a|^2 + |b|^2 - 2ab` loses the digits that are compared here.
 fn images() -> [Images; 2] {
     let imbalanced = [0, 1, 0, 0, 2, 0, 0, 1, 0, 0, 1, 0, 2, 1, 0, 3];
     [Images::random(&[0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3], 24), Images::random(&imbalanced, 24)]

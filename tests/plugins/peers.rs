@@ -1,5 +1,5 @@
-//! Every loss with every distance, reducer and miner that pytorch-metric-learning computes, against its numbers; where ours are
-//! others, the catalogue says so.
+//! Every loss with every distance, reducer and miner that pytorch-metric-learning computes, against its numbers; where
+//! ours are others, the catalogue says so.
 //!
 //! `scripts/peers/values.py` made `tests/data/golden/peers.json` and says how.
 
@@ -110,7 +110,8 @@ fn miners_find_what_the_peer_finds() {
         let found = slot.mine(Input { embeddings: detached, ..input }, &epoch(0)).unwrap();
         let found: Vec<Vec<i64>> = found.parts().iter().map(|part| Vec::try_from(part).unwrap()).collect();
         let equal = sets(&found) == sets(indices);
-        // Theirs divides by the 3-norm, and ranks otherwise in `hdc` where the distance is not that between unit vectors.
+        // Theirs divides by the 3-norm, and ranks otherwise in `hdc` where the distance is not that between unit
+        // vectors.
         let plain = distance.as_deref().is_none_or(|distance| distance == "euclidean");
         let other = distance.as_deref() == Some("lp-3-normalized") || (miner == "hdc" && !equal && !plain);
         assert_eq!(equal, !other, "{miner} {distance:?}");

@@ -1,4 +1,5 @@
-//! The losses of `plugins/proxies` and `plugins/regularizers` against slow formulas, and where embeddings or weights are extreme.
+//! The losses of `plugins/proxies` and `plugins/regularizers` against slow formulas, and where embeddings or weights
+//! are extreme.
 
 use std::f64::consts::PI;
 
@@ -12,10 +13,12 @@ use crate::transfers::{assert_close, case, input, of, refusal, tensor};
 
 const PACKAGE: &str = "lossmith-proxies";
 
-/// The loss of each image, from its cosines or distances to the weight vectors: parameters, embeddings, weight vectors, classes.
+/// The loss of each image, from its cosines or distances to the weight vectors: parameters, embeddings, weight vectors,
+/// classes.
 type Formula = fn(&Json, &Matrix, &Matrix, &[i64]) -> Vec<f64>;
 
-/// A loss: strategy, parameters, centers of each class, its trainable parameter, whether weight vectors are the columns of that.
+/// A loss: strategy, parameters, centers of each class, its trainable parameter, whether weight vectors are the columns
+/// of that.
 struct Case {
     strategy: &'static str,
     params: Json,
@@ -218,7 +221,8 @@ fn set(slot: &mut Slot, name: &str, value: &Tensor) -> Tensor {
     tensor
 }
 
-/// Asserts that value and gradients of a loss with mined `tuples` are those of its formula, with a weight for each image.
+/// Asserts that value and gradients of a loss with mined `tuples` are those of its formula, with a weight for each
+/// image.
 fn assert_equal(it: &Case, params: &Json, tuples: Option<Tuples>, shares: &[f64]) {
     let case = case("lcg16x8_imbalanced");
     let (x, labels) = (&case.student, &case.labels);

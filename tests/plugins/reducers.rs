@@ -1,5 +1,5 @@
-//! Losses whose distances and reducers are not held elsewhere, against slow formulas: each distance with each reducer, each reducer
-//! with what a miner found, with a memory, and on images.
+//! Losses whose distances and reducers are not held elsewhere, against slow formulas: each distance with each reducer,
+//! each reducer with what a miner found, with a memory, and on images.
 
 use std::collections::BTreeSet;
 

@@ -26,7 +26,9 @@ fn metrics(slot: &mut Slot) -> BTreeMap<String, f64> {
 
 #[test]
 fn a_strategy_is_told_its_parameters_the_batch_and_the_progress() {
-    let params = json!({ "number": 1.25, "integer": 7, "switch": true, "text": "words", "numbers": [1, 2.5], "distance": "euclidean" });
+    let params = json!({
+        "number": 1.25, "integer": 7, "switch": true, "text": "words", "numbers": [1, 2.5], "distance": "euclidean",
+    });
     let mut slot = slot(OPERATIONS, Role::Loss, "told", params, setting());
     let index = |numbers: &[i64]| Tensor::from_slice(numbers);
     let teacher = batch(6, 5, Kind::Double).embeddings.unwrap().detach();

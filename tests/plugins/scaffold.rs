@@ -155,8 +155,8 @@ fn a_build_that_contradicts_itself_leaves_the_last_component() {
     assert!(fs::read(&component).unwrap() == last);
 }
 
-/// A new plugin of each role in a language, built, checked and trained with. The loss is by the test in its folder, which is the same for
-/// each role, run by what the language has for that.
+/// A new plugin of each role in a language, built, checked and trained with. The loss is by the test in its folder,
+/// which is the same for each role, run by what the language has for that.
 fn language(language: &str, program: &str, arguments: &[&str]) {
     if !languages::has(language) {
         return;

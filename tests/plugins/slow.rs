@@ -323,8 +323,8 @@ pub(crate) fn pull_push(pairs: &Pairs, [pull, push]: [f64; 2]) -> f64 {
     over_pairs(pulls.len(), |i, j| pull * pulls[i][j] + push * pushes[i][j]) / pairs.divisor
 }
 
-/// The terms of the chain rule for the rows of a divergence, each summed over rows: the divergence of the groups itself, I and E,
-/// then that inside each group times its share.
+/// The terms of the chain rule for the rows of a divergence, each summed over rows: the divergence of the groups
+/// itself, I and E, then that inside each group times its share.
 pub(crate) fn chain(pairs: &Pairs, m: &Matrix) -> [f64; 4] {
     let [t, s] = pairs.parts.as_ref().unwrap();
     let size = t.len();

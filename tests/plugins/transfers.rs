@@ -1,4 +1,5 @@
-//! The transfers and the losses of `plugins/transfers` against slow formulas, and where there is little or nothing to learn from.
+//! The transfers and the losses of `plugins/transfers` against slow formulas, and where there is little or nothing to
+//! learn from.
 
 use lossmith_plugin::{Cause, Input, PairLosses, PluginError, Role, Setting, Slot};
 use serde_json::{Value as Json, json};
@@ -183,7 +184,8 @@ fn fit_net_learns_a_map() {
     assert_eq!((map.tensor.size(), map.learning_rate_multiplier), (vec![9, 6], 7.0));
     let map = map.tensor.shallow_clone();
     let weights = numbers(&map);
-    // Uniform numbers fill their range: of 54 the chance that none is in an outer tenth is 0.3 %, and the seed is fixed.
+    // Uniform numbers fill their range: of 54 the chance that none is in an outer tenth is 0.3 %, and the seed is
+    // fixed.
     assert!(weights.iter().all(|w| w.abs() <= 0.005) && weights.iter().any(|w| w.abs() > 0.004), "{weights:?}");
     let rows: Matrix = weights.chunks(6).map(<[f64]>::to_vec).collect();
 

@@ -19,8 +19,9 @@ report = ["map-at-r", "class-mean-accuracy"]
 per-class = "nearest-neighbours-accuracy"
 baseline = "alone"
 set = [
-    "data.kind='ck-plus'", "data.path='faces'", "data.size=16", "data.validation=0.25", "data.seed=1", "epochs=2", "run.keep=1",
-    "sampler.classes=3", "evaluation.classification={neighbours=3}", "evaluation.best='nearest-neighbours-accuracy'",
+    "data.kind='ck-plus'", "data.path='faces'", "data.size=16", "data.validation=0.25", "data.seed=1", "epochs=2",
+    "run.keep=1", "sampler.classes=3", "evaluation.classification={neighbours=3}",
+    "evaluation.best='nearest-neighbours-accuracy'",
 ]
 
 [[setting]]

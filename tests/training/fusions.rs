@@ -349,8 +349,8 @@ fn slices_are_measured_by_themselves_and_against_each_other() {
     }
 }
 
-/// Waits for the swap of an edit of the experiment file, which must be accepted. Another test may build the shared components
-/// again meanwhile, which changes nothing.
+/// Waits for the swap of an edit of the experiment file, which must be accepted. Another test may build the shared
+/// components again meanwhile, which changes nothing.
 #[track_caller]
 fn exchanged(running: &mut Running) -> Value {
     for kind in ["verdict", "swap"] {

@@ -1,4 +1,5 @@
-//! The files of a run with lines and bytes that nobody wrote: an error that names the file, or the run as it is, never a crash.
+//! The files of a run with lines and bytes that nobody wrote: an error that names the file, or the run as it is, never
+//! a crash.
 
 use std::fs;
 use std::path::Path;
@@ -97,7 +98,8 @@ fn lines_that_say_impossible_things_do_not_crash_a_run_that_goes_on() {
     for line in [
         format!("{{{time},\"event\":\"candidate\",\"number\":{most},\"origin\":\"x\"}}"),
         format!(
-            "{{{time},\"event\":\"swap\",\"revision\":9,\"epoch\":{most},\"step\":{most},\"changes\":[],\"plugins\":[]}}"
+            "{{{time},\"event\":\"swap\",\"revision\":9,\"epoch\":{most},\"step\":{most},\"changes\":[],\
+             \"plugins\":[]}}"
         ),
         format!("{{{time},\"event\":\"data-changed\",\"epoch\":{most},\"step\":{most},\"data\":\"x\",\"changes\":[]}}"),
         format!("{{{time},\"event\":\"data-moved\",\"path\":\"/nowhere\"}}"),

@@ -1,4 +1,5 @@
-//! Runs and components of earlier versions, kept under `tests/data/old`: what could be done with them can still be done.
+//! Runs and components of earlier versions, kept under `tests/data/old`: what could be done with them can still be
+//! done.
 
 use std::fs;
 use std::path::Path;
@@ -82,7 +83,8 @@ fn a_run_of_0_1_0_is_shown_evaluated_and_embedded() {
 fn a_run_of_0_1_0_is_repeated_with_its_edit() {
     let old = Old::new("0.1.0");
     let run = old.run("student");
-    // Numbers are equal to the last bit only on the machine that trained it; elsewhere the command says so by its exit code.
+    // Numbers are equal to the last bit only on the machine that trained it; elsewhere the command says so by its exit
+    // code.
     let outcome = old.lossmith(&["--json", "replay", run.name()]);
     let last: Value = serde_json::from_str(outcome.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(last["event"], "replay", "{outcome:?}");

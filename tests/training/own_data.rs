@@ -15,7 +15,8 @@ fn lab(kind: &str, path: &str) -> Lab {
     lab.write(
         "experiment.toml",
         &format!(
-            "name = \"own\"\nepochs = 2\ndevice = \"cpu\"\nthreads = 1\n[data]\nkind = \"{kind}\"\npath = \"{path}\"\nsize = 16\n\
+            "name = \"own\"\nepochs = 2\ndevice = \"cpu\"\nthreads = 1\n[data]\nkind = \"{kind}\"\npath = \"{path}\"\n\
+             size = 16\n\
              [model]\nwidth = 4\nembedding = 8\n[sampler]\nclasses = 4\nsamples = 4\n{CONTRASTIVE}"
         ),
     );

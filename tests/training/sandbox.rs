@@ -21,7 +21,8 @@ pub(super) fn loss(params: &str) -> Lab {
 /// An objective on what the attacking fusion makes.
 pub(super) fn fusion(params: &str) -> Lab {
     with(&format!(
-        "on = \"fused\"\nloss = {{ plugin = \"losses\", strategy = \"multi-similarity\" }}\n\n[fusion]\nplugin = \"evil\"\n\
+        "on = \"fused\"\nloss = {{ plugin = \"losses\", strategy = \"multi-similarity\" }}\n\n[fusion]\n\
+         plugin = \"evil\"\n\
          strategy = \"attack\"\nparams = {{ {params} }}"
     ))
 }

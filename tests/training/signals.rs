@@ -15,7 +15,8 @@ const ENDLESS: [&str; 6] = [
     "run.keep=1",
 ];
 
-/// Starts a training, and sends signals together: the process stands still meanwhile. No two are equal, so none is lost.
+/// Starts a training, and sends signals together: the process stands still meanwhile. No two are equal, so none is
+/// lost.
 #[track_caller]
 fn signalled(lab: &Lab, sets: &[&str], signals: &[i32]) -> (Outcome, Run) {
     let mut running = Running::start(lab.command(&lab.training(sets)));

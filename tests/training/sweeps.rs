@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::guests::guests;
 use crate::support::{Lab, MINED_TRIPLETS, Outcome, Run, Running};
 
-/// A prepared run, a method as it is, and one with a value to choose. The setting's data is found from the prepared run's folder.
+/// A prepared run, a method as it is, and one with a value to choose. The setting's data is found from the prepared
+/// run's folder.
 const SWEEP: &str = r#"name = "small"
 experiment = "experiment.toml"
 directory = "runs"
@@ -34,7 +35,9 @@ name = "alone"
 
 [[method]]
 name = "pairs"
-set = ['objective=[{transfer={plugin="test-roles",strategy="class-cosine"},balance={plugin="test-roles",strategy="sum"}}]']
+set = [
+    'objective=[{transfer={plugin="test-roles",strategy="class-cosine"},balance={plugin="test-roles",strategy="sum"}}]',
+]
 vary = { key = "objective.0.balance.params.alpha", values = [1, 16.0] }
 "#;
 

@@ -1,11 +1,12 @@
-//! Our losses and miners as `scripts/peers/theirs.py` measures those of another library: the same batches, in the same form.
+//! Our losses and miners as `scripts/peers/theirs.py` measures those of another library: the same batches, in the same
+//! form.
 //!
-//! `make peers` runs both and prints the table. Each case runs in a process of its own, so that no memory of an earlier one
-//! is there to be used again. A loss is computed forward and backward, to the embeddings and to its own parameters, a miner
-//! forward; 32 bits on the CPU, D = 128, normal random embeddings, four images a class in order, our defaults. A line of
-//! JSON for each case: the median of the steps, and how far the resident memory rises above what it was before one more. That is
-//! measured in a second process, whose allocator keeps nothing, as on the other side. A loss that is in `lossmith::bench::native`
-//! has a second line, for that.
+//! `make peers` runs both and prints the table. Each case runs in a process of its own, so that no memory of an earlier
+//! one is there to be used again. A loss is computed forward and backward, to the embeddings and to its own parameters,
+//! a miner forward; 32 bits on the CPU, D = 128, normal random embeddings, four images a class in order, our defaults.
+//! A line of JSON for each case: the median of the steps, and how far the resident memory rises above what it was
+//! before one more. That is measured in a second process, whose allocator keeps nothing, as on the other side. A loss
+//! that is in `lossmith::bench::native` has a second line, for that.
 //! Arguments choose cases by name.
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
@@ -118,7 +119,8 @@ fn main() {
                 let (milliseconds, megabytes) = (run("--time"), run("--memory"));
                 let line = json!({
                     "who": who, "role": case.role.to_string(), "op": case.name, "size": size,
-                    "milliseconds": milliseconds, "megabytes": megabytes, "reason": null, "threads": tch::get_num_threads(),
+                    "milliseconds": milliseconds, "megabytes": megabytes, "reason": null,
+                    "threads": tch::get_num_threads(),
                 });
                 println!("{line}");
             }

@@ -1,10 +1,10 @@
 //! What the sandbox costs: the same losses as component and as native `tch` code, in one run.
 //!
-//! `make bench` runs it. Each loss, and each step of an embedding transfer (`transfers.rs`), is computed forward and backward
-//! on the CPU in 32 bits, with 4 images a class, by the standard plugin and by native code that does the same operations
-//! (`lossmith::bench::native`). The two take turns, so that both meet the same machine: a figure is the median of the rounds, a
-//! ratio the median of the rounds' ratios. Criterion measures what has no counterpart. The plugins are those in target/plugins
-//! (`make plugins`).
+//! `make bench` runs it. Each loss, and each step of an embedding transfer (`transfers.rs`), is computed forward and
+//! backward on the CPU in 32 bits, with 4 images a class, by the standard plugin and by native code that does the same
+//! operations (`lossmith::bench::native`). The two take turns, so that both meet the same machine: a figure is the
+//! median of the rounds, a ratio the median of the rounds' ratios. Criterion measures what has no counterpart. The
+//! plugins are those in target/plugins (`make plugins`).
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
 mod slices;

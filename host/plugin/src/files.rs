@@ -1,6 +1,7 @@
 //! Reading files that a user names: regular ones only, up to a size.
 //!
-//! A FIFO never ends, or never begins; a link to a device may have no end. Neither may stop a command or fill the memory.
+//! A FIFO never ends, or never begins; a link to a device may have no end. Neither may stop a command or fill the
+//! memory.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};

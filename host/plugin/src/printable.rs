@@ -7,15 +7,15 @@ use std::borrow::Cow;
 /// Characters of a message; what is longer is cut.
 pub const LONGEST: usize = 4000;
 
-/// A text on one line: control characters, line ends, and characters without a shape of their own (directions, zero width,
-/// private use, unassigned) become U+FFFD. A tab stays.
+/// A text on one line: control characters, line ends, and characters without a shape of their own (directions, zero
+/// width, private use, unassigned) become U+FFFD. A tab stays.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
-/// A text of several lines, each printable, cut after `longest` characters. Every line but the first begins with a mark, so
-/// that none can be taken for a line of ours.
+/// A text of several lines, each printable, cut after `longest` characters. Every line but the first begins with a
+/// mark, so that none can be taken for a line of ours.
 #[must_use]
 pub fn printable_lines(text: &str, longest: usize) -> String {
     let text = cut(text, longest);
@@ -37,7 +37,8 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.split('\n').map(printable).collect::<Vec<_>>().join("\n"))
 }
 
-/// JSON of the same meaning that is harmless: what a terminal would act on can stand in its strings only, and is escaped there.
+/// JSON of the same meaning that is harmless: what a terminal would act on can stand in its strings only, and is
+/// escaped there.
 #[must_use]
 pub fn harmless_json(json: &str) -> Cow<'_, str> {
     if is_harmless(json) {
@@ -71,8 +72,8 @@ fn is_printable(c: char) -> bool {
     if c.is_whitespace() {
         return !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}');
     }
-    // The standard library escapes what has no shape. It does so for marks that change the letter before them only when there
-    // is none.
+    // The standard library escapes what has no shape. It does so for marks that change the letter before them only when
+    // there is none.
     ['a', c].into_iter().eq(String::from_iter(['a', c]).escape_debug())
 }
 

@@ -1,13 +1,13 @@
 //! Seeded generators: the only source of randomness in the host.
 //!
-//! Every generator is a ChaCha8 stream whose 256-bit key is (seed, purpose, a, b). So the numbers of one purpose, epoch and
-//! position do not depend on how many numbers anybody else drew, on threads, or on where a run was resumed.
+//! Every generator is a ChaCha8 stream whose 256-bit key is (seed, purpose, a, b). So the numbers of one purpose, epoch
+//! and position do not depend on how many numbers anybody else drew, on threads, or on where a run was resumed.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a stream of random numbers is for. Two purposes never share a stream. The numbers are part of every seeded result, so
-/// none ever changes or is used again; 7 and 8 are free.
+/// What a stream of random numbers is for. Two purposes never share a stream. The numbers are part of every seeded
+/// result, so none ever changes or is used again; 7 and 8 are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Initial weights of the network; `a` counts the tensors.

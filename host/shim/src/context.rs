@@ -29,8 +29,8 @@ impl Drop for Leave {
     }
 }
 
-/// Makes libtorch use deterministic algorithms, in the whole process. An operation that has none still runs, with a warning on
-/// the standard error output: on CUDA that is so of the running sum of floats.
+/// Makes libtorch use deterministic algorithms, in the whole process. An operation that has none still runs, with a
+/// warning on the standard error output: on CUDA that is so of the running sum of floats.
 ///
 /// On CUDA, cuBLAS also needs the environment variable `CUBLAS_WORKSPACE_CONFIG=:4096:8`, set before its first use.
 pub fn set_deterministic(on: bool) {

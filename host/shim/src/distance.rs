@@ -4,11 +4,11 @@ use crate::bridge::ffi;
 use crate::{error, owned, pointer};
 use tch::{TchError, Tensor};
 
-/// Euclidean distances between the rows of `a`, ... x N x D, and of `b`, ... x M x D, floats of one kind: ... x N x M. The dimensions
-/// before the last two broadcast.
+/// Euclidean distances between the rows of `a`, ... x N x D, and of `b`, ... x M x D, floats of one kind: ... x N x M.
+/// The dimensions before the last two broadcast.
 ///
-/// By a matrix product: a squared distance that is not above its rounding error is 0, and so is that of a row to itself where
-/// `a` and `b` are one tensor. The gradient at distance 0 is 0. It can be differentiated once.
+/// By a matrix product: a squared distance that is not above its rounding error is 0, and so is that of a row to itself
+/// where `a` and `b` are one tensor. The gradient at distance 0 is 0. It can be differentiated once.
 ///
 /// # Errors
 /// If the shapes or kinds do not fit.

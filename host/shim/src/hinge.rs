@@ -4,8 +4,9 @@ use crate::bridge::ffi;
 use crate::{error, owned, pointer};
 use tch::{TchError, Tensor};
 
-/// The hinges `[x - limit]_+` (`above`) or `[limit - x]_+` of `x`, ... x C, times `weights`, of the same shape and kind and not
-/// negative: their sum over the last dimension, and the sum of the weights whose hinge is above 0, both of shape `...`.
+/// The hinges `[x - limit]_+` (`above`) or `[limit - x]_+` of `x`, ... x C, times `weights`, of the same shape and kind
+/// and not negative: their sum over the last dimension, and the sum of the weights whose hinge is above 0, both of
+/// shape `...`.
 ///
 /// The first can be differentiated once, by `x`.
 ///

@@ -1,6 +1,6 @@
 //! The libtorch calls that lossmith needs and `tch` does not have: fused optimizer steps, gradient clipping that never
-//! waits for the device, bfloat16 autocasting on every device, deterministic mode, operations with a backward pass of their own,
-//! and TorchScript modules with their buffers.
+//! waits for the device, bfloat16 autocasting on every device, deterministic mode, operations with a backward pass of
+//! their own, and TorchScript modules with their buffers.
 //!
 //! This is the only crate of the workspace with `unsafe` code. A C++ exception becomes a [`TchError::Torch`].
 

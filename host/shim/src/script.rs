@@ -1,4 +1,5 @@
-//! TorchScript modules. `tch` has them too, but shows no buffers, so that a module with batch normalisation could not be saved.
+//! TorchScript modules. `tch` has them too, but shows no buffers, so that a module with batch normalisation could not
+//! be saved.
 
 use crate::bridge::ffi;
 use crate::{error, owned, pointer};
@@ -23,8 +24,8 @@ impl ScriptModule {
     /// Loads what `torch.jit.save` wrote.
     ///
     /// # Errors
-    /// If the file cannot be read or is no TorchScript module, the path is not UTF-8, or the device is neither the CPU nor a
-    /// CUDA device of this machine.
+    /// If the file cannot be read or is no TorchScript module, the path is not UTF-8, or the device is neither the CPU
+    /// nor a CUDA device of this machine.
     pub fn load(path: &Path, device: Device) -> Result<Self, TchError> {
         let path = path.to_str().ok_or_else(|| TchError::Torch("the path is not UTF-8".to_owned()))?;
         let index = match device {
@@ -49,8 +50,8 @@ impl ScriptModule {
             .collect())
     }
 
-    /// Runs the module on one tensor, in training or evaluation mode. The JIT's optimizer is off, so that the first call and
-    /// the tenth compute the same bits.
+    /// Runs the module on one tensor, in training or evaluation mode. The JIT's optimizer is off, so that the first
+    /// call and the tenth compute the same bits.
     ///
     /// # Errors
     /// What the module throws, and if it does not return one tensor.

@@ -84,8 +84,8 @@ impl Runner {
     }
 }
 
-/// What is measured. One process cannot do both: what the allocator keeps for the next step hides what a step takes, and an allocator that
-/// keeps nothing is slow.
+/// What is measured. One process cannot do both: what the allocator keeps for the next step hides what a step takes,
+/// and an allocator that keeps nothing is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// Milliseconds.
@@ -97,8 +97,8 @@ pub enum Quantity {
 /// Variables that make the system's allocator give back what is freed.
 pub const KEEP_NOTHING: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "16384"), ("MALLOC_TRIM_THRESHOLD_", "16384")];
 
-/// Measures a strategy with `given` parameters, in turns with a rival, for each of the `dimensions` with batches of each of the `sizes`.
-/// `done` is told each. A size that a plugin cannot compute says why.
+/// Measures a strategy with `given` parameters, in turns with a rival, for each of the `dimensions` with batches of
+/// each of the `sizes`. `done` is told each. A size that a plugin cannot compute says why.
 ///
 /// # Errors
 /// Parameters that do not fit, a native loss that there is not, or what libtorch says.
@@ -239,8 +239,8 @@ fn quartiles(values: &mut [f64]) -> Option<[f64; 2]> {
     quantile(values, 1).zip(quantile(values, 3)).map(|(low, high)| [low, high])
 }
 
-/// How much the resident memory of the process rises at most in a step, in megabytes: the system's high-water mark, set back before.
-/// The step is made twice, and the second one measured. None where the system has no such mark.
+/// How much the resident memory of the process rises at most in a step, in megabytes: the system's high-water mark, set
+/// back before. The step is made twice, and the second one measured. None where the system has no such mark.
 ///
 /// # Errors
 /// That of the step.

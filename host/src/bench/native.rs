@@ -1,7 +1,8 @@
-//! Losses as a user of `tch` would write them, operation for operation what the plugins order: what the sandbox is compared with.
+//! Losses as a user of `tch` would write them, operation for operation what the plugins order: what the sandbox is
+//! compared with.
 //!
-//! Each is the standard loss of its name with the defaults of its parameters, over all that is in the batch. The float type is that of the
-//! embeddings.
+//! Each is the standard loss of its name with the defaults of its parameters, over all that is in the batch. The float
+//! type is that of the embeddings.
 
 use lossmith_torch_shim::{euclidean_distances, hinge_sums};
 use tch::{TchError, Tensor};
@@ -60,8 +61,8 @@ fn masks(labels: &Tensor) -> std::result::Result<[Tensor; 2], TchError> {
     Ok([same, rows.f_ne_tensor(&columns)?])
 }
 
-/// `log(sum(exp(x)))` of the elements of each row where `mask` is true: B x 1. By the softmax of the largest one, as libtorch's `exp` is
-/// slow on the CPU where it gives 0.
+/// `log(sum(exp(x)))` of the elements of each row where `mask` is true: B x 1. By the softmax of the largest one, as
+/// libtorch's `exp` is slow on the CPU where it gives 0.
 fn logsumexp_where(x: &Tensor, mask: &Tensor) -> Result {
     let filled = x.f_masked_fill(&mask.f_logical_not()?, NOTHING)?;
     let (largest, place) = filled.f_max_dim(1, true)?;
@@ -104,8 +105,8 @@ fn contrastive(embeddings: &Tensor, labels: &Tensor) -> Result {
 
 /// Triplet loss with margin 0.05 over all triplets, average over non-zero.
 ///
-/// The hinges above 0 are linear in the distances. One search of each negative among the sorted thresholds `d_ap + margin` of its anchor
-/// says how often each distance is in their sum, so that memory is B x B.
+/// The hinges above 0 are linear in the distances. One search of each negative among the sorted thresholds
+/// `d_ap + margin` of its anchor says how often each distance is in their sum, so that memory is B x B.
 fn triplet(embeddings: &Tensor, labels: &Tensor) -> Result {
     const MARGIN: f64 = 0.05;
     let matrix = distance_matrix(&unit(embeddings)?)?;

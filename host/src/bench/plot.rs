@@ -8,8 +8,8 @@ use super::measure::Measured;
 use crate::plot::{Area, COLOURS, Drawn, GRID, INK, framed, range, text};
 use crate::run::RunError;
 
-/// Draws milliseconds over the size of the batch as SVG, both logarithmic: a line for each dimension of the embedding, and lighter ones for
-/// the rival.
+/// Draws milliseconds over the size of the batch as SVG, both logarithmic: a line for each dimension of the embedding,
+/// and lighter ones for the rival.
 ///
 /// # Errors
 /// When the picture cannot be drawn.
@@ -30,7 +30,7 @@ pub fn draw(title: &str, rows: &[Measured], against: Option<&str>) -> Result<Str
         }
     }
     let names: Vec<&str> = lines.iter().map(|(name, _)| name.as_str()).collect();
-    framed(title, &names, |area| chart(area, &lines))
+    Ok(framed(title, &names, |area| chart(area, &lines))?)
 }
 
 fn chart(area: &Area<'_>, lines: &[(String, Vec<(f64, f64)>)]) -> Drawn {

@@ -139,8 +139,8 @@ impl Batch {
     }
 }
 
-/// Pair losses for a balance, with all parts that standard transfers give: a pull by the teacher's similarity, a push by what is left
-/// of it, and both row distributions.
+/// Pair losses for a balance, with all parts that standard transfers give: a pull by the teacher's similarity, a push
+/// by what is left of it, and both row distributions.
 pub(crate) fn pair_losses(input: &Input) -> Result<PairLosses, TchError> {
     let none = |what: &str| TchError::Torch(format!("the batch has no {what}"));
     let embeddings = input.embeddings.as_ref().ok_or_else(|| none("embeddings"))?;

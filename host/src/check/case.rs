@@ -82,8 +82,8 @@ impl Case {
     /// As a strategy is given it, with embeddings that require a gradient.
     ///
     /// # Errors
-    /// A text, when rows do not fit the labels, labels are not classes, tuples are neither triplets nor pairs of this batch, or a number
-    /// is beyond `float`.
+    /// A text, when rows do not fit the labels, labels are not classes, tuples are neither triplets nor pairs of this
+    /// batch, or a number is beyond `float`.
     pub fn input(&self, float: Kind) -> Result<Input, String> {
         for (name, rows) in [("embeddings", Some(&self.embeddings)), ("teacher", self.teacher.as_ref())] {
             rows.into_iter().flatten().try_for_each(|row| fits(name, row, float))?;
@@ -131,7 +131,8 @@ impl Case {
         let wrong = |&(_, label): &(usize, &i64)| !(0..MOST_CLASSES).contains(label);
         if let Some((position, label)) = self.labels.iter().enumerate().find(wrong) {
             return Err(format!(
-                "label {label} at position {position}: labels are classes, from 0 to {}; give the ids 0, 1, 2, .. instead",
+                "label {label} at position {position}: labels are classes, from 0 to {}; give the ids 0, 1, 2, .. \
+                 instead",
                 MOST_CLASSES - 1
             ));
         }

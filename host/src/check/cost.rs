@@ -14,7 +14,8 @@ const SIZES: [usize; 4] = [32, 64, 128, 256];
 const DIMENSION: i64 = 64;
 /// No larger batch is tried after a step that took longer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Matrices of pairs grow by 2. Sizes of 128 and 256 show an exponent lower than it is in the end, as parts that grow more slowly count too.
+/// Matrices of pairs grow by 2. Sizes of 128 and 256 show an exponent lower than it is in the end, as parts that grow
+/// more slowly count too.
 const PAIRS: f64 = 2.3;
 
 pub(super) fn check(subject: &mut Subject, extras: Extras, report: &mut StrategyReport) -> Result<(), CheckError> {
@@ -60,7 +61,8 @@ pub(super) fn check(subject: &mut Subject, extras: Extras, report: &mut Strategy
     let memory = exponent(|row| row.tensor_bytes as f64);
     let fuel = exponent(|row| row.fuel as f64);
     let text = format!(
-        "from B = {} to {}: work of the host grows as B^{work:.1}, memory as B^{memory:.1}, instructions as B^{fuel:.1}",
+        "from B = {} to {}: work of the host grows as B^{work:.1}, memory as B^{memory:.1}, instructions as \
+         B^{fuel:.1}",
         smaller.batch, larger.batch
     );
     if work.max(memory).max(fuel) <= PAIRS {

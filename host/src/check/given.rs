@@ -1,4 +1,5 @@
-//! A batch that the user gives: it is computed in 64 bits, compared with what is expected of it, and treated as a generated one.
+//! A batch that the user gives: it is computed in 64 bits, compared with what is expected of it, and treated as a
+//! generated one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

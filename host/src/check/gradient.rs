@@ -1,8 +1,8 @@
 //! Gradients against finite differences in 64 bits.
 //!
-//! Values that went through `detach`, or came out of `gradient`, are frozen at the unchanged batch: no gradient flows through them, by the
-//! plugin's own declaration. Where the plugin gives the gradient itself, with `with-gradients`, nothing is frozen: what it gives is
-//! meant to be the derivative of the value as a whole.
+//! Values that went through `detach`, or came out of `gradient`, are frozen at the unchanged batch: no gradient flows
+//! through them, by the plugin's own declaration. Where the plugin gives the gradient itself, with `with-gradients`,
+//! nothing is frozen: what it gives is meant to be the derivative of the value as a whole.
 
 use lossmith_plugin::{State, Stopped};
 use tch::{Kind, TchError, Tensor};
@@ -12,7 +12,8 @@ use super::error::CheckError;
 use super::report::{StrategyReport, Verdict};
 use super::subject::{Evaluation, Subject};
 
-/// A step that balances truncation, `step^2 f'''`, and rounding, `1e-16 f / step`, for losses with sharpness up to about 100.
+/// A step that balances truncation, `step^2 f'''`, and rounding, `1e-16 f / step`, for losses with sharpness up to
+/// about 100.
 const STEP: f64 = 1e-6;
 /// Largest difference, relative to the largest derivative.
 const TOLERANCE: f64 = 1e-5;
@@ -23,8 +24,8 @@ const KINK: f64 = 1e-3;
 /// Derivatives that are looked at of one tensor, at most.
 const MOST: i64 = 160;
 
-/// Compares the gradients of batches, each with the state before it, and says how many derivatives were compared. `variant` names the
-/// parameters that are not at their defaults; where it is not empty only what is wrong is reported.
+/// Compares the gradients of batches, each with the state before it, and says how many derivatives were compared.
+/// `variant` names the parameters that are not at their defaults; where it is not empty only what is wrong is reported.
 pub(super) fn check(
     subject: &mut Subject,
     batches: &[(Batch, State)],
@@ -183,7 +184,8 @@ impl Compared {
             name => format!("`{name}`, row {}, column {}", position / self.columns, position % self.columns),
         };
         let mut text = format!(
-            "{count} of {} derivatives are wrong; at {place} the gradient is {gradient:.6e}, the value's slope {slope:.6e}",
+            "{count} of {} derivatives are wrong; at {place} the gradient is {gradient:.6e}, the value's slope \
+             {slope:.6e}",
             self.pairs.len()
         );
         if let Some(guess) = self.guess() {
@@ -202,7 +204,9 @@ impl Compared {
         let (gg, gs, ss) = (sum(|g, _| g * g), sum(|g, s| g * s), sum(|_, s| s * s));
         if gg == 0.0 {
             return Some(
-                "no gradient arrives there, though the value changes: was it computed from a list of numbers, or by the plugin itself?".into(),
+                "no gradient arrives there, though the value changes: was it computed from a list of numbers, or by \
+                 the plugin itself?"
+                    .into(),
             );
         }
         let cosine = gs / (gg * ss).sqrt();

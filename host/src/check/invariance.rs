@@ -52,8 +52,8 @@ pub(super) fn repeat(
     Ok(())
 }
 
-/// Whether two evaluations can be compared. What is not finite compares as equal to everything, or as different from itself: it is
-/// reported instead.
+/// Whether two evaluations can be compared. What is not finite compares as equal to everything, or as different from
+/// itself: it is reported instead.
 fn finite(what: &'static str, evaluations: [&Evaluation; 2], report: &mut StrategyReport) -> bool {
     let not_finite = evaluations.into_iter().find_map(|evaluation| evaluation.not_finite.as_ref());
     if let Some(text) = not_finite {

@@ -122,7 +122,8 @@ fn of_strategy(
     Ok(report)
 }
 
-/// Whether an ordinary batch gives a gradient that is not finite. Then it says so once, and of all else that it was not looked at.
+/// Whether an ordinary batch gives a gradient that is not finite. Then it says so once, and of all else that it was not
+/// looked at.
 fn not_finite(subject: &mut Subject, batch: &Batch, report: &mut StrategyReport) -> Result<bool, CheckError> {
     for (float, bits) in [(tch::Kind::Double, 64), (tch::Kind::Float, 32)] {
         // Faults are reported by the checks.

@@ -102,8 +102,8 @@ impl Subject {
         Ok(output.value().unwrap_or(f64::NAN))
     }
 
-    /// All about a batch. `state` is the one before the call; values that no gradient flows through are kept. What is not finite is looked
-    /// for, and the operation that made it.
+    /// All about a batch. `state` is the one before the call; values that no gradient flows through are kept. What is
+    /// not finite is looked for, and the operation that made it.
     pub(crate) fn evaluate(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Evaluation, CheckError> {
         let made = self.step(batch, float, state);
         let mut evaluation = made.map_err(|error| self.with_origin(error, batch, float, state))?;

@@ -49,7 +49,8 @@ pub(super) enum FetchCommand {
 
 /// Fetch emoji, each drawn by several vendors, by the npm client (215 MB).
 ///
-/// An interrupted fetch goes on when the command is run again. LICENCES.md in the folder says what the images may be used for.
+/// An interrupted fetch goes on when the command is run again. LICENCES.md in the folder says what the images may be
+/// used for.
 #[derive(Args, Debug)]
 pub(super) struct EmojiArgs {
     /// Vendors whose images are not free, for private use: apple, facebook, emojione, messenger.

@@ -53,7 +53,7 @@ pub enum CliError {
     },
     /// A parameter of a strategy, given on the command line.
     #[error("plugin `{plugin}`: {error}")]
-    #[diagnostic(help("{}", error.help().unwrap_or_else(|| format!("`lossmith plugin inspect {plugin}` lists the parameters"))))]
+    #[diagnostic(help("{}", parameter_help(plugin, error)))]
     Parameter {
         /// The plugin.
         plugin: String,
@@ -90,7 +90,8 @@ pub enum CliError {
     /// Sizes that a bench could not measure.
     #[error("{failed} of {all} sizes could not be measured; what was measured is above")]
     #[diagnostic(help(
-        "a bench has the default limits, which an experiment raises under [limits]; choose other sizes with --batch and --dimension"
+        "a bench has the default limits, which an experiment raises under [limits]; choose other sizes with --batch \
+         and --dimension"
     ))]
     Unmeasured {
         /// How many.
@@ -280,4 +281,8 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::AtWork { .. }
         | TrainingError::Tensor(_) => 1,
     }
+}
+
+fn parameter_help(plugin: &str, error: &ParameterError) -> String {
+    error.help().unwrap_or_else(|| format!("`lossmith plugin inspect {plugin}` lists the parameters"))
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use lossmith_plugin::printable::{harmless, is_harmless};
 use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler};
 
-/// An error with its causes and help, as lines. Colours and lines of ours stay; in an error with a text that a terminal would act
-/// on there are none, and that text is replaced.
+/// An error with its causes and help, as lines. Colours and lines of ours stay; in an error with a text that a terminal
+/// would act on there are none, and that text is replaced.
 #[must_use]
 pub fn shown(error: &dyn Diagnostic) -> String {
     // Words stay whole, so that a message can be searched for; the terminal wraps by itself.

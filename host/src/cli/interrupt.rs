@@ -15,7 +15,8 @@ use crate::train::Interrupts;
 const STOP: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 const SAVE: [i32; 2] = [SIGUSR1, SIGUSR2];
 
-/// A second signal to end within this time belongs to the first: a terminal that closes and a service that stops send several.
+/// A second signal to end within this time belongs to the first: a terminal that closes and a service that stops send
+/// several.
 const ONE_SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// What a signal to end comes to.
@@ -90,7 +91,8 @@ fn hear(mut signals: Signals, interrupts: &Interrupts) {
             Answer::Leave => {
                 let steps = interrupts.unsaved();
                 say(&format!(
-                    "ended at once: the step at work is lost, and {steps} steps since the last checkpoint; `lossmith train --resume RUN` goes on from there"
+                    "ended at once: the step at work is lost, and {steps} steps since the last checkpoint; `lossmith \
+                     train --resume RUN` goes on from there"
                 ));
                 signal_hook::low_level::exit(LOST.into());
             }

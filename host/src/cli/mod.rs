@@ -3,7 +3,7 @@
 //! ```text
 //! train, sweep, session, data, doctor   commands
 //! plugin/                               lossmith plugin new, build, inspect, check, eval, bench
-//! runs/                                 what is done with runs: runs list, show and diff, eval, embed, retrieve, replay
+//! runs/                                 lossmith runs list, show and diff, eval, embed, retrieve, replay
 //! progress, evaluation, output          how results are shown
 //! error, error_text                     errors with their exit codes, and how they are shown
 //! interrupt                             signals
@@ -38,7 +38,8 @@ Exit codes:
   3    the experiment or sweep file: unknown key, wrong type, value out of range
   4    a plugin: refused, a fault while it ran, or a check that found something wrong
   5    the data or the teacher: missing or damaged files, classes that are too small, a network that does not fit
-  130  stopped by SIGINT (Ctrl-C), SIGTERM or SIGHUP: a run was saved, a sweep keeps its runs, a replay is to be repeated
+  130  stopped by SIGINT (Ctrl-C), SIGTERM or SIGHUP: a run was saved, a sweep keeps its runs, a replay is to be \
+  repeated
   131  stopped at once by another such signal: what a run trained since its last checkpoint is lost
 Other commands end by the signal itself. SIGUSR1 and SIGUSR2 make a training write a checkpoint and go on.";
 

@@ -22,8 +22,8 @@ pub(super) fn line(text: &str) -> Result<(), CliError> {
 /// The columns of a table where there is no terminal to ask.
 const COLUMNS: u16 = 100;
 
-/// An empty table that fits the terminal; where the output goes elsewhere, as many columns as the variable `COLUMNS` says, or
-/// [`COLUMNS`]. Long cells are wrapped.
+/// An empty table that fits the terminal; where the output goes elsewhere, as many columns as the variable `COLUMNS`
+/// says, or [`COLUMNS`]. Long cells are wrapped.
 pub(super) fn table(preset: &str) -> Table {
     let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
     let width =

@@ -216,8 +216,8 @@ const SHOWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nearest-
 fn as_json(event: &Event<'_>) -> Option<String> {
     let value = match event {
         Event::Ready { run, data, device, parameters, weights, teacher, epochs, steps, from_step, .. } => json!({
-            "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters, "weights": weights, "teacher": teacher,
-            "epochs": epochs, "steps": steps, "from-step": from_step,
+            "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters,
+            "weights": weights, "teacher": teacher, "epochs": epochs, "steps": steps, "from-step": from_step,
         }),
         Event::Step { epoch, step, loss, .. } => json!({ "event": "step", "epoch": epoch, "step": step, "loss": loss }),
         Event::Line { slot, level, text } => {

@@ -56,12 +56,14 @@ pub(super) enum SessionCommand {
         /// Name of the `[[shadow]]`.
         name: String,
     },
-    /// Go back to the revision before the one that is live. Under `--watch` it says which files still have what was reverted.
+    /// Go back to the revision before the one that is live. Under `--watch` it says which files still have what was
+    /// reverted.
     Revert {
         /// The run's folder.
         run: PathBuf,
-        /// Go back to the weights before the live revision, too: to the checkpoint of the epoch in which it was taken. What was
-        /// trained since is undone. The checkpoints before the last five revisions are kept until the run ends.
+        /// Go back to the weights before the live revision, too: to the checkpoint of the epoch in which it was taken.
+        /// What was trained since is undone. The checkpoints before the last five revisions are kept until the run
+        /// ends.
         #[arg(long)]
         weights: bool,
     },

@@ -16,14 +16,15 @@ use crate::sweep::{Options, Report, Sweep, SweepError, Table, conduct};
 
 /// Train an experiment in several settings, by several methods, with several seeds, and print the table.
 ///
-/// Runs that are there already are kept, stopped ones are gone on with: after Ctrl-C or a crash the same command goes on. Values
-/// of `vary` are chosen on the validation part; the test part is measured for what was chosen only, once. `lossmith schema
-/// --sweep` describes the file.
+/// Runs that are there already are kept, stopped ones are gone on with: after Ctrl-C or a crash the same command goes
+/// on. Values of `vary` are chosen on the validation part; the test part is measured for what was chosen only, once.
+/// `lossmith schema --sweep` describes the file.
 #[derive(Args, Debug)]
 pub(super) struct SweepArgs {
     /// The sweep file.
     sweep: PathBuf,
-    /// The folder for results.json, table.md, test.json and the curves. Default: DIRECTORY/NAME-results, both of the sweep file.
+    /// The folder for results.json, table.md, test.json and the curves. Default: DIRECTORY/NAME-results, both of the
+    /// sweep file.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Pass over runs that fail; the others make the table.

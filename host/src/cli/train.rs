@@ -17,21 +17,23 @@ use crate::train::{Elsewhere, End, Origin, Training, TrainingError, extends};
 
 /// Train an experiment, go on with a run that was stopped, or branch off from one.
 ///
-/// While it runs, `lossmith session` controls it. With --watch, edits of the experiment file and of the components are checked
-/// beside the training and taken between two epochs; what is refused, or fails in its first steps, does not cost the run.
+/// While it runs, `lossmith session` controls it. With --watch, edits of the experiment file and of the components are
+/// checked beside the training and taken between two epochs; what is refused, or fails in its first steps, does not
+/// cost the run.
 #[derive(Args, Debug)]
 pub(super) struct TrainArgs {
     /// The experiment file. With --resume: another configuration for the run, from the next epoch on.
     #[arg(required_unless_present_any = ["resume", "from"], conflicts_with = "from")]
     experiment: Option<PathBuf>,
-    /// Change a key of the experiment: `--set model.width=64`, `--set objective.0.loss.params.margin=0.3`. May be repeated.
+    /// Change a key of the experiment: `--set model.width=64`, `--set objective.0.loss.params.margin=0.3`. May be
+    /// repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Print the whole experiment with every default, and stop.
     #[arg(long, conflicts_with = "resume")]
     print_config: bool,
-    /// Go on with a run that was interrupted, from its last checkpoint, as if it had never stopped. A finished one goes on where
-    /// --set gives it more epochs.
+    /// Go on with a run that was interrupted, from its last checkpoint, as if it had never stopped. A finished one goes
+    /// on where --set gives it more epochs.
     #[arg(long, value_name = "RUN", conflicts_with = "from")]
     resume: Option<PathBuf>,
     /// Take what differs from the run's configuration, from the next epoch on, and data that changed.

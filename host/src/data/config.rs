@@ -12,54 +12,60 @@ use super::{AugmentationConfig, DataError, DataKind, Preparation};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataConfig {
-    /// What the data is: `fashion-mnist`, `emoji`, `cub-200-2011`, `cars196`, `stanford-online-products`, `raf-db`, `affectnet`,
-    /// `fer2013`, `sfew`, `ck-plus`, `mmi`, `folder` or `manifest`. `lossmith data list` says what of it is there.
+    /// What the data is: `fashion-mnist`, `emoji`, `cub-200-2011`, `cars196`, `stanford-online-products`, `raf-db`,
+    /// `affectnet`, `fer2013`, `sfew`, `ck-plus`, `mmi`, `folder` or `manifest`. `lossmith data list` says what of it
+    /// is there.
     pub kind: DataKind,
-    /// The folder of the data, for a `manifest` its CSV file; a relative path starts at the folder of the experiment file. A `folder` and a
-    /// `manifest` must give it. The default for the others is the first existing of `$LOSSMITH_DATA/<kind>`, `.data/<kind>`
-    /// and, for `fashion-mnist`, `/usr/share/datasets/fashion-mnist`.
+    /// The folder of the data, for a `manifest` its CSV file; a relative path starts at the folder of the experiment
+    /// file. A `folder` and a `manifest` must give it. The default for the others is the first existing of
+    /// `$LOSSMITH_DATA/<kind>`, `.data/<kind>` and, for `fashion-mnist`, `/usr/share/datasets/fashion-mnist`.
     #[serde(default)]
     pub path: Option<PathBuf>,
-    /// Seed of the split and of `limit`. Default: the experiment's seed. Give it to train with several seeds on one split.
+    /// Seed of the split and of `limit`. Default: the experiment's seed. Give it to train with several seeds on one
+    /// split.
     #[serde(default)]
     pub seed: Option<u64>,
-    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 32 for `emoji`, 48 for
-    /// `fer2013`, 100 for the other faces, 64 for `folder` and `manifest`, else 224.
+    /// Height and width of the network's input in pixels, 1 to 4096. Default: 28 for `fashion-mnist`, 32 for `emoji`,
+    /// 48 for `fer2013`, 100 for the other faces, 64 for `folder` and `manifest`, else 224.
     #[serde(default)]
     pub size: Option<usize>,
     /// Which images are for training and which for testing. Default: `auto`.
     #[serde(default)]
     pub split: SplitKind,
-    /// Share of the training part that becomes the validation part, at least 0 and below 1. `closed-set` takes this share of
-    /// the training images, spread evenly over the classes, and never the last image of a class; data with validation images
-    /// of its own, as `fer2013` has, uses these instead. `subject-folds` takes this share of the subjects that are not tested,
-    /// rounded to the nearest whole number but at least one subject. `class-disjoint` and `official` take this share of the
-    /// training classes, rounded to the nearest whole number but at least two classes: among images of one class every
-    /// neighbour is right. Where `closed-set` would take no two images of any class, it takes two each of fewer classes, so that
-    /// they can be searched for, as long as there are two classes with four images. With 0 no validation part is drawn.
+    /// Share of the training part that becomes the validation part, at least 0 and below 1. `closed-set` takes this
+    /// share of the training images, spread evenly over the classes, and never the last image of a class; data with
+    /// validation images of its own, as `fer2013` has, uses these instead. `subject-folds` takes this share of the
+    /// subjects that are not tested, rounded to the nearest whole number but at least one subject. `class-disjoint` and
+    /// `official` take this share of the training classes, rounded to the nearest whole number but at least two
+    /// classes: among images of one class every neighbour is right. Where `closed-set` would take no two images of any
+    /// class, it takes two each of fewer classes, so that they can be searched for, as long as there are two classes
+    /// with four images. With 0 no validation part is drawn.
     #[serde(default = "default_validation")]
     pub validation: f64,
-    /// Share of the images that becomes the test part, at least 0 and below 1, spread over the classes as `validation` is. Only for the
-    /// `closed-set` split of data without test images of its own, which `fashion-mnist`, `raf-db`, `affectnet`, `fer2013`,
-    /// `sfew`, a folder with `train` and `test`, and a manifest with `test` in its column `split` have.
+    /// Share of the images that becomes the test part, at least 0 and below 1, spread over the classes as `validation`
+    /// is. Only for the `closed-set` split of data without test images of its own, which `fashion-mnist`, `raf-db`,
+    /// `affectnet`, `fer2013`, `sfew`, a folder with `train` and `test`, and a manifest with `test` in its column
+    /// `split` have.
     #[serde(default = "default_test")]
     pub test: f64,
-    /// Share of the classes that becomes the test part of the `class-disjoint` split, above 0 and below 1, rounded to the
-    /// nearest whole number but at least one class.
+    /// Share of the classes that becomes the test part of the `class-disjoint` split, above 0 and below 1, rounded to
+    /// the nearest whole number but at least one class.
     #[serde(default = "default_test_classes")]
     pub test_classes: f64,
-    /// Folds of the `subject-folds` split, at least 2. Default: 10, or as many as a manifest numbers in its column `split`.
+    /// Folds of the `subject-folds` split, at least 2. Default: 10, or as many as a manifest numbers in its column
+    /// `split`.
     #[serde(default)]
     pub folds: Option<usize>,
     /// Which fold of the `subject-folds` split is tested, from 0 and below `folds`.
     #[serde(default)]
     pub fold: usize,
-    /// A CSV file with the columns `class` and `label`, for other classes than those of the data: the images of a class get the
-    /// class `label`, and those of a class that is not listed are left out. A relative path starts at the folder of the experiment file.
+    /// A CSV file with the columns `class` and `label`, for other classes than those of the data: the images of a class
+    /// get the class `label`, and those of a class that is not listed are left out. A relative path starts at the
+    /// folder of the experiment file.
     #[serde(default)]
     pub relabel: Option<PathBuf>,
-    /// Most images of each part, for quick tries, at least 1. Classes give the same number of images as far as they have
-    /// them, but in the validation and the test part at least two; the seed says which. Default: all images.
+    /// Most images of each part, for quick tries, at least 1. Classes give the same number of images as far as they
+    /// have them, but in the validation and the test part at least two; the seed says which. Default: all images.
     #[serde(default)]
     pub limit: Option<usize>,
     /// Mean of each channel on the scale of 0 (black) to 1 (white), one number a channel. Default: 0.2860 for
@@ -82,10 +88,10 @@ pub struct DataConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitKind {
-    /// `official` where the data has such a split; `subject-folds` for `ck-plus`, `mmi` and a manifest that numbers folds; else
-    /// as `closed-set`, but where the data has parts of its own (a folder with `train`, or the column `split` of a manifest) they
-    /// are used as they are, even if they share no class. Then a validation part that is missing is drawn of whole classes, and a
-    /// test part is not drawn.
+    /// `official` where the data has such a split; `subject-folds` for `ck-plus`, `mmi` and a manifest that numbers
+    /// folds; else as `closed-set`, but where the data has parts of its own (a folder with `train`, or the column
+    /// `split` of a manifest) they are used as they are, even if they share no class. Then a validation part that is
+    /// missing is drawn of whole classes, and a test part is not drawn.
     #[default]
     Auto,
     /// Every class is in all parts. The data's own test images are the test part; data without them gives `test` of its
@@ -97,10 +103,11 @@ pub enum SplitKind {
     /// `cub-200-2011` and of `cars196`, the test file of `stanford-online-products`. The seed draws the classes for
     /// validation. The other kinds have no such split.
     Official,
-    /// No subject is in two parts: cross-validation over the people of `ck-plus` and `mmi`, the designers of `emoji` or the
-    /// subjects of a manifest. The seed shuffles the subjects, and each goes to the fold with the fewest images so far. Fold
-    /// number `fold` is the test part, the seed draws subjects of the other folds for validation, and the rest trains. With as
-    /// many folds as subjects one is left out at a time. The parts that the data gives its images are not used.
+    /// No subject is in two parts: cross-validation over the people of `ck-plus` and `mmi`, the designers of `emoji` or
+    /// the subjects of a manifest. The seed shuffles the subjects, and each goes to the fold with the fewest images so
+    /// far. Fold number `fold` is the test part, the seed draws subjects of the other folds for validation, and the
+    /// rest trains. With as many folds as subjects one is left out at a time. The parts that the data gives its images
+    /// are not used.
     SubjectFolds,
 }
 
@@ -159,8 +166,8 @@ impl DataConfig {
         Preparation::new(self.size(), &self.mean(), &self.std())
     }
 
-    /// Which images are for training and which for testing, never [`SplitKind::Auto`], as far as the kind of the data decides
-    /// it: a manifest that numbers folds makes `subject-folds` of `auto`.
+    /// Which images are for training and which for testing, never [`SplitKind::Auto`], as far as the kind of the data
+    /// decides it: a manifest that numbers folds makes `subject-folds` of `auto`.
     #[must_use]
     pub fn split(&self) -> SplitKind {
         match self.split {
@@ -247,7 +254,8 @@ mod tests {
 
     #[test]
     fn keys_are_written_with_hyphens_and_unknown_ones_are_refused() {
-        let text = "kind = 'fashion-mnist'\nsplit = 'class-disjoint'\ntest-classes = 0.3\n[augmentation]\ncrop-scale = [0.5, 1]";
+        let text = "kind = 'fashion-mnist'\nsplit = 'class-disjoint'\ntest-classes = 0.3\n[augmentation]\n\
+            crop-scale = [0.5, 1]";
         let config: DataConfig = toml::from_str(text).unwrap();
         assert_eq!((config.split, config.test_classes), (SplitKind::ClassDisjoint, 0.3));
         assert_eq!(config.augmentation.crop_scale, [0.5, 1.0]);

@@ -32,13 +32,13 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Finds the data, checks it and splits it by `data.seed`, or by `seed` if there is none. Pixels of Fashion-MNIST (55 MB) and
-    /// FER2013 (83 MB) are read now; of image files only the beginning, so one that is damaged behind it is an error of the
-    /// [`super::Loader`].
+    /// Finds the data, checks it and splits it by `data.seed`, or by `seed` if there is none. Pixels of Fashion-MNIST
+    /// (55 MB) and FER2013 (83 MB) are read now; of image files only the beginning, so one that is damaged behind it is
+    /// an error of the [`super::Loader`].
     ///
     /// # Errors
-    /// A setting out of range, data that is not there or damaged, a class without images, too few classes or subjects for the
-    /// split.
+    /// A setting out of range, data that is not there or damaged, a class without images, too few classes or subjects
+    /// for the split.
     pub fn open(config: &DataConfig, seed: u64) -> Result<Self, DataError> {
         config.check()?;
         let path = config.path.clone().map_or_else(|| find(config.kind), Ok)?;
@@ -100,8 +100,8 @@ impl Dataset {
         self.labels.len()
     }
 
-    /// The classes of the training part, ascending. The place of a class in this list is its label in a training batch, so
-    /// these labels are 0 to `train_classes().len() - 1`.
+    /// The classes of the training part, ascending. The place of a class in this list is its label in a training batch,
+    /// so these labels are 0 to `train_classes().len() - 1`.
     #[must_use]
     pub fn train_classes(&self) -> &[i64] {
         &self.train_classes
@@ -125,15 +125,17 @@ impl Dataset {
         self.size
     }
 
-    /// SHA-256 of the content in hexadecimal: of the uncompressed bytes of IDX files; of the pixels, labels and parts of
-    /// FER2013; of the names, sizes and labels of image files, and which of them are turned or can be transparent; of a list's
-    /// subjects, parts, areas, queries and gallery, the boxes of faces and what `data.relabel` says, where there are such. It does not depend on where the data lies or how the configuration splits it.
+    /// SHA-256 of the content in hexadecimal: of the uncompressed bytes of IDX files; of the pixels, labels and parts
+    /// of FER2013; of the names, sizes and labels of image files, and which of them are turned or can be transparent;
+    /// of a list's subjects, parts, areas, queries and gallery, the boxes of faces and what `data.relabel` says, where
+    /// there are such. It does not depend on where the data lies or how the configuration splits it.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Whom an image shows, or who drew it, by the number of the image; `None` if the data does not say it or has no such image.
+    /// Whom an image shows, or who drew it, by the number of the image; `None` if the data does not say it or has no
+    /// such image.
     #[must_use]
     pub fn subject(&self, index: usize) -> Option<&str> {
         self.subjects.as_ref()?.get(index).map(String::as_str)
@@ -170,7 +172,8 @@ impl Dataset {
         }
     }
 
-    /// An image as it is in the data, by its number; grey ones have three equal channels. None if there is no such image.
+    /// An image as it is in the data, by its number; grey ones have three equal channels. None if there is no such
+    /// image.
     ///
     /// # Errors
     /// Its file cannot be read or decoded.
@@ -198,7 +201,8 @@ impl Dataset {
         usize::try_from(label).ok().and_then(|label| self.class_names.get(label)).map_or("", String::as_str)
     }
 
-    /// The image files with their classes, by the number of the image; none where the images are not in files of their own.
+    /// The image files with their classes, by the number of the image; none where the images are not in files of their
+    /// own.
     pub fn files(&self) -> impl Iterator<Item = (&Path, i64)> {
         let files = match &self.source {
             Source::Bytes { .. } => [].as_slice(),

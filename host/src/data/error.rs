@@ -125,7 +125,8 @@ pub enum DataError {
     /// A closed-set test part has a class that the training part lacks.
     #[error("class `{class}` is in `{part}` but not in `train`")]
     #[diagnostic(help(
-        "a closed-set split trains on every class that it tests; leave `data.split` out to use the data's own parts as they are, or add the class to `train`"
+        "a closed-set split trains on every class that it tests; leave `data.split` out to use the data's own parts as \
+         they are, or add the class to `train`"
     ))]
     UntrainedClass {
         /// The class.
@@ -140,7 +141,8 @@ pub enum DataError {
     /// A split of subjects of data that has none.
     #[error("`data.split` is \"subject-folds\", but this data of kind `{}` names no subjects", kind.name())]
     #[diagnostic(help(
-        "use another split, or name the subject of each image in the column `subject` of a `manifest`; `ck-plus` and `mmi` have subjects"
+        "use another split, or name the subject of each image in the column `subject` of a `manifest`; `ck-plus` and \
+         `mmi` have subjects"
     ))]
     NoSubjects {
         /// The kind.
@@ -173,7 +175,8 @@ pub enum DataError {
     },
     /// A split of subjects leaves less than two subjects for training.
     #[error(
-        "of {subjects} subjects, {test} are for testing and {validation} for validation, which leaves {left} for training; at least 2 are needed"
+        "of {subjects} subjects, {test} are for testing and {validation} for validation, which leaves {left} for \
+         training; at least 2 are needed"
     )]
     #[diagnostic(help(
         "lower `data.validation` (0 for none; else at least one subject is taken), or raise `data.folds`"
@@ -190,7 +193,8 @@ pub enum DataError {
     },
     /// The official split, when one label has classes of both of its parts.
     #[error(
-        "`data.split` is \"official\", but `data.relabel` gives one label to classes for training and to classes for testing"
+        "`data.split` is \"official\", but `data.relabel` gives one label to classes for training and to classes for \
+         testing"
     )]
     #[diagnostic(help("use `split = \"class-disjoint\"`, or give them different labels"))]
     RelabelledSplit,
@@ -203,10 +207,12 @@ pub enum DataError {
     },
     /// A split of classes leaves less than two classes for training.
     #[error(
-        "of {classes} classes, {test} are for testing and {validation} for validation, which leaves {left} for training; at least 2 are needed"
+        "of {classes} classes, {test} are for testing and {validation} for validation, which leaves {left} for \
+         training; at least 2 are needed"
     )]
     #[diagnostic(help(
-        "lower `data.validation` (0 for none; else at least two classes are taken), or `data.test-classes` if the split is `class-disjoint`"
+        "lower `data.validation` (0 for none; else at least two classes are taken), or `data.test-classes` if the \
+         split is `class-disjoint`"
     ))]
     FewClasses {
         /// Classes of the data.
@@ -236,7 +242,8 @@ pub enum DataError {
     /// A batch is to have more images of a class than there are.
     #[error("`sampler.samples` is {asked}, but class `{class}` has only {} for training", images(*found))]
     #[diagnostic(help(
-        "lower `sampler.samples`, add images to the class, or let `sampler.repeat` give its images more than once in a batch; a class needs at least 2 training images to have a positive pair of different images"
+        "lower `sampler.samples`, add images to the class, or let `sampler.repeat` give its images more than once in a \
+         batch; a class needs at least 2 training images to have a positive pair of different images"
     ))]
     FewSamples {
         /// The images of a class in a batch.

@@ -66,7 +66,8 @@ pub(super) fn write_class(folder: &Path, count: usize) {
     }
 }
 
-/// A data set whose training part has `count` images of each named class, in the order of the names. Its files are gone.
+/// A data set whose training part has `count` images of each named class, in the order of the names. Its files are
+/// gone.
 pub(super) fn folder_dataset(counts: &[(&str, usize)]) -> Dataset {
     let root = tempfile::tempdir().unwrap();
     for (class, count) in counts {
@@ -149,8 +150,8 @@ pub(super) fn write_affectnet(root: &Path) {
     }
 }
 
-/// Images of which class `c` has `counts[c]`, class by class. They are for training, and from the image number of each of
-/// `parts` on for that part; without `parts` the data has none of its own.
+/// Images of which class `c` has `counts[c]`, class by class. They are for training, and from the image number of each
+/// of `parts` on for that part; without `parts` the data has none of its own.
 pub(super) fn counted_scan(counts: &[usize], parts: &[(OwnPart, usize)]) -> Scan {
     let labels: Vec<i64> = (0..).zip(counts).flat_map(|(label, count)| vec![label; *count]).collect();
     let part = |image| parts.iter().rev().find(|(_, first)| *first <= image).map_or(OwnPart::Train, |(part, _)| *part);

@@ -9,28 +9,29 @@ use serde::{Deserialize, Serialize};
 pub enum DataKind {
     /// The four IDX files of Fashion-MNIST, plain or gzipped: 28 x 28 pixels, one channel, ten classes.
     FashionMnist,
-    /// A folder with one sub-folder per class that holds JPEG, PNG and WebP files, or with the folders `train`, `val` (or `valid`,
-    /// `validation`) and `test` that hold such class folders; one of the last two may be missing. Images are read as RGB, three
-    /// channels: turned as their EXIF orientation says, and with white where they are transparent.
+    /// A folder with one sub-folder per class that holds JPEG, PNG and WebP files, or with the folders `train`, `val`
+    /// (or `valid`, `validation`) and `test` that hold such class folders; one of the last two may be missing. Images
+    /// are read as RGB, three channels: turned as their EXIF orientation says, and with white where they are
+    /// transparent.
     Folder,
-    /// A CSV file with the columns `path`, a JPEG, PNG or WebP file relative to the CSV file, and `class` or `label`; if it has
-    /// them, also `subject`; `split`, which is `train`, `validation` or `test`, or the number of a fold from 0; `is_query` and
-    /// `is_gallery`, for retrieval; `x_1`, `x_2`, `y_1` and `y_2`, left, right, top and bottom of what is cut out, in pixels. Other
-    /// columns are named in a warning. Images are read as those of a `folder`.
+    /// A CSV file with the columns `path`, a JPEG, PNG or WebP file relative to the CSV file, and `class` or `label`;
+    /// if it has them, also `subject`; `split`, which is `train`, `validation` or `test`, or the number of a fold from
+    /// 0; `is_query` and `is_gallery`, for retrieval; `x_1`, `x_2`, `y_1` and `y_2`, left, right, top and bottom of
+    /// what is cut out, in pixels. Other columns are named in a warning. Images are read as those of a `folder`.
     Manifest,
     /// The emoji that `lossmith data fetch emoji` fetches: 64 x 64 pixels, RGB, each class drawn by several vendors.
     Emoji,
-    /// Birds: the folder of CUB-200-2011 with `images.txt`, `image_class_labels.txt`, `classes.txt` and `images`. RGB, three
-    /// channels.
+    /// Birds: the folder of CUB-200-2011 with `images.txt`, `image_class_labels.txt`, `classes.txt` and `images`. RGB,
+    /// three channels.
     #[serde(rename = "cub-200-2011")]
     Cub,
     /// Cars: the folder of Cars196 with `cars_annos.mat` and `car_ims`. RGB, three channels.
     Cars196,
-    /// Products of a shop: the folder of Stanford Online Products with `Ebay_train.txt`, `Ebay_test.txt` and the images. RGB,
-    /// three channels.
+    /// Products of a shop: the folder of Stanford Online Products with `Ebay_train.txt`, `Ebay_test.txt` and the
+    /// images. RGB, three channels.
     StanfordOnlineProducts,
-    /// Expressions of faces: the folder of RAF-DB with `EmoLabel/list_patition_label.txt` and `Image/aligned`. RGB, three
-    /// channels.
+    /// Expressions of faces: the folder of RAF-DB with `EmoLabel/list_patition_label.txt` and `Image/aligned`. RGB,
+    /// three channels.
     RafDb,
     /// Expressions of faces: the folder with `fer2013.csv` or `icml_face_data.csv`. 48 x 48 pixels, one channel.
     Fer2013,
@@ -41,8 +42,8 @@ pub enum DataKind {
     CkPlus,
     /// Posed expressions: images of MMI as `<class>/<subject>_<anything>.png`. RGB, three channels.
     Mmi,
-    /// Expressions of faces: the folder of AffectNet with `training.csv`, `validation.csv` and `Manually_Annotated_Images`, of
-    /// which the faces are cut out. RGB, three channels.
+    /// Expressions of faces: the folder of AffectNet with `training.csv`, `validation.csv` and
+    /// `Manually_Annotated_Images`, of which the faces are cut out. RGB, three channels.
     #[serde(rename = "affectnet")]
     AffectNet,
 }
@@ -128,35 +129,44 @@ impl DataKind {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::FashionMnist => {
-                "`lossmith data fetch fashion-mnist` fetches it; or let `data.path` name a folder with its four IDX files"
+                "`lossmith data fetch fashion-mnist` fetches it; or let `data.path` name a folder with its four IDX \
+                 files"
             }
             Self::Emoji => "`lossmith data fetch emoji` fetches it",
             Self::Cub | Self::Cars196 | Self::StanfordOnlineProducts => {
                 "obtain it from its publisher under their terms, and let `data.path` name its folder"
             }
             Self::RafDb => {
-                "ask its authors for the basic emotions, for research only, and let `data.path` name the folder with EmoLabel/list_patition_label.txt and Image/aligned"
+                "ask its authors for the basic emotions, for research only, and let `data.path` name the folder with \
+                 EmoLabel/list_patition_label.txt and Image/aligned"
             }
             Self::AffectNet => {
-                "ask its authors for it, for research only, and let `data.path` name the folder with training.csv, validation.csv and Manually_Annotated_Images"
+                "ask its authors for it, for research only, and let `data.path` name the folder with training.csv, \
+                 validation.csv and Manually_Annotated_Images"
             }
             Self::Fer2013 => {
-                "obtain it from the Kaggle challenge of 2013 under its rules, and let `data.path` name the folder with fer2013.csv or icml_face_data.csv"
+                "obtain it from the Kaggle challenge of 2013 under its rules, and let `data.path` name the folder with \
+                 fer2013.csv or icml_face_data.csv"
             }
             Self::Sfew => {
-                "ask the organisers of EmotiW for SFEW 2.0, for research only, and let `data.path` name the folder with Train and Val (or Train_Aligned_Faces and Val_Aligned_Faces), one sub-folder per class in each"
+                "ask the organisers of EmotiW for SFEW 2.0, for research only, and let `data.path` name the folder \
+                 with Train and Val (or Train_Aligned_Faces and Val_Aligned_Faces), one sub-folder per class in each"
             }
             Self::CkPlus => {
-                "ask its authors for CK+, for research only, choose the frames and store them as <class>/<subject>_<anything>.png in the folder that `data.path` names"
+                "ask its authors for CK+, for research only, choose the frames and store them as \
+                 <class>/<subject>_<anything>.png in the folder that `data.path` names"
             }
             Self::Mmi => {
-                "ask its authors for MMI, for research only, choose the frames and store them as <class>/<subject>_<anything>.png in the folder that `data.path` names"
+                "ask its authors for MMI, for research only, choose the frames and store them as \
+                 <class>/<subject>_<anything>.png in the folder that `data.path` names"
             }
             Self::Folder => {
-                "`data.path` must name a folder with one sub-folder per class, directly or in train, val and test; `lossmith data list --help` says more"
+                "`data.path` must name a folder with one sub-folder per class, directly or in train, val and test; \
+                 `lossmith data list --help` says more"
             }
             Self::Manifest => {
-                "`data.path` must name a CSV file with the columns `path` and `class`; `lossmith data list --help` says more"
+                "`data.path` must name a CSV file with the columns `path` and `class`; `lossmith data list --help` \
+                 says more"
             }
         }
     }

@@ -75,8 +75,8 @@ impl Part {
         self.indices.is_empty()
     }
 
-    /// Of each image of [`Part::indices`] whether it is a query, and whether it is in the gallery that queries are searched for
-    /// in. None if the data does not say it: then every image is searched for among all others.
+    /// Of each image of [`Part::indices`] whether it is a query, and whether it is in the gallery that queries are
+    /// searched for in. None if the data does not say it: then every image is searched for among all others.
     #[must_use]
     pub fn queries_and_gallery(&self) -> Option<(&[bool], &[bool])> {
         self.roles.as_ref().map(|(queries, gallery)| (queries.as_slice(), gallery.as_slice()))

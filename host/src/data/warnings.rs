@@ -72,8 +72,8 @@ pub(super) fn equal_images(source: &Source, train: &Part) -> Result<Option<Strin
     }
     Ok((compared > 1).then(|| {
         format!(
-            "all of {compared} training images are equal pixel by pixel: nothing can be learned from them; transparent pixels are \
-             white, so white shapes on a transparent ground cannot be seen"
+            "all of {compared} training images are equal pixel by pixel: nothing can be learned from them; transparent \
+             pixels are white, so white shapes on a transparent ground cannot be seen"
         )
     }))
 }

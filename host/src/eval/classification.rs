@@ -1,8 +1,8 @@
 //! How well embeddings tell apart the classes that they were trained on.
 //!
-//! Labelled training features decide on the class of a query. The vote and the class means use the distances and the order of
-//! [`retrieval`](fn@super::retrieval), the linear classifier uses the features as that scales them. All three give the same
-//! result on every call.
+//! Labelled training features decide on the class of a query. The vote and the class means use the distances and the
+//! order of [`retrieval`](fn@super::retrieval), the linear classifier uses the features as that scales them. All three
+//! give the same result on every call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -54,7 +54,8 @@ impl Classification {
         accuracies.values().sum::<f64>() / accuracies.len().max(1) as f64
     }
 
-    /// The share of the queries of each class whose class was found, 0 to 1, by label; only of classes that have queries.
+    /// The share of the queries of each class whose class was found, 0 to 1, by label; only of classes that have
+    /// queries.
     #[must_use]
     pub fn class_accuracy(&self) -> BTreeMap<i64, f64> {
         self.rows().filter(|(.., all)| *all > 0).map(|(class, right, all)| (class, share(right, all))).collect()
@@ -74,16 +75,17 @@ fn share(part: u64, all: u64) -> f64 {
 /// Features with known classes.
 struct Training {
     points: Points,
-    /// The number of the class of each point (N, int64), the classes being numbered from 0 in the order of their labels.
+    /// The number of the class of each point (N, int64), the classes being numbered from 0 in the order of their
+    /// labels.
     classes: Tensor,
     /// How many classes.
     count: i64,
 }
 
-/// Classifies `queries` (M x D) by `features` (N x D, both any float type, finite) with their `labels` (N, int64), once by each
-/// of the classifiers of `config`, and compares with `query_labels` (M, int64). A query of a class that no feature has is
-/// always wrong. Works on the device of the features; `block` queries at a time need about 16 x `block` x N bytes on it. The
-/// result does not depend on `block`.
+/// Classifies `queries` (M x D) by `features` (N x D, both any float type, finite) with their `labels` (N, int64), once
+/// by each of the classifiers of `config`, and compares with `query_labels` (M, int64). A query of a class that no
+/// feature has is always wrong. Works on the device of the features; `block` queries at a time need about 16 x `block`
+/// x N bytes on it. The result does not depend on `block`.
 ///
 /// # Errors
 /// Wrong shapes or types, numbers that are not finite, different dimensions, or no features or queries at all.
@@ -146,7 +148,8 @@ impl Training {
             let classes = self.classes.f_index_select(0, &nearest)?.f_view([count, voters])?;
             let mut votes = Tensor::f_zeros([count, self.count], like)?;
             let _ = votes.f_scatter_add_(1, &classes, &classes.f_ones_like()?)?;
-            // The nearness of a voter is below the weight of a vote, so that it only counts between equal numbers of votes.
+            // The nearness of a voter is below the weight of a vote, so that it only counts between equal numbers of
+            // votes.
             let strength = votes.f_gather(1, &classes, false)?.f_mul_scalar_(voters)?.f_add_(&nearness)?;
             let winner = strength.f_argmax(1, true)?;
             winners.push(classes.f_gather(1, &winner, false)?.f_view([-1])?);
@@ -154,8 +157,8 @@ impl Training {
         Tensor::f_cat(&winners, 0)
     }
 
-    /// The class of each query (M, int64) whose mean is nearest; with cosines, the mean scaled to length 1. Of classes at the
-    /// same distance it is the first.
+    /// The class of each query (M, int64) whose mean is nearest; with cosines, the mean scaled to length 1. Of classes
+    /// at the same distance it is the first.
     fn nearest_mean(&self, queries: &Points, distance: Distance, block: i64) -> Result<Tensor, EvalError> {
         let means = Points::new(&self.means()?, distance)?;
         let positions = Tensor::f_arange(means.len(), (Kind::Int64, means.device()))?;

@@ -13,10 +13,11 @@ pub struct ClassificationConfig {
     /// Which classifiers, at least one and none twice. Default: all, ["linear", "nearest-neighbours", "class-mean"].
     #[schemars(length(min = 1))]
     pub classifiers: Vec<Classifier>,
-    /// How many of the nearest training images vote for the class of a query, at least 1; all if there are fewer. Default 10.
+    /// How many of the nearest training images vote for the class of a query, at least 1; all if there are fewer.
+    /// Default 10.
     pub neighbours: NonZeroUsize,
-    /// The L2 penalty of the linear classifier, above 0: half of it times the sum of the squared weights, without the biases,
-    /// is added to the mean cross-entropy. Default 1e-4.
+    /// The L2 penalty of the linear classifier, above 0: half of it times the sum of the squared weights, without the
+    /// biases, is added to the mean cross-entropy. Default 1e-4.
     #[schemars(range(min = 0.0))]
     pub regularisation: f64,
     /// Steps in which the linear classifier is fitted, at least 1. Default 300.

@@ -22,11 +22,12 @@ const AT_ONCE: usize = 64;
 /// Points that may be refused in a row before the distances are computed all the same.
 const REFUSED: usize = 32;
 
-/// Puts the rows of `embeddings` (N x D, any float type, finite) into `clusters` clusters and returns the cluster of each.
+/// Puts the rows of `embeddings` (N x D, any float type, finite) into `clusters` clusters and returns the cluster of
+/// each.
 ///
 /// Centres start by k-means++ (Arthur and Vassilvitskii, 2007) from `seed` and move by Lloyd's algorithm until no point
-/// changes its cluster, for 100 rounds at most. For [`Distance::Cosine`] the rows are scaled to length 1 first. A cluster
-/// that loses all its points keeps its centre.
+/// changes its cluster, for 100 rounds at most. For [`Distance::Cosine`] the rows are scaled to length 1 first. A
+/// cluster that loses all its points keeps its centre.
 ///
 /// # Errors
 /// Embeddings that are not a matrix or not finite, more clusters than points.
@@ -58,11 +59,12 @@ pub(super) fn k_means_watched(
     Ok(clustering.nearest)
 }
 
-/// k-means++: the first centre is any point, each further one a point with a probability that is proportional to its squared
-/// distance from the nearest centre so far.
+/// k-means++: the first centre is any point, each further one a point with a probability that is proportional to its
+/// squared distance from the nearest centre so far.
 ///
-/// Where there are many clusters, a point is drawn by distances that lack the newest centres, and taken with the share of its
-/// distance that these leave: so the probabilities are the same, and the distances of all points are products of matrices.
+/// Where there are many clusters, a point is drawn by distances that lack the newest centres, and taken with the share
+/// of its distance that these leave: so the probabilities are the same, and the distances of all points are products of
+/// matrices.
 fn first_centres(points: &Points, clusters: usize, seed: u64, watch: &mut Watch<'_>) -> Result<Tensor, TchError> {
     let mut generator = random_streams::generator(seed, Purpose::Clustering, 0, 0);
     // 53 random bits: a number in [0, 1).
@@ -134,8 +136,8 @@ impl Weights {
     }
 }
 
-/// Lloyd's algorithm. A point is compared with all centres where its own has moved, and otherwise with those that have: the
-/// others are as far from it as before.
+/// Lloyd's algorithm. A point is compared with all centres where its own has moved, and otherwise with those that have:
+/// the others are as far from it as before.
 struct Clustering<'a> {
     points: &'a Points,
     /// The points (N x D) and the centres (K x D) on the host, where sums have the order of the points.
@@ -236,8 +238,8 @@ impl<'a> Clustering<'a> {
     }
 }
 
-/// Normalised mutual information of two labellings of the same points, 0 (independent) to 1 (the same up to names): their
-/// mutual information over the arithmetic mean of their entropies. 1 if both have one class only.
+/// Normalised mutual information of two labellings of the same points, 0 (independent) to 1 (the same up to names):
+/// their mutual information over the arithmetic mean of their entropies. 1 if both have one class only.
 #[must_use]
 pub fn normalised_mutual_information(labels: &[i64], clusters: &[i64]) -> f64 {
     let (mut rows, mut columns, mut cells) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());

@@ -13,39 +13,40 @@ use super::ClassificationConfig;
 pub struct EvaluationConfig {
     /// Epochs from one evaluation to the next, at least 1. Default 1: after every epoch.
     pub every: NonZeroUsize,
-    /// Whether the test part is measured at the end of the training. A sweep switches it off: it measures the test part of what
-    /// was chosen only. Default true.
+    /// Whether the test part is measured at the end of the training. A sweep switches it off: it measures the test part
+    /// of what was chosen only. Default true.
     pub test: bool,
-    /// The K of Recall@K, each at least 1: a query counts if one of its K nearest is of its class. Default [1, 2, 4, 8].
+    /// The K of Recall@K, each at least 1: a query counts if one of its K nearest is of its class. Default [1, 2, 4,
+    /// 8].
     pub recall_at: Vec<NonZeroUsize>,
     /// What "near" means. Default "cosine".
     pub distance: Distance,
-    /// Whether to cluster the embeddings by k-means and report NMI. Its time grows with images x classes x dimensions. Default
-    /// true.
+    /// Whether to cluster the embeddings by k-means and report NMI. Its time grows with images x classes x dimensions.
+    /// Default true.
     pub nmi: bool,
-    /// The metric of the validation part whose best value marks the best checkpoint. Larger is better, but for `distance-ratio`.
-    /// Default "map-at-r".
+    /// The metric of the validation part whose best value marks the best checkpoint. Larger is better, but for
+    /// `distance-ratio`. Default "map-at-r".
     pub best: String,
-    /// Evaluations in a row without a better `best` after which the training ends before its last epoch, at least 1. Default:
-    /// none, all epochs are trained.
+    /// Evaluations in a row without a better `best` after which the training ends before its last epoch, at least 1.
+    /// Default: none, all epochs are trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<NonZeroUsize>,
-    /// Whether each slice of the embedding is measured by itself, and how different the slices are, where there are two or more.
-    /// That takes as long as the retrieval of the whole embedding, once for each slice. Default true.
+    /// Whether each slice of the embedding is measured by itself, and how different the slices are, where there are two
+    /// or more. That takes as long as the retrieval of the whole embedding, once for each slice. Default true.
     pub slices: bool,
     /// Classification of the part by the features of the training part, which are computed anew for it. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classification: Option<ClassificationConfig>,
-    /// Queries in a block, at least 1. A block of B queries against N references needs about 16 x B x N bytes on the device
-    /// (1000 against 60,000: 1 GB). The result does not depend on it. Default 1000.
+    /// Queries in a block, at least 1. A block of B queries against N references needs about 16 x B x N bytes on the
+    /// device (1000 against 60,000: 1 GB). The result does not depend on it. Default 1000.
     pub block: NonZeroUsize,
     /// Images in a forward pass of the network, at least 1. Default 256.
     pub batch_size: NonZeroUsize,
 }
 
 impl EvaluationConfig {
-    /// The metrics of the validation part that can mark the best checkpoint, of an embedding with so many slices. A classifier's
-    /// accuracy of one class, `linear-accuracy.NAME`, can, too.
+    /// The metrics of the validation part that can mark the best checkpoint, of an embedding with so many slices. A
+    /// classifier's accuracy of one class, `linear-accuracy.NAME`, can, too.
     pub(crate) fn metrics(&self, slices: u32) -> Vec<String> {
         let recall = self.recall_at.iter().map(|k| format!("recall-at-{k}"));
         let whole = ["precision-at-1", "r-precision", "map-at-r"].map(str::to_owned);

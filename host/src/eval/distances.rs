@@ -9,8 +9,8 @@ use super::points::{Points, blocks};
 use super::retrieval::Labels;
 use super::{EvalError, EvaluationConfig};
 
-/// Mean distances over pairs of images, under the distance that the evaluation is set to; with cosines, the Euclidean distance
-/// of the vectors scaled to length 1.
+/// Mean distances over pairs of images, under the distance that the evaluation is set to; with cosines, the Euclidean
+/// distance of the vectors scaled to length 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClassDistances {
@@ -21,11 +21,11 @@ pub struct ClassDistances {
 }
 
 impl ClassDistances {
-    /// The mean distance within classes over the one between them: the smaller, the more compact are classes for the space
-    /// that they have. None if one of the two is missing, or if all classes lie on one spot.
+    /// The mean distance within classes over the one between them: the smaller, the more compact are classes for the
+    /// space that they have. None if one of the two is missing, or if all classes lie on one spot.
     ///
-    /// Roth et al. ("Revisiting Training Strategies and Generalization Performance in Deep Metric Learning", ICML 2020) report
-    /// such a ratio; ours is over pairs of images, so large classes count more in it.
+    /// Roth et al. ("Revisiting Training Strategies and Generalization Performance in Deep Metric Learning", ICML 2020)
+    /// report such a ratio; ours is over pairs of images, so large classes count more in it.
     #[must_use]
     pub fn ratio(&self) -> Option<f64> {
         let inter = self.inter.filter(|inter| *inter > 0.0)?;

@@ -35,9 +35,10 @@ pub struct Evaluation {
 const CLASSES_IN_RECORD: usize = 50;
 
 impl Evaluation {
-    /// The overall and the macro-averaged numbers by name (`map-at-r`, `macro-map-at-r`, `distance-ratio`, `nmi`, ...), as they
-    /// are logged; of the slices `slice.0.map-at-r`, ...; of a classifier `linear-accuracy`, `linear-mean-class-accuracy` and, of up
-    /// to 50 classes, `linear-accuracy.NAME` for each class. `names` are those of the classes, by label.
+    /// The overall and the macro-averaged numbers by name (`map-at-r`, `macro-map-at-r`, `distance-ratio`, `nmi`, ...),
+    /// as they are logged; of the slices `slice.0.map-at-r`, ...; of a classifier `linear-accuracy`,
+    /// `linear-mean-class-accuracy` and, of up to 50 classes, `linear-accuracy.NAME` for each class. `names` are those
+    /// of the classes, by label.
     #[must_use]
     pub fn values(&self, names: &[String]) -> BTreeMap<String, f64> {
         let mut values = BTreeMap::new();
@@ -68,10 +69,10 @@ pub fn class_name(names: &[String], class: i64) -> String {
     name.cloned().unwrap_or_else(|| class.to_string())
 }
 
-/// Measures `embeddings` (N x D, any float type) with `labels` (N, int64): every row is searched for among the others, and
-/// all rows are clustered into as many clusters as there are classes. With `roles` only the queries are searched for, in the gallery.
-/// `seed` chooses the first centres of the clusters. Where no row has another one of its class, nothing is searched for, and the
-/// rest is measured. `watch` is told how far it is.
+/// Measures `embeddings` (N x D, any float type) with `labels` (N, int64): every row is searched for among the others,
+/// and all rows are clustered into as many clusters as there are classes. With `roles` only the queries are searched
+/// for, in the gallery. `seed` chooses the first centres of the clusters. Where no row has another one of its class,
+/// nothing is searched for, and the rest is measured. `watch` is told how far it is.
 ///
 /// # Errors
 /// As [`super::retrieval()`].

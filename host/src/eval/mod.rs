@@ -1,9 +1,9 @@
 //! How good an embedding is: retrieval metrics and clustering, for any number of images.
 //!
 //! [`evaluate`] is what a training calls after an epoch. [`retrieval`] ranks every row against all the others,
-//! [`retrieval_against`] ranks queries against a separate set of references. Distances are computed a block of queries at a
-//! time in double precision, and ranks are counted in integers, so a result depends neither on the size of the block nor on
-//! the order in which a device adds numbers up. Only the last digits of the mean distances do.
+//! [`retrieval_against`] ranks queries against a separate set of references. Distances are computed a block of queries
+//! at a time in double precision, and ranks are counted in integers, so a result depends neither on the size of the
+//! block nor on the order in which a device adds numbers up. Only the last digits of the mean distances do.
 
 mod classification;
 mod classification_config;

@@ -15,9 +15,9 @@ pub struct Neighbour {
     pub distance: f64,
 }
 
-/// The `count` nearest of the other rows of `embeddings` (N x D, any float type, finite) for each of some rows, nearest first,
-/// in the order in which [`retrieval`](fn@super::retrieval) ranks them; all others if there are fewer. With a `gallery` only its rows are
-/// found. A query that is no row finds nothing.
+/// The `count` nearest of the other rows of `embeddings` (N x D, any float type, finite) for each of some rows, nearest
+/// first, in the order in which [`retrieval`](fn@super::retrieval) ranks them; all others if there are fewer. With a
+/// `gallery` only its rows are found. A query that is no row finds nothing.
 ///
 /// # Errors
 /// Wrong shapes or types, or embeddings that are not finite.

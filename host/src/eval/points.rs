@@ -4,9 +4,9 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Distance, EvalError};
 
-/// Squared distances are this much too small, in units of the two squared lengths, and then cut off at zero. It is far above
-/// the rounding errors of a scalar product in double precision and far below what single precision can tell apart, so equal
-/// embeddings are at distance 0 and not at 1e-17.
+/// Squared distances are this much too small, in units of the two squared lengths, and then cut off at zero. It is far
+/// above the rounding errors of a scalar product in double precision and far below what single precision can tell
+/// apart, so equal embeddings are at distance 0 and not at 1e-17.
 const SLACK: f64 = 1e-12;
 
 /// A set of points: embeddings in double precision, scaled to length 1 if the distance is the cosine distance.
@@ -75,8 +75,8 @@ impl Points {
         self.rows.f_narrow(0, start, count)
     }
 
-    /// For each of `rows` (count x D, double) the squared distances from all of these points, less the row's squared length
-    /// (count x N): the order of the distances at the price of one product.
+    /// For each of `rows` (count x D, double) the squared distances from all of these points, less the row's squared
+    /// length (count x N): the order of the distances at the price of one product.
     pub(super) fn scores(&self, rows: &Tensor) -> Result<Tensor, TchError> {
         self.squared.f_unsqueeze(0)?.f_addmm(rows, &self.rows.f_mul_scalar(-2.0)?.f_tr()?)
     }

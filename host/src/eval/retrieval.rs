@@ -1,7 +1,7 @@
 //! Precision and recall of a nearest-neighbour search.
 //!
-//! Definitions as in Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (ECCV 2020). For a query with R relevant
-//! references (those of its class, itself not counted):
+//! Definitions as in Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (ECCV 2020). For a query with R
+//! relevant references (those of its class, itself not counted):
 //! - P@1: whether its nearest reference is relevant; Recall@K: whether one of its K nearest is;
 //! - R-precision: the share of relevant ones among its R nearest;
 //! - MAP@R: (1/R) x the sum over i = 1..R of rel(i) x (the share of relevant ones among its i nearest).
@@ -65,9 +65,9 @@ impl Scores {
     }
 }
 
-/// Searches each row of `embeddings` (N x D, any float type, finite) among all the others; `labels` (N, int64) say which
-/// belong together. Works on the device of the embeddings; `config.block` says what memory it takes. References at the same
-/// distance (to single precision) are ranked by their position, the first one first.
+/// Searches each row of `embeddings` (N x D, any float type, finite) among all the others; `labels` (N, int64) say
+/// which belong together. Works on the device of the embeddings; `config.block` says what memory it takes. References
+/// at the same distance (to single precision) are ranked by their position, the first one first.
 ///
 /// # Errors
 /// Wrong shapes or types, embeddings that are not finite, or no class with two members.
@@ -96,7 +96,8 @@ pub struct Roles<'a> {
     pub gallery: &'a [bool],
 }
 
-/// As [`retrieval`], but searches only the queries, and only in the gallery. A row may be both; it does not find itself.
+/// As [`retrieval`], but searches only the queries, and only in the gallery. A row may be both; it does not find
+/// itself.
 ///
 /// # Errors
 /// As [`retrieval`].
@@ -319,8 +320,8 @@ fn put_itself_last(keys: &Tensor, start: i64, targets: &Targets<'_>) -> Result<(
     Ok(())
 }
 
-/// One integer for each query and reference (count x M, int64), whose order is that of the distances (in single precision)
-/// and then of the positions: no two of a query are equal, so the ranking is the same on every device.
+/// One integer for each query and reference (count x M, int64), whose order is that of the distances (in single
+/// precision) and then of the positions: no two of a query are equal, so the ranking is the same on every device.
 pub(super) fn ranking_keys(
     queries: &Points,
     start: i64,

@@ -1,7 +1,7 @@
 //! How good the slices of an embedding are by themselves, and how different from each other.
 //!
-//! An embedding of D dimensions is cut into K slices of D/K dimensions each, in order. They help each other only as far as
-//! they differ: [`Slices::correlation`] compares their numbers, [`Slices::disagreement`] what they find.
+//! An embedding of D dimensions is cut into K slices of D/K dimensions each, in order. They help each other only as far
+//! as they differ: [`Slices::correlation`] compares their numbers, [`Slices::disagreement`] what they find.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use super::points::{Points, blocks};
 use super::retrieval::{ranking_keys, retrieval, retrieval_in_gallery};
 use super::{Distance, EvalError, EvaluationConfig, Roles, Scores};
 
-/// A dimension whose standard deviation is smaller, in units of its root mean square, has no variance: it is far above the
-/// rounding errors of double precision and far below what single precision can tell apart.
+/// A dimension whose standard deviation is smaller, in units of its root mean square, has no variance: it is far above
+/// the rounding errors of double precision and far below what single precision can tell apart.
 const CONSTANT: f64 = 1e-12;
 
 /// The slices of an embedding.
@@ -23,16 +23,17 @@ pub struct Slices {
     /// What a search with one slice finds, over all queries; in the order of the slices.
     pub scores: Vec<Scores>,
     /// The mean of the absolute Pearson correlation over the images of two dimensions, over all pairs of dimensions of
-    /// different slices, 0 to 1. A dimension that is the same for all images is correlated with none. 0 for a single slice.
+    /// different slices, 0 to 1. A dimension that is the same for all images is correlated with none. 0 for a single
+    /// slice.
     pub correlation: f64,
-    /// The share of the images whose nearest other image differs between two slices, 0 to 1; the mean over all pairs of slices.
-    /// 0 for a single slice.
+    /// The share of the images whose nearest other image differs between two slices, 0 to 1; the mean over all pairs of
+    /// slices. 0 for a single slice.
     pub disagreement: f64,
 }
 
 impl Slices {
-    /// The numbers by name: P@1, R-precision and MAP@R of each slice (`slice.0.map-at-r`, ...), and of two slices or more
-    /// `slice-correlation` and `slice-disagreement`.
+    /// The numbers by name: P@1, R-precision and MAP@R of each slice (`slice.0.map-at-r`, ...), and of two slices or
+    /// more `slice-correlation` and `slice-disagreement`.
     #[must_use]
     pub fn values(&self) -> BTreeMap<String, f64> {
         let slices = self.scores.iter().enumerate();
@@ -47,8 +48,8 @@ impl Slices {
 }
 
 /// Measures the `count` slices of `embeddings` (N x D, any float type, finite) with `labels` (N, int64), each as
-/// [`retrieval`](fn@super::retrieval), or [`retrieval_in_gallery`] if there are roles, measures an embedding: with cosines, a slice is scaled to length 1 by itself. Needs no
-/// more memory than that.
+/// [`retrieval`](fn@super::retrieval), or [`retrieval_in_gallery`] if there are roles, measures an embedding: with
+/// cosines, a slice is scaled to length 1 by itself. Needs no more memory than that.
 ///
 /// # Errors
 /// As [`retrieval`](fn@super::retrieval), or D is not a multiple of `count`.
@@ -87,8 +88,8 @@ pub fn slices(
     Ok(Slices { scores, correlation, disagreement })
 }
 
-/// Columns (N x D, double) with their means taken off and scaled to length 1, so that a product of two is their correlation;
-/// zeros for a column without variance.
+/// Columns (N x D, double) with their means taken off and scaled to length 1, so that a product of two is their
+/// correlation; zeros for a column without variance.
 fn standardised(rows: &Tensor) -> Result<Tensor, TchError> {
     let lengths = |rows: &Tensor| rows.f_square()?.f_sum_dim_intlist(0, true, Kind::Double)?.f_sqrt();
     let centred = rows.f_sub(&rows.f_mean_dim([0].as_slice(), true, Kind::Double)?)?;

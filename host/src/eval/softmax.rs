@@ -16,7 +16,8 @@ pub(super) struct Softmax {
     biases: Tensor,
 }
 
-/// What is minimised: the mean cross-entropy of `classes` given `inputs`, and half of `penalty` times the squared weights.
+/// What is minimised: the mean cross-entropy of `classes` given `inputs`, and half of `penalty` times the squared
+/// weights.
 struct Objective<'a> {
     /// N x (D + 1); the last column is the same for all points, and its weights are the biases.
     inputs: Tensor,
@@ -29,9 +30,9 @@ struct Objective<'a> {
 impl Softmax {
     /// Fits the classifier to `points` and the number of the class of each (N, int64, from 0 to below `count`).
     ///
-    /// The whole set is gone through `config.iterations` times by Nesterov's accelerated gradient, from weights of 0, with the
-    /// largest step that is safe for any such data. It starts to gather speed anew whenever it goes uphill (O'Donoghue and
-    /// Candès, "Adaptive Restart for Accelerated Gradient Schemes", 2015). Nothing is drawn at random.
+    /// The whole set is gone through `config.iterations` times by Nesterov's accelerated gradient, from weights of 0,
+    /// with the largest step that is safe for any such data. It starts to gather speed anew whenever it goes uphill
+    /// (O'Donoghue and Candès, "Adaptive Restart for Accelerated Gradient Schemes", 2015). Nothing is drawn at random.
     pub(super) fn fit(
         points: &Points,
         classes: &Tensor,
@@ -61,8 +62,8 @@ impl Softmax {
         Ok(Self { biases: biases.f_sub(&centre.f_matmul(&weights)?)?.f_view([count])?, weights })
     }
 
-    /// The number of the most probable class of each point (N, int64), computed for `block` of them at a time. Of classes that
-    /// are equally probable (to single precision of their scores) it is the first.
+    /// The number of the most probable class of each point (N, int64), computed for `block` of them at a time. Of
+    /// classes that are equally probable (to single precision of their scores) it is the first.
     pub(super) fn predict(&self, points: &Points, block: i64) -> Result<Tensor, TchError> {
         let best = |(start, count)| {
             let scores = points.block(start, count)?.f_matmul(&self.weights)?.f_add(&self.biases)?;
@@ -76,11 +77,12 @@ impl Softmax {
 impl<'a> Objective<'a> {
     /// The mean of the points (1 x D), a Lipschitz constant L of the gradient, and the objective.
     ///
-    /// The inputs are the points less their mean, which changes the best biases and nothing else, and a last column of c. The
-    /// Hessian of the cross-entropy by the scores of a point has no eigenvalue above 1/2. So, with the covariance matrix V of
-    /// the points, the Hessian of the objective is nowhere above V/2 + penalty for the weights and c^2/2 for the biases, and
-    /// no term of that bound mixes the two, because the mean is 0. The Frobenius norm of V is at least its largest eigenvalue:
-    /// L = |V|/2 + penalty. With c^2 = 2 L the biases need no smaller step than the weights.
+    /// The inputs are the points less their mean, which changes the best biases and nothing else, and a last column of
+    /// c. The Hessian of the cross-entropy by the scores of a point has no eigenvalue above 1/2. So, with the
+    /// covariance matrix V of the points, the Hessian of the objective is nowhere above V/2 + penalty for the weights
+    /// and c^2/2 for the biases, and no term of that bound mixes the two, because the mean is 0. The Frobenius norm of
+    /// V is at least its largest eigenvalue: L = |V|/2 + penalty. With c^2 = 2 L the biases need no smaller step than
+    /// the weights.
     fn new(points: &Points, classes: &'a Tensor, regularisation: f64) -> Result<(Tensor, f64, Self), TchError> {
         let like = (Kind::Double, points.device());
         let centre = points.rows.f_mean_dim([0].as_slice(), true, Kind::Double)?;

@@ -309,7 +309,8 @@ fn distances_within_and_between_classes_by_hand() {
     near(found.intra, 2.0);
     near(found.inter, 26.0 / 3.0);
     near(found.ratio(), 6.0 / 26.0);
-    // Right angles: 3 A and 4 B on two axes. Scaled to length 1 they are the root of 2 apart, and nothing within a class.
+    // Right angles: 3 A and 4 B on two axes. Scaled to length 1 they are the root of 2 apart, and nothing within a
+    // class.
     let crossed = Tensor::from_slice(&[3.0, 0.0, 1.0, 0.0, 0.0, 4.0]).view([3, 2]);
     let found =
         class_distances(&crossed, &Tensor::from_slice(&[0_i64, 0, 1]), &config(Distance::Cosine, &[1])).unwrap();
@@ -398,8 +399,8 @@ fn k_means_of_fewer_spots_than_clusters() {
     assert_ne!(clusters[0], clusters[2]);
 }
 
-/// Groups of three points around well separated spots, as many as there are clusters: several hundred first centres are drawn at
-/// once, and none may fall into a group that has one.
+/// Groups of three points around well separated spots, as many as there are clusters: several hundred first centres are
+/// drawn at once, and none may fall into a group that has one.
 #[test]
 fn k_means_of_many_classes_starts_in_each_and_says_how_far_it_is() {
     let (groups, dimensions) = (600_i64, 8);

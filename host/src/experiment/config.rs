@@ -110,8 +110,8 @@ pub enum On {
     Embedding,
     /// What the `[fusion]` makes of it, as one slice. The fusion's parameters and the network learn.
     Fused,
-    /// As `fused`, but the network does not learn from it: only the parameters of the fusion and of the objective do. Only
-    /// `optimizer.clip-norm`, which is on all gradients together, can make the network's steps smaller by it.
+    /// As `fused`, but the network does not learn from it: only the parameters of the fusion and of the objective do.
+    /// Only `optimizer.clip-norm`, which is on all gradients together, can make the network's steps smaller by it.
     FusedOnly,
 }
 
@@ -158,16 +158,16 @@ fn one() -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StrategyConfig {
-    /// The component: a path beside the experiment file, the bare name of a standard plugin, for instance `losses`, or a Rust
-    /// crate that is built, `{ crate = "../my-loss" }`.
+    /// The component: a path beside the experiment file, the bare name of a standard plugin, for instance `losses`, or
+    /// a Rust crate that is built, `{ crate = "../my-loss" }`.
     pub plugin: PluginSource,
     /// The strategy's name. `lossmith plugin inspect` lists them.
     pub strategy: String,
     /// Parameters of the strategy. What is left out has the default of its description.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Value>,
-    /// Names of parameters and buffers that begin anew if this strategy, swapped into a running training, needs another shape of
-    /// them than what is kept. Default: none, and such a swap is refused.
+    /// Names of parameters and buffers that begin anew if this strategy, swapped into a running training, needs another
+    /// shape of them than what is kept. Default: none, and such a swap is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reset: Vec<String>,
 }

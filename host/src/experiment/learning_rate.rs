@@ -29,7 +29,8 @@ pub struct LearningRateConfig {
 pub enum Schedule {
     /// It stays.
     Constant,
-    /// It falls along half a cosine to `minimum` at the end of the run (Loshchilov and Hutter, "SGDR", 2017, without restarts).
+    /// It falls along half a cosine to `minimum` at the end of the run (Loshchilov and Hutter, "SGDR", 2017, without
+    /// restarts).
     Cosine,
     /// It drops by `gamma` every `step-epochs`, counted from the start of the run.
     Step,

@@ -314,7 +314,8 @@ impl Source {
                 .check()
                 .map_err(|(key, message)| self.wrong_value(&format!("{table}.{key}"), message.to_owned(), None))?;
             if matches!(experiment.data.split(), SplitKind::ClassDisjoint | SplitKind::Official) {
-                let message = "classes that nobody was trained on cannot be classified: `data.split` lets no class be in two parts";
+                let message = "classes that nobody was trained on cannot be classified: `data.split` lets no class be \
+                    in two parts";
                 let help = "take `closed-set` or `subject-folds`, or leave this table out";
                 return Err(self.wrong_value(table, message.to_owned(), Some(help.to_owned())));
             }

@@ -12,8 +12,8 @@ pub struct OptimizerConfig {
     pub name: Algorithm,
     /// Learning rate, above 0. Default: 0.001.
     pub learning_rate: f64,
-    /// Weight decay, at least 0. `adamw` shrinks the parameters by it (times the learning rate); `sgd` and `adam` add it
-    /// times the parameter to the gradient. Default: 0.0001.
+    /// Weight decay, at least 0. `adamw` shrinks the parameters by it (times the learning rate); `sgd` and `adam` add
+    /// it times the parameter to the gradient. Default: 0.0001.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Share of the last step that is kept, from 0 to below 1; for `sgd`. Default: 0.9.

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 pub struct SessionConfig {
     /// Milliseconds for which followed files must be quiet before they are read. Default 200.
     pub quiet_ms: NonZeroU64,
-    /// Steps after a swap in which a fault always leads back to the revision before; they end with the epoch at the latest.
-    /// Default 50.
+    /// Steps after a swap in which a fault always leads back to the revision before; they end with the epoch at the
+    /// latest. Default 50.
     pub probation_steps: u64,
-    /// In these steps, a loss above so many times the largest of its first step's and the epoch before's is a fault, too.
-    /// At least 1. Default 100.
+    /// In these steps, a loss above so many times the largest of its first step's and the epoch before's is a fault,
+    /// too. At least 1. Default 100.
     #[schemars(range(min = 1.0))]
     pub divergence: f64,
-    /// What happens at a fault of a revision after these steps. A fault of what the run began with always ends it. Default
-    /// `rollback`.
+    /// What happens at a fault of a revision after these steps. A fault of what the run began with always ends it.
+    /// Default `rollback`.
     pub on_fault: OnFault,
     /// The largest share of the training's time that all shadows together may take, from 0 to below 1. Default 0.1.
     #[schemars(range(min = 0.0, max = 1.0))]

@@ -12,8 +12,8 @@ pub(super) fn value(text: &str) -> Value {
     python(text).or_else(|| text.parse().ok()).unwrap_or_else(|| text.into())
 }
 
-/// `True`, `.5`, `1.` and `1e3`, which TOML does not know or takes for something else: a whole number is one, so that it
-/// fits keys for numbers and for whole numbers.
+/// `True`, `.5`, `1.` and `1e3`, which TOML does not know or takes for something else: a whole number is one, so that
+/// it fits keys for numbers and for whole numbers.
 fn python(text: &str) -> Option<Value> {
     match text {
         "True" => return Some(true.into()),
@@ -42,8 +42,8 @@ fn python(text: &str) -> Option<Value> {
     Some(if whole { Value::from(number as i64) } else { number.into() })
 }
 
-/// The setting with relative paths in it made absolute: they start at `here`, the folder where the command was typed or that of
-/// the file with the setting. What is no setting stays as it is.
+/// The setting with relative paths in it made absolute: they start at `here`, the folder where the command was typed or
+/// that of the file with the setting. What is no setting stays as it is.
 #[must_use]
 pub fn rooted(set: &str, here: &Path) -> String {
     let Some((key, text)) = set.split_once('=') else { return set.to_owned() };

@@ -11,8 +11,8 @@ pub(super) enum Part {
     Value,
 }
 
-/// Where the entry at `path` is (`objective.0.loss.params.margin`); where the nearest entry around it is, when it is not
-/// written out.
+/// Where the entry at `path` is (`objective.0.loss.params.margin`); where the nearest entry around it is, when it is
+/// not written out.
 pub(super) fn find(text: &str, path: &str, part: Part) -> Option<Range<usize>> {
     let document = Document::parse(text).ok()?;
     let mut here = Next::Item(document.as_item());

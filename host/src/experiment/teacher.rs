@@ -16,7 +16,8 @@ pub struct TeacherConfig {
     pub run: Option<PathBuf>,
     /// The checkpoint of `run`: `best`, `last`, or the number of an epoch. Default `best`.
     pub checkpoint: String,
-    /// A safetensors file with all weights of the network that `model` describes, head included; a checkpoint of a run is one.
+    /// A safetensors file with all weights of the network that `model` describes, head included; a checkpoint of a run
+    /// is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
     /// The network of `weights`, with the keys of `[model]`.
@@ -56,8 +57,8 @@ impl Default for TeacherConfig {
 }
 
 impl TeacherConfig {
-    /// Checks what the types do not say; `channels` are those of the student's images. An error is the first key that is
-    /// wrong, with its table, and what is wrong with it.
+    /// Checks what the types do not say; `channels` are those of the student's images. An error is the first key that
+    /// is wrong, with its table, and what is wrong with it.
     pub(crate) fn check(&self, channels: usize) -> Result<(), (&'static str, &'static str)> {
         let wrong = |key, message| Err((key, message));
         let given = [self.run.is_some(), self.weights.is_some(), self.module.is_some()];

@@ -11,12 +11,13 @@ use std::path::PathBuf;
 pub struct ModelConfig {
     /// What turns an image into features. Default: `convnet`.
     pub backbone: Architecture,
-    /// Channels of the convnet's first block, at least 1; the second has twice, the third four times as many. Default: 32.
+    /// Channels of the convnet's first block, at least 1; the second has twice, the third four times as many. Default:
+    /// 32.
     #[schemars(range(min = 1))]
     pub width: u32,
-    /// A safetensors file with the weights of the backbone, under torchvision's names for a ResNet, whatever stands in front of
-    /// all of them (`module.`, `backbone.`), or a checkpoint of a run. Other tensors, such as a classifier (`fc.*`) or a head, are
-    /// left out; the training says which. Default: random weights from the seed.
+    /// A safetensors file with the weights of the backbone, under torchvision's names for a ResNet, whatever stands in
+    /// front of all of them (`module.`, `backbone.`), or a checkpoint of a run. Other tensors, such as a classifier
+    /// (`fc.*`) or a head, are left out; the training says which. Default: random weights from the seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
     /// The TorchScript file, for the backbone `torchscript` only. It gets images (B x C x H x W, float32) and returns
@@ -33,8 +34,8 @@ pub struct ModelConfig {
     /// Equal parts of the embedding; must divide it. Default: 1.
     #[schemars(range(min = 1))]
     pub slices: u32,
-    /// Keeps all batch normalisation as it starts: running statistics, scale and shift. For small batches on loaded weights.
-    /// Default: false.
+    /// Keeps all batch normalisation as it starts: running statistics, scale and shift. For small batches on loaded
+    /// weights. Default: false.
     pub freeze_batch_norm: bool,
 }
 

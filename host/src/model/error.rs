@@ -120,7 +120,11 @@ pub enum ModelError {
         source: TchError,
     },
     /// The TorchScript module returns something else than features.
-    #[error("the TorchScript module {} returns {found:?} for 2 images, not [2, {}]", path.display(), expected.map_or("F".to_owned(), |features| features.to_string()))]
+    #[error(
+        "the TorchScript module {} returns {found:?} for 2 images, not [2, {}]",
+        path.display(),
+        expected.map_or("F".to_owned(), |features| features.to_string())
+    )]
     #[diagnostic(help("it must return one row of features for an image; `model.features` must be their number"))]
     Features {
         /// The file.

@@ -22,8 +22,8 @@ pub(super) struct Convolution {
 }
 
 impl Convolution {
-    /// Keeps the image's size at stride 1. Starts with Kaiming's normal distribution over the outputs for a ReLU (He et al.,
-    /// "Delving deep into rectifiers", 2015), as torchvision's ResNet.
+    /// Keeps the image's size at stride 1. Starts with Kaiming's normal distribution over the outputs for a ReLU (He et
+    /// al., "Delving deep into rectifiers", 2015), as torchvision's ResNet.
     pub(super) fn new(
         registry: &mut Registry,
         name: &str,

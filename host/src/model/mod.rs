@@ -1,7 +1,7 @@
 //! The network: a backbone from images to features, and a head from features to the embedding and its slices.
 //!
-//! All tensors have names, so that they can be saved, loaded and told apart by the optimizer. Initial weights come from the
-//! run's seed alone.
+//! All tensors have names, so that they can be saved, loaded and told apart by the optimizer. Initial weights come from
+//! the run's seed alone.
 
 mod backbone;
 mod config;

@@ -1,5 +1,5 @@
-//! ResNet-18, -34 and -50 (He et al., "Deep residual learning for image recognition", 2015), with torchvision's names and its
-//! variant of ResNet-50 (the stride is in the 3x3 convolution).
+//! ResNet-18, -34 and -50 (He et al., "Deep residual learning for image recognition", 2015), with torchvision's names
+//! and its variant of ResNet-50 (the stride is in the 3x3 convolution).
 
 use super::layers::{BatchNorm, Convolution};
 use super::registry::Registry;

@@ -38,8 +38,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Copies every tensor of `source` into that of `targets` with the same name, converting type and device. Copies nothing if
-/// the names or shapes differ: the inner result then says how.
+/// Copies every tensor of `source` into that of `targets` with the same name, converting type and device. Copies
+/// nothing if the names or shapes differ: the inner result then says how.
 ///
 /// # Errors
 /// If libtorch cannot copy.

@@ -45,8 +45,8 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> 
     Ok(tensors)
 }
 
-/// What stands in front of the names of a network (`conv1.weight`) in a file (`module.conv1.weight`): that under which most of
-/// the `wanted` names are.
+/// What stands in front of the names of a network (`conv1.weight`) in a file (`module.conv1.weight`): that under which
+/// most of the `wanted` names are.
 ///
 /// # Errors
 /// Two networks are in the file.
@@ -78,8 +78,8 @@ pub(crate) fn prefix<'a>(
     }
 }
 
-/// Copies the file's tensors into the backbone's, of which the names start with `backbone.`. Returns what was taken and left, in
-/// a line.
+/// Copies the file's tensors into the backbone's, of which the names start with `backbone.`. Returns what was taken and
+/// left, in a line.
 pub(super) fn load_backbone(registry: &Registry, path: &Path) -> Result<String, ModelError> {
     let file = read(path)?;
     let wanted: BTreeSet<&str> = registry.tensors().filter_map(|(name, _)| name.strip_prefix("backbone.")).collect();
@@ -241,9 +241,8 @@ mod tests {
             .collect();
         let more: Vec<_> = more.iter().map(|(name, size)| (name.as_str(), size.as_slice())).collect();
         let config = renamed(&config, "both.safetensors", |name| format!("a.{name}"), &more);
-        assert!(
-            matches!(told(&config), Err(ModelError::TwoNetworks { first, second, .. }) if (first.as_str(), second.as_str()) == ("a.", "b."))
-        );
+        let Err(ModelError::TwoNetworks { first, second, .. }) = told(&config) else { unreachable!() };
+        assert_eq!((first.as_str(), second.as_str()), ("a.", "b."));
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub enum ObjectiveError {
     /// Nothing that is trained has a part in the sum.
     #[error("no gradient flows through the sum of the objectives")]
     #[diagnostic(help(
-        "with `on = \"fused-only\"` nothing reaches the network: the fusion or the loss must have trainable parameters there"
+        "with `on = \"fused-only\"` nothing reaches the network: the fusion or the loss must have trainable parameters \
+         there"
     ))]
     NoGradient,
     /// A tensor operation of the host.

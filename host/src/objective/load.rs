@@ -105,8 +105,8 @@ impl<'a> Loader<'a> {
         self.bound
     }
 
-    /// Binds a strategy to a slot. `place` is its key in the experiment, which errors point at; `number` is that of its random
-    /// stream.
+    /// Binds a strategy to a slot. `place` is its key in the experiment, which errors point at; `number` is that of its
+    /// random stream.
     ///
     /// # Errors
     /// When the plugin cannot be loaded, has no such strategy, or a parameter does not fit.

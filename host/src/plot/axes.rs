@@ -52,8 +52,8 @@ where
     Ok(chart)
 }
 
-/// From the least to the greatest value, widened by a share of `margin` at both ends. It is never so narrow that its labels
-/// would be equal.
+/// From the least to the greatest value, widened by a share of `margin` at both ends. It is never so narrow that its
+/// labels would be equal.
 pub(crate) fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
     let (least, greatest) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), at| (a.min(at), b.max(at)));
     if least > greatest {

@@ -36,9 +36,10 @@ struct Layout {
     foot: i32,
 }
 
-/// Draws how often images of a class were taken for each class, as an SVG image. `confusion` has a row for each true class with
-/// the counts of the classes that were found, and `names` the names of both in the same order. A cell is the darker the larger
-/// its share of the row is; up to 20 classes its count is written in it. More than 60 classes are drawn without names.
+/// Draws how often images of a class were taken for each class, as an SVG image. `confusion` has a row for each true
+/// class with the counts of the classes that were found, and `names` the names of both in the same order. A cell is the
+/// darker the larger its share of the row is; up to 20 classes its count is written in it. More than 60 classes are
+/// drawn without names.
 ///
 /// # Errors
 /// The plotter refuses.

@@ -13,8 +13,8 @@ const SIZE: (u32, u32) = (800, 400);
 pub(crate) const HEADING: u32 = 38;
 pub(crate) const MARGIN: u32 = 24;
 
-/// Colours that people with the usual kinds of colour blindness can tell apart: those of Okabe and Ito ("Color Universal
-/// Design") without yellow, and three darker ones.
+/// Colours that people with the usual kinds of colour blindness can tell apart: those of Okabe and Ito ("Color
+/// Universal Design") without yellow, and three darker ones.
 pub(crate) const COLOURS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -33,8 +33,8 @@ pub(crate) const GRID: RGBColor = RGBColor(225, 225, 225);
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(crate) type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// An image as SVG text: the title, what `chart` draws below it, and to the right of that a legend of `names` in the order of
-/// [`COLOURS`], if there are two or more.
+/// An image as SVG text: the title, what `chart` draws below it, and to the right of that a legend of `names` in the
+/// order of [`COLOURS`], if there are two or more.
 pub(crate) fn framed(title: &str, names: &[&str], chart: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, PlotError> {
     framed_in(SIZE, title, names, chart)
 }

@@ -13,7 +13,8 @@ use super::frame::{Area, COLOURS, Drawn, INK, framed, text};
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
-    /// Its points (x, y), in the order in which they are joined. A point that is not finite, or beyond 1e30, leaves a gap.
+    /// Its points (x, y), in the order in which they are joined. A point that is not finite, or beyond 1e30, leaves a
+    /// gap.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -29,8 +30,8 @@ pub struct Mark {
 /// More marks are drawn without their names.
 const NAMED: usize = 12;
 
-/// Draws `series` over common axes: an SVG image of 800 x 400 pixels as text. With two series or more there is a legend to the
-/// right of the lines. Each of the `marks` is a dashed vertical line with its name at the top.
+/// Draws `series` over common axes: an SVG image of 800 x 400 pixels as text. With two series or more there is a legend
+/// to the right of the lines. Each of the `marks` is a dashed vertical line with its name at the top.
 ///
 /// # Errors
 /// The plotter refuses.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::seq::SliceRandom;
 
-/// Draws `count` rows as queries, given the class of each row: of different classes as far as there are, then again one of each
-/// class, and so on. Only rows with another row of their class to find are drawn; all of them if there are fewer than `count`.
-/// `roles` says which rows are queries and which are in the gallery that they are searched for in; without it all are both.
+/// Draws `count` rows as queries, given the class of each row: of different classes as far as there are, then again one
+/// of each class, and so on. Only rows with another row of their class to find are drawn; all of them if there are
+/// fewer than `count`. `roles` says which rows are queries and which are in the gallery that they are searched for in;
+/// without it all are both.
 #[must_use]
 pub fn queries(labels: &[i64], roles: Option<(&[bool], &[bool])>, count: usize, seed: u64) -> Vec<usize> {
     let mut random = generator(seed, Purpose::Queries, 0, 0);

@@ -28,9 +28,9 @@ const CELL: u32 = SIDE + 2 * FRAME;
 /// Height of a line of text, in pixels.
 const LINE: u32 = 16;
 
-/// Draws what one or more runs found for the same queries: for each query a row of each run, in the order of the runs, with the
-/// query in front. Below each image is its class, and below what was found its distance from the query. Letters beyond the
-/// Latin ones are drawn as `?`.
+/// Draws what one or more runs found for the same queries: for each query a row of each run, in the order of the runs,
+/// with the query in front. Below each image is its class, and below what was found its distance from the query.
+/// Letters beyond the Latin ones are drawn as `?`.
 ///
 /// # Errors
 /// An image cannot be read.

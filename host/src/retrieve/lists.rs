@@ -33,7 +33,8 @@ pub struct Hit {
     pub right: bool,
 }
 
-/// Searches for the rows `queries` of a part among all others of it, or of its gallery if it has one; finds `count` of them, or all if there are fewer.
+/// Searches for the rows `queries` of a part among all others of it, or of its gallery if it has one; finds `count` of
+/// them, or all if there are fewer.
 ///
 /// # Errors
 /// The part is empty, or an image or a strategy fails.

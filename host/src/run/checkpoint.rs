@@ -12,8 +12,8 @@ use tch::{Device, Kind, Tensor};
 use super::{Run, RunError, file};
 use crate::quoted::quoted;
 
-/// The one key of the metadata of a file. (The format keeps metadata in no particular order; with one key, equal tensors make
-/// equal files.)
+/// The one key of the metadata of a file. (The format keeps metadata in no particular order; with one key, equal
+/// tensors make equal files.)
 const METADATA: &str = "lossmith";
 
 /// A state of a training, read back.
@@ -36,8 +36,9 @@ struct Metadata {
 }
 
 impl Run {
-    /// Writes `checkpoints/epoch-EPOCH.safetensors` and returns its path. `epoch` and `step` count what is complete. Tensors
-    /// may be on any device and of any float, integer or bool type. Takes twice the size of the tensors in memory.
+    /// Writes `checkpoints/epoch-EPOCH.safetensors` and returns its path. `epoch` and `step` count what is complete.
+    /// Tensors may be on any device and of any float, integer or bool type. Takes twice the size of the tensors in
+    /// memory.
     ///
     /// # Errors
     /// No room or a failing disk (older checkpoints and one of the same name stay complete), a tensor of another type.
@@ -54,7 +55,8 @@ impl Run {
         Ok(path)
     }
 
-    /// Writes `checkpoints/interrupted.safetensors`: the state inside an epoch. The next checkpoint of an epoch replaces it.
+    /// Writes `checkpoints/interrupted.safetensors`: the state inside an epoch. The next checkpoint of an epoch
+    /// replaces it.
     ///
     /// # Errors
     /// As [`Run::save_checkpoint`].
@@ -165,7 +167,8 @@ impl Run {
         Ok(to)
     }
 
-    /// Removes all checkpoints of epochs but the last `keep` and those of the epochs `needed`. `best.safetensors` stays.
+    /// Removes all checkpoints of epochs but the last `keep` and those of the epochs `needed`. `best.safetensors`
+    /// stays.
     ///
     /// # Errors
     /// The system refuses to list the folder or to remove a file.

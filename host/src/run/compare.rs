@@ -60,8 +60,8 @@ impl Comparison {
     }
 }
 
-/// Compares the numbers and the checkpoints of two runs up to a step. Those of shadows are left out: how often a shadow is
-/// computed depends on the clock.
+/// Compares the numbers and the checkpoints of two runs up to a step. Those of shadows are left out: how often a shadow
+/// is computed depends on the clock.
 ///
 /// # Errors
 /// A file cannot be read.

@@ -14,7 +14,8 @@ pub struct RunConfig {
     pub directory: PathBuf,
     /// Epochs from one checkpoint to the next, at least 1. Default 1.
     pub checkpoint_every: NonZeroUsize,
-    /// Steps from one checkpoint inside an epoch to the next; each replaces the one before. Default: none inside an epoch.
+    /// Steps from one checkpoint inside an epoch to the next; each replaces the one before. Default: none inside an
+    /// epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_steps: Option<NonZeroUsize>,
     /// How many of the last checkpoints are kept, at least 1. The best one is kept besides. Default 3.

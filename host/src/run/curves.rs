@@ -20,9 +20,9 @@ struct Mean {
 
 /// One curve for each value whose name is `wanted`: over steps, or over epochs for what is measured after one.
 ///
-/// Rows of steps are means over as many steps as there are since the row before. Where an epoch does not end with a whole
-/// interval, its last row is of few steps: it is joined with its neighbours by the number of their steps, as otherwise every epoch
-/// would end in a jag.
+/// Rows of steps are means over as many steps as there are since the row before. Where an epoch does not end with a
+/// whole interval, its last row is of few steps: it is joined with its neighbours by the number of their steps, as
+/// otherwise every epoch would end in a jag.
 pub(super) fn series(rows: &[Row], kind: RowKind, wanted: impl Fn(&str) -> bool) -> Vec<Series> {
     let mut curves = BTreeMap::<&str, Vec<Mean>>::new();
     // A branch begins at the step of its origin.
@@ -41,8 +41,8 @@ pub(super) fn series(rows: &[Row], kind: RowKind, wanted: impl Fn(&str) -> bool)
     curves.into_iter().map(curve).collect()
 }
 
-/// Joins neighbours so that each point is of as many steps as the longest interval or more, and at most [`POINTS`] are left. What
-/// is left over at the end is of the last point.
+/// Joins neighbours so that each point is of as many steps as the longest interval or more, and at most [`POINTS`] are
+/// left. What is left over at the end is of the last point.
 fn joined(means: &[Mean]) -> Vec<(f64, f64)> {
     let longest = means.iter().map(|mean| mean.steps).fold(1.0, f64::max);
     let all: f64 = means.iter().map(|mean| mean.steps).sum();

@@ -30,7 +30,8 @@ pub struct DataHistory {
     pub digest: String,
     /// Where the data was found last, if it was moved.
     pub path: Option<PathBuf>,
-    /// The steps from which on it was trained on other data than before, with the epochs that were complete, and the digest.
+    /// The steps from which on it was trained on other data than before, with the epochs that were complete, and the
+    /// digest.
     pub changes: BTreeMap<u64, (u64, String)>,
 }
 
@@ -61,7 +62,8 @@ impl Run {
         file::replace(&path, &bytes)
     }
 
-    /// Reads `data.csv`; `None` if there is none, as in runs of versions before it and of data that is not in image files.
+    /// Reads `data.csv`; `None` if there is none, as in runs of versions before it and of data that is not in image
+    /// files.
     ///
     /// # Errors
     /// It cannot be read.

@@ -16,8 +16,9 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Of a metric that this program measures, with or without the part of the data before its name (`validation/map-at-r`).
-    /// None of an unknown one. What a plugin reports is never known, whatever its name: it has a place before it.
+    /// Of a metric that this program measures, with or without the part of the data before its name
+    /// (`validation/map-at-r`). None of an unknown one. What a plugin reports is never known, whatever its name: it has
+    /// a place before it.
     #[must_use]
     pub fn of(metric: &str) -> Option<Self> {
         let parts = ["train/", "validation/", "test/"];
@@ -59,8 +60,8 @@ impl fmt::Display for Direction {
     }
 }
 
-/// The best value of a metric over the evaluations in `rows`, the first of equals, with the epochs that were complete. None
-/// where it was never measured, was never finite, or has no better and worse.
+/// The best value of a metric over the evaluations in `rows`, the first of equals, with the epochs that were complete.
+/// None where it was never measured, was never finite, or has no better and worse.
 #[must_use]
 pub fn best(rows: &[Row], metric: &str) -> Option<(u64, f64)> {
     let direction = Direction::of(metric)?;

@@ -36,13 +36,14 @@ pub struct Summary {
     pub step: u64,
     /// Its last evaluation, by name of the metric; empty if there was none.
     pub evaluation: BTreeMap<String, f64>,
-    /// The keys of its experiment, by their shortest ends, that are not equal in all runs of the list; empty of a run alone.
+    /// The keys of its experiment, by their shortest ends, that are not equal in all runs of the list; empty of a run
+    /// alone.
     pub varies: BTreeMap<String, String>,
 }
 
 impl Run {
-    /// Makes the folder `NAME-YYYYMMDD-HHMMSS` (UTC) in `root`, with a number behind it if there is one of that name. No two
-    /// processes can get the same folder.
+    /// Makes the folder `NAME-YYYYMMDD-HHMMSS` (UTC) in `root`, with a number behind it if there is one of that name.
+    /// No two processes can get the same folder.
     ///
     /// # Errors
     /// A name that is not one of a folder, or the system refuses.
@@ -164,8 +165,8 @@ impl Run {
         serde_json::from_slice(&bytes).map_err(RunError::damaged(&path))
     }
 
-    /// Keeps a component in `plugins/` and returns its SHA-256 in hex, which is the name of its file. The same bytes are kept
-    /// once.
+    /// Keeps a component in `plugins/` and returns its SHA-256 in hex, which is the name of its file. The same bytes
+    /// are kept once.
     ///
     /// # Errors
     /// No room, or the system refuses to write.
@@ -265,8 +266,8 @@ impl Run {
 /// How deep runs are looked for: `runs/PROJECT/SWEEP/RUN` and one more.
 const LEVELS: usize = 4;
 
-/// The runs in `root` and in folders below it, in the order in which they were started, and what could not be read. Hidden
-/// folders and links are passed over; a root that does not exist has no runs.
+/// The runs in `root` and in folders below it, in the order in which they were started, and what could not be read.
+/// Hidden folders and links are passed over; a root that does not exist has no runs.
 ///
 /// # Errors
 /// The root cannot be read.

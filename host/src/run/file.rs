@@ -10,8 +10,8 @@ use super::RunError;
 /// How the names of files begin that are being written.
 pub(super) const ASIDE: &str = ".writing-";
 
-/// Writes `bytes` to `path`, replacing what was there: aside in the same folder, synced, renamed, the folder synced. After
-/// an error the old file, if any, is still there and nothing is left beside it.
+/// Writes `bytes` to `path`, replacing what was there: aside in the same folder, synced, renamed, the folder synced.
+/// After an error the old file, if any, is still there and nothing is left beside it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     // The parent of a bare name is the empty path.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

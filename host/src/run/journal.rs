@@ -96,7 +96,8 @@ pub enum Event {
         /// All components from now on.
         plugins: Vec<PluginEntry>,
     },
-    /// A revision failed, or somebody wants its weights undone, too: the run goes on from the start of an epoch with the one before.
+    /// A revision failed, or somebody wants its weights undone, too: the run goes on from the start of an epoch with
+    /// the one before.
     Rollback {
         /// The revision that failed or was reverted.
         revision: u64,
@@ -110,8 +111,8 @@ pub enum Event {
         failed_at: u64,
         /// What happened.
         reason: String,
-        /// SHA-256 of the components that are refused until their files change; of the experiment, where no component is new. None
-        /// where it was reverted by a command.
+        /// SHA-256 of the components that are refused until their files change; of the experiment, where no component
+        /// is new. None where it was reverted by a command.
         quarantined: Vec<String>,
         /// All components from now on.
         plugins: Vec<PluginEntry>,

@@ -31,12 +31,14 @@ impl fmt::Display for Event {
             }
             Self::Rollback { revision, to, epoch, failed_at, quarantined, .. } if quarantined.is_empty() => write!(
                 out,
-                "revision {revision} was reverted after step {failed_at}\n  back to the start of epoch {} with revision {to} and the weights of then",
+                "revision {revision} was reverted after step {failed_at}\n  back to the start of epoch {} with \
+                 revision {to} and the weights of then",
                 epoch + 1
             ),
             Self::Rollback { revision, to, epoch, failed_at, reason, .. } => write!(
                 out,
-                "revision {revision} failed in step {failed_at}: {reason}\n  back to the start of epoch {} with revision {to}",
+                "revision {revision} failed in step {failed_at}: {reason}\n  back to the start of epoch {} with \
+                 revision {to}",
                 epoch.saturating_add(1)
             ),
             Self::DataChanged { epoch, changes, .. } => {

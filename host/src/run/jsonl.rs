@@ -14,8 +14,8 @@ use super::RunError;
 pub struct Lines<T> {
     /// The objects, in the order in which they were written.
     pub rows: Vec<T>,
-    /// Numbers (from 1) of the lines that could not be read: torn when a process or a machine died, or written by a later
-    /// version.
+    /// Numbers (from 1) of the lines that could not be read: torn when a process or a machine died, or written by a
+    /// later version.
     pub skipped: Vec<usize>,
 }
 

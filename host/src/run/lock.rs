@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 
 use super::{Run, RunError};
 
-/// Keeps other processes from training a run until it is dropped or its process ends, however that ends: the system's lock on
-/// the journal.
+/// Keeps other processes from training a run until it is dropped or its process ends, however that ends: the system's
+/// lock on the journal.
 #[derive(Debug)]
 pub struct Claim {
     _journal: File,

@@ -29,7 +29,8 @@ pub struct Manifest {
     /// Where the data was, as an absolute path; none in runs of versions before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_path: Option<PathBuf>,
-    /// Commit of the repository that the command was started in, with `-dirty` if files were changed; none outside of one.
+    /// Commit of the repository that the command was started in, with `-dirty` if files were changed; none outside of
+    /// one.
     pub commit: Option<String>,
     /// How an image becomes the network's input, in evaluation; none of a run before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,8 +46,8 @@ pub struct Manifest {
     /// `key=value` settings of the command line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<String>,
-    /// The run and the epoch that this one branched off from, as `NAME@3`, or the run that it repeats; none if it began from
-    /// nothing.
+    /// The run and the epoch that this one branched off from, as `NAME@3`, or the run that it repeats; none if it began
+    /// from nothing.
     pub parent: Option<String>,
 }
 
@@ -131,8 +132,8 @@ pub struct TeacherEntry {
     pub digest: String,
 }
 
-/// The commit that `folder` is at, with `-dirty` if tracked files were changed. None if it is in no git repository or there
-/// is no git.
+/// The commit that `folder` is at, with `-dirty` if tracked files were changed. None if it is in no git repository or
+/// there is no git.
 #[must_use]
 pub fn commit(folder: &Path) -> Option<String> {
     let arguments = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"];

@@ -20,7 +20,8 @@ impl MetricsLog {
         Ok(Self { rows: Appender::open(folder.join("metrics.jsonl"))?, events: EventFile::create(folder)? })
     }
 
-    /// Appends a row to `metrics.jsonl`, and its numbers to the TensorBoard events under `KIND/NAME` (in single precision).
+    /// Appends a row to `metrics.jsonl`, and its numbers to the TensorBoard events under `KIND/NAME` (in single
+    /// precision).
     ///
     /// # Errors
     /// No room, or the system refuses to write.

@@ -17,8 +17,8 @@
 //!   report.html              a page to look at                                                       [`report`]
 //! ```
 //!
-//! While a run goes on, files are only added or appended to. There is no lock and no database: whether a run still goes on is
-//! derived from its journal and from the process that wrote it ([`Status`]).
+//! While a run goes on, files are only added or appended to. There is no lock and no database: whether a run still goes
+//! on is derived from its journal and from the process that wrote it ([`Status`]).
 
 mod change;
 mod checkpoint;

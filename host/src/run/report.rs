@@ -9,8 +9,9 @@ use super::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, Summ
 use crate::plot::{self, Axes, Mark};
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#333}\
-table{border-collapse:collapse;margin:1rem 0}th,td{text-align:left;padding:.25rem 1rem .25rem 0;border-bottom:1px solid #ddd;\
-vertical-align:top}.n{text-align:right;font-variant-numeric:tabular-nums}code,pre{font-size:.85rem;overflow-wrap:anywhere}\
+table{border-collapse:collapse;margin:1rem 0}th,td{text-align:left;padding:.25rem 1rem .25rem 0;border-bottom:1px \
+solid #ddd;vertical-align:top}.n{text-align:right;font-variant-numeric:tabular-nums}\
+code,pre{font-size:.85rem;overflow-wrap:anywhere}\
 pre{background:#f6f6f6;padding:1rem;overflow-x:auto}svg{max-width:100%;height:auto}";
 
 /// Writes `report.html` from what is in the run directory, and returns its path. It can be written again at any time.

@@ -1,8 +1,8 @@
 //! Revisions: the experiment and the components that a run trains with from some epoch on.
 //!
-//! Revision 0 is what the run began with: `experiment.toml` and the components of `manifest.json`. Each candidate that could
-//! be loaded is kept in `revisions/NUMBER`, and is the revision of its number if it is taken. Which revision was at work when
-//! is what the journal's swaps and rollbacks say.
+//! Revision 0 is what the run began with: `experiment.toml` and the components of `manifest.json`. Each candidate that
+//! could be loaded is kept in `revisions/NUMBER`, and is the revision of its number if it is taken. Which revision was
+//! at work when is what the journal's swaps and rollbacks say.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -97,8 +97,8 @@ impl Run {
         plugins.iter().map(|plugin| (plugin.slot.clone(), self.plugin_path(&plugin.hash))).collect()
     }
 
-    /// The step from which on each revision was at work, without those that were rolled back. The revision of a step is that of
-    /// the last entry at or before it, and 0 where there is none.
+    /// The step from which on each revision was at work, without those that were rolled back. The revision of a step is
+    /// that of the last entry at or before it, and 0 where there is none.
     ///
     /// # Errors
     /// The journal cannot be read.

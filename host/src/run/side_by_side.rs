@@ -16,8 +16,8 @@ pub struct SideBySide {
     pub epochs: BTreeMap<u64, [Option<f64>; 2]>,
 }
 
-/// Puts a metric of two runs side by side: one of the epochs (`loss`) or of the evaluations (`validation/map-at-r`, which may be
-/// written `map-at-r`).
+/// Puts a metric of two runs side by side: one of the epochs (`loss`) or of the evaluations (`validation/map-at-r`,
+/// which may be written `map-at-r`).
 ///
 /// # Errors
 /// Neither has it: the names that there are.

@@ -21,13 +21,14 @@ pub enum Status {
     Failed,
     /// Its process is gone and left no word: killed, or the machine went down.
     Died,
-    /// By its journal it has not ended, and this machine cannot tell: it was started on another one, or there is no `/proc`.
+    /// By its journal it has not ended, and this machine cannot tell: it was started on another one, or there is no
+    /// `/proc`.
     Unknown,
 }
 
 impl Status {
-    /// Derives the status from a journal: by the last event that starts or ends something, and if it is a start, by whether
-    /// that process still exists.
+    /// Derives the status from a journal: by the last event that starts or ends something, and if it is a start, by
+    /// whether that process still exists.
     #[must_use]
     pub fn of(journal: &[Entry]) -> Self {
         let last = journal.iter().map(|entry| &entry.event).rfind(|event| {

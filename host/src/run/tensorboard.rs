@@ -1,7 +1,7 @@
 //! A file of scalars for TensorBoard: records of protobuf messages, each with checksums.
 //!
-//! The messages are the few fields of TensorFlow's `event.proto` and `summary.proto` that scalars need; the record format is
-//! that of a TFRecord file.
+//! The messages are the few fields of TensorFlow's `event.proto` and `summary.proto` that scalars need; the record
+//! format is that of a TFRecord file.
 
 use std::fs::File;
 use std::io::Write;

@@ -8,8 +8,8 @@ type Leaves = BTreeMap<String, String>;
 /// Keys that say where a run is, not what it does.
 const PLACES: [&str; 3] = ["name", "run.directory", "evaluation.test"];
 
-/// For each of some experiments, given by their texts, the keys in which they are not all equal, by the shortest end of the key
-/// that is like no other. One without a readable text has none.
+/// For each of some experiments, given by their texts, the keys in which they are not all equal, by the shortest end of
+/// the key that is like no other. One without a readable text has none.
 #[must_use]
 pub fn varies(experiments: &[Option<String>]) -> Vec<BTreeMap<String, String>> {
     let leaves: Vec<Option<Leaves>> = experiments.iter().map(|text| read(text.as_deref()?)).collect();
@@ -71,7 +71,8 @@ mod tests {
             let objective =
                 format!("[[objective]]\n[objective.loss]\nstrategy = '{strategy}'\nparams = {{ {margin} }}");
             Some(format!(
-                "name = 'n{seed}'\nseed = {seed}\nlist = [1, 2]\n[run]\ndirectory = 'd{seed}'\n{objective}\n[objective.miner]\nstrategy = '{strategy}'"
+                "name = 'n{seed}'\nseed = {seed}\nlist = [1, 2]\n[run]\ndirectory = 'd{seed}'\n{objective}\n\
+                 [objective.miner]\nstrategy = '{strategy}'"
             ))
         };
         let found =

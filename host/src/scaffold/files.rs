@@ -1,5 +1,5 @@
-//! What is in the folder of a new plugin. The sources are in `plugins/templates`: `{{name}}` and the like stand for what is different in
-//! each plugin.
+//! What is in the folder of a new plugin. The sources are in `plugins/templates`: `{{name}}` and the like stand for
+//! what is different in each plugin.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,8 @@ use lossmith_plugin::Role;
 use super::language::Language;
 use super::name::type_name;
 
-/// The sources of the Rust SDK. Their path of the contract is `../../wit`, so that the SDK is two folders below the plugin's.
+/// The sources of the Rust SDK. Their path of the contract is `../../wit`, so that the SDK is two folders below the
+/// plugin's.
 static RUST_SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/sdk/src");
 const RUST_SDK_FOLDER: &str = "vendor/lossmith-sdk";
 
@@ -82,21 +83,22 @@ fn values(name: &str, role: Role, language: Language) -> [(&'static str, String)
         Language::Rust => (
             "Rust",
             "src/lib.rs",
-            "- `cargo doc -p lossmith-sdk --open`: what a plugin in Rust is written with. Its sources are in `vendor/lossmith-sdk`.",
+            "- `cargo doc -p lossmith-sdk --open`: what a plugin in Rust is written with. Its sources are in \
+             `vendor/lossmith-sdk`.",
             "cargo test",
         ),
         Language::Python => (
             "Python",
             "plugin.py",
-            "- [lossmith.py](lossmith.py): what a plugin in Python is written with. The build takes this copy; without it, that of the \
-             `lossmith` that builds.",
+            "- [lossmith.py](lossmith.py): what a plugin in Python is written with. The build takes this copy; without \
+             it, that of the `lossmith` that builds.",
             "python3 -m unittest",
         ),
         Language::JavaScript => (
             "JavaScript",
             "plugin.js",
-            "- [lossmith.js](lossmith.js): what a plugin in JavaScript is written with. The build takes this copy; without it, that of \
-             the `lossmith` that builds.",
+            "- [lossmith.js](lossmith.js): what a plugin in JavaScript is written with. The build takes this copy; \
+             without it, that of the `lossmith` that builds.",
             "node --test",
         ),
     };

@@ -1,7 +1,7 @@
 //! `lossmith plugin new`: a folder with a plugin that builds, passes its check and trains, to be edited.
 //!
-//! Everything that is written is in this binary (see `files.rs`), so that it works where there are no sources of Lossmith. The folder is
-//! written under another name and renamed when it is whole.
+//! Everything that is written is in this binary (see `files.rs`), so that it works where there are no sources of
+//! Lossmith. The folder is written under another name and renamed when it is whole.
 
 mod create;
 mod error;

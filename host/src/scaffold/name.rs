@@ -57,8 +57,8 @@ fn words(text: &str) -> String {
     words.chars().take(LONGEST).collect::<String>().trim_end_matches('-').to_owned()
 }
 
-/// The name of the strategy's type in Rust: the words of the name and the role, `soft` of a loss is `SoftLoss`. The role's own name is
-/// no plugin's, so this is none of the SDK's traits.
+/// The name of the strategy's type in Rust: the words of the name and the role, `soft` of a loss is `SoftLoss`. The
+/// role's own name is no plugin's, so this is none of the SDK's traits.
 pub(super) fn type_name(name: &str, role: Role) -> String {
     let mut words: Vec<_> = name.split('-').collect();
     if words.last() != Some(&role.name()) {

@@ -40,8 +40,8 @@ pub fn fixed(change: &Change) -> Option<&'static str> {
     }
 }
 
-/// The text with what commands changed in it. A promotion that was `settled` before is done when the text has no such shadow any
-/// more.
+/// The text with what commands changed in it. A promotion that was `settled` before is done when the text has no such
+/// shadow any more.
 pub(super) fn edited(source: Source, edits: &[Edit], settled: bool) -> Result<Source, ExperimentError> {
     edits.iter().try_fold(source, |source, edit| match edit {
         Edit::Set(set) => source.set(std::slice::from_ref(set)),

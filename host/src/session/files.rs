@@ -26,7 +26,8 @@ pub fn followed(file: &Path, experiment: &Experiment, standard: &Standard) -> Ve
     followed
 }
 
-/// What a plugin that is built is made of: its folder, those of its path dependencies, and the manifest of its workspace.
+/// What a plugin that is built is made of: its folder, those of its path dependencies, and the manifest of its
+/// workspace.
 #[must_use]
 pub fn sources_of(directory: &Path) -> Vec<Followed> {
     let folders = sources::folders(directory).into_iter().map(Followed::Sources);

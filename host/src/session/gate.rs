@@ -1,7 +1,8 @@
 //! The gate: a thread that checks candidates while the training goes on.
 //!
-//! A candidate is read once; what was hashed is what is compiled. It never touches what is at work: it computes with copies
-//! of the run's state on a frozen batch. What it is found good with, bound and compiled, is handed to the training.
+//! A candidate is read once; what was hashed is what is compiled. It never touches what is at work: it computes with
+//! copies of the run's state on a frozen batch. What it is found good with, bound and compiled, is handed to the
+//! training.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -294,9 +295,9 @@ fn misfit(kept: &State, fresh: &State) -> Option<(String, Shape, Shape)> {
 }
 
 fn unfit(place: &str, name: &str, (kept, kept_kind): &Shape, (wanted, wanted_kind): &Shape) -> Refusal {
-    let text = format!(
-        "{place} keeps `{name}` of shape {kept:?} ({kept_kind:?}), and the new code makes it {wanted:?} ({wanted_kind:?})" // For people.
-    );
+    let kept = format!("{kept:?} ({kept_kind:?})"); // For people.
+    let wanted = format!("{wanted:?} ({wanted_kind:?})"); // For people.
+    let text = format!("{place} keeps `{name}` of shape {kept}, and the new code makes it {wanted}");
     Refusal::new(text).with_help(&format!(
         "`reset = [\"{name}\"]` beside the strategy lets it begin anew; code that calls `replace-parameter` or \
          `replace-buffer` carries it over"

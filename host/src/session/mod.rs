@@ -8,8 +8,8 @@
 //!                            +------------ verdict -------+
 //! ```
 //!
-//! This folder knows how candidates are made, checked and asked for. Taking one, and going back from it, is the training's
-//! business (`train/revisions.rs`).
+//! This folder knows how candidates are made, checked and asked for. Taking one, and going back from it, is the
+//! training's business (`train/revisions.rs`).
 
 mod canary;
 mod candidate;

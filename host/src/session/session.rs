@@ -132,8 +132,8 @@ impl Session {
         self.follow(followed(file, experiment, &self.standard));
     }
 
-    /// Which files differ from a revision of the run that is live: the experiment `file` with its settings and these edits by commands,
-    /// and the components or sources of these strategies.
+    /// Which files differ from a revision of the run that is live: the experiment `file` with its settings and these
+    /// edits by commands, and the components or sources of these strategies.
     #[must_use]
     pub fn left_behind(
         &self,

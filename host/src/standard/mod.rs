@@ -1,6 +1,6 @@
-//! Standard plugins: which component a bare name such as `losses` means. One rule for all commands: `NAME.wasm` in the folder that
-//! `LOSSMITH_PLUGINS` names, else beside the experiment file (in the current folder for commands without one), else the one
-//! in the binary.
+//! Standard plugins: which component a bare name such as `losses` means. One rule for all commands: `NAME.wasm` in the
+//! folder that `LOSSMITH_PLUGINS` names, else beside the experiment file (in the current folder for commands without
+//! one), else the one in the binary.
 
 mod included;
 mod standard;

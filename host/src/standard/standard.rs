@@ -36,8 +36,8 @@ impl Standard {
         Self { folder: std::env::var_os(VARIABLE).filter(|folder| !folder.is_empty()).map(PathBuf::from) }
     }
 
-    /// Loads the component that a path or a bare name means; `beside` is the folder of the experiment file. What is `known`
-    /// is not compiled again.
+    /// Loads the component that a path or a bare name means; `beside` is the folder of the experiment file. What is
+    /// `known` is not compiled again.
     ///
     /// # Errors
     /// When there is none, or [`Plugin::load`] refuses it.

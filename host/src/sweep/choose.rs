@@ -3,9 +3,9 @@
 use super::statistics::mean;
 use crate::run::Direction;
 
-/// The place of the value with the best mean, the first of equals. Each entry has what a value reached with each of the seeds
-/// that choose; one that is missing (its run failed) rules the value out, since the others would be compared with more seeds.
-/// None if no value is left.
+/// The place of the value with the best mean, the first of equals. Each entry has what a value reached with each of the
+/// seeds that choose; one that is missing (its run failed) rules the value out, since the others would be compared with
+/// more seeds. None if no value is left.
 pub(super) fn best(values: &[Vec<Option<f64>>], direction: Direction) -> Option<usize> {
     let means = values.iter().enumerate().filter_map(|(place, of_seeds)| {
         let of_seeds = of_seeds.iter().copied().collect::<Option<Vec<f64>>>()?;

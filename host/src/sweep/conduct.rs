@@ -91,8 +91,8 @@ pub struct Complete {
     pub failed: Vec<String>,
 }
 
-/// Runs a sweep: makes the runs that are not there, chooses, measures the test part of what was chosen. None if a signal stopped it;
-/// the run at work has saved its state then.
+/// Runs a sweep: makes the runs that are not there, chooses, measures the test part of what was chosen. None if a
+/// signal stopped it; the run at work has saved its state then.
 ///
 /// # Errors
 /// What is wrong with an experiment (before anything is trained), or what ended a run.

@@ -27,12 +27,12 @@ pub struct SweepConfig {
     /// `data.folds` and `data.fold` set. What a seed reached is the mean over its folds. Default: no folds.
     #[serde(default)]
     pub folds: Option<usize>,
-    /// A metric of the validation part that is measured for each class, such as `linear-accuracy`: a second curve shows it class
-    /// by class for the first method of a setting that varies a number. Default: none.
+    /// A metric of the validation part that is measured for each class, such as `linear-accuracy`: a second curve shows
+    /// it class by class for the first method of a setting that varies a number. Default: none.
     #[serde(default)]
     pub per_class: Option<String>,
-    /// The metric of the validation part that chooses, of the best checkpoint. Larger is better, but for `distance-ratio`.
-    /// Default `map-at-r`.
+    /// The metric of the validation part that chooses, of the best checkpoint. Larger is better, but for
+    /// `distance-ratio`. Default `map-at-r`.
     #[serde(default = "map_at_r")]
     pub select: String,
     /// Metrics of the test part in the table. Default `precision-at-1`, `r-precision`, `map-at-r`.
@@ -44,15 +44,15 @@ pub struct SweepConfig {
     /// A method; the table has each other method's difference to it, seed by seed. Default: none.
     #[serde(default)]
     pub baseline: Option<String>,
-    /// Changes of the experiment in every run but the prepared ones, as those of `--set`; relative paths start beside this file. A `{NAME}` in a change, here or
-    /// below, becomes the folder of the prepared run of that name.
+    /// Changes of the experiment in every run but the prepared ones, as those of `--set`; relative paths start beside
+    /// this file. A `{NAME}` in a change, here or below, becomes the folder of the prepared run of that name.
     #[serde(default)]
     pub set: Vec<String>,
     /// Runs that are made first, once, such as a teacher.
     #[serde(default)]
     pub prepare: Vec<PrepareConfig>,
-    /// Ends each run but the prepared ones after so many evaluations in a row without a better one, at least 1, by the metric
-    /// `evaluation.best` of its experiment: it sets `evaluation.patience`. Default: as the experiment says.
+    /// Ends each run but the prepared ones after so many evaluations in a row without a better one, at least 1, by the
+    /// metric `evaluation.best` of its experiment: it sets `evaluation.patience`. Default: as the experiment says.
     #[serde(default)]
     pub patience: Option<NonZeroUsize>,
     /// What the table is grouped by. Default: one table of all.
@@ -68,7 +68,8 @@ pub struct SweepConfig {
 pub struct PrepareConfig {
     /// Its name; `{NAME}` in a change stands for the run's folder.
     pub name: String,
-    /// Its experiment; relative to this file. It has its own seed, and measures its test part if its experiment says so.
+    /// Its experiment; relative to this file. It has its own seed, and measures its test part if its experiment says
+    /// so.
     pub experiment: PathBuf,
     /// Changes of the experiment, as those of `--set`; may name runs that are prepared before it.
     #[serde(default)]
@@ -98,8 +99,8 @@ pub struct MethodConfig {
     /// The settings in which it takes part. Default: all.
     #[serde(default)]
     pub only: Option<Vec<String>>,
-    /// A key of which the best value is chosen on the validation part, in each setting by itself; or a list of keys, of which the
-    /// best combination is chosen: every one is tried. Default: nothing varies.
+    /// A key of which the best value is chosen on the validation part, in each setting by itself; or a list of keys, of
+    /// which the best combination is chosen: every one is tried. Default: nothing varies.
     #[serde(default, deserialize_with = "one_or_more")]
     #[schemars(with = "Option<OneOrMore>")]
     pub vary: Vec<VaryConfig>,

@@ -32,18 +32,18 @@ struct Line<'a> {
     level: Option<Reached>,
 }
 
-/// Draws a setting as SVG: for each method whose value is a number, the mean of the selected metric over the selection seeds,
-/// with a bar from the lowest to the highest of them; for methods without a value a dashed horizontal line. The horizontal axis
-/// is logarithmic if the values are above zero and the largest is 8 times the smallest or more. None if no method of the
-/// setting varies a number.
+/// Draws a setting as SVG: for each method whose value is a number, the mean of the selected metric over the selection
+/// seeds, with a bar from the lowest to the highest of them; for methods without a value a dashed horizontal line. The
+/// horizontal axis is logarithmic if the values are above zero and the largest is 8 times the smallest or more. None if
+/// no method of the setting varies a number.
 pub(super) fn draw(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RunError> {
     let lines = config.method.iter().map(|method| line(results, config, setting, &method.name)).collect();
     let title = if setting.is_empty() { results.name.clone() } else { format!("{}: {setting}", results.name) };
     drawn(&title, config, lines, &results.select)
 }
 
-/// Draws the sweep's `per-class` metric of a setting as SVG, as [`draw`] does, for the first method that varies a number: a line for
-/// each class. None if there is no such method or metric.
+/// Draws the sweep's `per-class` metric of a setting as SVG, as [`draw`] does, for the first method that varies a
+/// number: a line for each class. None if there is no such method or metric.
 pub(super) fn draw_classes(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RunError> {
     let Some(metric) = &config.per_class else { return Ok(None) };
     let varies =
@@ -79,7 +79,7 @@ fn drawn(title: &str, config: &SweepConfig, lines: Vec<Line<'_>>, metric: &str) 
     keys.dedup();
     let x = format!("{}{}", keys.join(", "), if logarithmic { " (logarithmic)" } else { "" });
     let y = format!("validation {metric}");
-    framed(title, &names, |area| chart(area, &lines, Values::new(values, logarithmic), &x, &y)).map(Some)
+    Ok(Some(framed(title, &names, |area| chart(area, &lines, Values::new(values, logarithmic), &x, &y))?))
 }
 
 fn line<'a>(results: &Results, config: &SweepConfig, setting: &str, method: &'a str) -> Line<'a> {
@@ -118,8 +118,8 @@ fn reached(
     (level, points)
 }
 
-/// Where an outcome is on the horizontal axis: nowhere in particular if nothing varies, and not in the picture if its value is
-/// no number.
+/// Where an outcome is on the horizontal axis: nowhere in particular if nothing varies, and not in the picture if its
+/// value is no number.
 fn place(outcome: &Outcome) -> Option<Option<f64>> {
     match outcome.value {
         // Several keys have no common axis.
@@ -193,7 +193,8 @@ mod tests {
 
     fn config(values: &str) -> SweepConfig {
         let text = format!(
-            "name = 'x'\nexperiment = 'e'\ndirectory = 'd'\nseeds = [1, 2, 3]\nselection-seeds = 2\n[[setting]]\nname = 's'\n\
+            "name = 'x'\nexperiment = 'e'\ndirectory = 'd'\nseeds = [1, 2, 3]\nselection-seeds = 2\n[[setting]]\n\
+             name = 's'\n\
              [[method]]\nname = 'alone'\n[[method]]\nname = 'sum'\nvary = {{ key = 'a.alpha', values = {values} }}"
         );
         toml::from_str(&text).unwrap()

@@ -86,8 +86,8 @@ fn same(run: &Run, trial: &Trial, standard: &Standard) -> bool {
     text == trial.text && manifest.plugins.iter().all(|plugin| unchanged(&plugin.slot, &plugin.hash) == Some(true))
 }
 
-/// The component that a start would take, byte by byte; what must be built is built, which is quick where nothing changed. None
-/// of one that cannot be had: the start says why.
+/// The component that a start would take, byte by byte; what must be built is built, which is quick where nothing
+/// changed. None of one that cannot be had: the start says why.
 fn wanted(plugin: &PluginSource, standard: &Standard, beside: &Path) -> Option<Vec<u8>> {
     match plugin {
         PluginSource::Component(path) => standard.read(path, beside),

@@ -6,8 +6,8 @@
 //!   --[results]--> results.json, table.md, curve-SETTING.svg
 //! ```
 //!
-//! Nothing is kept about the state of a sweep but the test values: its runs are found again in their folder, by the text of
-//! their experiment and the components that they ran.
+//! Nothing is kept about the state of a sweep but the test values: its runs are found again in their folder, by the
+//! text of their experiment and the components that they ran.
 
 mod choose;
 mod conduct;

@@ -48,7 +48,8 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Reads the experiment and makes a trial of every value, so that what is wrong with one shows before anything is trained.
+    /// Reads the experiment and makes a trial of every value, so that what is wrong with one shows before anything is
+    /// trained.
     pub(super) fn new(sweep: &'a Sweep) -> Result<Self, SweepError> {
         let config = &sweep.config;
         let base = Source::read(&sweep.source.directory().join(&config.experiment), &[])?;

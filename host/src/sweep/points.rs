@@ -15,8 +15,9 @@ const DRAWS: usize = 10_000;
 /// A value for each key that varies, in the order of the sweep file; none where nothing varies.
 pub(super) type Point = Vec<Value>;
 
-/// What a method is tried with: every combination, the last key changing fastest, or what a search draws. One point without values
-/// where nothing varies. A search may have fewer points than it asks for, if there are no more. None where there are too many.
+/// What a method is tried with: every combination, the last key changing fastest, or what a search draws. One point
+/// without values where nothing varies. A search may have fewer points than it asks for, if there are no more. None
+/// where there are too many.
 pub(super) fn points(method: &MethodConfig) -> Option<Vec<Point>> {
     match method.search {
         Some(search) => Some(drawn(&method.vary, search)),
@@ -117,8 +118,8 @@ mod tests {
     #[test]
     fn a_search_draws_inside_its_ranges_the_same_each_time_and_more_begin_with_fewer() {
         let of = |trials: usize, seed: u64| {
-            let keys = "vary = [{ key = 'rate', range = [1e-4, 1.0], scale = 'logarithmic' }, { key = 'k', range = [2, 4] }, \
-                        { key = 'on', values = [true, false] }]";
+            let keys = "vary = [{ key = 'rate', range = [1e-4, 1.0], scale = 'logarithmic' }, \
+                        { key = 'k', range = [2, 4] }, { key = 'on', values = [true, false] }]";
             points(&method(&format!("{keys}\nsearch = {{ trials = {trials}, seed = {seed} }}"))).unwrap()
         };
         let many = of(400, 7);

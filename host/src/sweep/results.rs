@@ -19,7 +19,8 @@ pub struct Results {
     pub select: String,
     /// The seeds that chose.
     pub selection_seeds: Vec<u64>,
-    /// Its runs, by setting, method, value and seed, in the order of the sweep file. The prepared ones are not among them.
+    /// Its runs, by setting, method, value and seed, in the order of the sweep file. The prepared ones are not among
+    /// them.
     pub runs: Vec<Outcome>,
 }
 

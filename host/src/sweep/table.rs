@@ -63,7 +63,8 @@ fn short<'a>(key: &'a str, keys: &[&str]) -> &'a str {
     if ends > 1 { key } else { last(key) }
 }
 
-/// What a method reached on the validation part with each combination of values, by the seeds that chose. None if it has one.
+/// What a method reached on the validation part with each combination of values, by the seeds that chose. None if it
+/// has one.
 fn tried(results: &Results, config: &SweepConfig, setting: &str, method: &str) -> Option<Table> {
     let mut points: Vec<(&BTreeMap<String, Value>, Vec<&Outcome>)> = Vec::new();
     for outcome in results.of(setting, method) {
@@ -123,9 +124,9 @@ pub(super) fn markdown(tables: &[Table], config: &SweepConfig) -> String {
     let seeds = |seeds: &[u64]| seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let count = config.selection_seeds.unwrap_or(config.seeds.len());
     let mut page = format!(
-        "# {}\n\nMeans over the seeds {}, ± half the width of the 95 % interval by Student's t. Metrics without another word \
-         are of the test part, at the best checkpoint of the validation part. A value was chosen by the validation part's {}, \
-         averaged over the seeds {}.",
+        "# {}\n\nMeans over the seeds {}, ± half the width of the 95 % interval by Student's t. Metrics without \
+         another word are of the test part, at the best checkpoint of the validation part. A value was chosen by the \
+         validation part's {}, averaged over the seeds {}.",
         config.name,
         seeds(&config.seeds),
         config.select,
@@ -211,7 +212,8 @@ mod tests {
     #[test]
     fn differences_are_between_runs_of_one_seed() {
         let text = "name = 'x'\nexperiment = 'e'\ndirectory = 'd'\nseeds = [1, 2, 3]\nselect = 'p'\nreport = ['p']\n\
-                    baseline = 'none'\ntrain-metrics = ['p']\n[[setting]]\nname = 's'\n[[method]]\nname = 'none'\n[[method]]\nname = 'sum'";
+                    baseline = 'none'\ntrain-metrics = ['p']\n[[setting]]\nname = 's'\n[[method]]\nname = 'none'\n\
+                    [[method]]\nname = 'sum'";
         let config: SweepConfig = toml::from_str(text).unwrap();
         // Differences 0.1, 0.2 and 0.3: mean 0.2, standard deviation 0.1, half-width 4.303 x 0.1 / sqrt(3) = 0.24843.
         let runs = vec![
@@ -226,7 +228,8 @@ mod tests {
         let results = Results { name: "x".into(), select: "p".into(), selection_seeds: vec![1], runs };
         let tables = tables(&results, &config);
         assert_eq!(tables[0].header, ["method", "value", "validation p", "p", "p: difference to none", "p"]);
-        // 0.2, 0.2, 0.5: mean 0.3, deviation 0.17321, half-width 4.303 x 0.17321 / sqrt(3) = 0.4303; of the halves, 0.21515.
+        // 0.2, 0.2, 0.5: mean 0.3, deviation 0.17321, half-width 4.303 x 0.17321 / sqrt(3) = 0.4303; of the halves,
+        // 0.21515.
         assert_eq!(tables[0].rows[0], ["none", "-", "0.1500 ± 0.2152", "0.3000 ± 0.4303", "-", "-"]);
         // 0.8, 0.3, 0.4: mean 0.5, deviation 0.26458, half-width 4.303 x 0.26458 / sqrt(3) = 0.65729.
         let row = ["sum", "4", "0.2500 ± 0.3286", "0.5000 ± 0.6573", "+0.2000 ± 0.2484", "9.0000 ± 0.0000"];
@@ -237,8 +240,10 @@ mod tests {
 
     #[test]
     fn several_keys_are_named_and_every_combination_is_shown() {
-        let text = "name = 'x'\nexperiment = 'e'\ndirectory = 'd'\nseeds = [1]\nselect = 'p'\nreport = ['p']\n[[setting]]\nname = ''\n\
-                    [[method]]\nname = 'grid'\nvary = [{ key = 'a.loss.weight', values = [1, 2] }, { key = 'b.miner.weight', values = ['x|y'] }]";
+        let text = "name = 'x'\nexperiment = 'e'\ndirectory = 'd'\nseeds = [1]\nselect = 'p'\nreport = ['p']\n\
+            [[setting]]\nname = ''\n\
+                    [[method]]\nname = 'grid'\nvary = [{ key = 'a.loss.weight', values = [1, 2] }, \
+                    { key = 'b.miner.weight', values = ['x|y'] }]";
         let config: SweepConfig = toml::from_str(text).unwrap();
         let varied = |weight: i64| {
             let text = Value::Text("x|y".to_owned());

@@ -17,8 +17,8 @@ pub struct VaryConfig {
     /// Its values: numbers, texts, or true and false.
     #[serde(default)]
     pub values: Vec<Value>,
-    /// In place of `values`, for a random search: the least and the greatest number. Between two integers integers are drawn,
-    /// otherwise numbers of four digits.
+    /// In place of `values`, for a random search: the least and the greatest number. Between two integers integers are
+    /// drawn, otherwise numbers of four digits.
     #[serde(default)]
     pub range: Option<(Value, Value)>,
     /// How numbers of a range are drawn. Default "linear".

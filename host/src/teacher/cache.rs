@@ -1,7 +1,7 @@
 //! Embeddings of the training part on the disk, so that many students of one teacher compute them once.
 //!
-//! A file is named by a digest of the teacher, of the data, and of which images were embedded; so an old one is never taken for
-//! another. It is written aside and renamed: a killed run leaves none that is half-written.
+//! A file is named by a digest of the teacher, of the data, and of which images were embedded; so an old one is never
+//! taken for another. It is written aside and renamed: a killed run leaves none that is half-written.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The digest of all that decides a teacher's embeddings: its network, how images are prepared for it, and the file of its
-//! weights. Runs and files of the cache keep it, so its form does not follow the names in this code.
+//! The digest of all that decides a teacher's embeddings: its network, how images are prepared for it, and the file of
+//! its weights. Runs and files of the cache keep it, so its form does not follow the names in this code.
 
 use std::path::Path;
 
@@ -20,7 +20,8 @@ pub(super) struct Digests {
     pub(super) earlier: String,
 }
 
-/// What the digest is made of, besides the bytes of the weights. A change in how images are resized needs another `form`.
+/// What the digest is made of, besides the bytes of the weights. A change in how images are resized needs another
+/// `form`.
 #[derive(Serialize)]
 struct Identity<'a> {
     form: u32,
@@ -44,7 +45,8 @@ struct Network {
 }
 
 impl Digests {
-    /// `config` is the network that the weights in `file` are of; none of a TorchScript module that gives the embedding itself.
+    /// `config` is the network that the weights in `file` are of; none of a TorchScript module that gives the embedding
+    /// itself.
     pub(super) fn new(
         config: Option<&ModelConfig>,
         preparation: &Preparation,
@@ -85,7 +87,8 @@ fn earlier(config: Option<&ModelConfig>, preparation: &Preparation) -> Result<St
         let features = config.features.map(|features| format!("Some({features})"));
         let none = || "None".to_owned();
         format!(
-            "ModelConfig {{ backbone: {}, width: {}, weights: None, path: {}, features: {}, embedding: {}, slices: {}, freeze_batch_norm: {} }}",
+            "ModelConfig {{ backbone: {}, width: {}, weights: None, path: {}, features: {}, embedding: {}, slices: {}, \
+             freeze_batch_norm: {} }}",
             names(config.backbone).1,
             config.width,
             path.unwrap_or_else(none),
@@ -106,7 +109,8 @@ fn earlier(config: Option<&ModelConfig>, preparation: &Preparation) -> Result<St
         numbers.map(|numbers| format!("[{}]", numbers.join(", ")))
     };
     Ok(format!(
-        "{network}\nPreparation {{ mean: {}, std: {}, resampler: Resampler {{ size: {}, normalisation: [{scales}] }} }}\n",
+        "{network}\nPreparation {{ mean: {}, std: {}, resampler: Resampler {{ size: {}, normalisation: [{scales}] }} \
+         }}\n",
         list(mean)?,
         list(std)?,
         preparation.size()

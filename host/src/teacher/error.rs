@@ -64,7 +64,8 @@ pub enum TeacherError {
     /// The teacher was trained on what the student is measured on.
     #[error("the teacher was trained on {count} of the {of} images of this experiment's {part} part")]
     #[diagnostic(help(
-        "its knowledge of them would be measured as the student's: give both the same split (`data.split`, `data.validation`, `data.test-classes`, and `data.seed`, else `seed`)"
+        "its knowledge of them would be measured as the student's: give both the same split (`data.split`, \
+         `data.validation`, `data.test-classes`, and `data.seed`, else `seed`)"
     ))]
     Seen {
         /// Images of the part that the teacher was trained on.
@@ -115,4 +116,11 @@ pub enum TeacherError {
     /// A tensor operation of the host.
     #[error("libtorch: {0}")]
     Tensor(#[from] TchError),
+}
+
+impl TeacherError {
+    /// A key of `[teacher]` with its table, and what is wrong with it.
+    pub(super) fn setting((key, message): (&'static str, &'static str)) -> Self {
+        Self::Setting { key, message: message.to_owned() }
+    }
 }

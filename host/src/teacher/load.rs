@@ -44,8 +44,8 @@ impl Teacher {
     /// training part are read from a file in `folder`, or computed in batches of `batch_size` and kept there.
     ///
     /// # Errors
-    /// The network cannot be loaded, does not fit the images, was trained on what the student is measured on, or a file of
-    /// the cache is damaged.
+    /// The network cannot be loaded, does not fit the images, was trained on what the student is measured on, or a file
+    /// of the cache is damaged.
     pub fn load(
         config: &TeacherConfig,
         dataset: &Arc<Dataset>,
@@ -53,7 +53,7 @@ impl Teacher {
         folder: &Path,
         batch_size: usize,
     ) -> Result<Self, TeacherError> {
-        config.check(dataset.channels())?;
+        config.check(dataset.channels()).map_err(TeacherError::setting)?;
         let Network { model, preparation, digest, file } = source::open(config, dataset, device)?;
         let name = config.run.as_ref().unwrap_or(&file).display().to_string();
         let per_batch = Sight::Batches((preparation != *dataset.preparation()).then(|| preparation.clone()));
@@ -89,7 +89,8 @@ impl Teacher {
         Ok(teacher)
     }
 
-    /// SHA-256 in hexadecimal of all that decides its embeddings: the weights, the network, and how images are prepared.
+    /// SHA-256 in hexadecimal of all that decides its embeddings: the weights, the network, and how images are
+    /// prepared.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest.present

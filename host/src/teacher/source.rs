@@ -44,8 +44,7 @@ pub(super) fn open(config: &TeacherConfig, dataset: &Arc<Dataset>, device: Devic
         }
         _ => {
             let missing = ("teacher", "there is neither a run, nor weights, nor a module");
-            let (key, message) = config.check(dataset.channels()).err().unwrap_or(missing);
-            Err(TeacherError::Setting { key, message: message.to_owned() })
+            Err(TeacherError::setting(config.check(dataset.channels()).err().unwrap_or(missing)))
         }
     }
 }
@@ -62,8 +61,8 @@ fn of_run(path: &Path, checkpoint: &str) -> Result<(Experiment, PathBuf), Teache
     Ok((source.map_err(TeacherError::Experiment)?, file))
 }
 
-/// A teacher that was trained on what the student is measured on would make the measurement worthless. Only data of the same
-/// content can be compared.
+/// A teacher that was trained on what the student is measured on would make the measurement worthless. Only data of the
+/// same content can be compared.
 fn check_unseen(path: &Path, teacher: &Experiment, student: &Dataset) -> Result<(), TeacherError> {
     if Run::open(path)?.manifest()?.data != student.digest() {
         return Ok(());

@@ -22,8 +22,8 @@ use super::sources::Sources;
 /// How often a crate is compiled again because its sources changed meanwhile.
 const ATTEMPTS: usize = 4;
 
-/// Builds the plugin in `dir`, a crate or a folder with a `plugin.toml`. [`Built::write`] puts the component into `out_dir`, by
-/// default `plugins` in the target folder of the crate's workspace, or `target/plugins` of the folder.
+/// Builds the plugin in `dir`, a crate or a folder with a `plugin.toml`. [`Built::write`] puts the component into
+/// `out_dir`, by default `plugins` in the target folder of the crate's workspace, or `target/plugins` of the folder.
 ///
 /// # Errors
 /// See [`ToolchainError`].
@@ -92,8 +92,8 @@ impl Package {
         }
     }
 
-    /// Compiles the crate, again if its sources were edited meanwhile, so that what is compiled is known. Returns the sources and
-    /// the module.
+    /// Compiles the crate, again if its sources were edited meanwhile, so that what is compiled is known. Returns the
+    /// sources and the module.
     fn build_settled(&self, toolchain: &Toolchain, messages: Messages) -> Result<(Sources, Vec<u8>), ToolchainError> {
         let begun = Instant::now();
         let kind = cargo::folder(toolchain);

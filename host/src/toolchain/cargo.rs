@@ -1,5 +1,5 @@
-//! How cargo compiles plugins in Rust. The package's build script includes this file, too: the standard plugins that are in the
-//! binary have the same bytes as those that `lossmith plugin build` makes.
+//! How cargo compiles plugins in Rust. The package's build script includes this file, too: the standard plugins that
+//! are in the binary have the same bytes as those that `lossmith plugin build` makes.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,8 +17,8 @@ const PROFILE: [&str; 5] = [
     "profile.release.codegen-units=1",
 ];
 
-/// A folder of its own in a target folder for each toolchain: no lock is shared with a cargo that runs us, and the two do not
-/// overwrite each other's standard library.
+/// A folder of its own in a target folder for each toolchain: no lock is shared with a cargo that runs us, and the two
+/// do not overwrite each other's standard library.
 pub(super) fn folder(toolchain: &Toolchain) -> &'static str {
     match toolchain {
         Toolchain::Target { .. } => "guests",

@@ -1,7 +1,7 @@
 //! Commands with a clean environment.
 //!
-//! Under `cargo run` and `cargo test` the environment tells which crate is built, with which flags and by which wrapper.
-//! None of that is meant for a plugin.
+//! Under `cargo run` and `cargo test` the environment tells which crate is built, with which flags and by which
+//! wrapper. None of that is meant for a plugin.
 
 use std::path::Path;
 use std::process::Command;

@@ -81,8 +81,8 @@ impl Tool {
         })
     }
 
-    /// The program that the environment variable names, else the one in the user's folder of tools, else the one in `.tools` of the
-    /// repository that the plugin in `dir` or the current directory is in, else the one on the PATH.
+    /// The program that the environment variable names, else the one in the user's folder of tools, else the one in
+    /// `.tools` of the repository that the plugin in `dir` or the current directory is in, else the one on the PATH.
     fn place(&self, dir: &Path, tools: Option<PathBuf>) -> Option<PathBuf> {
         if let Some(given) = std::env::var_os(self.variable).filter(|given| !given.is_empty()) {
             return std::path::absolute(given).ok().filter(|file| file.is_file());

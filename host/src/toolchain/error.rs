@@ -170,8 +170,9 @@ pub enum ToolchainError {
     /// The plugin imports a module that is not in the component.
     #[error("the plugin `{plugin}` imports `{module}`, which is not there")]
     #[diagnostic(help(
-        "a component has the language's standard library and the modules in the plugin's folder; packages with native code, such as \
-         numpy or torch, cannot run in it: use the tensor operations of the host, which run on the training device"
+        "a component has the language's standard library and the modules in the plugin's folder; packages with native \
+         code, such as numpy or torch, cannot run in it: use the tensor operations of the host, which run on the \
+         training device"
     ))]
     NoModule {
         /// The plugin's name.

@@ -11,8 +11,8 @@ pub(super) fn cache() -> Option<PathBuf> {
     Some(of_user(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"), ".cache")?.join("lossmith"))
 }
 
-/// The tools of the languages: `$LOSSMITH_TOOLS`, or `lossmith/tools` in `$XDG_DATA_HOME`, or else in `~/.local/share`. The set-up
-/// (`scripts/setup/languages.sh`) has the same rule.
+/// The tools of the languages: `$LOSSMITH_TOOLS`, or `lossmith/tools` in `$XDG_DATA_HOME`, or else in `~/.local/share`.
+/// The set-up (`scripts/setup/languages.sh`) has the same rule.
 #[must_use]
 pub fn tools() -> Option<PathBuf> {
     match std::env::var_os(TOOLS).filter(|given| !given.is_empty()) {

@@ -1,7 +1,7 @@
 //! Components that were built before, by the digest of all that they are made of.
 //!
-//! They are in the user's cache folder, which can be removed at any time. The tools of some languages make other bytes of the same
-//! sources each time: what is kept makes one source one component.
+//! They are in the user's cache folder, which can be removed at any time. The tools of some languages make other bytes
+//! of the same sources each time: what is kept makes one source one component.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -73,7 +73,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Why a plugin in `dir` must be built, as what it is made of differs from the last time; and remembers these for the next.
+    /// Why a plugin in `dir` must be built, as what it is made of differs from the last time; and remembers these for
+    /// the next.
     pub(super) fn why(&self, dir: &Path, inputs: &Inputs) -> String {
         let name = hex(&Sha256::digest(dir.as_os_str().as_encoded_bytes()));
         let file = self.folder.join("last").join(name).with_extension("json");

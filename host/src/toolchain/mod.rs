@@ -1,8 +1,8 @@
 //! From a plugin's folder to a component: finding the compiler for its language and calling it.
 //!
-//! Crates are built for `wasm32-unknown-unknown`, whose standard library imports nothing, so a component can import only
-//! what the contract offers. `scripts/setup/wasm.sh` sets up what [`detect`] looks for. Folders with a `plugin.toml` are in Python
-//! or JavaScript, see `scripts/setup/languages.sh`.
+//! Crates are built for `wasm32-unknown-unknown`, whose standard library imports nothing, so a component can import
+//! only what the contract offers. `scripts/setup/wasm.sh` sets up what [`detect`] looks for. Folders with a
+//! `plugin.toml` are in Python or JavaScript, see `scripts/setup/languages.sh`.
 
 mod build;
 mod built;

@@ -1,4 +1,5 @@
-//! Mistakes in a plugin in Python that can be seen without running it: the build, which takes about a minute, would tell the first.
+//! Mistakes in a plugin in Python that can be seen without running it: the build, which takes about a minute, would
+//! tell the first.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,8 +12,8 @@ const SCRIPT: &str = include_str!("../../../plugins/python/mistakes.py");
 /// What the component's Python is, which may read what an older one does not.
 const PYTHON: &str = "3.14";
 
-/// What is wrong in the modules in the folder `source`, which has the SDK, too, for a plugin with these roles. `program` is the
-/// componentizer, which is installed beside a Python. Without one, mistakes are left to the build.
+/// What is wrong in the modules in the folder `source`, which has the SDK, too, for a plugin with these roles.
+/// `program` is the componentizer, which is installed beside a Python. Without one, mistakes are left to the build.
 pub(super) fn mistakes(program: &Path, source: &Path, roles: &[String]) -> Vec<String> {
     let Some(python) = python(program) else { return Vec::new() };
     let mut command = clean(&python, source);
@@ -24,7 +25,8 @@ pub(super) fn mistakes(program: &Path, source: &Path, roles: &[String]) -> Vec<S
     let mut found: Vec<String> = text.lines().map(str::to_owned).collect();
     if found.iter().any(|line| line.contains("SyntaxError: ")) {
         found.push(format!(
-            "(as {} reads it; a plugin runs on Python {PYTHON}: set {VARIABLE} to a newer one, or to nothing to leave this to the build)",
+            "(as {} reads it; a plugin runs on Python {PYTHON}: set {VARIABLE} to a newer one, or to nothing to leave \
+             this to the build)",
             python.display()
         ));
     }
@@ -76,8 +78,9 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once_with_their_places() {
-        let plugin = "from lossmith import loss, miner, nubmer\nimport torch.nn, parts.a\nfrom parts import b\n@loss\nclass A:\n    \
-                      def loss(self, batch, progress): ...\n\n@loss(\"b\")\nclass B:\n    def los(self, batch, progress): ...\n\n\
+        let plugin = "from lossmith import loss, miner, nubmer\nimport torch.nn, parts.a\nfrom parts import b\n@loss\n\
+                      class A:\n    def loss(self, batch, progress): ...\n\n@loss(\"b\")\n\
+                      class B:\n    def los(self, batch, progress): ...\n\n\
                       @miner(\"c\")\nclass C:\n    def mine(self, batch, progress): ...\n";
         let found = of(&[("plugin.py", plugin), ("parts/a.py", "def f(:\n"), ("parts/b.py", "x = (\n")]);
         let expected = [

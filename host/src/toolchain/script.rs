@@ -49,8 +49,8 @@ impl Script {
     }
 }
 
-/// Builds the plugin in `dir`, which has a `plugin.toml`, by default for `target/plugins` in the folder. What was built of the same
-/// before is taken again.
+/// Builds the plugin in `dir`, which has a `plugin.toml`, by default for `target/plugins` in the folder. What was built
+/// of the same before is taken again.
 ///
 /// # Errors
 /// See [`ToolchainError`].
@@ -87,7 +87,8 @@ pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Message
 }
 
 impl Sources {
-    /// Reads those of the plugin in a folder, as its build does: a crate's, or the modules of a folder with a `plugin.toml`.
+    /// Reads those of the plugin in a folder, as its build does: a crate's, or the modules of a folder with a
+    /// `plugin.toml`.
     #[must_use]
     pub fn of(dir: &Path) -> Self {
         sources(dir).unwrap_or_else(|| Self::read(dir))

@@ -1,7 +1,7 @@
 //! Where cargo builds a plugin.
 //!
-//! Crates outside of a workspace build in one folder of the user's cache, so that a new plugin does not compile the SDK and what it
-//! depends on again. The folder can be removed at any time.
+//! Crates outside of a workspace build in one folder of the user's cache, so that a new plugin does not compile the SDK
+//! and what it depends on again. The folder can be removed at any time.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -35,14 +35,15 @@ impl<'a> BuildFolder<'a> {
         Self { owner, library, shared: folder.is_some(), path: folder.unwrap_or_else(|| own.to_owned()) }
     }
 
-    /// Waits until nobody builds in the folder. Cargo has a lock of its own, but gives the modules of two crates with one name
-    /// the same file, and takes that of the one for the other's: so the module of another crate is removed first, and the lock is
-    /// held until ours is read.
+    /// Waits until nobody builds in the folder. Cargo has a lock of its own, but gives the modules of two crates with
+    /// one name the same file, and takes that of the one for the other's: so the module of another crate is removed
+    /// first, and the lock is held until ours is read.
     pub(super) fn open(self, plugin: &str, messages: Messages) -> Result<Opened, ToolchainError> {
         let Self { owner, library, path, shared } = self;
         if shared && !path.is_dir() {
             messages.say(&format!(
-                "plugin `{plugin}`: the first build in {} compiles what the SDK needs, too, which takes a minute or two",
+                "plugin `{plugin}`: the first build in {} compiles what the SDK needs, too, which takes a minute or \
+                 two",
                 path.display()
             ));
         }

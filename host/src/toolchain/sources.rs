@@ -16,9 +16,9 @@ const BESIDE: &str = "path-dependencies";
 /// The largest file that is taken for a source.
 const LARGEST: u64 = 4 << 20;
 
-/// Walks through the sources below a folder: files ending in `.rs`, `.py`, `.js`, `.mjs` or `.toml`, and `Cargo.lock`. Not what
-/// is hidden, in a folder `target` or `node_modules`, in a virtual environment or in a run, at whatever depth, nor what is behind
-/// a symbolic link to a folder. `enter` is called with each folder before it is looked into.
+/// Walks through the sources below a folder: files ending in `.rs`, `.py`, `.js`, `.mjs` or `.toml`, and `Cargo.lock`.
+/// Not what is hidden, in a folder `target` or `node_modules`, in a virtual environment or in a run, at whatever depth,
+/// nor what is behind a symbolic link to a folder. `enter` is called with each folder before it is looked into.
 pub fn walk(folder: &Path, enter: &mut dyn FnMut(&Path), visit: &mut dyn FnMut(&Path)) {
     enter(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -40,8 +40,8 @@ pub fn walk(folder: &Path, enter: &mut dyn FnMut(&Path), visit: &mut dyn FnMut(&
     }
 }
 
-/// Where the sources of the plugin in a folder are: the folder, and those of the packages that its crate depends on by a path,
-/// directly or not, and that are not below another of these.
+/// Where the sources of the plugin in a folder are: the folder, and those of the packages that its crate depends on by
+/// a path, directly or not, and that are not below another of these.
 #[must_use]
 pub fn folders(dir: &Path) -> Vec<PathBuf> {
     let found = packages(dir);
@@ -136,8 +136,8 @@ fn path(from: &Path, dependency: &Value) -> Option<PathBuf> {
     Some(joined.canonicalize().unwrap_or(joined))
 }
 
-/// The sources of a plugin as they were at one time, by their place: `src/lib.rs`, and `path-dependencies/NAME/src/lib.rs` for
-/// those of another package than the plugin's own. The SDK is not among them.
+/// The sources of a plugin as they were at one time, by their place: `src/lib.rs`, and
+/// `path-dependencies/NAME/src/lib.rs` for those of another package than the plugin's own. The SDK is not among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources(BTreeMap<String, Vec<u8>>);
 
@@ -212,16 +212,21 @@ mod tests {
             &[
                 (
                     "Cargo.toml",
-                    "[workspace]\nmembers = [\"mine\"]\n[workspace.dependencies]\nshared = { path = \"shared\" }\n[patch.crates-io]\nrand = { path = \"rand\" }\n",
+                    "[workspace]\nmembers = [\"mine\"]\n[workspace.dependencies]\nshared = { path = \"shared\" }\n\
+                     [patch.crates-io]\nrand = { path = \"rand\" }\n",
                 ),
                 (
                     "mine/Cargo.toml",
-                    "[package]\nname = \"mine\"\n[dependencies]\nserde = \"1\"\nnear = { path = \"../near\" }\nshared = { workspace = true }\nown = { path = \"parts/own\" }\n[target.'cfg(unix)'.dependencies]\nfar = { path = \"../far\" }\n[build-dependencies]\nmaker = { path = \"../maker\" }\n[dev-dependencies]\ntester = { path = \"../tester\" }\n",
+                    "[package]\nname = \"mine\"\n[dependencies]\nserde = \"1\"\nnear = { path = \"../near\" }\n\
+                     shared = { workspace = true }\nown = { path = \"parts/own\" }\n[target.'cfg(unix)'.dependencies]\n\
+                     far = { path = \"../far\" }\n[build-dependencies]\nmaker = { path = \"../maker\" }\n\
+                     [dev-dependencies]\ntester = { path = \"../tester\" }\n",
                 ),
                 ("mine/parts/own/Cargo.toml", "[package]\nname = \"own\"\n"),
                 (
                     "near/Cargo.toml",
-                    "[package]\nname = \"near\"\n[dependencies]\nmine = { path = \"../mine\" }\nfar = { path = \"../far\" }\n",
+                    "[package]\nname = \"near\"\n[dependencies]\nmine = { path = \"../mine\" }\n\
+                     far = { path = \"../far\" }\n",
                 ),
                 ("shared/Cargo.toml", ""),
                 ("far/Cargo.toml", ""),
@@ -244,7 +249,8 @@ mod tests {
             &[
                 (
                     "mine/Cargo.toml",
-                    "[package]\nname = \"mine\"\n[dependencies]\nlossmith-sdk = { path = \"../sdk\" }\nhelp = { path = \"../help\" }\n",
+                    "[package]\nname = \"mine\"\n[dependencies]\nlossmith-sdk = { path = \"../sdk\" }\n\
+                     help = { path = \"../help\" }\n",
                 ),
                 ("mine/src/lib.rs", "one"),
                 ("mine/notes.txt", "none"),

@@ -35,8 +35,8 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// `site` is where the data and the device are, if they are not where the experiment says; `configure` says which components
-    /// are known already.
+    /// `site` is where the data and the device are, if they are not where the experiment says; `configure` says which
+    /// components are known already.
     pub(super) fn new<'a>(
         source: &'a Source,
         runtime: Arc<Runtime>,
@@ -101,8 +101,8 @@ impl Assembly {
         Ok(self.strategies.objectives.fuse_all(features, batch_size, slice_count, progress)?)
     }
 
-    /// Calls the fusion with batches of several sizes, so that what is wrong with its parameters or its shapes is told before
-    /// anything is trained. It keeps nothing of that.
+    /// Calls the fusion with batches of several sizes, so that what is wrong with its parameters or its shapes is told
+    /// before anything is trained. It keeps nothing of that.
     pub(super) fn try_fusion(&mut self) -> Result<(), TrainingError> {
         let images = Tensor::f_zeros(
             [1, self.dataset.channels() as i64, self.dataset.size() as i64, self.dataset.size() as i64],

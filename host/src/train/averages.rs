@@ -51,7 +51,8 @@ impl Averages {
         }
     }
 
-    /// The sums as tensors of four numbers: on the device, of numbers, how many, and whether there is one on the device.
+    /// The sums as tensors of four numbers: on the device, of numbers, how many, and whether there is one on the
+    /// device.
     pub(super) fn state(&self) -> Result<BTreeMap<String, Tensor>, TchError> {
         let state = self.sums.iter().map(|(name, sum)| {
             let tensor = sum.tensor.as_ref().map(|tensor| tensor.f_double_value(&[])).transpose()?;

@@ -64,8 +64,8 @@ impl Training {
         Ok(Source::read(&revision.experiment, sets)?.parse()?)
     }
 
-    /// Makes a run that begins with the state of another. Components that the other run has are taken from it; the experiment
-    /// is the other's with `sets` applied.
+    /// Makes a run that begins with the state of another. Components that the other run has are taken from it; the
+    /// experiment is the other's with `sets` applied.
     ///
     /// # Errors
     /// What is wrong with the run, the checkpoint, the experiment, its plugins, or its data. No run is made then.
@@ -110,8 +110,8 @@ impl Training {
         Ok(training)
     }
 
-    /// Loads a run that was stopped, with the experiment and the components that it kept, as of its last checkpoint, or from
-    /// the beginning where there is none yet.
+    /// Loads a run that was stopped, with the experiment and the components that it kept, as of its last checkpoint, or
+    /// from the beginning where there is none yet.
     ///
     /// # Errors
     /// When the folder is no run, is being trained, or what it kept is damaged.
@@ -152,8 +152,8 @@ impl Training {
         Ok(training)
     }
 
-    /// Makes a run that repeats another from its beginning, with the same revisions at the same epochs, up to its last complete
-    /// epoch.
+    /// Makes a run that repeats another from its beginning, with the same revisions at the same epochs, up to its last
+    /// complete epoch.
     ///
     /// # Errors
     /// When the folder is no run, what it kept is damaged, or the data is another.
@@ -285,8 +285,8 @@ fn teacher(assembly: &Assembly) -> Result<Option<Teacher>, TrainingError> {
     Ok(Some(Teacher::load(config, dataset, *device, &folder, batch_size)?))
 }
 
-/// The experiment of a run's revision, with the components that the run kept, and the text of it. `restored` says whether a
-/// checkpoint gives the network its weights.
+/// The experiment of a run's revision, with the components that the run kept, and the text of it. `restored` says
+/// whether a checkpoint gives the network its weights.
 pub(super) fn kept(
     run: &Run,
     revision: u64,
@@ -347,7 +347,9 @@ fn remarks(
     let (before, now) = (run.manifest()?.threads, tch::get_num_threads().unsigned_abs());
     if assembly.device == Device::Cpu && before != now {
         remarks.push(format!(
-            "the run began with {before} threads and goes on with {now}: sums are rounded in another order, so its last bits are not those of a run that never stopped; `--set threads={before}` of a new run, or OMP_NUM_THREADS={before}, keeps them"
+            "the run began with {before} threads and goes on with {now}: sums are rounded in another order, so its \
+             last bits are not those of a run that never stopped; `--set threads={before}` of a new run, or \
+             OMP_NUM_THREADS={before}, keeps them"
         ));
     }
     Ok(remarks)

@@ -9,6 +9,7 @@ use tch::Tensor;
 use super::Optimizer;
 use super::assembly::{Assembly, below};
 use super::averages::Averages;
+use super::optimizer_error::TrainError;
 use super::patience::stale;
 use super::training::Training;
 use super::training_error::TrainingError;
@@ -39,8 +40,8 @@ impl Training {
         Ok(path)
     }
 
-    /// Sets everything to a checkpoint, or to the beginning without one. The strategies keep nothing yet. Only where the
-    /// checkpoint is that of another revision or run may it have what is not wanted here, or lack something.
+    /// Sets everything to a checkpoint, or to the beginning without one. The strategies keep nothing yet. Only where
+    /// the checkpoint is that of another revision or run may it have what is not wanted here, or lack something.
     pub(super) fn restore(&mut self, checkpoint: Option<&Checkpoint>, fit: Fit) -> Result<(), TrainingError> {
         let empty = BTreeMap::new();
         let tensors = checkpoint.map_or(&empty, |checkpoint| &checkpoint.tensors);
@@ -136,8 +137,8 @@ pub(super) enum Fit {
     Where,
 }
 
-/// The newest checkpoint of a run that is whole, and what is wrong with newer ones: an older one serves where a disk has damaged
-/// the newest.
+/// The newest checkpoint of a run that is whole, and what is wrong with newer ones: an older one serves where a disk
+/// has damaged the newest.
 pub(super) fn newest(run: &Run) -> Result<(Option<Checkpoint>, Vec<String>), TrainingError> {
     let mut damaged = Vec::new();
     let mut first = None;
@@ -171,6 +172,6 @@ pub(super) fn optimizer(assembly: &Assembly) -> Result<Optimizer, TrainingError>
 /// The sampler and the optimizer of an experiment.
 pub(super) fn prepare(assembly: &Assembly) -> Result<(Sampler, Optimizer), TrainingError> {
     let Assembly { experiment, dataset, .. } = assembly;
-    experiment.learning_rate.check()?;
+    experiment.learning_rate.check().map_err(TrainError::from)?;
     Ok((Sampler::new(&experiment.sampler, dataset, experiment.seed)?, optimizer(assembly)?))
 }

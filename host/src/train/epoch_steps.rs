@@ -1,7 +1,7 @@
 //! Which epoch a step is in.
 //!
-//! Epochs have the same number of steps as long as the data stays as it is. Where a run went on with changed data, an epoch
-//! begins, and those from there on have as many steps as the new data gives.
+//! Epochs have the same number of steps as long as the data stays as it is. Where a run went on with changed data, an
+//! epoch begins, and those from there on have as many steps as the new data gives.
 
 use super::training::Training;
 

@@ -34,10 +34,12 @@ impl Accepting {
         let place = "`--data PATH` says where the data of before is, if it lies elsewhere";
         match self {
             Self::GoesOn => format!(
-                "{place}; `--accept-changes` goes on with the data as it is now: an epoch that was begun begins anew, and the parts are drawn anew"
+                "{place}; `--accept-changes` goes on with the data as it is now: an epoch that was begun begins anew, \
+                 and the parts are drawn anew"
             ),
             Self::Measures => format!(
-                "{place}; `--accept-changes` takes the data as it is now: what the network was trained on may be among what it is measured on"
+                "{place}; `--accept-changes` takes the data as it is now: what the network was trained on may be among \
+                 what it is measured on"
             ),
             Self::Never => format!("{place}: a repetition needs the very same data"),
         }

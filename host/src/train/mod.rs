@@ -1,4 +1,16 @@
 //! Training: the optimizer and its learning rate, and the loop from the first step to the last.
+//!
+//! ```text
+//! begin --> assembly: data, network, strategies of the experiment; location: where the data is now
+//!   --> training: epochs, each of steps (step, epoch_steps, learning_rate, optimizer, averages)
+//!         checkpoints   what is written down to go on from
+//!         requests      commands, changed files and verdicts, between two steps
+//!         revisions     which experiment is at work; reconfigure: going on with another
+//!         shadows       candidates that are computed beside it
+//!         patience      ending a training that does not get better
+//!   --> event: what is told to whoever watches; interrupts: what signals ask for
+//! trained               the network of a run, to measure and to use
+//! ```
 
 mod assembly;
 mod averages;

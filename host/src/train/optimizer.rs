@@ -13,8 +13,8 @@ use tch::{Kind, TchError, Tensor};
 #[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    /// The parameters of one multiplier are updated by one call. Sorted by multiplier, and in a group by name: the norm of all
-    /// gradients is a sum in this order, which must not depend on when a parameter came.
+    /// The parameters of one multiplier are updated by one call. Sorted by multiplier, and in a group by name: the norm
+    /// of all gradients is a sum in this order, which must not depend on when a parameter came.
     groups: Vec<Group>,
 }
 
@@ -81,8 +81,8 @@ impl Optimizer {
         self.groups.retain(|group| !group.slots.is_empty());
     }
 
-    /// Goes on with other numbers. The algorithm, the multipliers, and whether there is momentum must stay: they decide what
-    /// is remembered.
+    /// Goes on with other numbers. The algorithm, the multipliers, and whether there is momentum must stay: they decide
+    /// what is remembered.
     ///
     /// # Errors
     /// A setting outside of its range; nothing is changed then.
@@ -98,8 +98,8 @@ impl Optimizer {
         self.slots().any(|slot| slot.name == name)
     }
 
-    /// Scales the gradients to `clip-norm`, if that is set. Returns their norm before that: a scalar on the device, for which
-    /// nothing waits.
+    /// Scales the gradients to `clip-norm`, if that is set. Returns their norm before that: a scalar on the device, for
+    /// which nothing waits.
     ///
     /// # Errors
     /// If the gradients lie on several devices.
@@ -108,8 +108,8 @@ impl Optimizer {
         Ok(clip_gradients(self.slots().map(|slot| &slot.parameter), maximum)?)
     }
 
-    /// Updates every parameter that has a gradient, with the configured learning rate times `factor` times the parameter's
-    /// multiplier.
+    /// Updates every parameter that has a gradient, with the configured learning rate times `factor` times the
+    /// parameter's multiplier.
     ///
     /// # Errors
     /// If a gradient does not fit its parameter, or parameters lie on several devices.
@@ -120,8 +120,8 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Takes all gradients away. The next backward pass stores its gradients without adding, and a parameter that it does
-    /// not reach has none and is not updated.
+    /// Takes all gradients away. The next backward pass stores its gradients without adding, and a parameter that it
+    /// does not reach has none and is not updated.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -129,8 +129,9 @@ impl Optimizer {
         Ok(clear_gradients(self.slots().map(|slot| &slot.parameter))?)
     }
 
-    /// What the optimizer remembers, by the parameter's name and `exp_avg`, `exp_avg_sq` and `step`, or `momentum_buffer`,
-    /// as PyTorch calls them. The tensors share memory with the optimizer: a later step changes them.
+    /// What the optimizer remembers, by the parameter's name and `exp_avg`, `exp_avg_sq` and `step`, or
+    /// `momentum_buffer`, as PyTorch calls them. The tensors share memory with the optimizer: a later step changes
+    /// them.
     #[must_use]
     pub fn state(&self) -> BTreeMap<String, Tensor> {
         self.tensors().map(|(name, tensor)| (name, tensor.shallow_clone())).collect()

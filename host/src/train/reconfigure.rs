@@ -15,8 +15,8 @@ use crate::run::{About, Edit, Event, PluginEntry, Run};
 use crate::session::{Base, Staged, edit, entries};
 use crate::standard::Standard;
 
-/// Looks at a file and at `key=value` settings for a run that is finished: they must give it something to go on with, which is more
-/// epochs, or more patience where it ended for lack of it.
+/// Looks at a file and at `key=value` settings for a run that is finished: they must give it something to go on with,
+/// which is more epochs, or more patience where it ended for lack of it.
 ///
 /// # Errors
 /// What is wrong with the file or a setting; there is nothing to go on with.
@@ -47,8 +47,8 @@ fn unspeakable(error: serde_json::Error) -> ExperimentError {
 }
 
 impl Training {
-    /// Compares a resumed training with an experiment file (that of the run where none is given, with the run's components) and
-    /// `key=value` settings. What differs is taken from the next epoch on if `accept`.
+    /// Compares a resumed training with an experiment file (that of the run where none is given, with the run's
+    /// components) and `key=value` settings. What differs is taken from the next epoch on if `accept`.
     ///
     /// # Errors
     /// What is wrong with the experiment; a change that is not accepted, or that a run cannot take.

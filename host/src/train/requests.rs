@@ -23,7 +23,8 @@ use crate::standard::Standard;
 
 impl Training {
     /// Listens for commands from now on, and follows the experiment file and the components if `watch`: `file` with its
-    /// `key=value` settings, or else the one that the run began with. Bare names of plugins are looked for as `standard` says.
+    /// `key=value` settings, or else the one that the run began with. Bare names of plugins are looked for as
+    /// `standard` says.
     ///
     /// # Errors
     /// Another process controls the run, or the system refuses something.
@@ -83,7 +84,8 @@ impl Training {
         self.ask(watch)
     }
 
-    /// Writes a checkpoint if a signal asked for one. Where it cannot be written the training goes on, as it would without.
+    /// Writes a checkpoint if a signal asked for one. Where it cannot be written the training goes on, as it would
+    /// without.
     fn save_if_asked(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) {
         if !interrupts.take_save() {
             return;
@@ -279,8 +281,8 @@ impl Training {
         }
     }
 
-    /// What somebody should know of an accepted candidate: that it undoes what was learned, or, of one that `reverts`, that files
-    /// still have what was reverted.
+    /// What somebody should know of an accepted candidate: that it undoes what was learned, or, of one that `reverts`,
+    /// that files still have what was reverted.
     fn warning(&self, number: u64, verdict: &Verdict, reverts: Option<&Staged>) -> Option<String> {
         let Verdict::Accepted { canary, .. } = verdict else { return None };
         let run = self.run.path().display();
@@ -289,9 +291,9 @@ impl Training {
                 self.left_behind(&about.edits, experiment, &strategies.bound)
             }
             (None, Some(cosine)) if cosine < 0.0 => Some(format!(
-                "the gradient of candidate {number} points against the one that is live (cosine {cosine:.3}): it undoes what was \
-                 learned. If that is not meant, `lossmith session revert {run}` takes it back; once it is live, with `--weights` to the \
-                 weights before it"
+                "the gradient of candidate {number} points against the one that is live (cosine {cosine:.3}): it \
+                 undoes what was learned. If that is not meant, `lossmith session revert {run}` takes it back; once it \
+                 is live, with `--weights` to the weights before it"
             )),
             (None, _) => None,
         }

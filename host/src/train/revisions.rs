@@ -1,8 +1,8 @@
 //! The revisions of a run: which one is at work, which ones were before it, and how one takes another's place.
 //!
-//! A revision takes over at the start of an epoch and nowhere else. What the slots keep, the optimizer's memory and the random
-//! streams go on. The way back from it is the checkpoint of that moment with the revision before. A resumed and a repeated run
-//! follow the same path as the run did, by its journal.
+//! A revision takes over at the start of an epoch and nowhere else. What the slots keep, the optimizer's memory and the
+//! random streams go on. The way back from it is the checkpoint of that moment with the revision before. A resumed and
+//! a repeated run follow the same path as the run did, by its journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -345,8 +345,8 @@ impl Training {
         Ok((source, experiment, strategies))
     }
 
-    /// In the first steps of a revision, an error if the loss is not finite or grows too much. These few steps wait for the
-    /// device.
+    /// In the first steps of a revision, an error if the loss is not finite or grows too much. These few steps wait for
+    /// the device.
     pub(super) fn on_probation(&mut self, total: &Tensor) -> Result<(), TrainingError> {
         let Some(probation) = &mut self.live.probation else { return Ok(()) };
         let (value, step) = (total.f_double_value(&[])?, self.step);
@@ -385,8 +385,8 @@ impl Training {
         }
     }
 
-    /// After a fault, goes back to the start of the epoch with the revision before; or gives the error back, when the fault is
-    /// no strategy's, there is no revision before, or it is to end the run.
+    /// After a fault, goes back to the start of the epoch with the revision before; or gives the error back, when the
+    /// fault is no strategy's, there is no revision before, or it is to end the run.
     pub(super) fn roll_back(
         &mut self,
         error: TrainingError,
@@ -525,8 +525,8 @@ impl Training {
         Ok(())
     }
 
-    /// Writes an event into the journal and tells it. A journal that cannot be written does not end the training: nothing that
-    /// it goes on from is only there.
+    /// Writes an event into the journal and tells it. A journal that cannot be written does not end the training:
+    /// nothing that it goes on from is only there.
     pub(super) fn note(&mut self, event: run::Event, milliseconds: Option<f64>, watch: &mut dyn FnMut(Event<'_>)) {
         watch(Event::Session { event: &event, milliseconds });
         self.tell(&event);

@@ -1,8 +1,8 @@
 //! Shadows at work: candidates that are computed on the batches of a training and never touch it.
 //!
-//! A shadow sees the embeddings without a way back into the network. Its own parameters are trained by an optimizer of its own.
-//! Whether it is computed in a step depends on the time that shadows have taken so far, so its numbers, unlike those of the
-//! training, are not the same in two runs.
+//! A shadow sees the embeddings without a way back into the network. Its own parameters are trained by an optimizer of
+//! its own. Whether it is computed in a step depends on the time that shadows have taken so far, so its numbers, unlike
+//! those of the training, are not the same in two runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

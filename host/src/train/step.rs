@@ -95,8 +95,8 @@ impl Training {
     }
 }
 
-/// What a failed backward pass is: the fault of the strategy whose graph it is, where one is found. A machine without memory is
-/// no strategy's fault.
+/// What a failed backward pass is: the fault of the strategy whose graph it is, where one is found. A machine without
+/// memory is no strategy's fault.
 pub(super) fn blamed(
     objectives: &mut Objectives,
     batch: &Batch<'_>,

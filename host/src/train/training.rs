@@ -94,7 +94,8 @@ impl Training {
             from_step: self.step,
         });
         for slot in self.empty_halves() {
-            let text = "a batch has one image of each class, so there are no pairs of one class to learn from; raise `sampler.samples` or `sampler.views`";
+            let text = "a batch has one image of each class, so there are no pairs of one class to learn from; raise \
+                `sampler.samples` or `sampler.views`";
             watch(Event::Line { slot, level: Level::Warn, text: text.to_owned() });
         }
         self.warn(watch);
@@ -117,9 +118,10 @@ impl Training {
                 Ok(end)
             }
             Err(error) => {
-                // The first error is the one to tell; saving is tried, and a full disk may refuse it. Weights that may have
-                // learned from a loss that is not finite are not worth it, and a checkpoint of this very step is better: the
-                // failed step has updated running means. Where the record could not be written, it lacks what the state has.
+                // The first error is the one to tell; saving is tried, and a full disk may refuse it. Weights that may
+                // have learned from a loss that is not finite are not worth it, and a checkpoint of this very step is
+                // better: the failed step has updated running means. Where the record could not be written, it lacks
+                // what the state has.
                 let unsaved = self.saved != Some(self.step);
                 if !matches!(error, TrainingError::Loss { .. } | TrainingError::Run(_)) && unsaved {
                     let _ = self.checkpoint();
@@ -283,7 +285,8 @@ impl Training {
             self.write(RowKind::Evaluation, complete, values.clone())?;
         }
         if self.assembly.strategies.objectives.untrained_fusion() && !std::mem::replace(&mut self.fusion_told, true) {
-            let text = "it has trainable parameters, and no objective trains them: add one with `on = \"fused\"` or `on = \"fused-only\"`";
+            let text = "it has trainable parameters, and no objective trains them: add one with `on = \"fused\"` or \
+                `on = \"fused-only\"`";
             watch(Event::Line { slot: "fusion".to_owned(), level: Level::Warn, text: text.to_owned() });
         }
         let every = self.assembly.experiment.run.checkpoint_every.get() as u64;
@@ -417,7 +420,8 @@ impl Training {
         Ok(values.map(|(name, value)| (format!("{part}/{name}"), value)).collect())
     }
 
-    /// Measures the test part at the end of the last epoch, once, with the best checkpoint, unless `evaluation.test` is off.
+    /// Measures the test part at the end of the last epoch, once, with the best checkpoint, unless `evaluation.test` is
+    /// off.
     fn test(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
         if !self.assembly.experiment.evaluation.test {
             return Ok(());
@@ -439,7 +443,8 @@ impl Training {
         Ok(())
     }
 
-    /// Takes over the last values of the run that this one branches from. That its test part was measured does not count here.
+    /// Takes over the last values of the run that this one branches from. That its test part was measured does not
+    /// count here.
     pub(super) fn inherit(&mut self, epoch: u64, mut values: BTreeMap<String, f64>) -> Result<(), TrainingError> {
         values.retain(|name, _| !name.starts_with("test/") && !name.starts_with("shadow."));
         self.write(RowKind::Origin, epoch, values)

@@ -74,7 +74,8 @@ pub enum TrainingError {
         /// The operation of a strategy that made something that is not finite first, if it can be told.
         origin: Option<String>,
     },
-    /// A loss that is not finite, seen at the end of a logging interval: on a device other than the CPU nothing looks earlier.
+    /// A loss that is not finite, seen at the end of a logging interval: on a device other than the CPU nothing looks
+    /// earlier.
     #[error("the mean loss of the steps before step {step} is {value}")]
     #[diagnostic(help(
         "the checkpoints from before are good; lower the learning rate, or look for a division by zero in the loss"
@@ -99,7 +100,8 @@ pub enum TrainingError {
     /// A run that goes on would change.
     #[error("this would go on with another configuration:\n{changes}")]
     #[diagnostic(help(
-        "`--accept-changes` takes it from the next epoch on; without `--set` and without a file the run goes on as it was"
+        "`--accept-changes` takes it from the next epoch on; without `--set` and without a file the run goes on as it \
+         was"
     ))]
     Changed {
         /// What would change, a line each.
@@ -157,7 +159,8 @@ pub enum TrainingError {
         if changes.is_empty() { "" } else { "; this gives it nothing to go on with:" }
     )]
     #[diagnostic(help(
-        "`lossmith train --resume {0} --set {way}=NUMBER --accept-changes` goes on; `lossmith train --from {0}@last --set KEY=VALUE` starts a branch; `lossmith eval {0}` measures it", run.display()
+        "`lossmith train --resume {0} --set {way}=NUMBER --accept-changes` goes on; `lossmith train --from {0}@last \
+         --set KEY=VALUE` starts a branch; `lossmith eval {0}` measures it", run.display()
     ))]
     Finished {
         /// The run's folder.
@@ -175,7 +178,8 @@ pub enum TrainingError {
     /// There is no such device.
     #[error("there is no device {0}")]
     #[diagnostic(help(
-        "`lossmith doctor` lists the devices; `device = \"auto\"` takes what there is, and `--device cpu` another one for a run that is measured"
+        "`lossmith doctor` lists the devices; `device = \"auto\"` takes what there is, and `--device cpu` another one \
+         for a run that is measured"
     ))]
     Device(String),
     /// A tensor operation of the host.

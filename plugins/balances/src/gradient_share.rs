@@ -1,20 +1,22 @@
-//! As `sum`, with `alpha = rho / (1 - rho) * |g_E| / |g_I|`, where `g_I` and `g_E` are the gradients of the two halves, without
-//! weights, with respect to the batch's embeddings: the intra half gets the share rho of `alpha |g_I| + |g_E|`, whatever the
-//! transfer, the batch and the stage of training. Our reading of BET; the idea of balancing norms is that of GradNorm,
-//! Chen et al. 2018.
+//! As `sum`, with `alpha = rho / (1 - rho) * |g_E| / |g_I|`, where `g_I` and `g_E` are the gradients of the two halves,
+//! without weights, with respect to the batch's embeddings: the intra half gets the share rho of `alpha |g_I| + |g_E|`,
+//! whatever the transfer, the batch and the stage of training. Our reading of BET; the idea of balancing norms is that
+//! of GradNorm, Chen et al. 2018.
 //!
 //! The norms are running averages. The first call measures both halves, each later one a half in turns, so that a step
-//! takes one more backward pass through the transfer. A norm that is 0 (an empty half, identical embeddings) or not finite is left
-//! out. While one of them is unknown, alpha is 1. Nothing waits for the device.
+//! takes one more backward pass through the transfer. A norm that is 0 (an empty half, identical embeddings) or not
+//! finite is left out. While one of them is unknown, alpha is 1. Nothing waits for the device.
 //!
-//! Buffers: `norms` (of I and of E, 0 while unknown) and `turn` (1 for the half that is measured next, 0 for the other).
+//! Buffers: `norms` (of I and of E, 0 while unknown) and `turn` (1 for the half that is measured next, 0 for the
+//! other).
 
 use lossmith_sdk::prelude::*;
 
 use crate::split::{Split, inter, weighted};
 
 strategy! {
-    /// The intra half gets the share rho of the gradient; our reading of BET, Yu 2024, after GradNorm, Chen et al. 2018.
+    /// The intra half gets the share rho of the gradient; our reading of BET, Yu 2024, after GradNorm, Chen et al.
+    /// 2018.
     pub struct GradientShare as "gradient-share" {
         /// Share of the intra half.
         rho: f64 = 0.5, range between(0.0, 1.0);

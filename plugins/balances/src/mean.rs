@@ -1,5 +1,6 @@
-//! `lambda mean_I l_ij + (1 - lambda) mean_E l_ij`, plus `l_ii / divisor` of each image where the transfer gives it a loss. With
-//! memberships `m_ij` of the teacher's split, a mean is `sum m_ij l_ij / sum m_ij`. An empty half adds 0. Our reading of BET.
+//! `lambda mean_I l_ij + (1 - lambda) mean_E l_ij`, plus `l_ii / divisor` of each image where the transfer gives it a
+//! loss. With memberships `m_ij` of the teacher's split, a mean is `sum m_ij l_ij / sum m_ij`. An empty half adds 0.
+//! Our reading of BET.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,8 +1,9 @@
-//! `(pull sum pull_ij + push sum push_ij) / divisor` for a relaxed loss `l_ij = pull_ij + push_ij`. With 1 and 1 it is the
-//! unbalanced loss to the last bit. Our reading of BET.
+//! `(pull sum pull_ij + push sum push_ij) / divisor` for a relaxed loss `l_ij = pull_ij + push_ij`. With 1 and 1 it is
+//! the unbalanced loss to the last bit. Our reading of BET.
 //!
-//! This is not the split by class: similar images of two classes are pulled too, and with them most of the pulling weight is on
-//! pairs of two classes. The mean distance by which a relaxed loss divides takes out the uniform part of that pull.
+//! This is not the split by class: similar images of two classes are pulled too, and with them most of the pulling
+//! weight is on pairs of two classes. The mean distance by which a relaxed loss divides takes out the uniform part of
+//! that pull.
 
 use lossmith_sdk::prelude::*;
 
@@ -20,7 +21,8 @@ impl Balance for PullPush {
     fn weigh(&self, pairs: &PairLosses, _: &Batch, _: &Progress) -> Result<Tensor> {
         let (Some(pull), Some(push)) = (pairs.part("pull"), pairs.part("push")) else {
             return Err("`pull-push` weighs the parts `pull` and `push`, which this transfer does not have: take \
-                        `relaxed-contrastive`, `relaxed-multi-similarity` or `contextual-contrastive`, or another balance"
+                        `relaxed-contrastive`, `relaxed-multi-similarity` or `contextual-contrastive`, or another \
+                        balance"
                 .into());
         };
         report::metric("pull", self.pull);

@@ -1,11 +1,13 @@
-//! For a transfer of Kullback-Leibler divergences of rows, `l_ij = t_ij log(t_ij / s_ij)`. A row falls into three groups: the image
-//! itself, I and E. With the sums `p_G` of t and `q_G` of s over a group, and `KL_G` the divergence of the rows inside the
-//! group, each scaled to sum to 1, the chain rule says `sum_j l_ij = KL(p || q) + sum_G p_G KL_G`. The balance weighs the term of
-//! the intra half: `(sum_ij l_ij + (alpha - 1) sum_i p_I KL_I) / divisor`.
+//! For a transfer of Kullback-Leibler divergences of rows, `l_ij = t_ij log(t_ij / s_ij)`. A row falls into three
+//! groups: the image itself, I and E. With the sums `p_G` of t and `q_G` of s over a group, and `KL_G` the divergence
+//! of the rows inside the group, each scaled to sum to 1, the chain rule says
+//! `sum_j l_ij = KL(p || q) + sum_G p_G KL_G`. The balance weighs the term of the intra half:
+//! `(sum_ij l_ij + (alpha - 1) sum_i p_I KL_I) / divisor`.
 //!
-//! No term is negative, where the sum of `l_ij` over a half alone can be. An alpha of 1 is the unbalanced loss to the last bit. An
-//! empty group adds 0. With memberships of the teacher's split, each pair is in both halves by its share and the same
-//! rule holds. Our reading of BET, after DKD, Zhao et al. 2022, which splits a row of logits in the same way.
+//! No term is negative, where the sum of `l_ij` over a half alone can be. An alpha of 1 is the unbalanced loss to the
+//! last bit. An empty group adds 0. With memberships of the teacher's split, each pair is in both halves by its share
+//! and the same rule holds. Our reading of BET, after DKD, Zhao et al. 2022, which splits a row of logits in the same
+//! way.
 //!
 //! `pkt` adds 1e-7 inside its logarithm, so there the rule holds but for that.
 

@@ -20,7 +20,8 @@ impl Split {
             Self::Label => Ok(pairs.same_class().to_float()),
             Self::Teacher => {
                 let teacher = batch.teacher().ok_or(
-                    "`split = \"teacher\"` needs a teacher: add a table `[teacher]` to the experiment, or split by \"label\"",
+                    "`split = \"teacher\"` needs a teacher: add a table `[teacher]` to the experiment, or split \
+                     by \"label\"",
                 )?;
                 Ok(gaussian_matrix(&teacher, sigma) * off_diagonal(batch.size()))
             }
@@ -33,8 +34,8 @@ pub(crate) fn inter(intra: &Tensor) -> Tensor {
     off_diagonal(intra.size(0)) - intra
 }
 
-/// The loss where a pair that is wholly intra weighs `1 + excess`, with `excess` given for each pair, B x B. Where that is 0, it
-/// is the unbalanced loss to the last bit, in value and gradient.
+/// The loss where a pair that is wholly intra weighs `1 + excess`, with `excess` given for each pair, B x B. Where that
+/// is 0, it is the unbalanced loss to the last bit, in value and gradient.
 pub(crate) fn weighted(pairs: &PairLosses, excess: &Tensor) -> Tensor {
     (pairs.values() * (excess + 1.0)).sum(ALL) / pairs.divisor()
 }

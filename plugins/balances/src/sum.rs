@@ -1,4 +1,5 @@
-//! `(alpha sum_I l_ij + sum_E l_ij) / divisor`. An alpha of 1 is the unbalanced loss to the last bit. Our reading of BET.
+//! `(alpha sum_I l_ij + sum_E l_ij) / divisor`. An alpha of 1 is the unbalanced loss to the last bit. Our reading of
+//! BET.
 
 use lossmith_sdk::prelude::*;
 

@@ -5,7 +5,8 @@ use lossmith_sdk::prelude::*;
 use crate::slices::{joined, normalized};
 
 strategy! {
-    /// The normalised slices with weights that each image has of its own; needs an objective on the fused embedding. Our own.
+    /// The normalised slices with weights that each image has of its own; needs an objective on the fused embedding.
+    /// Our own.
     ///
     /// The parameter `queries` (K x D/K, at first 0) gives slice k of an image the weight
     /// `w_k = K softmax_k(x_k . q_k / temperature)`: a plain concatenation at first.

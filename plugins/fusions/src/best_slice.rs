@@ -7,8 +7,8 @@ use crate::slices::normalized;
 strategy! {
     /// The normalised slice with the best metric on the validation part; the first one before it was measured.
     ///
-    /// It chooses whenever the validation part is measured, and keeps the choice (the buffer `slice`) for all else, so a
-    /// checkpoint is tested with the slice that was best when it was written.
+    /// It chooses whenever the validation part is measured, and keeps the choice (the buffer `slice`) for all else, so
+    /// a checkpoint is tested with the slice that was best when it was written.
     pub struct BestSlice as "best-slice" {
         /// The metric of a slice that chooses, as the record names it behind `validation/slice.K.`; larger is better.
         metric: String = "map-at-r".to_owned();

@@ -5,8 +5,8 @@ use lossmith_sdk::prelude::*;
 strategy! {
     /// Normalised parts of the embedding, each scaled by its share of the dimensions, as BIER does (Opitz et al. 2017).
     ///
-    /// Part m of the dimension D_m is scaled by `D_m / D`. The slices are of equal size, so without `dimensions` this is a plain
-    /// concatenation but for a factor; `dimensions` divides the embedding anew.
+    /// Part m of the dimension D_m is scaled by `D_m / D`. The slices are of equal size, so without `dimensions` this
+    /// is a plain concatenation but for a factor; `dimensions` divides the embedding anew.
     pub struct DimensionWeighted as "dimension-weighted" {
         /// Dimensions of the parts, in order; whole numbers that add up to D. Default: the slices.
         dimensions: Vec<f64> = Vec::new(), range 1.0..;

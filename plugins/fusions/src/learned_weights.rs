@@ -7,8 +7,8 @@ use crate::slices::{joined, normalized};
 strategy! {
     /// The normalised slices with learned weights, one for each slice; needs an objective on the fused embedding.
     ///
-    /// The parameter `logits` (K, at first 0) gives `w = K softmax(logits)`, so the weights are positive and their mean is 1; they
-    /// begin as a plain concatenation.
+    /// The parameter `logits` (K, at first 0) gives `w = K softmax(logits)`, so the weights are positive and their mean
+    /// is 1; they begin as a plain concatenation.
     pub struct LearnedWeights as "learned-weights" {
         /// `logits` learn with the run's learning rate times this.
         learning_rate_multiplier: f64 = 10.0, range 0.0..;

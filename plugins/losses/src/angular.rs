@@ -1,11 +1,12 @@
-//! With unit vectors `a` and `p`, embeddings `n` as the network gives them and `t = tan^2(degrees)`, the mean over positive
-//! pairs of `log(1 + sum_n exp(4 t (a + p) . n - 2 (1 + t) a . p))`, where `n` is every image of another class.
+//! With unit vectors `a` and `p`, embeddings `n` as the network gives them and `t = tan^2(degrees)`, the mean over
+//! positive pairs of `log(1 + sum_n exp(4 t (a + p) . n - 2 (1 + t) a . p))`, where `n` is every image of another
+//! class.
 //!
-//! That `n` is not normalised is the reference's; `normalize-negatives` normalises it, too. A miner chooses the positive
-//! pairs only, each counts as often as it was found. The defaults are the reference's.
+//! That `n` is not normalised is the reference's; `normalize-negatives` normalises it, too. A miner chooses the
+//! positive pairs only, each counts as often as it was found. The defaults are the reference's.
 //!
-//! One positive of each anchor at a time: O(B^2 P) time for P positives, and O(B^2) memory, as each round adds its part of the
-//! derivative and keeps nothing for a backward pass. What the reducer divides by is known at the end.
+//! One positive of each anchor at a time: O(B^2 P) time for P positives, and O(B^2) memory, as each round adds its part
+//! of the derivative and keeps nothing for a backward pass. What the reducer divides by is known at the end.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{PositiveTable, Reduction, different_class};

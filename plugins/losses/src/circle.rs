@@ -1,8 +1,10 @@
 //! With cosines `s` and both weights `[.]_+` as constants, for each anchor
-//! `log(1 + sum_p exp(-gamma [1 + margin - s_ap]_+ (s_ap - 1 + margin)) * sum_n exp(gamma [s_an + margin]_+ (s_an - margin)))`.
+//! `log(1 + sum_p exp(-gamma [1 + margin - s_ap]_+ (s_ap - 1 + margin)) *
+//! sum_n exp(gamma [s_an + margin]_+ (s_an - margin)))`.
 //!
-//! The gradient is not that of the value: Sun et al. 2020 hold the weights fixed in it. An anchor without a positive or without
-//! a negative costs nothing. A pair that a miner found twice counts once. All defaults are the paper's for image retrieval.
+//! The gradient is not that of the value: Sun et al. 2020 hold the weights fixed in it. An anchor without a positive or
+//! without a negative costs nothing. A pair that a miner found twice counts once. All defaults are the paper's for
+//! image retrieval.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,8 +1,8 @@
 //! With distances `d`, for each anchor
 //! `[log sum_p exp(d_ap - positive_margin) + log sum_n exp(negative_margin - d_an)]_+`.
 //!
-//! A sum without pairs has 0 in the place of its logarithm, as in the reference, so that an anchor with positives only or with
-//! negatives only costs something. A pair that a miner found twice counts once. Both margins are the
+//! A sum without pairs has 0 in the place of its logarithm, as in the reference, so that an anchor with positives only
+//! or with negatives only costs something. A pair that a miner found twice counts once. Both margins are the
 //! reference's.
 
 use lossmith_sdk::prelude::*;

@@ -1,8 +1,9 @@
 //! With cosines `s`, their mean `p` over the positive pairs and `n` over the negative pairs,
-//! `sum [(1 - positive_epsilon) p - s_ap]_+^2 + sum [s_an - (1 + negative_epsilon) n]_+^2`, each sum reduced over its pairs.
+//! `sum [(1 - positive_epsilon) p - s_ap]_+^2 + sum [s_an - (1 + negative_epsilon) n]_+^2`, each sum reduced over its
+//! pairs.
 //!
-//! The gradient flows through the means. With distances both hinges turn round. A pair that a miner found twice counts twice.
-//! Both epsilons are the paper's. It goes with another loss in the objectives, for instance `tuplet-margin`.
+//! The gradient flows through the means. With distances both hinges turn round. A pair that a miner found twice counts
+//! twice. Both epsilons are the paper's. It goes with another loss in the objectives, for instance `tuplet-margin`.
 
 use lossmith_sdk::prelude::*;
 

@@ -2,8 +2,8 @@
 //! `[log(sum_n exp(negative_margin - d_an) + sum_n exp(negative_margin - d_pn)) + d_ap - positive_margin]_+^2 / 2`.
 //!
 //! The negatives of each image are summed once, so that memory is B x B however many pairs there are. A pair without
-//! negatives has 0 in the place of the logarithm, as in the reference; a batch without negatives costs nothing. A negative
-//! pair that a miner found twice stands twice in the sum. Both margins are the reference's.
+//! negatives has 0 in the place of the logarithm, as in the reference; a batch without negatives costs nothing. A
+//! negative pair that a miner found twice stands twice in the sum. Both margins are the reference's.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,14 +1,14 @@
 //! With distances `d` and a boundary `b`, over all triplets
 //! `sum ([d_ap - b + margin]_+ + [b - d_an + margin]_+) / (number of hinges above 0)`.
 //!
-//! What `reducer` reduces are the hinges, two of each triplet and both of its anchor, not their sums: the mean, for instance, is
-//! over twice as many as there are triplets.
+//! What `reducer` reduces are the hinges, two of each triplet and both of its anchor, not their sums: the mean, for
+//! instance, is over twice as many as there are triplets.
 //!
 //! `b` is a number, or the trainable parameter `beta` with one element (`learn-beta = "one"`) or one for each class (C,
 //! `"per-class"`, that of the anchor's class); it begins at `beta`. Where it learns, `nu b` is added: with one boundary
-//! once (and once more with a memory), with one for each class as another term of each triplet in the sum above, whatever the
-//! reducer. Triplets are all there are or those that the miner found; they are counted in B x B matrices and never listed.
-//! `beta` and `margin` are the paper's, `nu` is the reference's.
+//! once (and once more with a memory), with one for each class as another term of each triplet in the sum above,
+//! whatever the reducer. Triplets are all there are or those that the miner found; they are counted in B x B matrices
+//! and never listed. `beta` and `margin` are the paper's, `nu` is the reference's.
 
 use lossmith_sdk::Reduction;
 use lossmith_sdk::prelude::*;

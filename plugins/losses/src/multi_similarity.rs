@@ -1,9 +1,9 @@
 //! With cosines `s`, the mean over anchors of
 //! `log(1 + sum_p exp(-alpha (s_ap - base))) / alpha + log(1 + sum_n exp(beta (s_an - base))) / beta`.
 //!
-//! With distances both signs turn round: `exp(alpha (d_ap - base))` and `exp(-beta (d_an - base))`. A pair that a miner found
-//! twice counts once. An anchor without pairs costs nothing, and is one of the anchors all the same. The defaults are the
-//! reference's.
+//! With distances both signs turn round: `exp(alpha (d_ap - base))` and `exp(-beta (d_an - base))`. A pair that a miner
+//! found twice counts once. An anchor without pairs costs nothing, and is one of the anchors all the same. The defaults
+//! are the reference's.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,9 +1,9 @@
 //! One positive pair (a_i, p_i) of each class, with similarities `s`: the mean over them of
 //! `-log(exp(s(a_i, p_i)) / sum_j exp(s(a_i, p_j)))`.
 //!
-//! The pair of a class is the first that the miner found; without a miner its first two images in the batch. A distance counts
-//! negative. The paper compares by inner products of embeddings that are not normalised (`normalize = false`) and keeps them
-//! short by a penalty; the defaults are the reference's.
+//! The pair of a class is the first that the miner found; without a miner its first two images in the batch. A distance
+//! counts negative. The paper compares by inner products of embeddings that are not normalised (`normalize = false`)
+//! and keeps them short by a penalty; the defaults are the reference's.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{Formula, same_class};

@@ -1,8 +1,9 @@
-//! With squared distances `d^2`, for each image `a`, where `j` is every other image and `p` every other one of its class,
-//! `-log(sum_p exp(-scale d_ap^2) / sum_j exp(-scale d_aj^2))`.
+//! With squared distances `d^2`, for each image `a`, where `j` is every other image and `p` every other one of its
+//! class, `-log(sum_p exp(-scale d_ap^2) / sum_j exp(-scale d_aj^2))`.
 //!
-//! An image that is alone in its class does not count. With a miner, an image weighs as often as it is in the tuples, divided by
-//! the count of the image that is in most of them. `scale` is the reference's; the paper learns a linear map instead.
+//! An image that is alone in its class does not count. With a miner, an image weighs as often as it is in the tuples,
+//! divided by the count of the image that is in most of them. `scale` is the reference's; the paper learns a linear map
+//! instead.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{Formula, same_class};

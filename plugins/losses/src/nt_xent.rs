@@ -1,8 +1,8 @@
 //! With cosines `s`, the mean over positive pairs of
 //! `-log(exp(s_ap / t) / (exp(s_ap / t) + sum_n exp(s_an / t)))`: other positives are not in the denominator.
 //!
-//! With distances `d`, `-d` is in the place of `s`. For each anchor its negatives are summed once, so memory is B x B however
-//! many pairs there are. A pair that a miner found twice counts twice.
+//! With distances `d`, `-d` is in the place of `s`. For each anchor its negatives are summed once, so memory is B x B
+//! however many pairs there are. A pair that a miner found twice counts twice.
 
 use lossmith_sdk::prelude::*;
 

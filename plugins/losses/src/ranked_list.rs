@@ -1,11 +1,11 @@
-//! With Euclidean distances `d` of normalised embeddings and the boundaries `alpha` and `b = alpha - margin`, for each image
-//! `(1 - imbalance) sum_p w_p (d_ap - b) / sum_p w_p + imbalance sum_n w_n (alpha - d_an) / sum_n w_n`
+//! With Euclidean distances `d` of normalised embeddings and the boundaries `alpha` and `b = alpha - margin`, for each
+//! image `(1 - imbalance) sum_p w_p (d_ap - b) / sum_p w_p + imbalance sum_n w_n (alpha - d_an) / sum_n w_n`
 //! over the positives with `d_ap > b` and the negatives with `d_an < alpha`, where
 //! `w_p = exp(positive_temperature (d_ap - b))` and `w_n = exp(negative_temperature (alpha - d_an))`.
 //!
-//! As in the reference, each divisor has 1e-5 more for each image of the batch, and the gradient flows through the weights.
-//! Mined tuples are not used. The reference has no default for `margin` and `negative-temperature`: 0.4 and 10 are usual; the
-//! other defaults are its own.
+//! As in the reference, each divisor has 1e-5 more for each image of the batch, and the gradient flows through the
+//! weights. Mined tuples are not used. The reference has no default for `margin` and `negative-temperature`: 0.4 and 10
+//! are usual; the other defaults are its own.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{different_class, same_class};

@@ -1,10 +1,10 @@
 //! With `d_ij = var(x_i - x_j) / var(x_i)` over the dimensions, where `x_i` is the anchor,
-//! `sum [d_ap - positive_margin]_+ + sum [negative_margin - d_an]_+ + mean_weight * mean_i |sum_k x_ik|`, the first two sums
-//! reduced over their pairs.
+//! `sum [d_ap - positive_margin]_+ + sum [negative_margin - d_an]_+ + mean_weight * mean_i |sum_k x_ik|`, the first two
+//! sums reduced over their pairs.
 //!
-//! The first two terms are `contrastive` with the distance `snr`. The last one is the paper's regulariser, of the embeddings
-//! as the network gives them: variances do not see the mean of an embedding, which could drift. The defaults are the
-//! reference's, which leaves the regulariser out.
+//! The first two terms are `contrastive` with the distance `snr`. The last one is the paper's regulariser, of the
+//! embeddings as the network gives them: variances do not see the mean of an embedding, which could drift. The defaults
+//! are the reference's, which leaves the regulariser out.
 
 use lossmith_sdk::Formula;
 use lossmith_sdk::prelude::*;

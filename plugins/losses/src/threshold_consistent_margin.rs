@@ -1,8 +1,9 @@
 //! With cosines `s`,
-//! `positive_weight * sum [positive_margin - s_ap]_+ + negative_weight * sum [s_an - negative_margin]_+`, each sum reduced
-//! over its pairs: by default their mean over the pairs that are beyond the margin.
+//! `positive_weight * sum [positive_margin - s_ap]_+ + negative_weight * sum [s_an - negative_margin]_+`, each sum
+//! reduced over its pairs: by default their mean over the pairs that are beyond the margin.
 //!
-//! It makes one threshold fit all classes and goes with another loss in the objectives. All defaults are the reference's.
+//! It makes one threshold fit all classes and goes with another loss in the objectives. All defaults are the
+//! reference's.
 
 use lossmith_sdk::prelude::*;
 

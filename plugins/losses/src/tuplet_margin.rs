@@ -1,9 +1,9 @@
 //! With angles `theta`, `s = scale` and `m = degrees`, the mean over positive pairs of
 //! `log(1 + sum_n exp(s (cos theta_an - cos(theta_ap - m))))`.
 //!
-//! `cos(theta - m)` is `cos theta cos m + sin theta sin m`; at an angle of 0 the gradient of the sine is taken as 0. The
-//! negatives of an anchor are summed once, so that memory is B x B however many pairs there are. A pair that a miner found
-//! twice counts twice. Both defaults are the paper's (0.1 radians).
+//! `cos(theta - m)` is `cos theta cos m + sin theta sin m`; at an angle of 0 the gradient of the sine is taken as 0.
+//! The negatives of an anchor are summed once, so that memory is B x B however many pairs there are. A pair that a
+//! miner found twice counts twice. Both defaults are the paper's (0.1 radians).
 
 use lossmith_sdk::prelude::*;
 

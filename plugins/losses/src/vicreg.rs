@@ -2,10 +2,11 @@
 //! `invariance * mean_ap |x_a - x_p|^2 / D + variance * mean_k [1 - sqrt(var_k + epsilon)]_+
 //!  + covariance * 2 / D sum_(k != l) cov_kl^2`.
 //!
-//! The published loss compares two views of each image and has no labels. Here a positive pair stands for two views, and both
-//! batches of views are this batch: the published variance term is the mean over the two, the covariance term their sum, hence
-//! the 2. Variance and covariance are over the images, with the divisor B - 1. A miner chooses the positive pairs of the first
-//! term; with one it takes memory for B x B numbers, and in any case for D x D ones. All defaults are the paper's.
+//! The published loss compares two views of each image and has no labels. Here a positive pair stands for two views,
+//! and both batches of views are this batch: the published variance term is the mean over the two, the covariance term
+//! their sum, hence the 2. Variance and covariance are over the images, with the divisor B - 1. A miner chooses the
+//! positive pairs of the first term; with one it takes memory for B x B numbers, and in any case for D x D ones. All
+//! defaults are the paper's.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{Formula, off_diagonal};
@@ -44,8 +45,8 @@ impl Loss for Vicreg {
     }
 }
 
-/// The mean squared distance of two images of one class. Those of a class with N images sum to 2 N times the squared distances
-/// to their mean.
+/// The mean squared distance of two images of one class. Those of a class with N images sum to 2 N times the squared
+/// distances to their mean.
 fn mean_within_classes(embeddings: &Tensor, batch: &Batch) -> Tensor {
     let (labels, classes) = (batch.labels(), batch.class_count());
     let counts = labels.bincount(classes).to_float();

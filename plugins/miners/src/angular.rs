@@ -1,8 +1,8 @@
 //! Triplets whose negative sees the pair at more than an angle: `atan(|a - p| / (2 |n - c|))` with the center
 //! `c = (a + p) / 2`.
 //!
-//! The angle's default is that of pytorch-metric-learning. The positives of each anchor are taken one at a time, so no B x B x
-//! B tensor is made; the list itself can be long, as that of `triplet`.
+//! The angle's default is that of pytorch-metric-learning. The positives of each anchor are taken one at a time, so no
+//! B x B x B tensor is made; the list itself can be long, as that of `triplet`.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{PositiveTable, different_class, same_class};

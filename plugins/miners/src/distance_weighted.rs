@@ -1,10 +1,10 @@
 //! For each pair of an anchor and a positive one negative, drawn with a probability in proportion to `1 / q(d)`, where
-//! `q(d) = d^(D - 2) (1 - d^2 / 4)^((D - 3) / 2)` is the density of the distances d of random points of the unit sphere. So the
-//! distances of the negatives that are drawn are spread evenly.
+//! `q(d) = d^(D - 2) (1 - d^2 / 4)^((D - 3) / 2)` is the density of the distances d of random points of the unit
+//! sphere. So the distances of the negatives that are drawn are spread evenly.
 //!
-//! Distances below `cutoff` count as `cutoff`. Negatives at `nonzero-loss-cutoff` or farther are not drawn, and anchors that
-//! have none nearer are left out. Both defaults are the paper's. pytorch-metric-learning draws the positives, too; here each is
-//! taken once, as in the paper. Draws come from the run's seed and the step.
+//! Distances below `cutoff` count as `cutoff`. Negatives at `nonzero-loss-cutoff` or farther are not drawn, and anchors
+//! that have none nearer are left out. Both defaults are the paper's. pytorch-metric-learning draws the positives, too;
+//! here each is taken once, as in the paper. Draws come from the run's seed and the step.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{different_class, same_class};

@@ -1,15 +1,15 @@
 //! The hardest share of the positive pairs, the farthest, and of the negative pairs, the nearest, over the whole batch.
 //!
-//! The share is rounded up to a number of pairs; of equally hard pairs those come first whose anchor does. The default is that
-//! of pytorch-metric-learning.
+//! The share is rounded up to a number of pairs; of equally hard pairs those come first whose anchor does. The default
+//! is that of pytorch-metric-learning.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{different_class, same_class};
 
 use crate::positions;
 
-/// Intervals of the range of the values. Only those of one interval are sorted: to sort all took most of the time, 204 ms for the
-/// pairs of 1024 images, where finding the interval takes some passes.
+/// Intervals of the range of the values. Only those of one interval are sorted: to sort all took most of the time, 204
+/// ms for the pairs of 1024 images, where finding the interval takes some passes.
 const BINS: i64 = 4096;
 
 strategy! {

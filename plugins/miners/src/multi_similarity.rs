@@ -1,5 +1,5 @@
-//! With cosines `s`: positive pairs with `s - epsilon` below the anchor's largest negative cosine, and negative pairs with
-//! `s + epsilon` above its smallest positive cosine.
+//! With cosines `s`: positive pairs with `s - epsilon` below the anchor's largest negative cosine, and negative pairs
+//! with `s + epsilon` above its smallest positive cosine.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{different_class, same_class};

@@ -1,8 +1,8 @@
-//! Pairs whose distances are spread evenly: the range from the smallest to the largest distance of the positive pairs is cut
-//! into equal bins, and in each bin that has any, pairs are drawn; negative pairs likewise.
+//! Pairs whose distances are spread evenly: the range from the smallest to the largest distance of the positive pairs
+//! is cut into equal bins, and in each bin that has any, pairs are drawn; negative pairs likewise.
 //!
-//! A pair can be drawn more than once. Defaults are those of pytorch-metric-learning. Draws come from the run's seed and the
-//! step.
+//! A pair can be drawn more than once. Defaults are those of pytorch-metric-learning. Draws come from the run's seed
+//! and the step.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{different_class, same_class};

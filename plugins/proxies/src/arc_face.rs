@@ -1,9 +1,10 @@
-//! Cross entropy of `scale c_z`, where `c_z` are the cosines between the image and the columns of `W`, but for that of the own
-//! class with the angle t: it is `cos(t + m)`, m being the margin, and `cos t - m sin m` where `t + m` is above 180 degrees.
+//! Cross entropy of `scale c_z`, where `c_z` are the cosines between the image and the columns of `W`, but for that of
+//! the own class with the angle t: it is `cos(t + m)`, m being the margin, and `cos t - m sin m` where `t + m` is above
+//! 180 degrees.
 //!
-//! Defaults are the paper's (0.5 radians are 28.6 degrees). The parameter `W` is D x C, one column for each class, at first
-//! normal. With a miner, an image weighs as often as it is in the tuples, divided by the count of the image that is in most of
-//! them.
+//! Defaults are the paper's (0.5 radians are 28.6 degrees). The parameter `W` is D x C, one column for each class, at
+//! first normal. With a miner, an image weighs as often as it is in the tuples, divided by the count of the image that
+//! is in most of them.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,12 +1,12 @@
 //! `|x - c_y|^2 / 2` for each image x of class y, with the center `c_y` of its class.
 //!
-//! It only pulls: alone it is least where everything is one point, so it goes beside another objective (`cross-entropy` in the
-//! paper, weighed 1 to 0.003). Centers learn by the gradient; in the paper they follow the mean of their images in the batch by
-//! a rule of their own, at a rate of 0.5. The multiplier of 100 is our choice: that gradient is small, since the mean is over
-//! the whole batch.
+//! It only pulls: alone it is least where everything is one point, so it goes beside another objective (`cross-entropy`
+//! in the paper, weighed 1 to 0.003). Centers learn by the gradient; in the paper they follow the mean of their images
+//! in the batch by a rule of their own, at a rate of 0.5. The multiplier of 100 is our choice: that gradient is small,
+//! since the mean is over the whole batch.
 //!
-//! The parameter `centers` is C x D, one row for each class, at first normal with the variance 1 / D. With a miner, an image
-//! weighs as often as it is in the tuples, divided by the count of the image that is in most of them.
+//! The parameter `centers` is C x D, one row for each class, at first normal with the variance 1 / D. With a miner, an
+//! image weighs as often as it is in the tuples, divided by the count of the image that is in most of them.
 
 use lossmith_sdk::prelude::*;
 

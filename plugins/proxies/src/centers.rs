@@ -2,8 +2,8 @@
 
 use lossmith_sdk::prelude::*;
 
-/// The trainable parameter `name`, D x (C * `centers`): column `c * centers + k` is center k of class c. Error: it was made for
-/// another number of centers.
+/// The trainable parameter `name`, D x (C * `centers`): column `c * centers + k` is center k of class c. Error: it was
+/// made for another number of centers.
 pub(crate) fn parameter(
     name: &str,
     learning_rate_multiplier: f64,

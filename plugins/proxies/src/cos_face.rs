@@ -1,8 +1,8 @@
-//! Cross entropy of `scale (s_z - margin [z is the image's class])`, where `s_z` are the cosines between the image and the
-//! columns of `W`.
+//! Cross entropy of `scale (s_z - margin [z is the image's class])`, where `s_z` are the cosines between the image and
+//! the columns of `W`.
 //!
-//! Defaults are the paper's. The parameter `W` is D x C, one column for each class, at first normal. With a miner, an image
-//! weighs as often as it is in the tuples, divided by the count of the image that is in most of them.
+//! Defaults are the paper's. The parameter `W` is D x C, one column for each class, at first normal. With a miner, an
+//! image weighs as often as it is in the tuples, divided by the count of the image that is in most of them.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,8 +1,8 @@
 //! Cross entropy of a linear layer: the usual classifier, trained beside a metric loss.
 //!
-//! The logits of an embedding x are `W x + b`, with the parameters `W` (C x D, at first normal with the variance 1 / D) and `b`
-//! (C, at first 0). With `on = "fused"` in the objective, x is the fused embedding. Mined tuples are not used: all images weigh
-//! the same.
+//! The logits of an embedding x are `W x + b`, with the parameters `W` (C x D, at first normal with the variance 1 / D)
+//! and `b` (C, at first 0). With `on = "fused"` in the objective, x is the fused embedding. Mined tuples are not used:
+//! all images weigh the same.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Cross entropy of `s / temperature`, where `s` are the cosines between an image and the columns of `W`.
 //!
-//! The parameter `W` is D x C, one column for each class. With a miner, an image weighs as often as it is in the tuples,
-//! divided by the count of the image that is in most of them; the reducer sees these products.
+//! The parameter `W` is D x C, one column for each class. With a miner, an image weighs as often as it is in the
+//! tuples, divided by the count of the image that is in most of them; the reducer sees these products.
 
 use lossmith_sdk::prelude::*;
 

@@ -2,18 +2,20 @@
 //! `1/|P+| sum_{p in P+} log(1 + sum_{x of p} exp(-alpha (s_xp - margin)))
 //!  + 1/|P| sum_{p in P} log(1 + sum_{x not of p} exp(alpha (s_xp + margin)))`.
 //!
-//! With distances `d` both signs turn round: `exp(alpha (d_xp - margin))` and `exp(-alpha (d_xp + margin))`. A margin below 0 is
-//! then, but for the sign, what distances of negatives should exceed; one above 0 pushes only those almost at the proxy.
+//! With distances `d` both signs turn round: `exp(alpha (d_xp - margin))` and `exp(-alpha (d_xp + margin))`. A margin
+//! below 0 is then, but for the sign, what distances of negatives should exceed; one above 0 pushes only those almost
+//! at the proxy.
 //!
-//! Both sums are over proxies, so that there are no losses of images or pairs for a reducer. The parameter `proxies` is C x D,
-//! one row for each class. Mined tuples are not used.
+//! Both sums are over proxies, so that there are no losses of images or pairs for a reducer. The parameter `proxies` is
+//! C x D, one row for each class. Mined tuples are not used.
 
 use lossmith_sdk::prelude::*;
 
 strategy! {
     /// Proxy-Anchor loss, Kim et al. 2020.
     pub struct ProxyAnchor as "proxy-anchor" {
-        /// Added to the cosine of negatives and taken from that of positives. Distances of negatives should exceed -margin.
+        /// Added to the cosine of negatives and taken from that of positives. Distances of negatives should exceed
+        /// -margin.
         margin: f64 = 0.1;
         /// Sharpness.
         alpha: f64 = 32.0, range above(0.0);

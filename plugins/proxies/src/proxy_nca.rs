@@ -1,11 +1,11 @@
-//! `-log(exp(-scale d(x, p_y)) / sum_z exp(-scale d(x, p_z)))` for each image x of class y, with its distance d to each proxy;
-//! the sum is over all classes z, or with `exclude-positive` over all but y.
+//! `-log(exp(-scale d(x, p_y)) / sum_z exp(-scale d(x, p_z)))` for each image x of class y, with its distance d to each
+//! proxy; the sum is over all classes z, or with `exclude-positive` over all but y.
 //!
-//! The paper excludes y and squares distances of vectors of length 3, which is `exclude-positive = true` and `scale = 9`. The
-//! defaults are those of pytorch-metric-learning but for the scale, which is 1 there.
+//! The paper excludes y and squares distances of vectors of length 3, which is `exclude-positive = true` and
+//! `scale = 9`. The defaults are those of pytorch-metric-learning but for the scale, which is 1 there.
 //!
-//! The parameter `proxies` is C x D, one row for each class, at first normal. With a miner, an image weighs as often as it is
-//! an anchor in the tuples, divided by the count of the image that is one in most of them.
+//! The parameter `proxies` is C x D, one row for each class, at first normal. With a miner, an image weighs as often as
+//! it is an anchor in the tuples, divided by the count of the image that is one in most of them.
 
 use lossmith_sdk::Formula;
 use lossmith_sdk::prelude::*;

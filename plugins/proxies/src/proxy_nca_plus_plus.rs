@@ -1,12 +1,12 @@
-//! `-log(exp(-d(x, p_y) / T) / sum_z exp(-d(x, p_z) / T))` for each image x of class y, where d is the squared Euclidean
-//! distance of unit vectors, T the temperature and the sum is over all classes.
+//! `-log(exp(-d(x, p_y) / T) / sum_z exp(-d(x, p_z) / T))` for each image x of class y, where d is the squared
+//! Euclidean distance of unit vectors, T the temperature and the sum is over all classes.
 //!
-//! This is `proxy-nca` with the scale 1/T. The rest of the paper is not in the loss: max pooling and a layer normalisation in
-//! the network, few classes in a batch and fast proxies. T = 1/9 is the paper's. So is the idea of a high multiplier, but not
-//! its value, which goes with another optimizer there.
+//! This is `proxy-nca` with the scale 1/T. The rest of the paper is not in the loss: max pooling and a layer
+//! normalisation in the network, few classes in a batch and fast proxies. T = 1/9 is the paper's. So is the idea of a
+//! high multiplier, but not its value, which goes with another optimizer there.
 //!
-//! The parameter `proxies` is C x D, one row for each class, at first normal. With a miner, an image weighs as often as it is
-//! an anchor in the tuples, divided by the count of the image that is one in most of them.
+//! The parameter `proxies` is C x D, one row for each class, at first normal. With a miner, an image weighs as often as
+//! it is an anchor in the tuples, divided by the count of the image that is one in most of them.
 
 use lossmith_sdk::prelude::*;
 

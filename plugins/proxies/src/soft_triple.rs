@@ -1,12 +1,12 @@
-//! Cross entropy of `lambda (S_c - margin [c is the image's class])`, where `S_c = sum_k q_k s_k` over the cosines `s` between
-//! the image and the K centers of class c, with `q = softmax_k(s_k / gamma)`.
+//! Cross entropy of `lambda (S_c - margin [c is the image's class])`, where `S_c = sum_k q_k s_k` over the cosines `s`
+//! between the image and the K centers of class c, with `q = softmax_k(s_k / gamma)`.
 //!
-//! Two centers are the choice of Roth et al. 2020 (the paper has 10); the other defaults are the paper's. Its penalty that
-//! merges centers is `regularizer = "sparse-centers"`, with the weight 0.2.
+//! Two centers are the choice of Roth et al. 2020 (the paper has 10); the other defaults are the paper's. Its penalty
+//! that merges centers is `regularizer = "sparse-centers"`, with the weight 0.2.
 //!
-//! The parameter `fc` is D x (C K), with column `c K + k` for center k of class c, at first uniform between -1 / sqrt(C K) and
-//! 1 / sqrt(C K). With a miner, an image weighs as often as it is in the tuples, divided by the count of the image that is in
-//! most of them.
+//! The parameter `fc` is D x (C K), with column `c K + k` for center k of class c, at first uniform between -1 / sqrt(C
+//! K) and 1 / sqrt(C K). With a miner, an image weighs as often as it is in the tuples, divided by the count of the
+//! image that is in most of them.
 
 use lossmith_sdk::prelude::*;
 

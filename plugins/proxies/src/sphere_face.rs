@@ -1,10 +1,10 @@
-//! Cross entropy of `scale |x| cos t_z`, where `t_z` are the angles between the embedding x and the columns of `W`, but for
-//! that of the own class, t: there `cos t` becomes `(-1)^k cos(m t) - 2k` with `k = floor(m t / pi)`, which falls all the way
-//! from 1 to 1 - 2m.
+//! Cross entropy of `scale |x| cos t_z`, where `t_z` are the angles between the embedding x and the columns of `W`, but
+//! for that of the own class, t: there `cos t` becomes `(-1)^k cos(m t) - 2k` with `k = floor(m t / pi)`, which falls
+//! all the way from 1 to 1 - 2m.
 //!
-//! `cos(m t)` is made from `cos t` by `cos((n + 1) t) = 2 cos t cos(n t) - cos((n - 1) t)`. Defaults are the paper's. The
-//! embeddings keep their lengths. The parameter `W` is D x C, one column for each class, at first normal. With a miner, an
-//! image weighs as often as it is in the tuples, divided by the count of the image that is in most of them.
+//! `cos(m t)` is made from `cos t` by `cos((n + 1) t) = 2 cos t cos(n t) - cos((n - 1) t)`. Defaults are the paper's.
+//! The embeddings keep their lengths. The parameter `W` is D x C, one column for each class, at first normal. With a
+//! miner, an image weighs as often as it is in the tuples, divided by the count of the image that is in most of them.
 
 use std::f64::consts::PI;
 

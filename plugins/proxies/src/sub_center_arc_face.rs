@@ -1,8 +1,8 @@
 //! As `arc-face`, where the cosine between an image and a class is the largest one of the class's K centers.
 //!
-//! Three centers are the paper's choice, the other defaults those of `arc-face`. The parameter `W` is D x (C K), with column
-//! `c K + k` for center k of class c, at first normal. With a miner, an image weighs as often as it is in the tuples, divided by
-//! the count of the image that is in most of them.
+//! Three centers are the paper's choice, the other defaults those of `arc-face`. The parameter `W` is D x (C K), with
+//! column `c K + k` for center k of class c, at first normal. With a miner, an image weighs as often as it is in the
+//! tuples, divided by the count of the image that is in most of them.
 
 use lossmith_sdk::prelude::*;
 
@@ -30,7 +30,8 @@ impl Loss for SubCenterArcFace {
     fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
         let weights = centers::parameter("W", self.learning_rate_multiplier, batch, self.centers, random::normal)?;
         let (dimension, classes) = (batch.dimension(), batch.class_count());
-        // One block of classes for each center: the largest of three neighbours takes longer to find than that of three blocks.
+        // One block of classes for each center: the largest of three neighbours takes longer to find than that of three
+        // blocks.
         let blocks = weights.reshape(&[dimension, classes, self.centers]).permute(&[2, 1, 0]);
         let cosines = batch.embeddings().cosine_matrix(&blocks.reshape(&[-1, dimension]));
         let cosines = cosines.reshape(&[batch.size(), self.centers, classes]).amax(1);

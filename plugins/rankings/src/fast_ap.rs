@@ -1,10 +1,10 @@
-//! For each image, of the squared distances of normalised embeddings (0 to 4) to its positives and to all others, the soft
-//! histograms `h+` and `h` with `bins + 1` nodes and their running sums `H+` and `H`; then with `P` positives
+//! For each image, of the squared distances of normalised embeddings (0 to 4) to its positives and to all others, the
+//! soft histograms `h+` and `h` with `bins + 1` nodes and their running sums `H+` and `H`; then with `P` positives
 //! `1 - 1/P sum_b h+_b H+_b / H_b`.
 //!
-//! A distance is shared by its two neighbouring nodes, which is what triangular pulses of one bin's width give: memory is
-//! B x B, not B x B x bins. An image that is alone in its class does not count. With a miner, an image weighs as often as it
-//! is in the tuples, divided by the count of the image that is in most of them. `bins` is the reference's.
+//! A distance is shared by its two neighbouring nodes, which is what triangular pulses of one bin's width give: memory
+//! is B x B, not B x B x bins. An image that is alone in its class does not count. With a miner, an image weighs as
+//! often as it is in the tuples, divided by the count of the image that is in most of them. `bins` is the reference's.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{Formula, off_diagonal, same_class};

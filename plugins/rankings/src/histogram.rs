@@ -1,11 +1,11 @@
 //! With the soft histograms `h+` and `h-` of the cosines of positive and of negative pairs, each of the sum 1, with
-//! `bins + 1` nodes from -1 to 1: `sum_r h-_r sum_(q <= r) h+_q`, an estimate of the chance that a negative pair is nearer
-//! than a positive one.
+//! `bins + 1` nodes from -1 to 1: `sum_r h-_r sum_(q <= r) h+_q`, an estimate of the chance that a negative pair is
+//! nearer than a positive one.
 //!
 //! A cosine is shared by its two neighbouring nodes, so that memory is B x B, not B x B x bins. A pair counts once,
 //! whichever image is its anchor and however often a miner found it, if it is in a triplet: if one of its images has a
-//! positive and a negative. A batch without triplets costs nothing. `bins` is the reference's; the distance between nodes is
-//! 2 / bins.
+//! positive and a negative. A batch without triplets costs nothing. `bins` is the reference's; the distance between
+//! nodes is 2 / bins.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,11 +1,12 @@
-//! With cosines `s`, `sg` the logistic function and `P` the images of the class of `a` (with `a` itself, as in the published
-//! code), for each image `a`
-//! `1 - 1/|P| sum_(i in P) (1 + sum_(j in P, j != i) sg((s_aj - s_ai) / t)) / (1 + sum_(j != i) sg((s_aj - s_ai) / t))`.
+//! With cosines `s`, `sg` the logistic function and `P` the images of the class of `a` (with `a` itself, as in the
+//! published code), for each image `a`
+//! `1 - 1/|P| sum_(i in P) (1 + sum_(j in P, j != i) sg((s_aj - s_ai) / t)) /
+//! (1 + sum_(j != i) sg((s_aj - s_ai) / t))`.
 //!
-//! One positive of each image at a time: O(B^2 P) time for P images in the largest class (B^3 for one class), and O(B^2) memory,
-//! as each round adds its part of the derivative and keeps nothing for a backward pass. Classes may differ in size, and an
-//! image that is alone in its class does not count. With a miner, an image weighs as often as it is in the tuples, divided by
-//! the count of the image that is in most of them. `temperature` is the paper's.
+//! One positive of each image at a time: O(B^2 P) time for P images in the largest class (B^3 for one class), and
+//! O(B^2) memory, as each round adds its part of the derivative and keeps nothing for a backward pass. Classes may
+//! differ in size, and an image that is alone in its class does not count. With a miner, an image weighs as often as it
+//! is in the tuples, divided by the count of the image that is in most of them. `temperature` is the paper's.
 
 use lossmith_sdk::PositiveTable;
 use lossmith_sdk::prelude::*;

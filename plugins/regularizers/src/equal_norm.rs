@@ -1,7 +1,8 @@
-//! The mean over the batch of `(|x|^2 - m)^2 / 4`, where m is the mean of `|x|^2`: embeddings of one length cost nothing.
+//! The mean over the batch of `(|x|^2 - m)^2 / 4`, where m is the mean of `|x|^2`: embeddings of one length cost
+//! nothing.
 //!
-//! The paper has this for the centers of classes (the regularizer `center-invariant`); on embeddings it is our reading. m is
-//! that of the whole batch, whatever the reducer. Nothing is trainable, mined tuples are not used.
+//! The paper has this for the centers of classes (the regularizer `center-invariant`); on embeddings it is our reading.
+//! m is that of the whole batch, whatever the reducer. Nothing is trainable, mined tuples are not used.
 
 use lossmith_sdk::prelude::*;
 

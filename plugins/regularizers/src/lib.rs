@@ -1,5 +1,5 @@
-//! Losses on the embeddings alone, without labels, for a second objective beside a loss that knows classes. Each is on the
-//! embeddings as the network gives them, and does not use mined tuples.
+//! Losses on the embeddings alone, without labels, for a second objective beside a loss that knows classes. Each is on
+//! the embeddings as the network gives them, and does not use mined tuples.
 
 pub mod equal_norm;
 pub mod lp_norm;

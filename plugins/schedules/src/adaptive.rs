@@ -8,9 +8,9 @@ strategy! {
     /// Thresholds that move, epoch by epoch, until a wanted share of each slice's triplets is active. Our own.
     ///
     /// They begin at equal steps in the range. At the start of each later epoch a threshold is multiplied by
-    /// `exp(rate (target - active))`, where `active` is the share of the slice's triplets above 0 in the epoch before, as the
-    /// loss reports it (`active.K`), and moved into the range: a slice in which too many triplets are active gets a smaller
-    /// threshold. Thresholds are kept by the host.
+    /// `exp(rate (target - active))`, where `active` is the share of the slice's triplets above 0 in the epoch before,
+    /// as the loss reports it (`active.K`), and moved into the range: a slice in which too many triplets are active
+    /// gets a smaller threshold. Thresholds are kept by the host.
     pub struct Adaptive as "adaptive" {
         /// Lower end of the range.
         minimum: f64 = 0.1, range above(0.0);
@@ -41,8 +41,8 @@ impl Schedule for Adaptive {
             for (slice, threshold) in thresholds.iter_mut().enumerate() {
                 let active = progress.metric(&format!("loss/active.{slice}")).ok_or_else(|| {
                     format!(
-                        "the objective's loss reported no `active.{slice}`: take one that says how many triplets are active, \
-                         such as `multi-threshold`"
+                        "the objective's loss reported no `active.{slice}`: take one that says how many triplets are \
+                         active, such as `multi-threshold`"
                     )
                 })?;
                 *threshold = range.clamp(*threshold * (self.rate * (self.target - active)).exp());

@@ -7,8 +7,9 @@ use crate::range::{Range, places};
 strategy! {
     /// Equal steps in a range that widens, epoch by epoch, from one threshold to the whole range.
     ///
-    /// In epoch e of E the share `s = min(1, e / (widening E))` of the way is gone: the ends are `start + s (minimum - start)` and
-    /// `start + s (maximum - start)`. The first epoch has the threshold `start` in each slice.
+    /// In epoch e of E the share `s = min(1, e / (widening E))` of the way is gone: the ends are
+    /// `start + s (minimum - start)` and `start + s (maximum - start)`. The first epoch has the threshold `start` in
+    /// each slice.
     pub struct Curriculum as "curriculum" {
         /// Lower end of the whole range.
         minimum: f64 = 0.1, range above(0.0);

@@ -15,8 +15,8 @@ impl Schedule for Single {
         match batch.slice_count() {
             1 => Ok(vec![self.threshold]),
             count => Err(format!(
-                "a single threshold is for one slice, and `model.slices` is {count}: set it to 1, or take `constant` for the \
-                 same threshold in each slice"
+                "a single threshold is for one slice, and `model.slices` is {count}: set it to 1, or take `constant` \
+                 for the same threshold in each slice"
             )
             .into()),
         }

@@ -5,7 +5,8 @@ use lossmith_sdk::prelude::*;
 use crate::range::{Range, places};
 
 strategy! {
-    /// Equal steps from the lowest to the highest; our reading of the sampling of multi-threshold metric learning, 2024.
+    /// Equal steps from the lowest to the highest; our reading of the sampling of multi-threshold metric learning,
+    /// 2024.
     ///
     /// `t_k = minimum + k (maximum - minimum) / (K - 1)` for k = 0 to K - 1; of one slice the middle of the range.
     pub struct Uniform as "uniform" {
@@ -26,7 +27,8 @@ impl Schedule for Uniform {
 strategy! {
     /// Equal ratios from the lowest to the highest, so that small thresholds are sampled more densely.
     ///
-    /// `t_k = minimum (maximum / minimum)^(k / (K - 1))` for k = 0 to K - 1; of one slice the geometric mean of the ends.
+    /// `t_k = minimum (maximum / minimum)^(k / (K - 1))` for k = 0 to K - 1; of one slice the geometric mean of the
+    /// ends.
     pub struct Geometric as "geometric" {
         /// Threshold of the first slice.
         minimum: f64 = 0.1, range above(0.0);

@@ -19,8 +19,8 @@ choices! {
 strategy! {
     /// One random threshold from each of K equal parts of the range, lowest first.
     ///
-    /// `t_k = minimum + (k + u_k) (maximum - minimum) / K` with u_k uniform in [0, 1). What is drawn depends on the run's seed and
-    /// is kept by the host, so a resumed run has the same thresholds.
+    /// `t_k = minimum + (k + u_k) (maximum - minimum) / K` with u_k uniform in [0, 1). What is drawn depends on the
+    /// run's seed and is kept by the host, so a resumed run has the same thresholds.
     pub struct StratifiedRandom as "stratified-random" {
         /// Lower end of the range.
         minimum: f64 = 0.1, range above(0.0);
@@ -40,7 +40,8 @@ impl Schedule for StratifiedRandom {
             Draw::Epoch => progress.epoch(),
             Draw::Step => progress.step(),
         };
-        // Places from 0 to 1, so that an edit of the range moves what was drawn; behind them the period that they are for.
+        // Places from 0 to 1, so that an edit of the range moves what was drawn; behind them the period that they are
+        // for.
         let kept = state::buffer("places").map(|kept| kept.to_doubles());
         let kept = kept.filter(|kept| kept.len() as i64 == count + 1 && kept.last() == Some(&(period as f64)));
         let places = match kept {

@@ -58,8 +58,8 @@ impl Batch<'_> {
         self.0.feature_map().map(Tensor::from)
     }
 
-    /// The teacher's last feature map, B x C' x H' x W', without gradient; none without a teacher or where its embeddings
-    /// come from the cache.
+    /// The teacher's last feature map, B x C' x H' x W', without gradient; none without a teacher or where its
+    /// embeddings come from the cache.
     pub fn teacher_feature_map(&self) -> Option<Tensor> {
         self.0.teacher_feature_map().map(Tensor::from)
     }
@@ -69,8 +69,8 @@ impl Batch<'_> {
         self.0.tuples().map(Tuples)
     }
 
-    /// For each image how often it is in the tuples, divided by the largest count: B, float. All 1 without a miner, and where
-    /// it found nothing.
+    /// For each image how often it is in the tuples, divided by the largest count: B, float. All 1 without a miner, and
+    /// where it found nothing.
     pub fn importance(&self) -> Tensor {
         self.share_of_largest(|tuples| {
             let mut lists = tuples.anchor_lists();
@@ -122,8 +122,8 @@ impl Progress<'_> {
         self.0.steps_per_epoch()
     }
 
-    /// Last value of a metric of this run, for instance `validation/map-at-r`; none if there is none yet. `loss/active` is what
-    /// the loss of this objective reported as `active`.
+    /// Last value of a metric of this run, for instance `validation/map-at-r`; none if there is none yet. `loss/active`
+    /// is what the loss of this objective reported as `active`.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.0.metric(name)
     }
@@ -187,15 +187,15 @@ enum Held<'a> {
 }
 
 impl PairLosses<'static> {
-    /// The loss of each ordered pair, `values`, B x B, 0 on the diagonal if that does not count. The unbalanced loss is the
-    /// sum of `values` divided by `divisor`. A fault: not a square matrix, or `divisor` not above 0.
+    /// The loss of each ordered pair, `values`, B x B, 0 on the diagonal if that does not count. The unbalanced loss is
+    /// the sum of `values` divided by `divisor`. A fault: not a square matrix, or `divisor` not above 0.
     pub fn new(values: &Tensor, divisor: f64) -> Self {
         Self(Held::Own(host::PairLosses::new(values.handle(), divisor)))
     }
 
-    /// Adds a matrix, B x B, that the values were made of, for balances that need to know it. `pull` and `push` add up to
-    /// the values; `teacher-rows` and `student-rows` are distributions t and s of which the values are `t log(t / s)`.
-    /// A fault: another shape, or a part of this name is there.
+    /// Adds a matrix, B x B, that the values were made of, for balances that need to know it. `pull` and `push` add up
+    /// to the values; `teacher-rows` and `student-rows` are distributions t and s of which the values are
+    /// `t log(t / s)`. A fault: another shape, or a part of this name is there.
     pub fn with_part(self, name: &str, value: &Tensor) -> Self {
         self.host().add_part(name, value.handle());
         self
@@ -232,8 +232,8 @@ impl<'a> PairLosses<'a> {
         self.host().divisor()
     }
 
-    /// A matrix that the values were made of, see [`with_part`](PairLosses::with_part); none if the transfer gave none of
-    /// this name.
+    /// A matrix that the values were made of, see [`with_part`](PairLosses::with_part); none if the transfer gave none
+    /// of this name.
     pub fn part(&self, name: &str) -> Option<Tensor> {
         self.host().part(name).map(Tensor::from)
     }

@@ -5,8 +5,9 @@
 /// The first paragraph of each doc comment becomes the description that users read. A field `positive_margin` is the
 /// parameter `positive-margin`. Types are `f64`, `i64`, `bool`, `String`, `Vec<f64>`, enums made with
 /// [`choices!`](crate::choices!), and groups: [`Distance`](crate::Distance), [`Reducer`](crate::Reducer),
-/// [`Regularizer`](crate::Regularizer), [`CrossBatchMemory`](crate::CrossBatchMemory). After `range` stands any range of Rust, or [`above`](crate::above) or
-/// [`between`](crate::between) for a lower limit that is not allowed itself; it holds for each number of a list.
+/// [`Regularizer`](crate::Regularizer), [`CrossBatchMemory`](crate::CrossBatchMemory). After `range` stands any range
+/// of Rust, or [`above`](crate::above) or [`between`](crate::between) for a lower limit that is not allowed itself; it
+/// holds for each number of a list.
 ///
 /// ```
 /// # use lossmith_sdk::prelude::*;
@@ -56,7 +57,12 @@ macro_rules! strategy {
             fn read(params: &$crate::Params) -> $crate::Result<Self> {
                 let _ = params;
                 Ok(Self {
-                    $($field: <$type as $crate::Parameter>::read(params, &$crate::__private::name(stringify!($field)))?,)*
+                    $(
+                        $field: <$type as $crate::Parameter>::read(
+                            params,
+                            &$crate::__private::name(stringify!($field)),
+                        )?,
+                    )*
                 })
             }
         }

@@ -108,13 +108,14 @@ impl Distance {
         }
     }
 
-    /// As [`matrix`](Self::matrix), with the sign of a distance: larger is farther. It is `-cosine` for `cosine`, so that
-    /// differences are those of the cosines.
+    /// As [`matrix`](Self::matrix), with the sign of a distance: larger is farther. It is `-cosine` for `cosine`, so
+    /// that differences are those of the cosines.
     pub fn farness(self, embeddings: &Tensor) -> Tensor {
         self.signed(self.matrix(embeddings))
     }
 
-    /// What [`matrix`](Self::matrix) or [`between`](Self::between) gave, with the sign of a distance: larger is farther.
+    /// What [`matrix`](Self::matrix) or [`between`](Self::between) gave, with the sign of a distance: larger is
+    /// farther.
     pub fn signed(self, matrix: Tensor) -> Tensor {
         if self.is_similarity() { -matrix } else { matrix }
     }
@@ -150,8 +151,8 @@ impl Parameter for Distance {
     }
 }
 
-/// How similar each row of `embeddings` (B x D, normalised in here) is to each, `exp(-|x_i - x_j|^2 / sigma)`: B x B, from
-/// 1 (equal) to 0. `sigma` is above 0.
+/// How similar each row of `embeddings` (B x D, normalised in here) is to each, `exp(-|x_i - x_j|^2 / sigma)`: B x B,
+/// from 1 (equal) to 0. `sigma` is above 0.
 pub fn gaussian_matrix(embeddings: &Tensor, sigma: f64) -> Tensor {
     // Between unit vectors |x - y|^2 is 2 - 2 cos, and a rounded cosine may be above 1.
     ((embeddings.cosine_matrix(embeddings) - 1.0).at_most(0.0) * (2.0 / sigma)).exp()

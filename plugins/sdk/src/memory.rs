@@ -8,8 +8,9 @@ use crate::{Batch, Dtype, Pairs, Parameter, Params, Progress, Result, Tensor, st
 /// The last embeddings of earlier batches, Wang et al. 2020 (cross-batch memory): the parameters `memory-size` and
 /// `memory-warm-up` of a strategy.
 ///
-/// `memory: CrossBatchMemory = CrossBatchMemory::none();` in [`strategy!`](crate::strategy!) declares both. The host keeps the
-/// memory in the buffers `memory-embeddings` (M x D), `memory-labels` (M) and `memory-position`, so that it is in checkpoints.
+/// `memory: CrossBatchMemory = CrossBatchMemory::none();` in [`strategy!`](crate::strategy!) declares both. The host
+/// keeps the memory in the buffers `memory-embeddings` (M x D), `memory-labels` (M) and `memory-position`, so that it
+/// is in checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CrossBatchMemory {
     /// M, the number of embeddings it keeps; 0 for no memory.
@@ -27,9 +28,9 @@ impl CrossBatchMemory {
         Self { size: 0, warm_up: 0 }
     }
 
-    /// `loss` of the pairs of the batch, plus `loss` of the pairs of the batch with the memory, when that holds anything. Then
-    /// the batch replaces the oldest embeddings. A miner chooses among the pairs of the batch only. Error: that of `loss`, or
-    /// the batch is larger than the memory.
+    /// `loss` of the pairs of the batch, plus `loss` of the pairs of the batch with the memory, when that holds
+    /// anything. Then the batch replaces the oldest embeddings. A miner chooses among the pairs of the batch only.
+    /// Error: that of `loss`, or the batch is larger than the memory.
     pub fn add(&self, batch: &Batch, progress: &Progress, loss: impl Fn(&Pairs) -> Result<Tensor>) -> Result<Tensor> {
         let (size, dimension) = (batch.size(), batch.dimension());
         // In the first step already, not when the warm-up is over.

@@ -18,8 +18,8 @@ fn others_of_one_class(different: &Tensor) -> Tensor {
     different.logical_not().logical_and(&where_different(&positions, &positions))
 }
 
-/// Where the integers `a` (N) and `b` (M) differ, N x M. As floats, which the host compares faster than integers; those of 32 bits tell
-/// numbers below 2^24 apart.
+/// Where the integers `a` (N) and `b` (M) differ, N x M. As floats, which the host compares faster than integers; those
+/// of 32 bits tell numbers below 2^24 apart.
 fn where_different(a: &Tensor, b: &Tensor) -> Tensor {
     a.to_float().unsqueeze(1).ne(&b.to_float().unsqueeze(0))
 }

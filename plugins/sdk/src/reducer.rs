@@ -44,8 +44,8 @@ impl Hinge {
     }
 }
 
-/// How losses become one number: the parameters `reducer`, `reducer-low`, `reducer-high`, `class-weights` and `divisor` of a
-/// strategy.
+/// How losses become one number: the parameters `reducer`, `reducer-low`, `reducer-high`, `class-weights` and `divisor`
+/// of a strategy.
 ///
 /// `reducer: Reducer = Reducer::mean();` in [`strategy!`](crate::strategy!) declares all five.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,9 +78,9 @@ impl Reducer {
         Self::new(Reduction::AverageNonZero)
     }
 
-    /// Reduces `losses`, N or N x M, whose rows belong to the images of the batch in their order (so N is B). Each counts as
-    /// often as the element of `weights` of the same shape says (see [`PairWeights`](crate::PairWeights)). Nothing that
-    /// counts gives 0. Error: `class-weighted` has not a weight for each class.
+    /// Reduces `losses`, N or N x M, whose rows belong to the images of the batch in their order (so N is B). Each
+    /// counts as often as the element of `weights` of the same shape says (see [`PairWeights`](crate::PairWeights)).
+    /// Nothing that counts gives 0. Error: `class-weighted` has not a weight for each class.
     pub fn reduce(&self, losses: &Tensor, weights: &Tensor, batch: &Batch) -> Result<Tensor> {
         Ok(match self.reduction {
             Reduction::Mean => (losses * weights).sum(ALL) / weights.sum(ALL).at_least(1.0),
@@ -154,7 +154,8 @@ impl Reducer {
         let (given, wanted) = (self.class_weights.len(), batch.class_count());
         if given as i64 != wanted {
             return Err(format!(
-                "the reducer `class-weighted` needs a weight for each of the {wanted} classes in `class-weights`; there are {given}"
+                "the reducer `class-weighted` needs a weight for each of the {wanted} classes in `class-weights`; \
+                 there are {given}"
             )
             .into());
         }

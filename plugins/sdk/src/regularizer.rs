@@ -21,16 +21,17 @@ choices! {
     }
 }
 
-/// A penalty on weight vectors that is added to a loss: the parameters `regularizer`, `regularizer-weight` and `regularizer-p`
-/// of a strategy.
+/// A penalty on weight vectors that is added to a loss: the parameters `regularizer`, `regularizer-weight` and
+/// `regularizer-p` of a strategy.
 ///
-/// `regularizer: Regularizer = Regularizer::none();` in [`strategy!`](crate::strategy!) declares all three. Of N weight vectors
-/// w, it is `regularizer-weight` times
+/// `regularizer: Regularizer = Regularizer::none();` in [`strategy!`](crate::strategy!) declares all three. Of N weight
+/// vectors w, it is `regularizer-weight` times
 ///
 /// - `lp`: the mean of `|w|_p`,
 /// - `center-invariant`: the mean of `(|w|^2 - m)^2 / 4`, where m is the mean of `|w|^2`,
 /// - `regular-face`: the mean of the largest cosine of w and another one, which takes memory for N x N numbers,
-/// - `sparse-centers`: the sum of the Euclidean distances of all two unit vectors of one class, divided by twice their number.
+/// - `sparse-centers`: the sum of the Euclidean distances of all two unit vectors of one class, divided by twice their
+///   number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Regularizer {
     /// The formula.
@@ -47,8 +48,8 @@ impl Regularizer {
         Self { penalty: Penalty::None, weight: 1.0, p: 2.0 }
     }
 
-    /// `loss` plus the penalty of `weights`, (C * `centers`) x D: the `centers` vectors of a class stand one after the other.
-    /// Error: `sparse-centers` of one center per class.
+    /// `loss` plus the penalty of `weights`, (C * `centers`) x D: the `centers` vectors of a class stand one after the
+    /// other. Error: `sparse-centers` of one center per class.
     pub fn add(&self, loss: Tensor, weights: &Tensor, centers: i64) -> Result<Tensor> {
         let rows = weights.size(0);
         let penalty = match self.penalty {
@@ -76,8 +77,8 @@ impl Regularizer {
     }
 }
 
-/// The `p`-norm of each row of a matrix, `p` at least 1. Powers of very large or small numbers stay finite; the gradient of a
-/// row of zeros is 0.
+/// The `p`-norm of each row of a matrix, `p` at least 1. Powers of very large or small numbers stay finite; the
+/// gradient of a row of zeros is 0.
 pub fn row_norms(rows: &Tensor, p: f64) -> Tensor {
     let scale = rows.detach().abs().amax(keep(1)).at_least(1e-30);
     (rows / &scale).norm(p, 1) * scale.squeeze(1)

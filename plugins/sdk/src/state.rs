@@ -17,11 +17,11 @@ pub fn parameter(name: &str, learning_rate_multiplier: f64, initial: impl FnOnce
 
 /// Exchanges the trainable parameter `name`, which must be there, for a copy of `value`, and returns it.
 ///
-/// The new one may have another shape. Its learning-rate multiplier stays, what the optimizer remembers of it starts anew. It
-/// is kept when the call ends well. A fault: there is no such parameter, or `value` is not float.
+/// The new one may have another shape. Its learning-rate multiplier stays, what the optimizer remembers of it starts
+/// anew. It is kept when the call ends well. A fault: there is no such parameter, or `value` is not float.
 ///
-/// This is for a plugin that was swapped into a running training and needs another shape than the one before. Here the number
-/// of proxies of a class was raised, and each new one starts where a kept one is:
+/// This is for a plugin that was swapped into a running training and needs another shape than the one before. Here the
+/// number of proxies of a class was raised, and each new one starts where a kept one is:
 ///
 /// ```
 /// # use lossmith_sdk::prelude::*;
@@ -50,7 +50,8 @@ pub fn set_buffer(name: &str, value: &Tensor) {
     host::set_buffer(name, value.handle());
 }
 
-/// Exchanges the buffer `name`, which must be there, for a copy of `value`, without history, from the end of this call on.
+/// Exchanges the buffer `name`, which must be there, for a copy of `value`, without history, from the end of this call
+/// on.
 ///
 /// Shape and dtype may be others than before, see [`replace_parameter`]. A fault: there is no such buffer.
 pub fn replace_buffer(name: &str, value: &Tensor) {

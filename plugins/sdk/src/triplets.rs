@@ -14,8 +14,8 @@ pub struct Triplets {
 }
 
 impl Triplets {
-    /// Farthest positive and nearest negative of each anchor that has both (Hermans, Beyer and Leibe 2017, eq. 5), given B x B
-    /// distances and masks of the pairs of one class and of two. Waits for the device.
+    /// Farthest positive and nearest negative of each anchor that has both (Hermans, Beyer and Leibe 2017, eq. 5),
+    /// given B x B distances and masks of the pairs of one class and of two. Waits for the device.
     pub fn batch_hard(farness: &Tensor, same: &Tensor, different: &Tensor) -> Self {
         let positives = farness.masked_fill(&same.logical_not(), f64::NEG_INFINITY).argmax(1);
         let negatives = farness.masked_fill(&different.logical_not(), f64::INFINITY).argmin(1);
@@ -53,8 +53,8 @@ impl Triplets {
     }
 }
 
-/// The positives of each anchor, by rank: the first one in the batch, the second one, and so on. A loop over ranks meets
-/// every triplet with B x B memory.
+/// The positives of each anchor, by rank: the first one in the batch, the second one, and so on. A loop over ranks
+/// meets every triplet with B x B memory.
 #[derive(Debug)]
 pub struct PositiveTable {
     positions: Tensor,

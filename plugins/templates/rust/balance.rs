@@ -1,7 +1,8 @@
 //! A balance: the pair losses of a transfer in, a weighted scalar out.
 //!
-//! `pairs.values()` is the loss of each ordered pair, B x B; the unbalanced loss is their sum divided by `pairs.divisor()`.
-//! `pairs.same_class()` and `pairs.different_class()` are masks without the diagonal. The result is a float scalar with a gradient.
+//! `pairs.values()` is the loss of each ordered pair, B x B; the unbalanced loss is their sum divided by
+//! `pairs.divisor()`. `pairs.same_class()` and `pairs.different_class()` are masks without the diagonal. The result is
+//! a float scalar with a gradient.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,7 +1,7 @@
 //! A fusion: the slices of an embedding in, one embedding out.
 //!
-//! `batch.slices()` are the K slices, each B x D/K. The result is a float matrix with a row for each image, B x D'. It is called
-//! where embeddings are measured, so a batch has no labels, no teacher and no tuples here.
+//! `batch.slices()` are the K slices, each B x D/K. The result is a float matrix with a row for each image, B x D'. It
+//! is called where embeddings are measured, so a batch has no labels, no teacher and no tuples here.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,7 +1,8 @@
 //! A loss: embeddings and labels in, a scalar out.
 //!
-//! `batch.embeddings()` is B x D, as the network gives it (not normalised); `batch.labels()` are the B classes. The result is a
-//! float scalar (one number) through which a gradient flows into the embeddings. `wit/context.wit` lists what else a batch tells.
+//! `batch.embeddings()` is B x D, as the network gives it (not normalised); `batch.labels()` are the B classes. The
+//! result is a float scalar (one number) through which a gradient flows into the embeddings. `wit/context.wit` lists
+//! what else a batch tells.
 
 use lossmith_sdk::prelude::*;
 

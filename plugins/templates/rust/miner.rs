@@ -1,8 +1,9 @@
 //! A miner: embeddings and labels in, tuples of positions in the batch out.
 //!
-//! It chooses what the loss of the same objective is computed on: `Tuples::pairs(anchors, positives, negative_anchors, negatives)`
-//! or `Tuples::triplets(anchors, positives, negatives)`, vectors of integers from 0 to B - 1. The embeddings carry no gradient
-//! here.
+//! It chooses what the loss of the same objective is computed on:
+//! `Tuples::pairs(anchors, positives, negative_anchors, negatives)` or
+//! `Tuples::triplets(anchors, positives, negatives)`, vectors of integers from 0 to B - 1. The embeddings carry no
+//! gradient here.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{different_class, same_class};

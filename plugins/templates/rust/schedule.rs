@@ -1,7 +1,7 @@
 //! A schedule: progress in, a threshold for each slice of the embedding out.
 //!
-//! The result is a list of `batch.slice_count()` finite numbers. `progress.epoch()` of `progress.epochs()` says where the training
-//! is, `progress.metric("validation/map-at-r")` is the last value of a metric, or none.
+//! The result is a list of `batch.slice_count()` finite numbers. `progress.epoch()` of `progress.epochs()` says where
+//! the training is, `progress.metric("validation/map-at-r")` is the last value of a metric, or none.
 
 use lossmith_sdk::prelude::*;
 

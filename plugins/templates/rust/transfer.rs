@@ -1,8 +1,8 @@
 //! A transfer: teacher and student in, the loss of each pair of images out.
 //!
-//! `batch.embeddings()` are the student's, B x D, through which a gradient flows; `batch.teacher()` are the teacher's, B x D', or
-//! none without a teacher. The result is `PairLosses::new(&values, divisor)`: `values` is B x B, and the loss is their sum divided
-//! by `divisor`, unless the objective has a balance that weighs them.
+//! `batch.embeddings()` are the student's, B x D, through which a gradient flows; `batch.teacher()` are the teacher's,
+//! B x D', or none without a teacher. The result is `PairLosses::new(&values, divisor)`: `values` is B x B, and the
+//! loss is their sum divided by `divisor`, unless the objective has a balance that weighs them.
 
 use lossmith_sdk::prelude::*;
 

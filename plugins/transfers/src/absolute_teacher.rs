@@ -1,4 +1,5 @@
-//! With unit embeddings `t` of the teacher and `f` of the student: `l_ii = |f_i - t_i|`, 0 off the diagonal, divided by B.
+//! With unit embeddings `t` of the teacher and `f` of the student: `l_ii = |f_i - t_i|`, 0 off the diagonal, divided by
+//! B.
 //!
 //! There are no pairs of two images here: a balance leaves this loss as it is.
 

@@ -7,9 +7,9 @@
 //! - `w^_i`: the mean of the rows `w~_h` over the k/2 images `h` nearest to `i` (at least itself; k/2 rounds down).
 //! - `w^C = (w^ + w^^T) / 2`.
 //!
-//! Then, with `r` as in `relaxed-contrastive`, `l_ij = w_ij r_ij^2 + (1 - w_ij) [delta - r_ij]_+^2` for `i != j`, divided by
-//! B (B - 1). The authors rank two views of one image as equal; a batch does not tell views here, and they are ranked as any two
-//! images are.
+//! Then, with `r` as in `relaxed-contrastive`, `l_ij = w_ij r_ij^2 + (1 - w_ij) [delta - r_ij]_+^2` for `i != j`,
+//! divided by B (B - 1). The authors rank two views of one image as equal; a batch does not tell views here, and they
+//! are ranked as any two images are.
 
 use lossmith_sdk::gaussian_matrix;
 use lossmith_sdk::prelude::*;

@@ -1,5 +1,5 @@
-//! Embedding transfer: strategies of the role `transfer`, which a balance can weigh, and in `losses` those whose terms are
-//! not pairs. All compare the student's embeddings, as the network gives them, with a teacher's.
+//! Embedding transfer: strategies of the role `transfer`, which a balance can weigh, and in `losses` those whose terms
+//! are not pairs. All compare the student's embeddings, as the network gives them, with a teacher's.
 
 mod relaxed;
 mod teacher;

@@ -1,5 +1,5 @@
-//! `K_ij = (cos_ij + 1) / 2`, each row divided by its sum, diagonal included, gives the distributions `t` of the teacher and `s` of
-//! the student: `l_ij = t_ij log((t_ij + e) / (s_ij + e))` with e = 1e-7, divided by B^2.
+//! `K_ij = (cos_ij + 1) / 2`, each row divided by its sum, diagonal included, gives the distributions `t` of the
+//! teacher and `s` of the student: `l_ij = t_ij log((t_ij + e) / (s_ij + e))` with e = 1e-7, divided by B^2.
 
 use lossmith_sdk::prelude::*;
 

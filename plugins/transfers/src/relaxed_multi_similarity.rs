@@ -2,9 +2,10 @@
 //! `T_i = log(1 + sum_{j != i} w_ij exp(alpha r_ij)) / alpha` and of
 //! `log(1 + sum_{j != i} (1 - w_ij) exp(beta (delta - r_ij))) / beta`.
 //!
-//! This is no sum over pairs. Our reading as pair losses: with the shares `q_ij = w_ij exp(alpha r_ij) / sum_k w_ik exp(alpha r_ik)`
-//! and the derivatives `p_ij = dT_i / dr_ij`, both without gradient, `pull_ij = stop(q_ij T_i) + p_ij (r_ij - stop(r_ij))`. A row
-//! sums to `T_i`, and each pair carries its own part of the gradient, exactly. `push` likewise.
+//! This is no sum over pairs. Our reading as pair losses: with the shares
+//! `q_ij = w_ij exp(alpha r_ij) / sum_k w_ik exp(alpha r_ik)` and the derivatives `p_ij = dT_i / dr_ij`, both without
+//! gradient, `pull_ij = stop(q_ij T_i) + p_ij (r_ij - stop(r_ij))`. A row sums to `T_i`, and each pair carries its own
+//! part of the gradient, exactly. `push` likewise.
 
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{gaussian_matrix, off_diagonal};
@@ -19,7 +20,8 @@ const SMALL: f64 = 1e-30;
 const NOTHING: f64 = -1e30;
 
 strategy! {
-    /// Relaxed multi-similarity loss, Kim, Kim, Cho and Kwak 2021, spread over pairs by our reading. Its parts are `pull` and `push`.
+    /// Relaxed multi-similarity loss, Kim, Kim, Cho and Kwak 2021, spread over pairs by our reading. Its parts are
+    /// `pull` and `push`.
     pub struct RelaxedMultiSimilarity as "relaxed-multi-similarity" {
         /// Width of the teacher's relation; larger takes more pairs for similar ones.
         sigma: f64 = 1.0, range above(0.0);

@@ -1,8 +1,9 @@
-//! With `psi_ij` the Euclidean distance of images `i` and `j` divided by the mean over all distances that are not 0, for the
-//! student `f` as it is and for unit embeddings `t` of the teacher: `l_ij = smooth-L1(psi^f_ij - psi^t_ij)`, divided by B^2.
+//! With `psi_ij` the Euclidean distance of images `i` and `j` divided by the mean over all distances that are not 0,
+//! for the student `f` as it is and for unit embeddings `t` of the teacher: `l_ij = smooth-L1(psi^f_ij - psi^t_ij)`,
+//! divided by B^2.
 //!
-//! The published loss is once this one and twice the loss `rkd-angle`, each an objective with its weight. The gradient flows
-//! through the student's mean.
+//! The published loss is once this one and twice the loss `rkd-angle`, each an objective with its weight. The gradient
+//! flows through the student's mean.
 
 use lossmith_sdk::prelude::*;
 

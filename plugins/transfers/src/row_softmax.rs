@@ -6,7 +6,8 @@ use lossmith_sdk::prelude::*;
 use crate::teacher::teacher;
 
 strategy! {
-    /// Divergence of softmaxes of rows of cosines, S2SD, Roth et al. 2021. Its parts are `teacher-rows` and `student-rows`.
+    /// Divergence of softmaxes of rows of cosines, S2SD, Roth et al. 2021. Its parts are `teacher-rows` and
+    /// `student-rows`.
     pub struct RowSoftmax as "row-softmax" {
         /// T, what cosines are divided by; lower is sharper.
         temperature: f64 = 1.0, range above(0.0);

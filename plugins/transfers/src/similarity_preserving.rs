@@ -1,4 +1,5 @@
-//! `G = F F^T` of the embeddings as they are, each row divided by its norm: `l_ij = (G^t_ij - G^f_ij)^2`, divided by B^2.
+//! `G = F F^T` of the embeddings as they are, each row divided by its norm: `l_ij = (G^t_ij - G^f_ij)^2`, divided by
+//! B^2.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Attacks on what operations cost, and on what is wrong only after the call: each ends as a named fault of who made it.
+//! Attacks on what operations cost, and on what is wrong only after the call: each ends as a named fault of who made
+//! it.
 
 use std::sync::Arc;
 
@@ -260,10 +261,8 @@ fn transfers_and_balances_that_attack_end_as_their_own_faults() {
         slot.transfer(batch(6, 4, Kind::Double), &epoch(0)).map_err(|error| *error.cause)
     };
     let found = transfer("part-integer").map(drop);
-    assert!(
-        matches!(&found, Err(Cause::Operation { operation: "pair-losses.add-part", message, .. }) if message.contains("float")),
-        "{found:?}"
-    );
+    let Err(Cause::Operation { operation: "pair-losses.add-part", message, .. }) = &found else { panic!("{found:?}") };
+    assert!(message.contains("float"), "{message}");
     let balance = |how: &str| {
         let pairs = transfer("").unwrap();
         let mut slot = slot("lossmith-evil", Role::Balance, "attack", json!({ "how": how }), setting());

@@ -29,8 +29,8 @@ fn narrow() -> Limits {
     }
 }
 
-/// Embeddings whose memory is a mapped file: while anything still refers to them, the file stands among the mappings of this
-/// process.
+/// Embeddings whose memory is a mapped file: while anything still refers to them, the file stands among the mappings of
+/// this process.
 pub(super) struct Watched {
     embeddings: Tensor,
     file: PathBuf,

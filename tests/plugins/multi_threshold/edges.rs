@@ -1,4 +1,5 @@
-//! Where the loss `multi-threshold` is another loss, where there is nothing to learn from, what it warns of and what it refuses.
+//! Where the loss `multi-threshold` is another loss, where there is nothing to learn from, what it warns of and what it
+//! refuses.
 
 use lossmith_plugin::{Level, Progress, Role, Tuples};
 use serde_json::{Value as Json, json};

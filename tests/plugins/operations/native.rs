@@ -1,4 +1,5 @@
-//! What libtorch makes of two 4 x 3 matrices for each function of the contract. The guest `operations` has the same table.
+//! What libtorch makes of two 4 x 3 matrices for each function of the contract. The guest `operations` has the same
+//! table.
 
 use tch::{Device, Kind, Reduction, Tensor};
 

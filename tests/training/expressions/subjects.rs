@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{counted, edit, train, try_train, write};
 use crate::support::{Lab, MINED_TRIPLETS, picture};
 
-/// Five subjects in two classes: subject s has 2^s images of one and 2^(4 - s) of the other, so that the counts of a part say whose
-/// images are in it.
+/// Five subjects in two classes: subject s has 2^s images of one and 2^(4 - s) of the other, so that the counts of a
+/// part say whose images are in it.
 fn subjects() -> impl Iterator<Item = (usize, usize, usize)> {
     (0..5).flat_map(|subject| {
         let images = [1 << subject, 1 << (4 - subject)];

@@ -1,4 +1,5 @@
-//! Attacks that come out only after the call, in a training that is edited: the gate refuses them, or the training goes back.
+//! Attacks that come out only after the call, in a training that is edited: the gate refuses them, or the training goes
+//! back.
 
 use super::driver::{Live, journal};
 use crate::sandbox::{fusion, loss};

@@ -143,7 +143,8 @@ fn what_a_run_cannot_take_is_refused_with_the_reason_and_the_way() {
 #[test]
 fn a_change_at_resume_begins_anew_what_is_to_be_reset() {
     let lab = Lab::new(
-        "[[objective]]\nloss = { plugin = \"test-roles\", strategy = \"grown-proxies\", params = { migrate = false } }\n",
+        "[[objective]]\nloss = { plugin = \"test-roles\", strategy = \"grown-proxies\", params = { migrate = false } \
+         }\n",
     );
     let run = killed(&lab);
     let sets =

@@ -118,7 +118,8 @@ fn measurements_for_which_there_was_no_room_are_made_again() {
     let whole = lab.train(&sets);
     let run = killed(&lab, &sets);
     let resume = ["--json", "train", "--resume", run.name()];
-    // The disk is full before a row of a step, of an epoch, and of an evaluation; their lengths are those that were written.
+    // The disk is full before a row of a step, of an epoch, and of an evaluation; their lengths are those that were
+    // written.
     let rows = whole.text("metrics.jsonl");
     let lines: Vec<_> = rows.lines().map(|line| line.len() + 1).collect();
     for count in 5..=9 {

@@ -121,8 +121,8 @@ impl<'a> Live<'a> {
         self.find("later step", |event| event["event"] == "step" && complete(event) > Some(step));
     }
 
-    /// Pauses the training; returns the step at which a candidate is taken that is accepted meanwhile. After the last step
-    /// of an epoch that is this very step.
+    /// Pauses the training; returns the step at which a candidate is taken that is accepted meanwhile. After the last
+    /// step of an epoch that is this very step.
     pub(super) fn hold(&self) -> u64 {
         let (step, next) = self.pause();
         if step % self.ready["steps"].as_u64().unwrap() == 0 { step } else { next }

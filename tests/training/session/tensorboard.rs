@@ -39,8 +39,8 @@ struct SessionLog {
     status: i32,
 }
 
-/// The scalars by name, in the order of reading: files by name, and a START of a session makes the reader forget what it has
-/// of that step and later ones.
+/// The scalars by name, in the order of reading: files by name, and a START of a session makes the reader forget what
+/// it has of that step and later ones.
 fn read(run: &Run) -> BTreeMap<String, Vec<(i64, f32)>> {
     let mut scalars: BTreeMap<String, Vec<(i64, f32)>> = BTreeMap::new();
     for file in run.files("").into_iter().filter(|name| name.contains("tfevents")) {

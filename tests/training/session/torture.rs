@@ -164,8 +164,8 @@ fn many_reloads_with_faults_leave_memory_and_files_flat_and_the_result_exact() {
     let end = torture.usage();
     let Torture { live, accepted, refused, rolled_back, .. } = torture;
     println!(
-        "{reloads} reloads: {accepted} accepted, {refused} refused, {rolled_back} rolled back; memory {} kB after a quarter, \
-         {} kB at the end; open files {} and {}",
+        "{reloads} reloads: {accepted} accepted, {refused} refused, {rolled_back} rolled back; memory {} kB after a \
+         quarter, {} kB at the end; open files {} and {}",
         warm.0, end.0, warm.1, end.1
     );
     live.go_on();

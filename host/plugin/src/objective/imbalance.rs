@@ -1,9 +1,9 @@
 //! How unequal the two halves of a transfer are: pairs of one class (intra) and pairs of two classes (inter).
 //!
-//! The thesis observes that a transfer carries far more knowledge between classes than within them. What is measured here is
-//! our reading of that: how many pairs each half has, its share of the loss, and its share of the gradient that reaches the
-//! student's embeddings. Shares are those of the intra half; the inter half has the rest. The pairs of an image with itself
-//! count in neither.
+//! The thesis observes that a transfer carries far more knowledge between classes than within them. What is measured
+//! here is our reading of that: how many pairs each half has, its share of the loss, and its share of the gradient that
+//! reaches the student's embeddings. Shares are those of the intra half; the inter half has the rest. The pairs of an
+//! image with itself count in neither.
 
 use tch::{Kind, TchError, Tensor};
 
@@ -13,16 +13,17 @@ use crate::report::Metric;
 /// What was measured, by name.
 pub(super) type Imbalance = Vec<(&'static str, Metric)>;
 
-/// Measures a batch. `balanced` is what a balance made of the pair losses, if it computed with their values alone. Scalars on
-/// the device; nothing waits for it.
+/// Measures a batch. `balanced` is what a balance made of the pair losses, if it computed with their values alone.
+/// Scalars on the device; nothing waits for it.
 ///
 /// - `intra-pairs`, `inter-pairs`: numbers of ordered pairs;
-/// - `intra-loss-share`: intra / (intra + inter) of the summed pair losses before a balance. It can leave [0, 1] where pair
-///   losses can be negative, as those of a divergence;
-/// - `intra-gradient-share`: |g_intra| / (|g_intra| + |g_inter|), Euclidean norms of the gradients of both sums with respect
-///   to the embeddings (B x D), before a balance;
+/// - `intra-loss-share`: intra / (intra + inter) of the summed pair losses before a balance. It can leave [0, 1] where
+///   pair losses can be negative, as those of a divergence;
+/// - `intra-gradient-share`: |g_intra| / (|g_intra| + |g_inter|), Euclidean norms of the gradients of both sums with
+///   respect to the embeddings (B x D), before a balance;
 /// - `intra-weight`: mean derivative of the balanced loss by an intra pair loss, divided by that by an inter pair loss;
-/// - `balanced-intra-loss-share`, `balanced-intra-gradient-share`: the shares with every pair loss times that derivative.
+/// - `balanced-intra-loss-share`, `balanced-intra-gradient-share`: the shares with every pair loss times that
+///   derivative.
 ///
 /// A share of nothing is 0, as is the weight without intra pairs.
 pub(super) fn measure(

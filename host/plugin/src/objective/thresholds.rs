@@ -15,8 +15,8 @@ impl Thresholds {
         let (slice, value) = self.values.iter().enumerate().find(|(_, value)| **value > largest)?;
         (!std::mem::replace(&mut self.warned, true)).then(|| {
             format!(
-                "the threshold of slice {slice} is {value}, and {classes} classes cannot all be farther from each other than \
-                 {largest:.4} = sqrt(2 x {classes} / {}) on unit slices: its loss never becomes 0",
+                "the threshold of slice {slice} is {value}, and {classes} classes cannot all be farther from each \
+                 other than {largest:.4} = sqrt(2 x {classes} / {}) on unit slices: its loss never becomes 0",
                 classes - 1
             )
         })
@@ -57,8 +57,8 @@ mod tests {
     /// The text for seven classes.
     fn thresholds_of(slice: usize, value: f64) -> String {
         format!(
-            "the threshold of slice {slice} is {value}, and 7 classes cannot all be farther from each other than 1.5275 = sqrt(2 x \
-             7 / 6) on unit slices: its loss never becomes 0"
+            "the threshold of slice {slice} is {value}, and 7 classes cannot all be farther from each other than \
+             1.5275 = sqrt(2 x 7 / 6) on unit slices: its loss never becomes 0"
         )
     }
 }

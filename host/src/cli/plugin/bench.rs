@@ -20,7 +20,8 @@ use lossmith_plugin::{Role, Runtime, Strategy};
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct PluginBenchArgs {
-    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
+    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked
+    /// for).
     plugin: PathBuf,
     /// The strategy; can be left out if there is only one.
     #[arg(long)]
@@ -31,15 +32,17 @@ pub(in crate::cli) struct PluginBenchArgs {
     /// Its parameters as JSON; what is left out has its default.
     #[arg(long, default_value = "{}")]
     params: String,
-    /// What it takes turns with: another component, with the strategy of the same name or of NAME; or `native` and the NAME of a loss
-    /// that the host has without a sandbox.
+    /// What it takes turns with: another component, with the strategy of the same name or of NAME; or `native` and the
+    /// NAME of a loss that the host has without a sandbox.
     #[arg(long, num_args = 1..=2, value_names = ["FILE|native", "NAME"])]
     against: Vec<String>,
     /// Numbers of images in a batch; four images are of one class.
-    #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "32,128,512,1024", value_parser = clap::value_parser!(u16).range(8..))]
+    #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "32,128,512,1024")]
+    #[arg(value_parser = clap::value_parser!(u16).range(8..))]
     batch: Vec<u16>,
     /// Numbers in an embedding.
-    #[arg(long, value_name = "D,..", value_delimiter = ',', default_value = "64,512", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "D,..", value_delimiter = ',', default_value = "64,512")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     dimension: Vec<u16>,
     /// Draw the times into this file, an SVG.
     #[arg(long, value_name = "FILE")]

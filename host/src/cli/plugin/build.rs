@@ -19,7 +19,8 @@ use lossmith_plugin::{Limits, Plugin, Runtime};
 pub(in crate::cli) struct BuildArgs {
     /// The folder of a Rust crate, or one with a plugin.toml.
     directory: PathBuf,
-    /// The folder to put the component into; `target/plugins` of the crate's workspace, or of the folder, when left out.
+    /// The folder to put the component into; `target/plugins` of the crate's workspace, or of the folder, when left
+    /// out.
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
     /// Build again whenever a source changes, until it is interrupted.

@@ -18,7 +18,8 @@ use lossmith_plugin::files;
 /// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct PluginCheckArgs {
-    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
+    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked
+    /// for).
     plugin: PathBuf,
     /// Check only the strategies of this name.
     #[arg(long)]

@@ -8,8 +8,8 @@ use crate::experiment::is_bare;
 use crate::standard::Standard;
 use lossmith_plugin::{Limits, Plugin, Role, Runtime, stem};
 
-/// Loads the component that a path or a bare name means; there is no experiment, so what is in the current folder comes before
-/// the binary.
+/// Loads the component that a path or a bare name means; there is no experiment, so what is in the current folder comes
+/// before the binary.
 pub(super) fn load(runtime: &Runtime, plugin: &Path) -> Result<Arc<Plugin>, CliError> {
     let standard = Standard::from_environment();
     check_exists(&standard, plugin)?;

@@ -29,7 +29,8 @@ use lossmith_plugin::{
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct PluginEvalArgs {
-    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked for).
+    /// The component: a path, or the bare name of a plugin (`lossmith plugin inspect --help` says where it is looked
+    /// for).
     plugin: PathBuf,
     /// What the strategy does; can be left out if its name says which one is meant, or if there is only one.
     #[arg(long, value_parser = role())]
@@ -40,7 +41,8 @@ pub(in crate::cli) struct PluginEvalArgs {
     /// Its parameters as JSON; what is left out has its default.
     #[arg(long, default_value = "{}")]
     params: String,
-    /// The data as JSON: embeddings, labels, and optionally teacher, thresholds, tuples, parameters, class-count, balance.
+    /// The data as JSON: embeddings, labels, and optionally teacher, thresholds, tuples, parameters, class-count,
+    /// balance.
     #[arg(long)]
     input: PathBuf,
     /// What the contract calls float.

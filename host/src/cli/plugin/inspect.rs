@@ -12,8 +12,8 @@ use lossmith_plugin::{ParameterType, Runtime};
 
 /// Print what a component offers: its strategies with their parameters.
 ///
-/// A bare name such as `losses` is looked for in this order: NAME.wasm in the folder that LOSSMITH_PLUGINS names, NAME.wasm
-/// in the current folder (for an experiment: beside its file), the standard plugins in the binary.
+/// A bare name such as `losses` is looked for in this order: NAME.wasm in the folder that LOSSMITH_PLUGINS names,
+/// NAME.wasm in the current folder (for an experiment: beside its file), the standard plugins in the binary.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct InspectArgs {
     /// The component: a path, or a bare name.

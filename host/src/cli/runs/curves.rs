@@ -8,9 +8,11 @@ use lossmith_plugin::suggest::nearest;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::plot::{self, Axes, Series};
-use crate::run::{self, Direction, Run, SideBySide};
+use crate::run::{self, Direction, Run, RunError, SideBySide};
+use lossmith_plugin::suggest::nearest;
 
-/// The metrics that are asked for; without any, if they are to be drawn, the loss and the metric of the best checkpoint.
+/// The metrics that are asked for; without any, if they are to be drawn, the loss and the metric of the best
+/// checkpoint.
 pub(super) fn side_by_side(
     first: &Run,
     second: &Run,
@@ -62,7 +64,8 @@ pub(super) fn draw(path: &Path, shown: &[SideBySide], names: [String; 2]) -> Res
             Series { name: name.clone(), points: points.collect() }
         };
         let lines: Vec<Series> = names.iter().enumerate().map(line).collect();
-        html += &plot::lines(&lines, metric, Axes { x: "epoch", y: metric }, &[])?;
+        let svg = plot::lines(&lines, metric, Axes { x: "epoch", y: metric }, &[]);
+        html += &svg.map_err(RunError::from)?;
         html.push('\n');
     }
     run::replace(path, (html + "</body></html>\n").as_bytes())?;

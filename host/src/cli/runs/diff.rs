@@ -56,7 +56,8 @@ pub(in crate::cli) struct DiffArgs {
     /// Show a metric of both, epoch by epoch: `map-at-r`, `loss`. May be repeated.
     #[arg(long, value_name = "NAME")]
     metric: Vec<String>,
-    /// Draw these metrics, one picture below the other, into an HTML page. Default: the loss and what `evaluation.best` names.
+    /// Draw these metrics, one picture below the other, into an HTML page. Default: the loss and what `evaluation.best`
+    /// names.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Compare the tensors of checkpoints, too.
@@ -83,12 +84,17 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
     let evaluations = (evaluation(&first)?, evaluation(&second)?);
     if json {
         let part = |revisions: &[(u64, u64, Vec<PluginEntry>)]| {
-            let part = |(epoch, revision, plugins): &(_, _, _)| json!({ "epoch": epoch, "revision": revision, "plugins": plugins });
+            let part = |(epoch, revision, plugins): &(_, _, _)| {
+                json!({
+                    "epoch": epoch, "revision": revision, "plugins": plugins,
+                })
+            };
             revisions.iter().map(part).collect::<Vec<_>>()
         };
         return output::json(&json!({
-            "configuration": changes, "configuration-at-the-end": at_the_end, "revisions": [part(&revisions.0), part(&revisions.1)],
-            "compared-until-step": until, "comparison": comparison, "evaluation": [evaluations.0, evaluations.1],
+            "configuration": changes, "configuration-at-the-end": at_the_end,
+            "revisions": [part(&revisions.0), part(&revisions.1)], "compared-until-step": until,
+            "comparison": comparison, "evaluation": [evaluations.0, evaluations.1],
             "metrics": shown,
         }));
     }

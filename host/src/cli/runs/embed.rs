@@ -15,10 +15,10 @@ use crate::train::Image;
 
 /// Write the embeddings of a part of a run's data, with the file and the class of each image.
 ///
-/// The ending of the file says what is written. `.csv`: one row for each image, with the columns image, class, label, e0, e1
-/// and so on. `.npy`: the embeddings (N x D, 32-bit). `.safetensors`: `embeddings` and `labels` (N, 64-bit integers). Beside the last
-/// two, NAME.images.csv has the columns image, class and label, in the order of the rows. `image` is the path of the file, or
-/// the number of the image where the data is not in image files.
+/// The ending of the file says what is written. `.csv`: one row for each image, with the columns image, class, label,
+/// e0, e1 and so on. `.npy`: the embeddings (N x D, 32-bit). `.safetensors`: `embeddings` and `labels` (N, 64-bit
+/// integers). Beside the last two, NAME.images.csv has the columns image, class and label, in the order of the rows.
+/// `image` is the path of the file, or the number of the image where the data is not in image files.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct EmbedArgs {
     #[command(flatten)]

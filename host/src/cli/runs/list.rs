@@ -38,7 +38,8 @@ pub(super) fn list(directory: &Path, json: bool) -> Result<(), CliError> {
             varies(&summary.varies),
         ]);
     }
-    // A name is copied from here and a number is read: neither is cut. What is too long for the line is in the last column.
+    // A name is copied from here and a number is read: neither is cut. What is too long for the line is in the last
+    // column.
     let last = table.column_count().saturating_sub(1);
     for (at, column) in table.column_iter_mut().enumerate() {
         let room = ColumnConstraint::LowerBoundary(Width::Fixed(VARIES_WIDTH));

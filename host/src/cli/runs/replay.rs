@@ -17,8 +17,8 @@ use lossmith_plugin::Runtime;
 
 /// Repeat a run from its beginning, with the same revisions at the same epochs, and compare every number and tensor.
 ///
-/// The repetition is a run of its own beside the original. On the machine of the original, with the same versions, both are equal
-/// to the last bit; numbers of shadows are not compared.
+/// The repetition is a run of its own beside the original. On the machine of the original, with the same versions, both
+/// are equal to the last bit; numbers of shadows are not compared.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ReplayArgs {
     /// The run's folder.

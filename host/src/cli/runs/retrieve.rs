@@ -20,8 +20,8 @@ use lossmith_plugin::Runtime;
 
 /// Draw queries and their nearest neighbours: right ones framed green, wrong ones red.
 ///
-/// A row is a query, framed grey, and what it found, nearest first, by the distance and the fusion of the run's evaluation.
-/// With `--against` each query has two rows: RUN above, OTHER below.
+/// A row is a query, framed grey, and what it found, nearest first, by the distance and the fusion of the run's
+/// evaluation. With `--against` each query has two rows: RUN above, OTHER below.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct RetrieveArgs {
     /// The run's folder.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct AugmentationConfig {
-    /// Whether training images are changed at all. Without it they are prepared as for evaluation: the largest square in the
-    /// middle, resized.
+    /// Whether training images are changed at all. Without it they are prepared as for evaluation: the largest square
+    /// in the middle, resized.
     pub enabled: bool,
     /// Smallest and largest share of the image's area that a crop keeps, above 0 and at most 1.
     pub crop_scale: [f64; 2],

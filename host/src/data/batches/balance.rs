@@ -1,7 +1,8 @@
 //! Which classes the batches of an epoch have, when larger classes are drawn more often.
 //!
-//! How often each class is drawn in the epoch is settled first, in whole numbers, and then the batches are drawn one by one with
-//! the number of times that is left as the weight. All arithmetic is in whole numbers, so a schedule is the same everywhere.
+//! How often each class is drawn in the epoch is settled first, in whole numbers, and then the batches are drawn one by
+//! one with the number of times that is left as the weight. All arithmetic is in whole numbers, so a schedule is the
+//! same everywhere.
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
@@ -15,9 +16,9 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule of `batches` batches with `per_batch` different classes each, at most as many as there are. Class `c` has
-    /// `sizes[c]` images, at least one. It is drawn in proportion to its weight, up to the rounding, but at most once in a
-    /// batch: what that takes from a class the others get.
+    /// A schedule of `batches` batches with `per_batch` different classes each, at most as many as there are. Class `c`
+    /// has `sizes[c]` images, at least one. It is drawn in proportion to its weight, up to the rounding, but at most
+    /// once in a batch: what that takes from a class the others get.
     pub(super) fn draw(
         sizes: &[usize],
         weights: ClassWeights,
@@ -41,8 +42,9 @@ impl Schedule {
                 break (places, total);
             }
         };
-        // The classes lie side by side on a line, each as long as its share, and are counted by marks at equal distances from a
-        // random start. So a class gets its share rounded up or down, and all together get exactly what there is.
+        // The classes lie side by side on a line, each as long as its share, and are counted by marks at equal
+        // distances from a random start. So a class gets its share rounded up or down, and all together get exactly
+        // what there is.
         let mut left = vec![batches; weights.len()];
         let mut order: Vec<usize> = (0..weights.len()).collect();
         order.shuffle(random);

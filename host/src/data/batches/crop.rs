@@ -30,8 +30,9 @@ impl Crop {
         Self::middle(width as f64, height as f64, 1.0)
     }
 
-    /// A rectangle of random area, ratio (uniform in its logarithm) and place that lies in the image. If none of ten draws of
-    /// area and ratio fits, it is the largest in the middle of the image's own ratio as far as the range of ratios allows.
+    /// A rectangle of random area, ratio (uniform in its logarithm) and place that lies in the image. If none of ten
+    /// draws of area and ratio fits, it is the largest in the middle of the image's own ratio as far as the range of
+    /// ratios allows.
     pub(super) fn random(width: usize, height: usize, config: &AugmentationConfig, random: &mut impl Rng) -> Self {
         let mut between = |[low, high]: [f64; 2]| low + (high - low) * random.random::<f64>();
         let (width, height) = (width as f64, height as f64);

@@ -1,8 +1,8 @@
 //! Preparing batches on worker threads ahead of the step.
 //!
-//! Worker `w` of `W` prepares batches `w`, `w + W`, `w + 2 W` and so on, and sends each through a channel of its own that holds
-//! few of them; the consumer takes from one channel after the other. So batches arrive in order without being sorted, and
-//! no worker runs far ahead.
+//! Worker `w` of `W` prepares batches `w`, `w + W`, `w + 2 W` and so on, and sends each through a channel of its own
+//! that holds few of them; the consumer takes from one channel after the other. So batches arrive in order without
+//! being sorted, and no worker runs far ahead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,14 +27,15 @@ pub struct Batch {
     pub images: Tensor,
     /// The same crops prepared for the teacher, if it was asked for.
     pub teacher_images: Option<Tensor>,
-    /// The class of each image, `i64`, N. In a training batch the place of the class in [`Dataset::train_classes`], else the
-    /// index into [`Dataset::class_names`].
+    /// The class of each image, `i64`, N. In a training batch the place of the class in [`Dataset::train_classes`],
+    /// else the index into [`Dataset::class_names`].
     pub labels: Tensor,
     /// The images' numbers in the data set.
     pub indices: Vec<usize>,
 }
 
-/// Delivers batches in order. After an error it delivers nothing more. Dropping it stops its threads and waits for them.
+/// Delivers batches in order. After an error it delivers nothing more. Dropping it stops its threads and waits for
+/// them.
 pub struct Loader {
     workers: Vec<Worker>,
     stop: Arc<AtomicBool>,
@@ -66,14 +67,14 @@ enum Mode {
 }
 
 impl Loader {
-    /// Training batches, as [`crate::data::Sampler::epoch`] draws them: augmented, with labels from 0 to the number of training
-    /// classes. `first` is the number in the epoch of the first of `batches`, above 0 where an epoch goes on that was
-    /// stopped. What happens to an image depends only on the seed, the epoch, the number of its batch and its place in it.
-    /// With `teacher` the same crops are prepared a second time.
+    /// Training batches, as [`crate::data::Sampler::epoch`] draws them: augmented, with labels from 0 to the number of
+    /// training classes. `first` is the number in the epoch of the first of `batches`, above 0 where an epoch goes on
+    /// that was stopped. What happens to an image depends only on the seed, the epoch, the number of its batch and its
+    /// place in it. With `teacher` the same crops are prepared a second time.
     ///
     /// # Errors
-    /// [`DataError::Thread`] if a thread cannot be started. A file that cannot be read or decoded, or an image of a class
-    /// that is not trained on, is an error in place of its batch.
+    /// [`DataError::Thread`] if a thread cannot be started. A file that cannot be read or decoded, or an image of a
+    /// class that is not trained on, is an error in place of its batch.
     pub fn train_from(
         dataset: &Arc<Dataset>,
         batches: Vec<Vec<usize>>,
@@ -86,8 +87,8 @@ impl Loader {
         Self::start(dataset, batches, Mode::Train { seed, epoch, first }, preparations)
     }
 
-    /// The given images in the given order, `batch_size` (at least 1) in a batch, the last batch maybe smaller: the largest
-    /// square in the middle of each, resized and normalised.
+    /// The given images in the given order, `batch_size` (at least 1) in a batch, the last batch maybe smaller: the
+    /// largest square in the middle of each, resized and normalised.
     ///
     /// # Errors
     /// As for [`Loader::train_from`].
@@ -237,8 +238,8 @@ impl Work {
     }
 }
 
-/// A one-dimensional tensor, made of pieces that libtorch copies without its thread pool: a pool per worker would take the
-/// cores from the training step.
+/// A one-dimensional tensor, made of pieces that libtorch copies without its thread pool: a pool per worker would take
+/// the cores from the training step.
 fn tensor(numbers: &[f32]) -> Result<Tensor, DataError> {
     const PIECE: usize = 16_384;
     let tensor = Tensor::f_empty(numbers.len() as i64, (Kind::Float, Device::Cpu))?;

@@ -1,4 +1,5 @@
-//! How batches come about: a [`Sampler`] draws them, and a [`Loader`] decodes, crops and resizes their images ahead of the step.
+//! How batches come about: a [`Sampler`] draws them, and a [`Loader`] decodes, crops and resizes their images ahead of
+//! the step.
 
 mod augmentation_config;
 mod balance;

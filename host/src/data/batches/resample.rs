@@ -1,7 +1,8 @@
-//! From the pixels of a crop to the numbers that the network sees, in two passes: along the rows, then along the columns.
+//! From the pixels of a crop to the numbers that the network sees, in two passes: along the rows, then along the
+//! columns.
 //!
-//! The filter is a triangle (bilinear interpolation) that widens with the factor when an image is made smaller, so that every
-//! pixel of a large image counts and fine patterns do not alias.
+//! The filter is a triangle (bilinear interpolation) that widens with the factor when an image is made smaller, so that
+//! every pixel of a large image counts and fine patterns do not alias.
 
 use std::sync::Arc;
 

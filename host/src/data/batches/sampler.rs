@@ -14,16 +14,16 @@ use lossmith_plugin::random_streams::{Purpose, generator};
 /// Draws the batches of an epoch.
 ///
 /// - A batch has `classes` different classes and `samples` different images of each, class by class.
-/// - With `repeat` a class with fewer images has some of them more than once in the batch, all about equally often. Each place
-///   has an augmentation of its own.
+/// - With `repeat` a class with fewer images has some of them more than once in the batch, all about equally often.
+///   Each place has an augmentation of its own.
 /// - With two views the batch is followed by itself.
-/// - An epoch has as many batches as it takes to see as many images as the training part has, rounded up, and at least as many
-///   as it takes for every class to appear.
-/// - Every class appears before any appears again; every image of a class does so before any of that class does again. So in
-///   classes of one size every image is seen once per epoch, up to the rounding. An image of a small class is seen more
-///   often than one of a large class: classes are balanced, not images.
-/// - With other class weights than `uniform` each class appears in an epoch in proportion to its weight, up to the rounding,
-///   but at most once in a batch; a class of few images may be left out of an epoch.
+/// - An epoch has as many batches as it takes to see as many images as the training part has, rounded up, and at least
+///   as many as it takes for every class to appear.
+/// - Every class appears before any appears again; every image of a class does so before any of that class does again.
+///   So in classes of one size every image is seen once per epoch, up to the rounding. An image of a small class is
+///   seen more often than one of a large class: classes are balanced, not images.
+/// - With other class weights than `uniform` each class appears in an epoch in proportion to its weight, up to the
+///   rounding, but at most once in a batch; a class of few images may be left out of an epoch.
 /// - An epoch depends on the seed and its number only.
 pub struct Sampler {
     seed: u64,
@@ -48,8 +48,8 @@ impl Sampler {
     /// A sampler of the training part.
     ///
     /// # Errors
-    /// More classes in a batch than there are, more images of a class than its training part has and no `repeat`, or two
-    /// views without augmentation.
+    /// More classes in a batch than there are, more images of a class than its training part has and no `repeat`, or
+    /// two views without augmentation.
     pub fn new(config: &SamplerConfig, dataset: &Dataset, seed: u64) -> Result<Self, DataError> {
         let SamplerConfig { classes, samples, views, repeat, class_weights } = *config;
         check("sampler.classes", &classes, classes > 0, "at least 1")?;

@@ -9,22 +9,23 @@ use serde::{Deserialize, Serialize};
 pub struct SamplerConfig {
     /// Different classes in a batch (P), at least 1 and at most the number of training classes.
     pub classes: usize,
-    /// Images of each class in a batch (K), at least 1. Without `repeat` they are different, and K is at most the images of the
-    /// smallest training class. With 1 a batch has no positive pair, which only losses with proxies can use, unless `views` is
-    /// 2.
+    /// Images of each class in a batch (K), at least 1. Without `repeat` they are different, and K is at most the
+    /// images of the smallest training class. With 1 a batch has no positive pair, which only losses with proxies can
+    /// use, unless `views` is 2.
     pub samples: usize,
-    /// How often an image stands in a batch, 1 or 2. With 2 the batch is all its images and then all of them again, twice as
-    /// many as with 1, and each place has an augmentation of its own. The number of batches does not change. Default: 1.
+    /// How often an image stands in a batch, 1 or 2. With 2 the batch is all its images and then all of them again,
+    /// twice as many as with 1, and each place has an augmentation of its own. The number of batches does not change.
+    /// Default: 1.
     pub views: usize,
-    /// Whether a class with fewer than `samples` training images gives some of them more than once in a batch; each place has an
-    /// augmentation of its own. Without it such a class is an error. Default: false.
+    /// Whether a class with fewer than `samples` training images gives some of them more than once in a batch; each
+    /// place has an augmentation of its own. Without it such a class is an error. Default: false.
     pub repeat: bool,
     /// How often a class is drawn. Default: `uniform`.
     pub class_weights: ClassWeights,
 }
 
-/// How often a class is drawn into a batch. No class is twice in one batch, so a class with a large weight is at most in every
-/// batch.
+/// How often a class is drawn into a batch. No class is twice in one batch, so a class with a large weight is at most
+/// in every batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassWeights {

@@ -14,8 +14,8 @@ impl Deck {
         Self { cards, left: Vec::new() }
     }
 
-    /// `count` different cards, at most as many as the deck has. If the deck runs out on the way, the cards of this hand stay
-    /// in the new round for the next hands.
+    /// `count` different cards, at most as many as the deck has. If the deck runs out on the way, the cards of this
+    /// hand stay in the new round for the next hands.
     pub(super) fn deal(&mut self, count: usize, random: &mut impl Rng) -> Vec<usize> {
         let mut hand = Vec::with_capacity(count);
         while hand.len() < count {

@@ -10,8 +10,8 @@ use tar::Archive;
 
 use super::{FetchError, Vendor};
 
-/// Hands the bytes of each wanted image to `take`, with its class and the name of its file. Of two images of a class the
-/// first one is taken.
+/// Hands the bytes of each wanted image to `take`, with its class and the name of its file. Of two images of a class
+/// the first one is taken.
 pub(super) fn images(
     tarball: &Path,
     vendor: &Vendor,
@@ -43,9 +43,9 @@ pub(super) fn images(
     Ok(())
 }
 
-/// The class of an image: its code points in lower-case hexadecimal with at least four digits, joined by hyphens. None for
-/// names that are no code points, for skin tones and for flags: a skin tone is a variant of an emoji and not one of its own,
-/// and flags differ by detail that 32 pixels do not show.
+/// The class of an image: its code points in lower-case hexadecimal with at least four digits, joined by hyphens. None
+/// for names that are no code points, for skin tones and for flags: a skin tone is a variant of an emoji and not one of
+/// its own, and flags differ by detail that 32 pixels do not show.
 fn class(stem: &str) -> Option<String> {
     const PRESENTATION: u32 = 0xfe0f;
     let points: Result<Vec<u32>, _> = stem.split('-').map(|point| u32::from_str_radix(point, 16)).collect();

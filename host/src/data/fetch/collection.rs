@@ -74,8 +74,8 @@ impl Collection {
         self.fetched.keys().map(String::as_str)
     }
 
-    /// Lets `draw` write the images of a vendor aside as `<class>.png`, moves them to their places and records that they are
-    /// complete. Returns their number.
+    /// Lets `draw` write the images of a vendor aside as `<class>.png`, moves them to their places and records that
+    /// they are complete. Returns their number.
     pub(super) fn add(
         &mut self,
         vendor: &Vendor,
@@ -130,8 +130,9 @@ impl Collection {
     /// Writes which licence the images of each fetched vendor have.
     pub(super) fn write_licences(&self) -> Result<(), FetchError> {
         let mut text = "# Licences of the emoji\n\n\
-            Each image is `images/<class>/<vendor>.png`, drawn at 64 x 64 pixels on white from the file of the npm package. A \
-            class is the code points of the emoji.\n\n| vendor | package | licence of the images |\n|---|---|---|\n"
+            Each image is `images/<class>/<vendor>.png`, drawn at 64 x 64 pixels on white from the file of the npm \
+            package. A class is the code points of the emoji.\n\n| vendor | package | licence of the images |\n\
+            |---|---|---|\n"
             .to_owned();
         for (name, fetched) in &self.fetched {
             let licence = VENDORS.iter().find(|vendor| vendor.name == name).map_or("unknown", |vendor| vendor.licence);

@@ -6,8 +6,9 @@ use std::path::Path;
 use super::collection::Collection;
 use super::{FetchError, FetchEvent, VENDORS, Vendor, archive, npm, render};
 
-/// Images that a class needs to be in the manifest: three for a batch with a class-disjoint split, and one more, so that a
-/// query of the test part has several right answers. Only about fifty emoji are drawn by fewer of the free vendors.
+/// Images that a class needs to be in the manifest: three for a batch with a class-disjoint split, and one more, so
+/// that a query of the test part has several right answers. Only about fifty emoji are drawn by fewer of the free
+/// vendors.
 const MINIMUM: usize = 4;
 
 /// What is fetched, and where to.
@@ -38,13 +39,13 @@ impl FetchEmoji<'_> {
     }
 }
 
-/// Downloads, checks and draws what is not there yet, then writes the manifest of the vendors that were asked for. After an
-/// interruption a second call goes on: packages that are there and right and vendors whose images are complete are kept.
-/// Only files that this function has written are replaced or removed. `show` is told what happens.
+/// Downloads, checks and draws what is not there yet, then writes the manifest of the vendors that were asked for.
+/// After an interruption a second call goes on: packages that are there and right and vendors whose images are complete
+/// are kept. Only files that this function has written are replaced or removed. `show` is told what happens.
 ///
 /// # Errors
-/// No npm client, a download that fails or is not what was pinned, a package or image that is damaged, a file that cannot be
-/// written.
+/// No npm client, a download that fails or is not what was pinned, a package or image that is damaged, a file that
+/// cannot be written.
 pub fn fetch_emoji(request: &FetchEmoji, show: &mut dyn FnMut(FetchEvent)) -> Result<(), FetchError> {
     let mut collection = Collection::open(request.directory)?;
     for vendor in request.vendors {

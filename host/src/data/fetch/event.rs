@@ -91,7 +91,8 @@ impl fmt::Display for FetchEvent {
             Self::Unpacked { path } => write!(f, "unpacked into {}", path.display()),
             Self::Listed { path, images, classes, minimum, left_out } => write!(
                 f,
-                "{}: {images} images of {classes} classes; {left_out} classes with fewer than {minimum} images are left out",
+                "{}: {images} images of {classes} classes; {left_out} classes with fewer than {minimum} images are \
+                 left out",
                 path.display()
             ),
         }

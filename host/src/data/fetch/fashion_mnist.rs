@@ -12,8 +12,8 @@ const PACKAGE: &str = "dataset-fashion-mnist";
 const FILES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
-/// Downloads the Debian package and unpacks it into `directory`; without one into the first of the [`places`], unless the
-/// data is in one of them already. No rights of an administrator are needed.
+/// Downloads the Debian package and unpacks it into `directory`; without one into the first of the [`places`], unless
+/// the data is in one of them already. No rights of an administrator are needed.
 ///
 /// # Errors
 /// No `apt-get` or `dpkg`, a download that fails, a file that cannot be written.

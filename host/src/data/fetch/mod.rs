@@ -1,8 +1,9 @@
 //! Fetching data that package managers offer.
 //!
-//! The emoji come as npm packages: [`fetch_emoji`] lets the npm client download them (`npm`), takes the wanted images out
-//! of the tarballs (`archive`), draws each at 64 x 64 pixels (`render`) and lists them in a manifest (`collection`).
-//! Fashion-MNIST comes as a Debian package ([`fetch_fashion_mnist`]). [`places()`] says where installed data is looked for.
+//! The emoji come as npm packages: [`fetch_emoji`] lets the npm client download them (`npm`), takes the wanted images
+//! out of the tarballs (`archive`), draws each at 64 x 64 pixels (`render`) and lists them in a manifest
+//! (`collection`). Fashion-MNIST comes as a Debian package ([`fetch_fashion_mnist`]). [`places()`] says where installed
+//! data is looked for.
 
 mod archive;
 mod collection;

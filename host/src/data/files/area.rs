@@ -4,7 +4,8 @@ use std::fmt;
 
 use image::RgbImage;
 
-/// A rectangle of an image in pixels, as the image is shown. It may reach beyond the image; what is outside is left out.
+/// A rectangle of an image in pixels, as the image is shown. It may reach beyond the image; what is outside is left
+/// out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Area {
     pub(in crate::data) left: i64,

@@ -1,7 +1,7 @@
 //! From the bytes of an image file to pixels, as a viewer shows them.
 //!
-//! The content says whether a file is JPEG, PNG or WebP, not its name. Images are turned as their EXIF orientation says. What is
-//! transparent is laid on white. Of an animation the first frame is taken.
+//! The content says whether a file is JPEG, PNG or WebP, not its name. Images are turned as their EXIF orientation
+//! says. What is transparent is laid on white. Of an animation the first frame is taken.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -33,8 +33,8 @@ pub(in crate::data) fn on_white(image: &RgbaImage) -> RgbImage {
     })
 }
 
-/// The file if all its pixels are there. The decoder would fill what is missing with grey. A file may go on behind its end,
-/// as those of phones do, and one without an end marker is given one.
+/// The file if all its pixels are there. The decoder would fill what is missing with grey. A file may go on behind its
+/// end, as those of phones do, and one without an end marker is given one.
 fn whole_jpeg(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ImageFault> {
     if has_end(bytes) {
         return Ok(Cow::Borrowed(bytes));
@@ -48,8 +48,8 @@ fn whole_jpeg(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ImageFault> {
     if first == second && second == third { Ok(Cow::Owned(filled)) } else { Err(ImageFault::Truncated) }
 }
 
-/// Whether the end marker comes after the segments and pixels. A preview in a segment has an end of its own, which is skipped
-/// with the segment.
+/// Whether the end marker comes after the segments and pixels. A preview in a segment has an end of its own, which is
+/// skipped with the segment.
 fn has_end(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     loop {

@@ -54,8 +54,8 @@ pub(in crate::data) struct Listed<'a> {
 }
 
 impl Listing<'_> {
-    /// Checks that every image is there and listed once. The images keep their order. `index` is the file for an error about
-    /// all images, `folder` that of the images, `first_test_class` what [`Scan::first_test_class`] becomes.
+    /// Checks that every image is there and listed once. The images keep their order. `index` is the file for an error
+    /// about all images, `folder` that of the images, `first_test_class` what [`Scan::first_test_class`] becomes.
     pub(in crate::data) fn scan(
         self,
         index: Index,

@@ -1,7 +1,7 @@
 //! MATLAB files of version 5, as far as annotations of images need them: numbers, text, cells and structures.
 //!
-//! After a header of 128 bytes a file is a sequence of elements: a type, a length and data, padded to 8 bytes. A matrix is an
-//! element that contains others; most files have each matrix compressed by zlib.
+//! After a header of 128 bytes a file is a sequence of elements: a type, a length and data, padded to 8 bytes. A matrix
+//! is an element that contains others; most files have each matrix compressed by zlib.
 
 use std::collections::BTreeMap;
 use std::io::Read;

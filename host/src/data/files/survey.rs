@@ -61,7 +61,8 @@ impl Survey {
         }
     }
 
-    /// The digest of the data: it tells apart how the pixels of a file are used. Where they are used as they are stored it stays.
+    /// The digest of the data: it tells apart how the pixels of a file are used. Where they are used as they are stored
+    /// it stays.
     pub(in crate::data) fn digest(&self, digest: String) -> String {
         if self.lines.is_empty() { digest } else { extend_digest(&digest, self.lines.iter().cloned()) }
     }

@@ -1,4 +1,5 @@
-//! AffectNet: `training.csv` and `validation.csv` list the images below `Manually_Annotated_Images` and say where the face is.
+//! AffectNet: `training.csv` and `validation.csv` list the images below `Manually_Annotated_Images` and say where the
+//! face is.
 
 use std::path::Path;
 
@@ -22,8 +23,8 @@ struct Faces<'a> {
     skipped: Vec<Skipped>,
 }
 
-/// Lists the faces in the order of the files, those for training first. Images without an expression are left out, and so are
-/// files that are neither JPEG, PNG nor WebP by their names, which are told as skipped.
+/// Lists the faces in the order of the files, those for training first. Images without an expression are left out, and
+/// so are files that are neither JPEG, PNG nor WebP by their names, which are told as skipped.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let [train, test] = ["training.csv", "validation.csv"].map(|name| root.join(name));
     let mut faces = Faces::default();

@@ -7,8 +7,8 @@ use crate::data::DataError;
 use crate::data::files::mat::{self, Value};
 use crate::data::files::{Index, Listed, Listing, Scan};
 
-/// Lists the images in the order of the annotations. The first half of the classes, rounded down, is the training part of the
-/// usual split: 98 of 196.
+/// Lists the images in the order of the annotations. The first half of the classes, rounded down, is the training part
+/// of the usual split: 98 of 196.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let path = root.join("cars_annos.mat");
     let index = Index { path: &path, unit: "annotation" };

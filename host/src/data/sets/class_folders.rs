@@ -1,7 +1,8 @@
 //! Folders of images: one sub-folder per class, and the collection that they become.
 //!
-//! The name of an image ends with `.jpg`, `.jpeg`, `.png` or `.webp`, in capitals or not; what it is, its content says. Links are
-//! followed. Hidden files and folders, whose names begin with a dot, are ignored. Whatever else is there is skipped and told.
+//! The name of an image ends with `.jpg`, `.jpeg`, `.png` or `.webp`, in capitals or not; what it is, its content says.
+//! Links are followed. Hidden files and folders, whose names begin with a dot, are ignored. Whatever else is there is
+//! skipped and told.
 
 use std::path::{Path, PathBuf};
 

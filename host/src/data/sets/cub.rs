@@ -1,4 +1,5 @@
-//! CUB-200-2011: birds. `classes.txt`, `images.txt` and `image_class_labels.txt` list them; the files are below `images`.
+//! CUB-200-2011: birds. `classes.txt`, `images.txt` and `image_class_labels.txt` list them; the files are below
+//! `images`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,8 +8,8 @@ use crate::data::DataError;
 use crate::data::files::table::{self, number};
 use crate::data::files::{Index, Listed, Listing, Scan};
 
-/// Lists the images in the order of `images.txt`. The first half of the classes, rounded down, is the training part of the
-/// usual split: 100 of 200.
+/// Lists the images in the order of `images.txt`. The first half of the classes, rounded down, is the training part of
+/// the usual split: 100 of 200.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let [names, images, labels] = ["classes.txt", "images.txt", "image_class_labels.txt"].map(|name| root.join(name));
     let again = "the file is not the one of the data set; fetch it again";

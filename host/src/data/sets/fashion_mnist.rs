@@ -1,7 +1,7 @@
 //! Fashion-MNIST: four files in the IDX format, plain or gzipped.
 //!
-//! An IDX file is a magic number (two zero bytes, the type of an element, the number of dimensions), one big-endian 32-bit
-//! length per dimension, and the elements.
+//! An IDX file is a magic number (two zero bytes, the type of an element, the number of dimensions), one big-endian
+//! 32-bit length per dimension, and the elements.
 
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -94,7 +94,8 @@ impl<const D: usize> Idx<D> {
         let failed = |source| DataError::Read { path: path.clone(), source };
         let file = BufReader::new(files::open(&path, files::WEIGHTS).map_err(failed)?);
         let mut reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-        // A byte more than any file may have, so that a small file that unpacks to a large one does not fill the memory.
+        // A byte more than any file may have, so that a small file that unpacks to a large one does not fill the
+        // memory.
         let mut bytes = Vec::new();
         reader.by_ref().take(Self::HEADER as u64).read_to_end(&mut bytes).map_err(failed)?;
         let most = Self { path: path.clone(), bytes: bytes.clone(), lengths: [0; D] }.most()?;

@@ -1,7 +1,8 @@
 //! A folder of images: one sub-folder per class, directly or inside `train`, `val` and `test`.
 //!
-//! A folder `train` with `val` (also called `valid` or `validation`), with `test`, or with both beside it holds the parts of the
-//! data, each with class folders in it; what is beside them is skipped. In every other folder each sub-folder is a class.
+//! A folder `train` with `val` (also called `valid` or `validation`), with `test`, or with both beside it holds the
+//! parts of the data, each with class folders in it; what is beside them is skipped. In every other folder each
+//! sub-folder is a class.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

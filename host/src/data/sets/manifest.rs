@@ -1,13 +1,14 @@
 //! A CSV file that lists images.
 //!
-//! The first line names the columns; blanks around names and values do not count. `path` (relative to the file) and `class` or
-//! `label` are needed. If they are there, these are used too:
+//! The first line names the columns; blanks around names and values do not count. `path` (relative to the file) and
+//! `class` or `label` are needed. If they are there, these are used too:
 //! - `subject`: whom the image shows.
 //! - `split`: the image's part, `train`, `validation` (`val`, `valid`) or `test`, or the number of its fold from 0.
-//! - `is_query` and `is_gallery`: in the validation and the test part each query is searched for in the gallery of the part. An image
-//!   may be both; it does not find itself. An empty value is no.
-//! - `x_1`, `x_2`, `y_1`, `y_2`: left, right, top and bottom in pixels of what is cut out of the image, right and bottom not
-//!   included. A file may be listed several times with different areas. Where all four are empty nothing is cut.
+//! - `is_query` and `is_gallery`: in the validation and the test part each query is searched for in the gallery of the
+//!   part. An image may be both; it does not find itself. An empty value is no.
+//! - `x_1`, `x_2`, `y_1`, `y_2`: left, right, top and bottom in pixels of what is cut out of the image, right and
+//!   bottom not included. A file may be listed several times with different areas. Where all four are empty nothing is
+//!   cut.
 //!
 //! Other columns are named in a warning.
 

@@ -106,7 +106,8 @@ fn role(entry: &Entry, [query, gallery]: [Column; 2]) -> Result<Role, DataError>
 }
 
 fn area(entry: &Entry, columns: [Column; 4]) -> Result<Option<Area>, DataError> {
-    let help = "`x_1` and `x_2` are left and right, `y_1` and `y_2` top and bottom, in pixels; leave all four empty for the whole image";
+    let help = "`x_1` and `x_2` are left and right, `y_1` and `y_2` top and bottom, in pixels; leave all four empty \
+        for the whole image";
     let wrong = |problem: String| Err(entry.wrong(problem, help));
     let mut edges = Vec::new();
     for (column, name) in columns.into_iter().zip(EDGES) {

@@ -1,5 +1,5 @@
-//! The data sets, one file for each layout: from a folder that the user has to a list of images with their classes. [`scan`]
-//! chooses the file by the kind.
+//! The data sets, one file for each layout: from a folder that the user has to a list of images with their classes.
+//! [`scan`] chooses the file by the kind.
 
 mod affectnet;
 mod assignment;

@@ -1,4 +1,5 @@
-//! Stanford Online Products: `Ebay_train.txt` and `Ebay_test.txt` list the images of the two parts, which share no class.
+//! Stanford Online Products: `Ebay_train.txt` and `Ebay_test.txt` list the images of the two parts, which share no
+//! class.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,8 +10,8 @@ use crate::data::files::{Index, Listed, Listing, Scan};
 
 const COLUMNS: [&str; 4] = ["image_id", "class_id", "super_class_id", "path"];
 
-/// Lists the images in the order of the files, those for training first. The classes are in the order of their ids, those for
-/// training first.
+/// Lists the images in the order of the files, those for training first. The classes are in the order of their ids,
+/// those for training first.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let [train, test] = ["Ebay_train.txt", "Ebay_test.txt"].map(|name| root.join(name));
     let (mut images, mut class_names) = (Vec::new(), Vec::new());

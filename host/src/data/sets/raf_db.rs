@@ -10,7 +10,8 @@ use crate::data::files::{Index, Listed, Listing, OwnPart, Scan};
 /// The classes in the order of their numbers, which start at 1.
 const CLASSES: [&str; 7] = ["surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"];
 
-/// Lists the images in the order of the list. The beginning of a name says whether the image is for training or for testing.
+/// Lists the images in the order of the list. The beginning of a name says whether the image is for training or for
+/// testing.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     // The publisher spells it so.
     let list = root.join("EmoLabel/list_patition_label.txt");

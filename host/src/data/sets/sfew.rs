@@ -55,7 +55,8 @@ fn parts(root: &Path) -> Result<[PathBuf; 2], DataError> {
         [Some(folders), None] | [None, Some(folders)] => Ok(folders),
         [Some(_), Some(_)] => Err(index.wrong(
             0,
-            "there are whole frames in `Train` and `Val` and aligned faces in `Train_Aligned_Faces` and `Val_Aligned_Faces`",
+            "there are whole frames in `Train` and `Val` and aligned faces in `Train_Aligned_Faces` and \
+             `Val_Aligned_Faces`",
             "move one pair of folders away",
         )),
         [None, None] => Err(index.wrong(

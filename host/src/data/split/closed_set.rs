@@ -11,9 +11,10 @@ use crate::data::files::{OwnPart, Scan};
 use crate::data::{DataConfig, DataError, SplitKind};
 use lossmith_plugin::random_streams::{Purpose, generator};
 
-/// The training, the validation and the test part with every class in all of them. The data's own parts stay as they are; those
-/// that it does not have are drawn from the training images. Unless the configuration asks for a closed set, the data's own parts
-/// may have classes that are not trained on; then whole classes are drawn for validation, and none for testing.
+/// The training, the validation and the test part with every class in all of them. The data's own parts stay as they
+/// are; those that it does not have are drawn from the training images. Unless the configuration asks for a closed set,
+/// the data's own parts may have classes that are not trained on; then whole classes are drawn for validation, and none
+/// for testing.
 pub(super) fn closed_set(
     config: &DataConfig,
     scan: &Scan,
@@ -56,9 +57,9 @@ pub(super) fn closed_set(
     Ok((train, validation, test))
 }
 
-/// Moves `share` of all images into a second part. What rounding takes from one class it gives to a later one, so the total is
-/// right for small classes too. A class keeps at least one image. If no two images of a class are moved so, they are moved in
-/// pairs, as a part in which no image has another of its class cannot be searched.
+/// Moves `share` of all images into a second part. What rounding takes from one class it gives to a later one, so the
+/// total is right for small classes too. A class keeps at least one image. If no two images of a class are moved so,
+/// they are moved in pairs, as a part in which no image has another of its class cannot be searched.
 fn divide(mut kept: Classes, share: f64, seed: u64, draw: Draw) -> (Classes, Classes) {
     shuffle(&mut kept, seed, draw);
     let (mut seen, mut moved) = (0, 0);
@@ -90,8 +91,8 @@ fn divide(mut kept: Classes, share: f64, seed: u64, draw: Draw) -> (Classes, Cla
     (kept, other)
 }
 
-/// The classes that give two images each when `moved` are to be moved, at least two classes. They keep as many, so the largest
-/// come first.
+/// The classes that give two images each when `moved` are to be moved, at least two classes. They keep as many, so the
+/// largest come first.
 fn pairs(kept: &Classes, other: &Classes, moved: usize, seed: u64, draw: Draw) -> Vec<i64> {
     let size = |label: &i64| [kept, other].into_iter().filter_map(|part| part.get(label)).map(Vec::len).sum::<usize>();
     let mut labels: Vec<i64> = kept.keys().copied().filter(|label| size(label) >= 4).collect();

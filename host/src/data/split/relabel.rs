@@ -7,9 +7,9 @@ use crate::data::DataError;
 use crate::data::files::{Index, Scan, Sheet, Trim, extend_digest, filter};
 use crate::quoted::quoted;
 
-/// Gives the images of each class that the CSV file `table` lists in its column `class` the class of its column `label`. Images
-/// of other classes are left out. The new classes are in the order of their names; where the data has a split of its classes,
-/// those for training come first.
+/// Gives the images of each class that the CSV file `table` lists in its column `class` the class of its column
+/// `label`. Images of other classes are left out. The new classes are in the order of their names; where the data has a
+/// split of its classes, those for training come first.
 pub(in crate::data) fn relabel(scan: Scan, table: &Path) -> Result<Scan, DataError> {
     let (label_of, warning) = read(table, &scan.class_names)?;
     let warnings = scan.warnings.iter().cloned().chain(warning).collect();
@@ -69,8 +69,8 @@ fn read(table: &Path, known: &[String]) -> Result<(BTreeMap<String, String>, Opt
     Ok((label_of, warning))
 }
 
-/// The names of the new classes in their order, and the first of those for testing. `None` if the data has no split of its
-/// classes, or if a label has classes of both of its parts.
+/// The names of the new classes in their order, and the first of those for testing. `None` if the data has no split of
+/// its classes, or if a label has classes of both of its parts.
 fn order(scan: &Scan, label_of: &BTreeMap<String, String>, names: BTreeSet<&String>) -> (Vec<String>, Option<i64>) {
     let side = |first: i64, tested: bool| -> BTreeSet<&String> {
         let classes = (0..).zip(&scan.class_names).filter(|(label, _)| (*label >= first) == tested);

@@ -54,8 +54,8 @@ fn no_official_split(config: &DataConfig) -> DataError {
     }
 }
 
-/// At most `most` images in ascending order, taken from one class after the other, round by round. If that would give no class
-/// two images, `pairs` takes two each from as many classes as it may.
+/// At most `most` images in ascending order, taken from one class after the other, round by round. If that would give
+/// no class two images, `pairs` takes two each from as many classes as it may.
 fn limit(mut classes: Classes, most: usize, pairs: bool, seed: u64) -> Vec<usize> {
     let total: usize = classes.values().map(Vec::len).sum();
     let paired = classes.values().filter(|images| images.len() > 1).count();

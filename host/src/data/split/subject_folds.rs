@@ -14,8 +14,8 @@ use lossmith_plugin::random_streams::{Purpose, generator};
 /// Image numbers of the training, the validation and the test part, each ascending.
 pub(super) type Parts = [Vec<usize>; 3];
 
-/// The parts when fold `data.fold` is tested. The folds are the data's own, or the subjects in an order that the seed draws, each
-/// put into the fold that has the fewest images so far.
+/// The parts when fold `data.fold` is tested. The folds are the data's own, or the subjects in an order that the seed
+/// draws, each put into the fold that has the fewest images so far.
 pub(super) fn subject_folds(config: &DataConfig, scan: &Scan, seed: u64) -> Result<Parts, DataError> {
     let names = scan.subjects.as_ref().ok_or(DataError::NoSubjects { kind: config.kind })?;
     let mut subjects: BTreeMap<&str, Vec<usize>> = BTreeMap::new();

@@ -131,7 +131,8 @@ fn the_block_and_a_second_call_change_nothing() {
 
 #[test]
 fn equal_votes_go_to_the_class_of_the_nearest() {
-    // From 0: 1 B, 2 A, 3 A, 4 B, 5 C. One voter B; two: B A, the nearer B; three: A; four: two each, the nearest is a B.
+    // From 0: 1 B, 2 A, 3 A, 4 B, 5 C. One voter B; two: B A, the nearer B; three: A; four: two each, the nearest is a
+    // B.
     let features = Tensor::from_slice(&[2.0, 3.0, 1.0, 4.0, 5.0]).unsqueeze(1);
     let labels = Tensor::from_slice(&[0_i64, 0, 1, 1, 2]);
     let query = Tensor::from_slice(&[0.0]).unsqueeze(1);

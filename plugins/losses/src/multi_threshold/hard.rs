@@ -1,8 +1,9 @@
 //! The hardest triplet of each anchor in each slice.
 //!
-//! It is chosen by cosines, without gradient: of unit vectors the largest cosine is the smallest distance. Then the distances
-//! of the chosen ones alone are computed from their vectors, so that the backward pass is over K x B vectors and not over K x B x B
-//! distances: 16 slices of 32 dimensions take 1.7 times as long as one of 512 (B = 256, both passes, `make bench`).
+//! It is chosen by cosines, without gradient: of unit vectors the largest cosine is the smallest distance. Then the
+//! distances of the chosen ones alone are computed from their vectors, so that the backward pass is over K x B vectors
+//! and not over K x B x B distances: 16 slices of 32 dimensions take 1.7 times as long as one of 512 (B = 256, both
+//! passes, `make bench`).
 
 use lossmith_sdk::prelude::*;
 
@@ -12,8 +13,8 @@ use super::slices::Slices;
 /// Outside the range of a cosine.
 const FAR: f64 = 2.0;
 
-/// The sides of the triplet (anchor, farthest positive, nearest negative) of each anchor in each slice: K x B. An anchor without
-/// a positive or a negative has some triplet, which must not count.
+/// The sides of the triplet (anchor, farthest positive, nearest negative) of each anchor in each slice: K x B. An
+/// anchor without a positive or a negative has some triplet, which must not count.
 pub(super) fn sides(slices: &Slices, same: &Tensor, different: &Tensor) -> Sides {
     let Slices { unit, count, size } = slices;
     let fixed = unit.detach();

@@ -1,12 +1,12 @@
 //! A triplet loss with a threshold of its own for each slice of the embedding; the mean over the slices is the loss.
 //!
-//! The embedding is K slices of D/K dimensions, each L2-normalised by itself, with Euclidean distances d. Slice k has the threshold
-//! t_k of the objective's schedule. For a triplet (a, p, n) its loss is `[d(a,p) - d(a,n) + t_k]_+`, plus, with `dual`, one
-//! of three readings of the published "dual triplet loss", whose formula is not public: the ordinary hinge judges d(a,n) alone,
-//! and the pair (p, n) of the same three images goes unjudged.
+//! The embedding is K slices of D/K dimensions, each L2-normalised by itself, with Euclidean distances d. Slice k has
+//! the threshold t_k of the objective's schedule. For a triplet (a, p, n) its loss is `[d(a,p) - d(a,n) + t_k]_+`,
+//! plus, with `dual`, one of three readings of the published "dual triplet loss", whose formula is not public: the
+//! ordinary hinge judges d(a,n) alone, and the pair (p, n) of the same three images goes unjudged.
 //!
-//! All slices are computed together. Without a miner each slice chooses its triplets by its own distances; what a miner of the
-//! objective found on the whole embedding is shared by all slices.
+//! All slices are computed together. Without a miner each slice chooses its triplets by its own distances; what a miner
+//! of the objective found on the whole embedding is shared by all slices.
 
 mod hard;
 mod monitor;
@@ -46,7 +46,8 @@ choices! {
 }
 
 strategy! {
-    /// Triplet losses with a threshold for each slice, multi-threshold metric learning, Yang, Yu et al. 2024; details are our reading.
+    /// Triplet losses with a threshold for each slice, multi-threshold metric learning, Yang, Yu et al. 2024; details
+    /// are our reading.
     pub struct MultiThreshold as "multi-threshold" {
         /// Which triplets of a slice count. Not used where the objective has a miner.
         mining: Mining = Mining::BatchHard;
@@ -98,8 +99,8 @@ impl MultiThreshold {
         matches!(self.dual, Dual::None | Dual::Swap) && self.mining != Mining::SemiHard
     }
 
-    /// One slice, computed as `triplet` does it with the miner `batch-hard` or another, or with all triplets: a training with one
-    /// slice is to the last bit that of a single threshold.
+    /// One slice, computed as `triplet` does it with the miner `batch-hard` or another, or with all triplets: a
+    /// training with one slice is to the last bit that of a single threshold.
     fn whole(&self, batch: &Batch, margin: f64) -> Result<PerSlice> {
         let triplet = Triplet::euclidean(margin, self.reducer.clone(), self.dual == Dual::Swap);
         let (farness, labels) = (Distance::euclidean().farness(&batch.embeddings()), batch.labels());

@@ -14,16 +14,17 @@ const NEAR: f64 = 0.05;
 /// Looks at the slices of a step.
 pub(super) struct Monitor<'a> {
     pub(super) thresholds: &'a [f64],
-    /// What a slice costs whose images are at one point, in thresholds; none where the reducer gives no mean of the triplets.
+    /// What a slice costs whose images are at one point, in thresholds; none where the reducer gives no mean of the
+    /// triplets.
     pub(super) cost_of_a_point: Option<f64>,
     pub(super) slices: &'a Slices,
 }
 
 impl Monitor<'_> {
-    /// Reports for each slice k `active.k`, the share of its triplets that are active, and `spread.k`, the variance of its unit
-    /// vectors from 0 (all equal) to 1. In the last step of an epoch it warns of slices that have collapsed: all images are at
-    /// one point, so each triplet costs just the threshold, which is seen in a mean only. That waits for the device, once an
-    /// epoch.
+    /// Reports for each slice k `active.k`, the share of its triplets that are active, and `spread.k`, the variance of
+    /// its unit vectors from 0 (all equal) to 1. In the last step of an epoch it warns of slices that have collapsed:
+    /// all images are at one point, so each triplet costs just the threshold, which is seen in a mean only. That waits
+    /// for the device, once an epoch.
     pub(super) fn watch(&self, found: &PerSlice, progress: &Progress) {
         let unit = self.slices.unit.detach();
         let spreads = (unit.square().sum(2).mean(1) - unit.mean(1).square().sum(1)).at_least(0.0);
@@ -38,9 +39,9 @@ impl Monitor<'_> {
                 let near = |cost: f64| (loss - cost * threshold).abs() < NEAR * threshold;
                 if spread < POINT && self.cost_of_a_point.is_some_and(near) {
                     report::warn(&format!(
-                        "slice {slice} has collapsed: its features are one point (spread {spread:.1e}), and its loss of {loss:.4} \
-                         is what that costs with the threshold {threshold}; a smaller threshold or learning rate, or \
-                         triplets that are less hard (`mining`), may help"
+                        "slice {slice} has collapsed: its features are one point (spread {spread:.1e}), and its loss \
+                         of {loss:.4} is what that costs with the threshold {threshold}; a smaller threshold or \
+                         learning rate, or triplets that are less hard (`mining`), may help"
                     ));
                 }
             }

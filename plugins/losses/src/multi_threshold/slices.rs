@@ -6,9 +6,9 @@ use lossmith_sdk::{Reduction, Triplets};
 use super::{All, PerSlice, Sides};
 use crate::triplet::counted::{self, Counts};
 
-/// Distances that are counted at once, at most, but one slice: counting takes about ten tensors of so many elements beside those
-/// of the backward pass. All 64 slices of 1024 images at once take 93 times as long as one and 2.5 GB, in these parts 27 times
-/// and 0.5 GB (`make bench`).
+/// Distances that are counted at once, at most, but one slice: counting takes about ten tensors of so many elements
+/// beside those of the backward pass. All 64 slices of 1024 images at once take 93 times as long as one and 2.5 GB, in
+/// these parts 27 times and 0.5 GB (`make bench`).
 const AT_ONCE: i64 = 1 << 21;
 
 /// K slices of B embeddings, each normalised.

@@ -41,9 +41,9 @@ pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
     Sum { loss: rows.sum(ALL), active: active.sum(ALL) }
 }
 
-/// Counts the triplets with `d_an < t_ap`, or `d_an <= t_ap` with `equal`; none if no anchor has a positive. All are rows x B without gradient: `distances` has
-/// an anchor in each row, `same` and `different` say which columns are its positives and its negatives, `thresholds` has
-/// `t_ap` at the positives. Waits for the device.
+/// Counts the triplets with `d_an < t_ap`, or `d_an <= t_ap` with `equal`; none if no anchor has a positive. All are
+/// rows x B without gradient: `distances` has an anchor in each row, `same` and `different` say which columns are its
+/// positives and its negatives, `thresholds` has `t_ap` at the positives. Waits for the device.
 pub(crate) fn count(
     thresholds: &Tensor,
     distances: &Tensor,

@@ -3,7 +3,8 @@ use std::slice;
 /// Over all dimensions: `x.sum(ALL)`.
 pub const ALL: [i64; 0] = [];
 
-/// Which dimensions a reduction is over: `1`, `[0, 2]` or [`ALL`]; the reduced dimensions go away, except with [`keep`].
+/// Which dimensions a reduction is over: `1`, `[0, 2]` or [`ALL`]; the reduced dimensions go away, except with
+/// [`keep`].
 pub trait Dims {
     /// The dimensions; empty for all.
     fn dims(&self) -> &[i64];

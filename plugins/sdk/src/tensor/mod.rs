@@ -16,7 +16,8 @@ pub use dims::{ALL, Dims, Keep, keep};
 use crate::bindings::lossmith::plugin::tensor as host;
 
 /// An n-dimensional array on the training device. Operations make new tensors; the gradient flows through them unless
-/// they say "not differentiable". Shapes broadcast as in NumPy; a dimension counts from 0, or from the end when negative.
+/// they say "not differentiable". Shapes broadcast as in NumPy; a dimension counts from 0, or from the end when
+/// negative.
 ///
 /// A shape, dtype or index that does not fit ends the call with a fault that names the operation and the shapes: there
 /// is nothing to catch.

@@ -43,8 +43,8 @@ impl Tensor {
         self.transpose(-2, -1)
     }
 
-    /// Products of `tensors` with each dimension named by a letter, summed over the letters that are not in the result, from the
-    /// left to the right: `Tensor::einsum("bi,ij,bj->b", &[&x, &w, &y])`.
+    /// Products of `tensors` with each dimension named by a letter, summed over the letters that are not in the result,
+    /// from the left to the right: `Tensor::einsum("bi,ij,bj->b", &[&x, &w, &y])`.
     pub fn einsum(equation: &str, tensors: &[&Tensor]) -> Tensor {
         let tensors: Vec<_> = tensors.iter().map(|tensor| &tensor.0).collect();
         Tensor(host::Tensor::einsum(equation, &tensors))
@@ -67,9 +67,10 @@ impl Tensor {
         Tensor(self.0.cosine_matrix(&other.0))
     }
 
-    /// With h the hinges `[self - limit]_+` (`above`) or `[limit - self]_+` of `self` (... x C, floats): the sums of `weights * h`
-    /// over C, and the sums of the weights where h is above 0 (not differentiable), both of shape `...`. `weights` has the
-    /// shape of `self`, nothing below 0 and no gradient. See [`Hinge`](crate::Hinge) and [`Reducer`](crate::Reducer).
+    /// With h the hinges `[self - limit]_+` (`above`) or `[limit - self]_+` of `self` (... x C, floats): the sums of
+    /// `weights * h` over C, and the sums of the weights where h is above 0 (not differentiable), both of shape `...`.
+    /// `weights` has the shape of `self`, nothing below 0 and no gradient. See [`Hinge`](crate::Hinge) and
+    /// [`Reducer`](crate::Reducer).
     pub fn hinge_sums(&self, weights: &Tensor, limit: f64, above: bool) -> (Tensor, Tensor) {
         let (sums, active) = self.0.hinge_sums(&weights.0, limit, above);
         (Tensor(sums), Tensor(active))

@@ -1,5 +1,5 @@
-//! With the attention map `A(F) = u / |u|`, `u` the mean over channels of `F^2` at each place of a feature map F: the mean over
-//! images and places of `(A(F^f) - A(F^t))^2`.
+//! With the attention map `A(F) = u / |u|`, `u` the mean over channels of `F^2` at each place of a feature map F: the
+//! mean over images and places of `(A(F^f) - A(F^t))^2`.
 //!
 //! The paper does so at several depths of the networks; here it is the last feature map.
 
@@ -20,13 +20,14 @@ impl Loss for Attention {
              TorchScript module",
         )?;
         let teacher = batch.teacher_feature_map().ok_or(
-            "`attention` needs the teacher's feature map. There is none where the teacher's embeddings come from the cache: set \
-             `cache = false` under `[teacher]`. Nor does a TorchScript module give one",
+            "`attention` needs the teacher's feature map. There is none where the teacher's embeddings come from the \
+             cache: set `cache = false` under `[teacher]`. Nor does a TorchScript module give one",
         )?;
         let (own, other) = (student.shape(), teacher.shape());
         if own[2..] != other[2..] {
             return Err(Error(format!(
-                "`attention` compares feature maps place by place, and the student's is {} x {} but the teacher's {} x {}",
+                "`attention` compares feature maps place by place, and the student's is {} x {} but the teacher's {} x \
+                 {}",
                 own[2], own[3], other[2], other[3]
             )));
         }

@@ -1,5 +1,5 @@
-//! With unit embeddings `f` of the student, the scores `S_ij = -alpha |f_i - f_j|^beta`, and `pi_1, .., pi_n` the n images nearest to
-//! `i` by the teacher, nearest first and without `i` itself:
+//! With unit embeddings `f` of the student, the scores `S_ij = -alpha |f_i - f_j|^beta`, and `pi_1, .., pi_n` the n
+//! images nearest to `i` by the teacher, nearest first and without `i` itself:
 //! `-mean_i sum_{r=1..n} (S_{i pi_r} - log sum_{q=r..n} exp(S_{i pi_q}))`, the likelihood of the teacher's order.
 //!
 //! This is the hard variant: one order instead of a distribution over orders. The authors add a triplet loss, an

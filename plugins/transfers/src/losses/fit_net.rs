@@ -1,7 +1,8 @@
-//! `mean (W f_i - t_i)^2` over images and numbers, for the embeddings `f` of the student and `t` of the teacher as they are.
+//! `mean (W f_i - t_i)^2` over images and numbers, for the embeddings `f` of the student and `t` of the teacher as they
+//! are.
 //!
-//! The parameter `W`, D' x D, begins uniform between -0.005 and 0.005. The paper compares feature maps in the middle of two
-//! networks; to compare embeddings is our reading.
+//! The parameter `W`, D' x D, begins uniform between -0.005 and 0.005. The paper compares feature maps in the middle of
+//! two networks; to compare embeddings is our reading.
 
 use lossmith_sdk::prelude::*;
 

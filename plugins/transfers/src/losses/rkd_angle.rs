@@ -1,13 +1,13 @@
-//! With `a_ijk` the cosine of the angle at `i` between `f_j - f_i` and `f_k - f_i`, for the student as it is and for unit
-//! embeddings of the teacher: `smooth-L1(a^f_ijk - a^t_ijk)` times the triple's weight, averaged over all B^3 triples. Where two of
-//! the images are equal, so that there is no angle, the cosine is 0.
+//! With `a_ijk` the cosine of the angle at `i` between `f_j - f_i` and `f_k - f_i`, for the student as it is and for
+//! unit embeddings of the teacher: `smooth-L1(a^f_ijk - a^t_ijk)` times the triple's weight, averaged over all B^3
+//! triples. Where two of the images are equal, so that there is no angle, the cosine is 0.
 //!
-//! The weights are those of triples by how many classes they have; with weights of 1 it is the published loss. As the split of a
-//! triplet relation it is our reading of BET, Yu 2024.
+//! The weights are those of triples by how many classes they have; with weights of 1 it is the published loss. As the
+//! split of a triplet relation it is our reading of BET, Yu 2024.
 //!
 //! The differences are B x B x D and the angles B x B x B, several of each with their gradients: about 0.5 GiB for
-//! B = 180 and D = 512 in 32 bits. From B x B products the cosines could be had too, but where two images are close their
-//! digits cancel.
+//! B = 180 and D = 512 in 32 bits. From B x B products the cosines could be had too, but where two images are close
+//! their digits cancel.
 
 use lossmith_sdk::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Attacks on what an operation costs, and on what is held outside of the call: each is chosen by name, and sized by numbers.
+//! Attacks on what an operation costs, and on what is held outside of the call: each is chosen by name, and sized by
+//! numbers.
 
 use std::mem::forget;
 

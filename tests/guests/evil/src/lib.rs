@@ -1,5 +1,5 @@
-//! A plugin of the tests that misbehaves in every way that a component can. It behaves in every epoch but epoch 1, so that
-//! a test can call one slot before and after the misbehaviour.
+//! A plugin of the tests that misbehaves in every way that a component can. It behaves in every epoch but epoch 1, so
+//! that a test can call one slot before and after the misbehaviour.
 
 mod always;
 mod attacks;
@@ -12,8 +12,8 @@ use lossmith_sdk::prelude::*;
 
 export! {
     losses: [
-        results::EvilLoss, results::EvilLater, always::UnknownParameter, always::OtherType, always::KeepsHandles, names::Names,
-        attacks::AttackLoss
+        results::EvilLoss, results::EvilLater, always::UnknownParameter, always::OtherType, always::KeepsHandles,
+        names::Names, attacks::AttackLoss
     ],
     miners: [results::EvilMiner, attacks::AttackMiner],
     transfers: [results::EvilTransfer, attacks::AttackTransfer],

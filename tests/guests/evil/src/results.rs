@@ -20,7 +20,9 @@ macro_rules! evil {
                 /// The misbehaviour of this call that is left for the role itself; empty when it is to behave.
                 fn how(&self, batch: &Batch, progress: &Progress) -> Result<&str> {
                     if progress.epoch() != 1 {
-                        state::set_buffer("calls", &state::buffer("calls").map_or(Tensor::ones(&[1], Dtype::Float), |calls| calls + 1.0));
+                        let calls = state::buffer("calls");
+                        let calls = calls.map_or(Tensor::ones(&[1], Dtype::Float), |calls| calls + 1.0);
+                        state::set_buffer("calls", &calls);
                         return Ok("");
                     }
                     common::misbehave(&self.how, batch)?;

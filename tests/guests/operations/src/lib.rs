@@ -11,8 +11,8 @@ use lossmith_sdk::prelude::*;
 export! { losses: [Operation, misuse::Misuse, draws::Draws, told::Told, spend::Spend] }
 
 strategy! {
-    /// Applies one function of the interface `tensor` to the two halves of the embeddings. The results become the buffers
-    /// `0`, `1`, ...; the loss is their weighted sum, as far as a gradient flows through them.
+    /// Applies one function of the interface `tensor` to the two halves of the embeddings. The results become the
+    /// buffers `0`, `1`, ...; the loss is their weighted sum, as far as a gradient flows through them.
     pub struct Operation as "operation" {
         /// The function's name in the contract.
         operation: String = String::new();

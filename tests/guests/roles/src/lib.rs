@@ -142,8 +142,8 @@ impl Transfer for CosineDifference {
 }
 
 strategy! {
-    /// How far cosines are from 1 within a class and from the first threshold (0 without a schedule) between classes. It
-    /// needs no teacher.
+    /// How far cosines are from 1 within a class and from the first threshold (0 without a schedule) between classes.
+    /// It needs no teacher.
     pub struct ClassCosine as "class-cosine" {}
 }
 
