@@ -11,33 +11,30 @@ ROOT = Path(__file__).resolve().parent.parent / "host" / "src"
 
 # What each folder, or file, of host/src may use of the others; those of the last line everybody may use.
 ALLOWED = {
-    "bench": "check plot plugin run",
-    "check": "plugin",
-    "cli": "bench check data doctor eval experiment objective plot plugin retrieve run scaffold session standard sweep"
+    "bench": "check plot run",
+    "check": "",
+    "cli": "bench check data doctor eval experiment objective plot retrieve run scaffold session standard sweep"
     " toolchain train",
     "data": "",
-    "doctor": "plugin standard toolchain",
+    "doctor": "standard toolchain",
     "eval": "",
-    "experiment": "data eval model plugin run",
+    "experiment": "data eval model run",
     "model": "",
-    "objective": "experiment plugin run standard toolchain",
+    "objective": "experiment run standard toolchain",
     "plot": "",
-    "plugin": "",
     "retrieve": "data eval train",
     "run": "plot",
-    "scaffold": "plugin",
-    "session": "experiment objective plugin run standard toolchain",
-    "standard": "experiment plugin toolchain",
-    "sweep": "data experiment plot plugin run standard toolchain train",
+    "scaffold": "",
+    "session": "experiment objective run standard toolchain",
+    "standard": "experiment toolchain",
+    "sweep": "data experiment plot run standard toolchain train",
     "teacher": "data experiment model run",
     "toolchain": "run",
-    "train": "data eval experiment model objective plugin run session standard teacher",
+    "train": "data eval experiment model objective run session standard teacher",
 }
-EVERYBODY = "files printable quoted random suggest unique".split()
+EVERYBODY = "plugin_fault quoted unique".split()
 # Files that still use each other in a circle.
 KNOWN = [
-    "plugin: bindings context description error host origin parameters probe report state tensor/charge",
-    "plugin: component slot",
     "train: begin checkpoints epoch_steps patience revisions shadows step training",
 ]
 
