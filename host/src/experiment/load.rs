@@ -19,7 +19,6 @@ use super::teacher::TeacherConfig;
 use crate::data::{DataError, SplitKind};
 use crate::model::ModelError;
 use crate::run::Direction;
-use lossmith_plugin::suggest::nearest;
 
 /// The text of an experiment, or of a sweep of them, and where it came from: what errors point into.
 #[derive(Clone, Debug)]

@@ -19,8 +19,6 @@ use crate::data::PartName;
 use crate::run::{Direction, report};
 use crate::standard::Standard;
 use crate::train::{Elsewhere, End, Event, Interrupts, Trained, Training, TrainingError};
-use lossmith_plugin::suggest::nearest;
-use lossmith_plugin::{Level, Runtime};
 
 /// How a sweep is run.
 #[derive(Clone, Debug)]

@@ -13,7 +13,6 @@ use super::results::{Outcome, Results};
 use super::statistics::mean;
 use crate::plot::{self, Area, Axes, COLOURS, Drawn, framed, range};
 use crate::run::RunError;
-use lossmith_plugin::Value;
 
 /// What some runs with different seeds reached.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,7 +6,6 @@ use lossmith_plugin::Value;
 use serde::Serialize;
 
 use super::statistics::mean;
-use lossmith_plugin::Value;
 
 /// Everything that a sweep measured. It holds no time of day and no folder's name: the same sweep has the same results,
 /// however often it was stopped.

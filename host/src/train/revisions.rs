@@ -25,7 +25,6 @@ use crate::objective::{Batch, Bound, Loader, Places, Strategies};
 use crate::run::{self, Edit, Run, RunError, Verdict};
 use crate::session::control::Response;
 use crate::session::{Base, Sample, Seen, Session, Staged, entries};
-use lossmith_plugin::{Level, Progress};
 
 /// So many of the last revisions keep the checkpoint before them until the run ends.
 const WAYS_BACK: usize = 5;

@@ -19,7 +19,6 @@ use super::training_error::TrainingError;
 use crate::experiment::OptimizerConfig;
 use crate::objective::{Batch, ObjectiveError, Shadow};
 use crate::session::States;
-use lossmith_plugin::{Level, Metric, Progress};
 
 /// What all shadows of a training have.
 pub(super) struct Shadows {

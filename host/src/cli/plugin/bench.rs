@@ -15,7 +15,6 @@ use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::role::role;
-use lossmith_plugin::{Role, Runtime, Strategy};
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]

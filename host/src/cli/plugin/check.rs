@@ -12,8 +12,6 @@ use super::eval::{given, json};
 use crate::check::{self, Options, Report, StrategyReport, Verdict};
 use crate::cli::error::CliError;
 use crate::cli::output;
-use lossmith_plugin::Runtime;
-use lossmith_plugin::files;
 
 /// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
 #[derive(Args, Debug)]

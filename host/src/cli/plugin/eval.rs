@@ -19,12 +19,6 @@ use crate::check::{BalanceCase, Case};
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::role::role;
-use lossmith_plugin::files;
-use lossmith_plugin::printable::harmless_json;
-use lossmith_plugin::{
-    Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
-    StateParameter, Strategy, Value, Watch, explain,
-};
 
 /// Run one strategy on given data and write its value, gradients, indices and metrics.
 #[derive(Args, Debug)]

@@ -9,7 +9,6 @@ use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::role::role;
 use crate::scaffold::{self, Created, Language};
-use lossmith_plugin::Role;
 
 /// Make the folder of a new plugin: a working strategy to edit, with its documentation, a test and an experiment.
 #[derive(Args, Debug)]

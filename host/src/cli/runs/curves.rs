@@ -9,7 +9,6 @@ use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::plot::{self, Axes, Series};
 use crate::run::{self, Direction, Run, RunError, SideBySide};
-use lossmith_plugin::suggest::nearest;
 
 /// The metrics that are asked for; without any, if they are to be drawn, the loss and the metric of the best
 /// checkpoint.

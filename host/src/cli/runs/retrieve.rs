@@ -16,7 +16,6 @@ use crate::cli::output;
 use crate::data::PartName;
 use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part};
 use crate::train::Trained;
-use lossmith_plugin::Runtime;
 
 /// Draw queries and their nearest neighbours: right ones framed green, wrong ones red.
 ///

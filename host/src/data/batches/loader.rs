@@ -15,7 +15,6 @@ use tch::{Device, Kind, Tensor};
 use super::crop::Crop;
 use super::resample::{Preparation, Scratch};
 use crate::data::{DataError, Dataset};
-use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// Finished batches that a worker may have waiting.
 const WAITING: usize = 1;

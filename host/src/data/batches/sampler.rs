@@ -9,7 +9,6 @@ use super::balance::Schedule;
 use super::shuffled::Deck;
 use crate::data::config::check;
 use crate::data::{ClassWeights, DataError, Dataset, SamplerConfig};
-use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// Draws the batches of an epoch.
 ///

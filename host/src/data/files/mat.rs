@@ -11,7 +11,6 @@ use flate2::read::ZlibDecoder;
 use lossmith_plugin::files;
 
 use crate::data::DataError;
-use lossmith_plugin::files;
 
 const HEADER: usize = 128;
 /// Cells and structures inside each other; more is damage.

@@ -10,7 +10,6 @@ use lossmith_plugin::files;
 
 use super::listing::Index;
 use crate::data::DataError;
-use lossmith_plugin::files;
 
 pub(in crate::data) use csv::Trim;
 

@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 
 use crate::data::DataError;
 use crate::data::files::{OwnPart, Scan, Source, hex};
-use lossmith_plugin::files;
 
 /// Height and width of an image.
 const SIDE: usize = 28;

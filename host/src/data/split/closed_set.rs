@@ -9,7 +9,6 @@ use super::class_disjoint::divide_classes;
 use super::draw::{Classes, Draw, classes, shuffle};
 use crate::data::files::{OwnPart, Scan};
 use crate::data::{DataConfig, DataError, SplitKind};
-use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// The training, the validation and the test part with every class in all of them. The data's own parts stay as they
 /// are; those that it does not have are drawn from the training images. Unless the configuration asks for a closed set,

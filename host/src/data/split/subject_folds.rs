@@ -9,7 +9,6 @@ use super::draw::Draw;
 use crate::data::config::DEFAULT_FOLDS;
 use crate::data::files::Scan;
 use crate::data::{DataConfig, DataError};
-use lossmith_plugin::random_streams::{Purpose, generator};
 
 /// Image numbers of the training, the validation and the test part, each ascending.
 pub(super) type Parts = [Vec<usize>; 3];
