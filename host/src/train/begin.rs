@@ -85,7 +85,7 @@ impl Training {
         let data = Elsewhere::default().place(&from, &experiment)?;
         // The data may have moved since; other data is where the experiment says it.
         let data = data.filter(|_| source.parse().is_ok_and(|wanted| wanted.data.path == experiment.data.path));
-        let site = |run| Site { data: data.clone(), restored: run.is_some(), run, ..Site::default() };
+        let site = |run: Option<PathBuf>| Site { data: data.clone(), restored: run.is_some(), run, ..Site::default() };
         let of_parent = site(Some(from.path().to_owned()));
         let kept = Assembly::new(&kept, Arc::clone(&runtime), Places::Run(&places), of_parent, |loader| loader)?;
         let bound = kept.strategies.bound.iter();
