@@ -23,7 +23,7 @@ impl Deref for PluginFault {
 impl PluginFault {
     /// What a user of the command can do.
     #[must_use]
-    pub fn help(&self) -> Option<String> {
+    pub fn advice(&self) -> Option<String> {
         let help = self.0.help()?;
         Some(match commands(&self.0.cause) {
             Some(more) => format!("{help}; {more}"),
@@ -34,7 +34,7 @@ impl PluginFault {
 
 impl Diagnostic for PluginFault {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.advice().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn load_with(bytes: &[u8], limits: Limits) -> Result<Arc<Plugin>, Plu
 /// The error of loading some bytes, and the whole text that a user sees.
 fn refusal(bytes: &[u8]) -> (PluginFault, String) {
     let error = PluginFault::from(load_with(bytes, Limits::default()).unwrap_err());
-    let help = error.help().unwrap_or_default();
+    let help = error.advice().unwrap_or_default();
     let text = format!("{error}\n{help}");
     (error, text)
 }

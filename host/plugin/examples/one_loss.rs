@@ -32,6 +32,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let value = slot.loss(input, &Progress::default())?;
     value.f_backward()?;
     println!("{} of {}: {}", loss.name, plugin.name, value.f_double_value(&[])?);
-    println!("gradient\n{}", embeddings.f_grad()?.f_to_string(80)?);
+    println!("gradient\n{}", embeddings.f_grad()?.to_string(80)?);
     Ok(())
 }

@@ -184,7 +184,7 @@ impl<'a> Loader<'a> {
     fn unreadable(&self, place: &str, plugin: &Path, error: PluginError) -> ObjectiveError {
         let error = PluginFault::from(error);
         let key = format!("{place}.plugin");
-        let help = error.help();
+        let help = error.advice();
         match &*error.cause {
             Cause::NoPlugin { .. } => self.source.wrong_value(&key, error.cause.to_string(), help).into(),
             Cause::Read { source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
