@@ -393,23 +393,28 @@ class random:
     permutation = staticmethod(_forward("permutation", _random.permutation))
 
 
+def _sendable(value):
+    """The text of a value, without halves of characters, which no text of the contract may have."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
 class report:
     """What a strategy says about its work: lines for the run's log, and named metrics."""
 
     @staticmethod
     def debug(message):
         """A line for the plugin's author."""
-        _report.log(_report.Level.DEBUG, str(message))
+        _report.log(_report.Level.DEBUG, _sendable(message))
 
     @staticmethod
     def info(message):
         """A line for the user."""
-        _report.log(_report.Level.INFO, str(message))
+        _report.log(_report.Level.INFO, _sendable(message))
 
     @staticmethod
     def warn(message):
         """Something is probably wrong."""
-        _report.log(_report.Level.WARN, str(message))
+        _report.log(_report.Level.WARN, _sendable(message))
 
     @staticmethod
     def metric(name, value):
@@ -525,15 +530,19 @@ schedule = _role(_describe.Role.SCHEDULE, "thresholds")
 fusion = _role(_describe.Role.FUSION, "fuse")
 
 
-def _tell(error):
-    """Tells the host of an exception that is about to end the call: its text and the author's line."""
-    trace, file, line = error.__traceback__, "plugin.py", 0
+def _tell(error, method):
+    """Tells the host of an exception that is about to end the call of a method: its text and the author's line."""
+    trace, file, line = error.__traceback__, "plugin.py", getattr(getattr(method, "__code__", None), "co_firstlineno", 0)
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
         if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _OWN:
             file, line = name.rpartition("/")[2], trace.tb_lineno
         trace = trace.tb_next
-    _report.panic(f"{type(error).__name__}: {error}", file, line)
+    try:
+        text = _sendable(error)
+    except BaseException as second:
+        text = f"its text cannot be made: {type(second).__name__}"
+    _report.panic(f"{_sendable(type(error).__name__)}: {text}", _sendable(file), line)
 
 
 _OWN = {__name__, "wit_world", "componentize_py_types"}
@@ -541,16 +550,19 @@ _OWN = {__name__, "wit_world", "componentize_py_types"}
 
 def _run(role, result, strategy, params, *arguments):
     """Runs the strategy `strategy` and returns a handle, or a text for the user by `Err`."""
+    method = None
     try:
         known = _STRATEGIES[role, strategy].configured(params)
-        returned = getattr(known, _METHODS[role])(*map(_wrapped, arguments))
+        method = getattr(known, _METHODS[role])
+        returned = method(*map(_wrapped, arguments))
         if result is not None and not isinstance(returned, result):
             raise TypeError(f"`{_METHODS[role]}` returned {type(returned).__name__} instead of {result.__name__}")
         return [float(x) for x in returned] if result is None else returned._handle
     except Refused as refused:
-        message = str(refused)
-    except Exception as error:
-        _tell(error)
+        message = _sendable(refused)
+    except BaseException as error:
+        # `sys.exit` and an interrupt are no `Exception`.
+        _tell(error, method)
         raise
     # Out of the `except`, so that the exception and the tensors in its frames are gone.
     raise _Err(message)

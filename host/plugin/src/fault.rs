@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{Store, Trap, WasmBacktrace};
+use wasmtime::{FrameSymbol, Store, Trap, WasmBacktrace};
 
 use crate::engine::TICK;
-use crate::error::Cause;
+use crate::error::{Cause, System};
 use crate::host::Host;
 use crate::host_fault::{HostFault, is_exhausted};
 use crate::source_line;
@@ -30,6 +30,9 @@ pub(super) fn arm(store: &mut Store<Host>) {
     store.data_mut().memory.failed = None;
 }
 
+/// What languages say when they get no more memory.
+const OUT_OF_MEMORY: [&str; 3] = ["MemoryError", "memory allocation of", "out of memory"];
+
 /// What ended a call, by the types of what came out of it.
 pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
     let sdk = Arc::clone(&store.data().sdk);
@@ -49,8 +52,17 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
     if fault.downcast_ref::<Trap>().is_none() && is_exhausted(&root) {
         return Cause::Machine(root);
     }
+    if let Some(wanted) = system(fault) {
+        return Cause::NoSystem { wanted, place };
+    }
     let host = store.data_mut();
-    if let Some((message, file, line)) = host.panic.take() {
+    // What was told of a panic is not why a call ran out of fuel or time.
+    let panics = !matches!(fault.downcast_ref::<Trap>(), Some(Trap::OutOfFuel | Trap::Interrupt));
+    let told = host.panic.take().filter(|_| panics);
+    // A language may make an exception of its own of memory that it is refused.
+    let memory = |message: &str| OUT_OF_MEMORY.iter().any(|words| message.contains(words));
+    let refused = |host: &Host| host.memory.refused.is_some();
+    if let Some((message, file, line)) = told.filter(|(message, ..)| !(refused(host) && memory(message))) {
         // An allocation that the machine refused ends in the guest's own panic.
         if let Some(failed) = host.memory.failed.take() {
             return Cause::Machine(failed);
@@ -81,4 +93,16 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
             Cause::Abi { message, place }
         }
     }
+}
+
+/// What a plugin wanted of a system that it does not have, by the function that is there in its place and ends the call: those
+/// that `componentize-py --stub-wasi` puts there are named as the interfaces that they stand for.
+fn system(fault: &wasmtime::Error) -> Option<System> {
+    if !matches!(fault.downcast_ref::<Trap>(), Some(Trap::UnreachableCodeReached)) {
+        return None;
+    }
+    // The stub may be called through an adapter.
+    let frames = fault.downcast_ref::<WasmBacktrace>()?.frames().iter().take(3);
+    let names = frames.flat_map(|frame| frame.symbols().iter().filter_map(FrameSymbol::name).chain(frame.func_name()));
+    names.into_iter().find_map(System::of_stub)
 }

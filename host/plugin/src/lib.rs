@@ -38,7 +38,7 @@ pub use component::{Plugin, stem};
 pub use context::{Input, PairLosses, Progress, Tuples};
 pub use description::{Parameter, ParameterType, Range, Role, Strategy, UnknownRole};
 pub use engine::{Runtime, compiled_components};
-pub use error::{Cause, Phase, PluginError, ResultFault, SourceLine};
+pub use error::{Cause, Phase, PluginError, ResultFault, SourceLine, System};
 pub use host_fault::{brief, is_exhausted};
 pub use limits::Limits;
 pub use origin::{Computed, Watch, explain, is_finite};

@@ -5,9 +5,9 @@
 //! One pass of the validator, which takes milliseconds, counts both.
 
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Encoding, FuncValidator,
-    FuncValidatorAllocations, FunctionBody, Instance, Operator, Parser, Payload, ValidPayload, Validator,
-    ValidatorResources,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ConstExpr, DataKind, Encoding,
+    FuncValidator, FuncValidatorAllocations, FunctionBody, Instance, Operator, Parser, Payload, TableInit,
+    ValidPayload, Validator, ValidatorResources,
 };
 
 use crate::error::Cause;
@@ -18,7 +18,8 @@ use crate::limits::Limits;
 /// # Errors
 /// The limit that it reaches, or what is not valid.
 pub(super) fn scan(bytes: &[u8], limits: &Limits) -> Result<(), Cause> {
-    let mut scan = Scan { limits, functions: 0, work: 0, levels: Vec::new(), modules: Vec::new(), largest_inner: 0 };
+    let mut scan =
+        Scan { limits, functions: 0, entries: 0, work: 0, levels: Vec::new(), modules: Vec::new(), largest_inner: 0 };
     let mut validator = Validator::new();
     let mut allocations = FuncValidatorAllocations::default();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -40,9 +41,14 @@ pub(super) fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), C
     if wanted > value { Err(Cause::Limit { limit, value, wanted: Some(wanted), place: None }) } else { Ok(()) }
 }
 
+/// The bytes of an expression that is one number, with its end.
+const NUMBER: u64 = 12;
+
 struct Scan<'a> {
     limits: &'a Limits,
     functions: u64,
+    /// Entries of all that was read.
+    entries: u64,
     work: u64,
     /// The component or module that is being read, inside of those around it.
     levels: Vec<Level>,
@@ -72,13 +78,42 @@ impl Scan<'_> {
                 over("functions", self.limits.functions, self.functions)?;
                 section.count()
             }
-            Payload::TableSection(section) => section.count(),
+            Payload::TableSection(section) => {
+                for table in section.clone() {
+                    let table = table.map_err(invalid)?;
+                    // The engine writes out what a table begins with while it compiles: 4 bytes for each of its elements.
+                    self.add(table.ty.initial)?;
+                    if let TableInit::Expr(first) = table.init {
+                        self.expression(&first)?;
+                    }
+                }
+                section.count()
+            }
             Payload::MemorySection(section) => section.count(),
             Payload::TagSection(section) => section.count(),
-            Payload::GlobalSection(section) => section.count(),
+            Payload::GlobalSection(section) => {
+                for global in section.clone() {
+                    self.expression(&global.map_err(invalid)?.init_expr)?;
+                }
+                section.count()
+            }
             Payload::ExportSection(section) => section.count(),
-            Payload::ElementSection(section) => section.count(),
-            Payload::DataSection(section) => section.count(),
+            Payload::ElementSection(section) => {
+                for element in section.clone() {
+                    let element = element.map_err(invalid)?;
+                    // What an element is made of takes a byte at least.
+                    self.add((element.range.end - element.range.start) as u64)?;
+                }
+                section.count()
+            }
+            Payload::DataSection(section) => {
+                for data in section.clone() {
+                    if let DataKind::Active { offset_expr, .. } = data.map_err(invalid)?.kind {
+                        self.expression(&offset_expr)?;
+                    }
+                }
+                section.count()
+            }
             Payload::InstanceSection(section) => {
                 self.outermost()?;
                 for instance in section.clone() {
@@ -167,7 +202,16 @@ impl Scan<'_> {
         self.modules.iter().copied().max().unwrap_or_default()
     }
 
+    /// A constant expression counts by its bytes beyond the few that a number takes.
+    fn expression(&mut self, expression: &ConstExpr<'_>) -> Result<(), Cause> {
+        let bytes = expression.get_binary_reader().bytes_remaining() as u64;
+        self.add(bytes.saturating_sub(NUMBER))
+    }
+
     fn add(&mut self, entries: u64) -> Result<(), Cause> {
+        // Modules that nothing instantiates are compiled, too.
+        self.entries = self.entries.saturating_add(entries);
+        over("entries", self.limits.entries, self.entries)?;
         let Some(level) = self.levels.last_mut() else { return Ok(()) };
         level.entries = level.entries.saturating_add(entries);
         over("entries", self.limits.entries, level.entries)

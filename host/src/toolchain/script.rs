@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
@@ -127,7 +128,7 @@ fn componentize(
     put(&source.join(entry), text(&folder.roles).as_bytes())?;
     let mut command = clean(&tool.program, &source);
     (script.arguments)(&mut command, &wit, &made);
-    run(&mut command, script.tool.program, messages)
+    run(&mut ending(&command, LONGEST), script.tool.program, messages, LONGEST)
         .map_err(|failure| failure.into_error(&folder.name, messages, |said| script.missing(&folder.name, said)))?;
     std::fs::read(&made).map_err(ToolchainError::file("reading", &made))
 }
@@ -157,8 +158,28 @@ fn modules(dir: &Path, endings: &[&str]) -> Result<Sources, ToolchainError> {
     Ok(sources)
 }
 
-/// Runs a componentizer. An error is what it said.
-fn run(command: &mut Command, program: &str, messages: Messages) -> Result<(), Failure> {
+/// A componentizer runs the plugin's top level, which may never end. The slowest seen took 117 s, on a machine with other work.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// A command that ends by itself after so much computing, if whoever started it is gone.
+fn ending(command: &Command, longest: Duration) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -t {}; exec \"$0\" \"$@\"", longest.as_secs()));
+    shell.arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+/// Runs a componentizer, for so long at most. An error is what it said.
+fn run(command: &mut Command, program: &str, messages: Messages, longest: Duration) -> Result<(), Failure> {
     let start = |cause| Failure::Start(ToolchainError::start(program)(cause));
     // On a terminal only.
     let progress = match messages {
@@ -170,17 +191,41 @@ fn run(command: &mut Command, program: &str, messages: Messages) -> Result<(), F
     progress.enable_steady_tick(Duration::from_millis(200));
     // Its standard output would be taken for ours.
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(start)?;
-    let mut said = String::new();
+    let begun = Instant::now();
+    let (sender, lines) = mpsc::channel();
     if let Some(stderr) = child.stderr.take() {
-        for line in BufReader::new(stderr).split(b'\n') {
-            // What could be read is worth showing.
-            let Ok(line) = line else { break };
-            let line = String::from_utf8_lossy(&line);
-            if messages == Messages::Shown {
-                progress.suspend(|| eprintln!("{line}"));
+        // What could be read is worth showing; nobody listens after the end.
+        let read = move || {
+            let lines = BufReader::new(stderr).split(b'\n').map_while(Result::ok);
+            lines.for_each(|line| drop(sender.send(String::from_utf8_lossy(&line).into_owned())));
+        };
+        std::thread::Builder::new().spawn(read).map_err(start)?;
+    }
+    let mut said = String::new();
+    let mut ended = false;
+    while !ended {
+        match lines.recv_timeout(longest.saturating_sub(begun.elapsed())) {
+            Ok(line) => {
+                if messages == Messages::Shown {
+                    progress.suspend(|| eprintln!("{line}"));
+                }
+                said.push_str(&line);
+                said.push('\n');
             }
-            said.push_str(&line);
-            said.push('\n');
+            Err(RecvTimeoutError::Disconnected) => ended = true,
+            Err(RecvTimeoutError::Timeout) => {
+                // It may have ended meanwhile.
+                let _ = child.kill();
+                let _ = child.wait();
+                let text = format!(
+                    "it was ended after {} s: look for an endless loop outside of functions, where the plugin is loaded",
+                    longest.as_secs()
+                );
+                if messages == Messages::Shown {
+                    progress.suspend(|| eprintln!("{text}"));
+                }
+                return Err(Failure::Said(said + &text));
+            }
         }
     }
     let status = child.wait().map_err(start)?;
@@ -254,8 +299,19 @@ mod tests {
     fn what_a_tool_says_is_in_the_error() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo wrong >&2; exit 1"]);
-        let Err(failure) = run(&mut command, "sh", Messages::Kept) else { unreachable!("it fails") };
+        let Err(failure) = run(&mut command, "sh", Messages::Kept, LONGEST) else { unreachable!("it fails") };
         let error = failure.into_error("soft", Messages::Kept, |_| None);
         assert!(matches!(error, ToolchainError::Componentize { messages, .. } if messages == "wrong"));
+    }
+
+    #[test]
+    fn a_tool_that_does_not_end_is_ended() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "while :; do :; done"]);
+        let run = run(&mut ending(&command, LONGEST), "sh", Messages::Kept, Duration::ZERO);
+        let Err(failure) = run else { unreachable!("it does not end") };
+        let error = failure.into_error("soft", Messages::Kept, |_| None);
+        assert!(error.to_string().contains("soft"), "{error}");
+        assert!(matches!(error, ToolchainError::Componentize { messages, .. } if messages.contains("endless loop")));
     }
 }

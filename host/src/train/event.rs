@@ -1,5 +1,6 @@
 //! What a training tells whoever watches it.
 
+use lossmith_plugin::Level;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::PartName;
 use super::patience::stale;
 use super::training::Training;
 use super::training_error::TrainingError;
 
+use crate::data::PartName;
 use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Loader, Places, Strategies};
 use crate::run::{About, Edit, Event, PluginEntry, Run};

@@ -21,7 +21,7 @@ use super::interrupts::Interrupts;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, OnFault, Source};
-use crate::objective::{Batch, Bound, Loader, Places, Strategies};
+use crate::objective::{Bound, Loader, Places, Strategies};
 use crate::run::{self, Edit, Run, RunError, Verdict};
 use crate::session::control::Response;
 use crate::session::{Base, Sample, Seen, Session, Staged, entries};

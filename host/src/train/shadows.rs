@@ -17,7 +17,7 @@ use super::event::Event;
 use super::step::blamed;
 use super::training_error::TrainingError;
 use crate::experiment::OptimizerConfig;
-use crate::objective::{Batch, ObjectiveError, Shadow};
+use crate::objective::{ObjectiveError, Shadow};
 use crate::session::States;
 
 /// What all shadows of a training have.

@@ -11,9 +11,13 @@ use crate::printable::{printable, printable_lines};
 use crate::report::{Level, Metric};
 use crate::state::copy;
 
+/// What a line counts at least, in bytes: about what is kept beside its text and printed before it.
+const SHORTEST_LINE: usize = 16;
+
 impl wit::Host for Host {
     fn log(&mut self, level: Level, message: String) -> Result<()> {
-        self.charge_text(message.len())?;
+        // An empty line is kept and printed, too.
+        self.charge_text(message.len().max(SHORTEST_LINE))?;
         self.report.lines.push((level, printable_lines(&message, usize::MAX)));
         Ok(())
     }

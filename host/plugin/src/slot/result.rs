@@ -21,6 +21,7 @@ pub(super) fn refused<T>(store: &mut Store<Host>, result: wasmtime::Result<Resul
     match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(text)) => match store.data_mut().charge_text(text.len()) {
+            Ok(()) if text.trim().is_empty() => Err(Cause::Refused("refused without a reason".into())),
             Ok(()) => Err(Cause::Refused(printable_lines(&text, usize::MAX))),
             Err(fault) => Err(cause(store, &fault.into())),
         },

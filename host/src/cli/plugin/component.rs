@@ -1,5 +1,6 @@
 //! The component that a command is given, or what there is instead.
 
+use lossmith_plugin::suggest::nearest;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use comfy_table::{CellAlignment, presets};
-use lossmith_plugin::Runtime;
 use serde_json::json;
 
 use super::curves;

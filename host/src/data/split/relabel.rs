@@ -1,5 +1,6 @@
 //! Other classes for the same images: a table says which label the images of a class get.
 
+use lossmith_plugin::suggest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
