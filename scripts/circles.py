@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks which folder of host/src uses which, and that neither folders nor files use each other in a circle.
+"""Checks which folder of host/src uses which, and that neither folders nor files of it, nor those of host/plugin/src, use
+each other in a circle.
 
 Read are `use` and the other paths of the code, without tests. A name that a file only hands on, as most `mod.rs` do,
 stands for the file that has it.
@@ -7,7 +8,7 @@ stands for the file that has it.
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent / "host" / "src"
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 # What each folder, or file, of host/src may use of the others; those of the last line everybody may use.
 ALLOWED = {
@@ -71,9 +72,9 @@ def leaves(tree):
 
 
 class File:
-    def __init__(self, path):
-        self.name = str(path.relative_to(ROOT))
-        parts = path.relative_to(ROOT).with_suffix("").parts
+    def __init__(self, root, path):
+        self.name = str(path.relative_to(root))
+        parts = path.relative_to(root).with_suffix("").parts
         self.module = tuple(part for part in parts if part not in ("mod", "lib"))
         text = without(NO_CODE, without(TESTS, path.read_text()))
         self.names, self.paths = {}, []
@@ -88,25 +89,24 @@ class File:
         self.paths += [(line_of(text, found.start()), found[0].split("::")) for found in PATH.finditer(text)]
 
 
-FILES = {}
-for path in sorted(ROOT.rglob("*.rs")):
-    if path.name not in ("main.rs", "tests.rs", "fixtures.rs"):
-        file = File(path)
-        FILES[file.module] = file
+def read(root):
+    """The files below a folder by their modules."""
+    paths = [path for path in sorted(root.rglob("*.rs")) if path.name not in ("main.rs", "tests.rs", "fixtures.rs")]
+    return {file.module: file for file in (File(root, path) for path in paths)}
 
 
-def target(file, path):
+def target(tree, file, path):
     """The file that has what a path in `file` names; `None` for other crates."""
     module, path = file.module, list(path)
-    if path[0] not in ("crate", "super", "self") and module + (path[0],) not in FILES:
+    if path[0] not in ("crate", "super", "self") and module + (path[0],) not in tree:
         return None
     while path and path[0] in ("crate", "super", "self"):
         module = {"crate": (), "super": module[:-1], "self": module}[path.pop(0)]
-    while path and module + (path[0],) in FILES:
+    while path and module + (path[0],) in tree:
         module += (path.pop(0),)
-    owner = FILES.get(module)
+    owner = tree.get(module)
     handed_on = owner.names.get(path[0]) if owner and owner is not file and path else None
-    return handed_on and target(owner, handed_on + path[1:]) or owner
+    return handed_on and target(tree, owner, handed_on + path[1:]) or owner
 
 
 def circles(edges):
@@ -124,31 +124,37 @@ def circles(edges):
     return sorted(sorted(group) for group in groups if group)
 
 
-files, folders, lines = {}, {}, []
-for file in FILES.values():
-    for line, path in file.paths:
-        used = target(file, path)
-        if used and used is not file and used.module and file.module:
-            lines.append((file, used, f"  host/src/{file.name}:{line} uses {used.name}"))
-            files.setdefault(file.name, set()).add(used.name)
-            if file.module[0] != used.module[0]:
-                folders.setdefault(file.module[0], set()).add(used.module[0])
+def check(name, allowed, known):
+    """What is wrong below a folder: titles, each with the lines that cause it. Without `allowed` each may use each."""
+    tree = read(REPOSITORY / name)
+    files, folders, lines = {}, {}, []
+    for file in tree.values():
+        for line, path in file.paths:
+            used = target(tree, file, path)
+            if used and used is not file and used.module and file.module:
+                lines.append((file, used, f"  {name}/{file.name}:{line} uses {used.name}"))
+                files.setdefault(file.name, set()).add(used.name)
+                if file.module[0] != used.module[0]:
+                    folders.setdefault(file.module[0], set()).add(used.module[0])
+    problems = []
+    for folder, used in sorted(folders.items() if allowed else ()):
+        for other in sorted(used - set(allowed.get(folder, "").split()) - set(EVERYBODY)):
+            found = {text for file, used, text in lines if (file.module[0], used.module[0]) == (folder, other)}
+            problems.append((f"{folder} may not use {other}; scripts/circles.py has what it may use:", found))
+    for circle in circles(folders):
+        problems.append((f"folders of {name} in a circle: {', '.join(circle)}", set()))
+    for circle in circles(files):
+        if not any(set(circle) <= one for one in known):
+            found = {text for file, used, text in lines if file.name in circle and used.name in circle}
+            problems.append((f"files of {name} in a circle: {', '.join(circle)}", found))
+    return problems
+
 
 known = []
 for circle in KNOWN:
     folder, names = circle.split(": ")
     known.append({f"{folder}/{name}.rs" for name in names.split()})
-problems = []
-for folder, used in sorted(folders.items()):
-    for other in sorted(used - set(ALLOWED.get(folder, "").split()) - set(EVERYBODY)):
-        found = {text for file, used, text in lines if (file.module[0], used.module[0]) == (folder, other)}
-        problems.append((f"{folder} may not use {other}; scripts/circles.py has what it may use:", found))
-for circle in circles(folders):
-    problems.append((f"folders in a circle: {', '.join(circle)}", set()))
-for circle in circles(files):
-    if not any(set(circle) <= one for one in known):
-        found = {text for file, used, text in lines if file.name in circle and used.name in circle}
-        problems.append((f"files in a circle: {', '.join(circle)}", found))
+problems = check("host/src", ALLOWED, known) + check("host/plugin/src", None, [])
 for title, found in problems:
     print(title, *sorted(found), sep="\n")
 raise SystemExit(1 if problems else 0)

@@ -1,7 +1,7 @@
 //! How a package that uses libtorch is linked.
 
-/// Makes each program, test and bench of a package find libtorch without `LD_LIBRARY_PATH`. For build scripts; the package depends
-/// on this crate, which tells the folder.
+/// Makes each program, test and bench of a package find libtorch without `LD_LIBRARY_PATH`. For build scripts; the
+/// package depends on this crate, which tells the folder.
 pub(crate) fn link() {
     if let Ok(libraries) = std::env::var("DEP_LOSSMITH_TORCH_SHIM_LIBTORCH_LIB") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{libraries}");

@@ -11,8 +11,8 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs operations of libtorch. When one with a number among its arguments fails, `tch` 0.26 frees that number before it looks
-/// at the error, and panics there; a mistake of a plugin must not end the process, nor print a panic.
+/// Runs operations of libtorch. When one with a number among its arguments fails, `tch` 0.26 frees that number before
+/// it looks at the error, and panics there; a mistake of a plugin must not end the process, nor print a panic.
 pub(super) fn catch_panic<T>(run: impl FnOnce() -> Result<T, TchError>) -> Result<T, TchError> {
     quieten();
     let before = EXPECTED.replace(true);

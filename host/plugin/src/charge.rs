@@ -1,8 +1,9 @@
 //! What operations cost: the one table of charges.
 //!
-//! Measured on one core of an Intel Xeon server with libtorch 2.13, 20,000,000 32-bit floats or as many indices, results in new
-//! memory. An element that is read or written takes 1 to 2.6 ns (`add`: two read, one written, 4.3 ns; `exp`: one read, one
-//! written, 5.1 ns), so a unit of `host-elements` stands for [`NANOSECONDS`]. What takes longer for each element is charged more:
+//! Measured on one core of an Intel Xeon server with libtorch 2.13, 20,000,000 32-bit floats or as many indices,
+//! results in new memory. An element that is read or written takes 1 to 2.6 ns (`add`: two read, one written, 4.3 ns;
+//! `exp`: one read, one written, 5.1 ns), so a unit of `host-elements` stands for [`NANOSECONDS`]. What takes longer
+//! for each element is charged more:
 //!
 //! | operation | ns an element | charged |
 //! |---|---|---|

@@ -1,7 +1,8 @@
 //! Debug information of a component, left out where reading it would take too long or too much memory.
 //!
 //! When a call traps, the engine looks up the place in it. What it reads then may refer to the same lines, ranges and
-//! abbreviations many times over, so that a file of a megabyte unfolds into gigabytes. This follows the references and counts.
+//! abbreviations many times over, so that a file of a megabyte unfolds into gigabytes. This follows the references and
+//! counts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +10,8 @@ use std::collections::BTreeMap;
 use gimli::{Dwarf, EndianSlice, LittleEndian, Section, constants};
 use wasmparser::{Parser, Payload};
 
-/// Lines, ranges, entries and bytes that are read of one module's debug information. That of our largest plugin takes 1,500,000.
+/// Lines, ranges, entries and bytes that are read of one module's debug information. That of our largest plugin takes
+/// 1,500,000.
 const AFFORDABLE: u64 = 16_000_000;
 
 /// The component, without debug information that costs too much: its faults then name functions, but no lines.

@@ -40,7 +40,8 @@ impl Runtime {
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             // Fuel of an instantiation must not depend on the operating system (wasmtime issue 14331).
             .memory_init_cow(false)
-            // A reservation larger than the limit on memory: the memory never moves, and 16 plugins fit in 8 GiB of addresses.
+            // A reservation larger than the limit on memory: the memory never moves, and 16 plugins fit in 8 GiB of
+            // addresses.
             .memory_reservation(512 << 20)
             // A component of Python takes 11 s to compile, one of JavaScript 17 s.
             .cache(Cache::from_file(None).ok());

@@ -280,7 +280,8 @@ impl System {
     fn help(self) -> &'static str {
         match self {
             Self::StandardError => {
-                "Python writes there what nothing catches: an integer beyond 64 bits, a text with half of a character, a handle that is gone"
+                "Python writes there what nothing catches: an integer beyond 64 bits, a text with half of a character, \
+                 a handle that is gone"
             }
             Self::StandardOutput => "`report.info(...)` prints a line beside the training",
             Self::Clock => "a step must give the same each time: `progress` says the epoch and the step",
@@ -312,26 +313,36 @@ impl Cause {
         Some(match self {
             Self::NotWasm { .. } => "give a `.wasm` file".into(),
             Self::OtherEncoding { .. } => {
-                "a component has 0d 00 01 00 there and a core module 01 00 00 00: the file may be damaged; build or copy it again".into()
+                "a component has 0d 00 01 00 there and a core module 01 00 00 00: the file may be damaged; build or \
+                 copy it again"
+                    .into()
             }
             Self::NoPlugin { name, known, .. } => match crate::suggest::nearest(name, known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are {}", known.join(", ")),
             },
             Self::NoComponentType | Self::NoContract => {
-                "a plugin is built against the `lossmith:plugin` contract in wit/; in Rust: depend on lossmith-sdk and use `export!`".into()
+                "a plugin is built against the `lossmith:plugin` contract in wit/; in Rust: depend on lossmith-sdk and \
+                 use `export!`"
+                    .into()
             }
             Self::ForeignImport { .. } => {
-                "a plugin can import nothing but `lossmith:plugin`: no files, clocks or network. In Rust build for wasm32-unknown-unknown; \
-                 in Python use `componentize-py --stub-wasi`; in JavaScript use `componentize-js` with --disable for each of stdio, random, \
+                "a plugin can import nothing but `lossmith:plugin`: no files, clocks or network. In Rust build for \
+                 wasm32-unknown-unknown; in Python use `componentize-py --stub-wasi`; in JavaScript use \
+                 `componentize-js` with --disable for each of stdio, random, \
                  clocks, http and fetch-event"
                     .into()
             }
             Self::RoleNotExported { role, .. } => {
-                format!("export the interface `{role}`: in Rust list the strategy in `export!`; in Python and JavaScript name the role in plugin.toml")
+                format!(
+                    "export the interface `{role}`: in Rust list the strategy in `export!`; in Python and \
+                    JavaScript name the role in plugin.toml"
+                )
             }
             Self::Contradiction(_) => {
-                "correct the description: the default must be within the range or among the choices, and each name there once".into()
+                "correct the description: the default must be within the range or among the choices, and each name \
+                 there once"
+                    .into()
             }
             Self::OtherVersion { .. } => "build the plugin again with the SDK of this host".into(),
             Self::UnknownStrategy { strategy, known, role } => match crate::suggest::nearest(strategy, known) {
@@ -341,18 +352,20 @@ impl Cause {
             },
             Self::Parameter(error) => return error.help(),
             Self::Machine(_) => {
-                "this is not the plugin's fault: its limits are not reached. Close other programs, raise the limit of this process \
-                 (`ulimit -v`), or take smaller batches"
+                "this is not the plugin's fault: its limits are not reached. Close other programs, raise the limit of \
+                 this process (`ulimit -v`), or take smaller batches"
                     .into()
             }
             Self::Limit { limit: "deadline-ms", .. } => {
-                "one operation would end long after it, or the call did not end; raise `deadline-ms` if the strategy really needs that \
-                 long"
+                "one operation would end long after it, or the call did not end; raise `deadline-ms` if the strategy \
+                 really needs that long"
                     .into()
             }
             Self::Limit { limit, .. } => format!("raise `{limit}` if the strategy really needs that much"),
             Self::Result(ResultFault::NoGradient) => {
-                "the loss must depend on the embeddings through differentiable operations: look for `detach`, comparisons or integers".into()
+                "the loss must depend on the embeddings through differentiable operations: look for `detach`, \
+                 comparisons or integers"
+                    .into()
             }
             Self::NoSystem { wanted, .. } => wanted.help().into(),
             _ => return None,

@@ -95,8 +95,8 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
     }
 }
 
-/// What a plugin wanted of a system that it does not have, by the function that is there in its place and ends the call: those
-/// that `componentize-py --stub-wasi` puts there are named as the interfaces that they stand for.
+/// What a plugin wanted of a system that it does not have, by the function that is there in its place and ends the
+/// call: those that `componentize-py --stub-wasi` puts there are named as the interfaces that they stand for.
 fn system(fault: &wasmtime::Error) -> Option<System> {
     if !matches!(fault.downcast_ref::<Trap>(), Some(Trap::UnreachableCodeReached)) {
         return None;

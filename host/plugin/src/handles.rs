@@ -1,7 +1,7 @@
 //! Handles of host values that a call holds.
 //!
-//! Invariants: a number is never given out twice by one store, so a handle of an earlier call can be told from a live one;
-//! after `end_call` nothing is alive.
+//! Invariants: a number is never given out twice by one store, so a handle of an earlier call can be told from a live
+//! one; after `end_call` nothing is alive.
 
 /// A handle that does not name a live value: kept from an earlier call, or already given away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -156,8 +156,8 @@ impl Host {
         over("log-bytes", self.limits.log_bytes, self.text_bytes)
     }
 
-    /// An error when a tensor of so many elements would be too large, each of so many bytes. Asked before operations whose
-    /// result can be larger than their inputs.
+    /// An error when a tensor of so many elements would be too large, each of so many bytes. Asked before operations
+    /// whose result can be larger than their inputs.
     pub(super) fn room(&self, elements: u64, size: u64) -> Result<(), HostFault> {
         over("tensor-elements", self.limits.tensor_elements, elements)?;
         self.admit(elements, elements.saturating_mul(size))

@@ -1,6 +1,7 @@
 //! Plugins: components that are loaded, limited and called.
 //!
-//! This crate knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file in `contract/`.
+//! This crate knows nothing of training. What a strategy may use stands in `wit/`; each interface of it has a file in
+//! `contract/`.
 
 mod bindings;
 mod catch_panic;

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a component may be, what its instance may hold, and what one call of it may use. In TOML and JSON the names have
-/// hyphens.
+/// What a component may be, what its instance may hold, and what one call of it may use. In TOML and JSON the names
+/// have hyphens.
 ///
-/// Fuel and memory bound what the component does itself. Wasm's fuel does not see a matrix product that the host carries
-/// out for it, so host work has limits of its own: `host-elements`, `tensor-bytes`, `handles`, and the sizes of shapes and lists.
-/// Compiling has limits, too, which are looked at before it begins: `component-bytes`, `entries`, `functions`, and what one function
-/// may be.
+/// Fuel and memory bound what the component does itself. Wasm's fuel does not see a matrix product that the host
+/// carries out for it, so host work has limits of its own: `host-elements`, `tensor-bytes`, `handles`, and the sizes of
+/// shapes and lists. Compiling has limits, too, which are looked at before it begins: `component-bytes`, `entries`,
+/// `functions`, and what one function may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Limits {
@@ -19,12 +19,12 @@ pub struct Limits {
     pub deadline_ms: u64,
     /// Linear memory of an instance in bytes. Default 256 MiB.
     pub memory_bytes: u64,
-    /// Elements that the host reads and writes for a call; a matrix product counts its multiply-adds divided by 16 besides, and
-    /// what takes longer (a sort, a search, places given by an index) counts for as many elements as take that time.
-    /// Default 20,000,000,000.
+    /// Elements that the host reads and writes for a call; a matrix product counts its multiply-adds divided by 16
+    /// besides, and what takes longer (a sort, a search, places given by an index) counts for as many elements as take
+    /// that time. Default 20,000,000,000.
     pub host_elements: u64,
-    /// Bytes of the tensors to which a call holds handles at one time, and of those that their backward pass needs. Default
-    /// 4 GiB.
+    /// Bytes of the tensors to which a call holds handles at one time, and of those that their backward pass needs.
+    /// Default 4 GiB.
     pub tensor_bytes: u64,
     /// Handles that a call makes. Default 100,000.
     pub handles: u32,
@@ -63,11 +63,11 @@ pub struct Limits {
     pub function_bytes: u64,
     /// Local variables of one function. Default 5,000.
     pub function_locals: u64,
-    /// Work of compiling one function: its operators with what they take and leave, and at each branch the values that it may
-    /// carry. Default 5,000,000 (by estimate a few seconds and some hundred MB).
+    /// Work of compiling one function: its operators with what they take and leave, and at each branch the values that
+    /// it may carry. Default 5,000,000 (by estimate a few seconds and some hundred MB).
     pub function_work: u64,
-    /// Work of compiling all functions of a component. Default 100,000,000; one of Python took 14,000,000, one of JavaScript
-    /// 22,600,000.
+    /// Work of compiling all functions of a component. Default 100,000,000; one of Python took 14,000,000, one of
+    /// JavaScript 22,600,000.
     pub compile_work: u64,
 }
 

@@ -4,7 +4,8 @@ use wasmtime::ResourceLimiter;
 
 use crate::host_fault::is_exhausted;
 
-/// Refuses linear memory and tables above the limit, and remembers that it did: the guest's allocator then aborts without a word.
+/// Refuses linear memory and tables above the limit, and remembers that it did: the guest's allocator then aborts
+/// without a word.
 pub(super) struct MemoryLimit {
     limit: u64,
     /// Of all memories and tables together: an instance can have several.

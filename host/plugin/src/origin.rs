@@ -1,7 +1,7 @@
 //! Where a value or a gradient that is not finite comes from: the operation of a plugin that made it first.
 //!
-//! The calls are made again with their operations recorded. A third time they end at the operation that was found, which says
-//! where it stands in the plugin's source.
+//! The calls are made again with their operations recorded. A third time they end at the operation that was found,
+//! which says where it stands in the plugin's source.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,7 +51,8 @@ struct Origin {
 
 #[derive(Debug)]
 enum Pass {
-    /// Its result is the first NaN, or the first infinity where there is no NaN; before it, results of these were infinite.
+    /// Its result is the first NaN, or the first infinity where there is no NaN; before it, results of these were
+    /// infinite.
     Forward { infinite_before: Option<String> },
     /// Its backward pass is the first that gives something that is not finite.
     Backward,
@@ -108,8 +109,8 @@ pub struct Computed {
     pub leaves: Vec<Tensor>,
 }
 
-/// Says which operation made something that is not finite first. `run` makes the same calls each time, with their slots watched; none
-/// where they end with a fault. None if it cannot be told.
+/// Says which operation made something that is not finite first. `run` makes the same calls each time, with their slots
+/// watched; none where they end with a fault. None if it cannot be told.
 ///
 /// # Errors
 /// What libtorch says.

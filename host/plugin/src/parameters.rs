@@ -234,16 +234,16 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        assert!(
-            matches!(params("margin", Value::Number(2.0)), Err(ParameterError::Range { expected, .. }) if expected == "at least 0 and below 2")
-        );
+        assert!(matches!(params("margin", Value::Number(2.0)), Err(ParameterError::Range { expected, .. })
+                if expected == "at least 0 and below 2"));
         assert!(matches!(params("margin", Value::Number(f64::NAN)), Err(ParameterError::Range { .. })));
         assert!(matches!(
             params("margin", Value::Text("0.2".into())),
             Err(ParameterError::Type { expected: "a number", .. })
         ));
         assert!(
-            matches!(params("reducer", Value::Text("men".into())), Err(ParameterError::Range { near: Some(near), .. }) if near == "mean")
+            matches!(params("reducer", Value::Text("men".into())), Err(ParameterError::Range { near: Some(near), .. })
+                if near == "mean")
         );
         let unknown = params("magin", Value::Number(0.1));
         assert_eq!(unknown.err().and_then(|e| e.help()).as_deref(), Some("did you mean `margin`?"));

@@ -1,8 +1,8 @@
 //! What compiling and instantiating a component will take, found out from its bytes before anything is compiled.
 //!
-//! Compiling takes time and memory in proportion to the operators of a function and to the values (locals, and operands on the
-//! stack) that each branch may carry, so a small function of many locals and many branches can take minutes and gigabytes.
-//! One pass of the validator, which takes milliseconds, counts both.
+//! Compiling takes time and memory in proportion to the operators of a function and to the values (locals, and operands
+//! on the stack) that each branch may carry, so a small function of many locals and many branches can take minutes and
+//! gigabytes. One pass of the validator, which takes milliseconds, counts both.
 
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ConstExpr, DataKind, Encoding,
@@ -81,7 +81,8 @@ impl Scan<'_> {
             Payload::TableSection(section) => {
                 for table in section.clone() {
                     let table = table.map_err(invalid)?;
-                    // The engine writes out what a table begins with while it compiles: 4 bytes for each of its elements.
+                    // The engine writes out what a table begins with while it compiles: 4 bytes for each of its
+                    // elements.
                     self.add(table.ty.initial)?;
                     if let TableInit::Expr(first) = table.init {
                         self.expression(&first)?;
@@ -160,8 +161,8 @@ impl Scan<'_> {
         self.add(entries.into())
     }
 
-    /// A component inside may only name what it is given, as those that `wit-component` makes for interfaces do. Otherwise one
-    /// that instantiates another twice, which does the same, would be unfolded without end.
+    /// A component inside may only name what it is given, as those that `wit-component` makes for interfaces do.
+    /// Otherwise one that instantiates another twice, which does the same, would be unfolded without end.
     fn begin(&mut self, encoding: Encoding) -> Result<(), Cause> {
         self.outermost()?;
         self.levels.push(Level { encoding, entries: 0 });

@@ -1,8 +1,8 @@
 //! A slot: one strategy of one plugin at work, with a store of its own.
 //!
-//! Invariants: after a call no tensor of it is alive but its result; what the slot keeps between calls is its state, its
-//! parameters and its report, never the instance. A trap spends the store, as does a plugin that keeps handles; the next call
-//! makes a new one (about 10 us).
+//! Invariants: after a call no tensor of it is alive but its result; what the slot keeps between calls is its state,
+//! its parameters and its report, never the instance. A trap spends the store, as does a plugin that keeps handles; the
+//! next call makes a new one (about 10 us).
 
 mod result;
 mod roles;

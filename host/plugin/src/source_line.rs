@@ -5,13 +5,14 @@ use wasmtime::WasmBacktrace;
 
 use crate::SourceLine;
 
-/// The custom section in which the SDK says where its sources are: two folders, one a line, as debug information and as panics name
-/// them.
+/// The custom section in which the SDK says where its sources are: two folders, one a line, as debug information and as
+/// panics name them.
 const SECTION: &str = "lossmith-sdk";
 /// The longest section that is read.
 const LONGEST: usize = 8192;
 
-/// Folders whose code is the SDK's, as the component says it. Nothing if it does not: in other languages, and of older SDKs.
+/// Folders whose code is the SDK's, as the component says it. Nothing if it does not: in other languages, and of older
+/// SDKs.
 pub(super) fn sdk_folders(component: &[u8]) -> Vec<String> {
     let sections = Parser::new(0).parse_all(component).filter_map(|payload| match payload {
         Ok(Payload::CustomSection(section)) if section.name() == SECTION && section.data().len() <= LONGEST => {

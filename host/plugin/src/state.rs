@@ -47,8 +47,8 @@ impl State {
         })
     }
 
-    /// All that is kept under names of a checkpoint, each beginning with `place`. A parameter's learning-rate multiplier is
-    /// kept beside it.
+    /// All that is kept under names of a checkpoint, each beginning with `place`. A parameter's learning-rate
+    /// multiplier is kept beside it.
     ///
     /// # Errors
     /// What libtorch says.

@@ -1,7 +1,7 @@
 //! Memory of the tensors of a call, counted once whatever views there are of it.
 //!
-//! Invariants: `bytes` is the sum over the storages that a handle names or the graph keeps; a storage of the graph stays
-//! counted until the call ends.
+//! Invariants: `bytes` is the sum over the storages that a handle names or the graph keeps; a storage of the graph
+//! stays counted until the call ends.
 
 /// Which memory a handle's tensor lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

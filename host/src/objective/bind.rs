@@ -7,8 +7,8 @@ use super::error::ObjectiveError;
 use super::load::Loader;
 use crate::experiment::{ObjectiveConfig, On, StrategyConfig};
 
-/// Random streams of an objective: one for each slot that it can have. They depend on its place alone, so that an edit of
-/// one objective does not change what others draw.
+/// Random streams of an objective: one for each slot that it can have. They depend on its place alone, so that an edit
+/// of one objective does not change what others draw.
 const STREAMS: u64 = 8;
 
 /// The number of the fusion's random stream: an objective has no fusion, so the first one leaves it free.

@@ -1,5 +1,5 @@
-//! Objectives of an experiment: where the training meets the plugins. `train/` knows nothing of wasmtime, `lossmith-plugin` nothing
-//! of training.
+//! Objectives of an experiment: where the training meets the plugins. `train/` knows nothing of wasmtime,
+//! `lossmith-plugin` nothing of training.
 
 mod bind;
 mod error;

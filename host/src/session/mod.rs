@@ -21,6 +21,7 @@ mod gate;
 mod left_behind;
 mod message;
 mod refusal;
+#[expect(clippy::module_inception, reason = "it has what the folder is named after")]
 mod session;
 mod watch;
 

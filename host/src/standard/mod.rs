@@ -3,6 +3,7 @@
 //! one), else the one in the binary.
 
 mod included;
+#[expect(clippy::module_inception, reason = "it has what the folder is named after")]
 mod standard;
 
 pub use standard::Standard;

@@ -158,7 +158,8 @@ fn modules(dir: &Path, endings: &[&str]) -> Result<Sources, ToolchainError> {
     Ok(sources)
 }
 
-/// A componentizer runs the plugin's top level, which may never end. The slowest seen took 117 s, on a machine with other work.
+/// A componentizer runs the plugin's top level, which may never end. The slowest seen took 117 s, on a machine with
+/// other work.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// A command that ends by itself after so much computing, if whoever started it is gone.
@@ -218,7 +219,8 @@ fn run(command: &mut Command, program: &str, messages: Messages, longest: Durati
                 let _ = child.kill();
                 let _ = child.wait();
                 let text = format!(
-                    "it was ended after {} s: look for an endless loop outside of functions, where the plugin is loaded",
+                    "it was ended after {} s: look for an endless loop outside of functions, where the plugin is \
+                     loaded",
                     longest.as_secs()
                 );
                 if messages == Messages::Shown {

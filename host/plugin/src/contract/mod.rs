@@ -1,8 +1,8 @@
-//! The contract of `wit/`, one file for each interface: what a plugin's call of the host does, and what the host makes of a
-//! plugin's description.
+//! The contract of `wit/`, one file for each interface: what a plugin's call of the host does, and what the host makes
+//! of a plugin's description.
 //!
-//! The values that are exchanged ([`crate::context`], [`crate::state`], [`crate::report`], [`crate::description`]) know nothing of
-//! this folder.
+//! The values that are exchanged ([`crate::context`], [`crate::state`], [`crate::report`], [`crate::description`]) know
+//! nothing of this folder.
 
 mod context;
 mod describe;

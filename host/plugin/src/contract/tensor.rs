@@ -15,7 +15,6 @@ mod shapes;
 use lossmith_torch_shim::euclidean_distances;
 use tch::{Kind, Reduction, Tensor};
 use wasmtime::Result;
-use wasmtime::component::Resource;
 
 use crate::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
 use crate::charge;
@@ -23,8 +22,7 @@ use crate::dtype::{dtype_name, is_float};
 use crate::host::Host;
 use crate::host_fault::{HostFault, describe, fault};
 use formulas::{all_dims, mask, norm, refuse, rows, safe_sqrt};
-
-type Handle = Resource<Tensor>;
+use operation::Handle;
 
 impl crate::bindings::lossmith::plugin::tensor::Host for Host {}
 
@@ -221,12 +219,18 @@ impl HostTensor for Host {
         floor() "floor" LINEAR => |x| x.f_floor();
         ceil() "ceil" LINEAR => |x| x.f_ceil();
         round() "round" LINEAR => |x| x.f_round();
-        eq_scalar(value: f64) "eq-scalar" COMPARISON => |x| mask(&[x], || x.f_eq(value), |out| x.f_eq_scalar_out(out, value));
-        ne_scalar(value: f64) "ne-scalar" COMPARISON => |x| mask(&[x], || x.f_ne(value), |out| x.f_ne_scalar_out(out, value));
-        lt_scalar(value: f64) "lt-scalar" COMPARISON => |x| mask(&[x], || x.f_lt(value), |out| x.f_lt_scalar_out(out, value));
-        le_scalar(value: f64) "le-scalar" COMPARISON => |x| mask(&[x], || x.f_le(value), |out| x.f_le_scalar_out(out, value));
-        gt_scalar(value: f64) "gt-scalar" COMPARISON => |x| mask(&[x], || x.f_gt(value), |out| x.f_gt_scalar_out(out, value));
-        ge_scalar(value: f64) "ge-scalar" COMPARISON => |x| mask(&[x], || x.f_ge(value), |out| x.f_ge_scalar_out(out, value));
+        eq_scalar(value: f64) "eq-scalar" COMPARISON =>
+            |x| mask(&[x], || x.f_eq(value), |out| x.f_eq_scalar_out(out, value));
+        ne_scalar(value: f64) "ne-scalar" COMPARISON =>
+            |x| mask(&[x], || x.f_ne(value), |out| x.f_ne_scalar_out(out, value));
+        lt_scalar(value: f64) "lt-scalar" COMPARISON =>
+            |x| mask(&[x], || x.f_lt(value), |out| x.f_lt_scalar_out(out, value));
+        le_scalar(value: f64) "le-scalar" COMPARISON =>
+            |x| mask(&[x], || x.f_le(value), |out| x.f_le_scalar_out(out, value));
+        gt_scalar(value: f64) "gt-scalar" COMPARISON =>
+            |x| mask(&[x], || x.f_gt(value), |out| x.f_gt_scalar_out(out, value));
+        ge_scalar(value: f64) "ge-scalar" COMPARISON =>
+            |x| mask(&[x], || x.f_ge(value), |out| x.f_ge_scalar_out(out, value));
         logical_not() "logical-not" MASK => |x| x.f_logical_not();
         is_finite() "is-finite" COMPARISON => |x| x.f_isfinite();
         softmax(dim: i64) "softmax" SOFTMAX => |x| x.f_softmax(dim, None);
@@ -238,7 +242,8 @@ impl HostTensor for Host {
     }
 
     reduction! {
-        sum() "sum" SUM => |x, dims, keep| if dims.is_empty() && !keep { x.f_sum(None) } else { x.f_sum_dim_intlist(dims, keep, None) };
+        sum() "sum" SUM =>
+            |x, dims, keep| if dims.is_empty() && !keep { x.f_sum(None) } else { x.f_sum_dim_intlist(dims, keep, None) };
         mean() "mean" SUM => |x, dims, keep| x.f_mean_dim(dims, keep, None);
         amax() "amax" EXTREME => |x, dims, keep| x.f_amax(dims, keep);
         amin() "amin" EXTREME => |x, dims, keep| x.f_amin(dims, keep);

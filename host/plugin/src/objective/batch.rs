@@ -19,6 +19,7 @@ pub struct Batch<'a> {
     pub teacher: Option<&'a Tensor>,
     /// The teacher's last feature map.
     pub teacher_feature_map: Option<&'a Tensor>,
-    /// Whether the imbalance of transfers is measured in this step: it costs four more backward passes through the pair losses.
+    /// Whether the imbalance of transfers is measured in this step: it costs four more backward passes through the pair
+    /// losses.
     pub measured: bool,
 }

@@ -16,8 +16,8 @@ use crate::origin::{Computed, Watch, explain};
 use crate::state::State;
 
 impl Objectives {
-    /// The strategy because of which the backward pass through a batch failed, if it is found: each is computed again by itself,
-    /// with copies of what it keeps.
+    /// The strategy because of which the backward pass through a batch failed, if it is found: each is computed again
+    /// by itself, with copies of what it keeps.
     ///
     /// # Errors
     /// What computing it again comes to.
@@ -31,8 +31,8 @@ impl Objectives {
         found
     }
 
-    /// The operation that made something that is not finite first in a batch, if it can be told. The batch is computed again with
-    /// copies of what the strategies keep.
+    /// The operation that made something that is not finite first in a batch, if it can be told. The batch is computed
+    /// again with copies of what the strategies keep.
     ///
     /// # Errors
     /// What libtorch says.

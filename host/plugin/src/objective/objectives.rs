@@ -101,7 +101,8 @@ impl Objectives {
         Ok(Some(fused))
     }
 
-    /// What the fusion makes of embeddings (B x D) of `slice_count` slices: B x D'. The embeddings themselves without a fusion.
+    /// What the fusion makes of embeddings (B x D) of `slice_count` slices: B x D'. The embeddings themselves without a
+    /// fusion.
     ///
     /// # Errors
     /// A fault of the plugin.
@@ -111,8 +112,8 @@ impl Objectives {
         Ok(fusion.slot.fuse(input, progress)?)
     }
 
-    /// What the fusion makes of all embeddings of a part of the data (N x D), a batch at a time: N x D'. The embeddings themselves
-    /// without a fusion.
+    /// What the fusion makes of all embeddings of a part of the data (N x D), a batch at a time: N x D'. The embeddings
+    /// themselves without a fusion.
     ///
     /// # Errors
     /// A fault of the plugin; also if all that it makes would be too large, before it is joined.
@@ -156,7 +157,8 @@ impl Objectives {
         self.slots().map(|Placed { slot, .. }| slot.state().parameters.len()).sum()
     }
 
-    /// Trainable parameters of all slots, with stable names: (`objective.0.loss/proxies`, tensor, learning-rate multiplier).
+    /// Trainable parameters of all slots, with stable names: (`objective.0.loss/proxies`, tensor, learning-rate
+    /// multiplier).
     #[must_use]
     pub fn parameters(&self) -> Vec<(String, Tensor, f64)> {
         let mut parameters = Vec::new();

@@ -43,7 +43,8 @@ pub(super) enum Term {
 }
 
 impl Objective {
-    /// The value of a loss, times `weight` in the sum. `place` is what the names of its metrics begin with: `objective.0`.
+    /// The value of a loss, times `weight` in the sum. `place` is what the names of its metrics begin with:
+    /// `objective.0`.
     #[must_use]
     pub fn of_loss(place: String, weight: f64, on: ComputedOn, loss: Slot) -> Self {
         let term = Term::Loss(Box::new(Placed::new(&place, loss)));

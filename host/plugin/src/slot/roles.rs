@@ -78,7 +78,8 @@ impl Slot {
         })
     }
 
-    /// Weighs pair losses into a float scalar with gradient. True if it was made of their values alone, not of their parts.
+    /// Weighs pair losses into a float scalar with gradient. True if it was made of their values alone, not of their
+    /// parts.
     ///
     /// # Errors
     /// A fault of the plugin.

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 use wasmtime::Result;
 
-use super::Handle;
+use super::operation::Handle;
 use crate::charge;
 use crate::host::Host;
 use crate::host_fault::{HostFault, describe, fault};

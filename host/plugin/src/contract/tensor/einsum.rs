@@ -14,7 +14,8 @@ pub(super) struct Product {
     pub(super) result: u64,
 }
 
-/// The products in which libtorch computes an equation: from the left to the right, each summed over the letters that nobody needs any more.
+/// The products in which libtorch computes an equation: from the left to the right, each summed over the letters that
+/// nobody needs any more.
 pub(super) fn products(equation: &str, shapes: &[Vec<i64>]) -> Result<Vec<Product>, TchError> {
     refuse(shapes.is_empty(), "there is no tensor")?;
     let (inputs, output) =

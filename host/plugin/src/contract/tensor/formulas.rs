@@ -22,8 +22,8 @@ pub(super) fn norm(x: &Tensor, p: f64, dims: Vec<i64>, keep: bool) -> Result<Ten
     x.f_norm_scalaropt_dim(p, dims, keep)
 }
 
-/// A comparison of `inputs`. On the CPU libtorch compares floats `into` floats, which become the mask then, in a third of the time
-/// (1024 x 1024: 0.15 ms, 0.45 ms).
+/// A comparison of `inputs`. On the CPU libtorch compares floats `into` floats, which become the mask then, in a third
+/// of the time (1024 x 1024: 0.15 ms, 0.45 ms).
 pub(super) fn mask(
     inputs: &[&Tensor],
     compare: impl FnOnce() -> Result<Tensor, TchError>,

@@ -3,9 +3,8 @@
 use tch::Kind;
 use wasmtime::Result;
 
-use super::Handle;
 use super::formulas::{broadcast, refuse};
-use super::operation::broadcast_elements;
+use super::operation::{Handle, broadcast_elements};
 use crate::charge;
 use crate::dtype::is_float;
 use crate::host::Host;

@@ -8,6 +8,9 @@ use crate::charge::Charge;
 use crate::host::Host;
 use crate::host_fault::{fault, over};
 
+/// A tensor as a plugin has it.
+pub(super) type Handle = Resource<Tensor>;
+
 /// Elements below which results are not sized exactly before they are made.
 const SMALL: u64 = 1 << 16;
 

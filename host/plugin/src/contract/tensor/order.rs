@@ -3,8 +3,8 @@
 use tch::Tensor;
 use wasmtime::Result;
 
-use super::Handle;
 use super::formulas::refuse;
+use super::operation::Handle;
 use crate::catch_panic::catch_panic;
 use crate::charge;
 use crate::host::Host;

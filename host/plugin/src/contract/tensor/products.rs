@@ -3,9 +3,9 @@
 use tch::Tensor;
 use wasmtime::Result;
 
-use super::Handle;
 use super::einsum::products;
 use super::formulas::{norm, refuse, rows};
+use super::operation::Handle;
 use crate::catch_panic::catch_panic;
 use crate::charge;
 use crate::dtype::is_float;

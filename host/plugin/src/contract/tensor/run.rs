@@ -182,8 +182,8 @@ impl Host {
         self.unary_pair(operation, x, charge::LARGEST, work, made, run)
     }
 
-    /// Runs an operation whose second tensor is an index: shapes do not broadcast. Each of the `made` elements that are looked up
-    /// or put somewhere costs `each`; with `copied` the result is as large as the first tensor.
+    /// Runs an operation whose second tensor is an index: shapes do not broadcast. Each of the `made` elements that are
+    /// looked up or put somewhere costs `each`; with `copied` the result is as large as the first tensor.
     #[expect(clippy::too_many_arguments, reason = "the tensors, the sizes and the operation")]
     pub(super) fn indexed(
         &mut self,

@@ -3,7 +3,7 @@
 use tch::Kind;
 use wasmtime::Result;
 
-use super::Handle;
+use super::operation::Handle;
 use crate::bindings::lossmith::plugin::tensor::Dtype;
 use crate::catch_panic::catch_panic;
 use crate::charge;
