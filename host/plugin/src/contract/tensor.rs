@@ -243,7 +243,9 @@ impl HostTensor for Host {
 
     reduction! {
         sum() "sum" SUM =>
-            |x, dims, keep| if dims.is_empty() && !keep { x.f_sum(None) } else { x.f_sum_dim_intlist(dims, keep, None) };
+            |x, dims, keep| {
+                if dims.is_empty() && !keep { x.f_sum(None) } else { x.f_sum_dim_intlist(dims, keep, None) }
+            };
         mean() "mean" SUM => |x, dims, keep| x.f_mean_dim(dims, keep, None);
         amax() "amax" EXTREME => |x, dims, keep| x.f_amax(dims, keep);
         amin() "amin" EXTREME => |x, dims, keep| x.f_amin(dims, keep);
