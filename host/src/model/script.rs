@@ -192,8 +192,8 @@ fn told(error: &TchError) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::super::config::Architecture;
-    use std::path::Path;
     use super::*;
+    use std::path::Path;
     use tch::CModule;
     use tempfile::TempDir;
 
