@@ -21,6 +21,7 @@ mod fusions;
 mod guests;
 mod install;
 mod learning;
+mod modules;
 mod more;
 mod mutated;
 mod not_finite;

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a stream of random numbers is for. Two purposes never share a stream. The numbers are part of every seeded
-/// result, so none ever changes or is used again; 7 and 8 are free.
+/// result, so none ever changes or is used again; 8 is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Initial weights of the network; `a` counts the tensors.
@@ -22,6 +22,9 @@ pub enum Purpose {
     Plugin = 5,
     /// Initial centres of k-means.
     Clustering = 6,
+    /// What libtorch's generator starts from before a TorchScript module is called; `a` counts the calls of a kind, `b`
+    /// says which kind.
+    Module = 7,
     /// Which images are drawn as queries in a picture of retrievals.
     Queries = 9,
     /// Batches that plugins are checked on.

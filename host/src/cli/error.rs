@@ -259,6 +259,7 @@ fn training_code(error: &TrainingError) -> u8 {
         TrainingError::Experiment(_)
         | TrainingError::Objective(ObjectiveError::Experiment(_))
         | TrainingError::Model(_)
+        | TrainingError::RunModule { .. }
         | TrainingError::Optimizer(_)
         | TrainingError::Fixed { .. }
         | TrainingError::NotMeasured { .. }
@@ -271,6 +272,7 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Divergence { .. } => 4,
         TrainingError::Data(_)
         | TrainingError::Teacher(_)
+        | TrainingError::Network { .. }
         | TrainingError::EmptyPart
         | TrainingError::OtherData { .. }
         | TrainingError::RunData { .. } => 5,

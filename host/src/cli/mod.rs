@@ -37,7 +37,8 @@ Exit codes:
   2    wrong use of the command line
   3    the experiment or sweep file: unknown key, wrong type, value out of range
   4    a plugin: refused, a fault while it ran, or a check that found something wrong
-  5    the data or the teacher: missing or damaged files, classes that are too small, a network that does not fit
+  5    the data, the network or the teacher: missing or damaged files, classes that are too small, a network that does \
+  not fit or gives NaN
   130  stopped by SIGINT (Ctrl-C), SIGTERM or SIGHUP: a run was saved, a sweep keeps its runs, a replay is to be \
   repeated
   131  stopped at once by another such signal: what a run trained since its last checkpoint is lost

@@ -77,6 +77,13 @@ pub enum EvalError {
         slices: usize,
     },
     /// libtorch refused an operation.
-    #[error("evaluation failed in libtorch")]
-    Torch(#[from] TchError),
+    #[error("evaluation failed in libtorch: {}", lossmith_plugin::brief(.0))]
+    Torch(TchError),
+}
+
+// Its text is told in brief, so it is no source, which would be told in full.
+impl From<TchError> for EvalError {
+    fn from(error: TchError) -> Self {
+        Self::Torch(error)
+    }
 }

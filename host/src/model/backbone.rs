@@ -6,7 +6,7 @@ use super::error::ModelError;
 use super::registry::Registry;
 use super::resnet::{RESNET18, RESNET34, RESNET50, Resnet};
 use super::script::Script;
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Tensor};
 
 /// From images (B x C x H x W) to features (B x F).
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Backbone {
     }
 
     /// The features, and the feature map (B x F x H x W) of which they are the mean, where there is one.
-    pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<(Tensor, Option<Tensor>), TchError> {
+    pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<(Tensor, Option<Tensor>), ModelError> {
         let map = match self {
             Self::Convnet(convnet) => convnet.map(images, train)?,
             Self::Resnet(resnet) => resnet.map(images, train)?,

@@ -24,7 +24,7 @@ pub struct ModelConfig {
     /// features (B x F).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// F of the TorchScript module. Default: what it returns for an image of zeros.
+    /// F of the TorchScript module. Default: as many as it returns.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub features: Option<u32>,

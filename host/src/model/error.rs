@@ -106,8 +106,45 @@ pub enum ModelError {
     #[error("the saved state does not fit the network: {0}")]
     #[diagnostic(help("build the network with the `[model]` that it was saved with"))]
     State(Difference),
-    /// The TorchScript file could not be loaded or run.
-    #[error("the TorchScript module {} failed", path.display())]
+    /// There is no TorchScript file.
+    #[error("there is no TorchScript module {}", path.display())]
+    #[diagnostic(help(
+        "a relative path starts beside the file that it is written in; one of `--set` in the current folder"
+    ))]
+    NoModule {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The TorchScript file cannot be read.
+    #[error("cannot read the TorchScript module {}: {source}", path.display())]
+    ModuleFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not what `torch.jit.save` writes.
+    #[error("{} is no TorchScript module: {reason}", path.display())]
+    #[diagnostic(help("Python makes one of a network: `torch.jit.script(network.eval()).save(\"module.pt\")`"))]
+    NoScript {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The TorchScript file says that it becomes too large.
+    #[error("the TorchScript module {} unpacks to {size} bytes, more than {limit}", path.display())]
+    #[diagnostic(help("torch.jit.save packs the code of a module and nothing else: do not trust this file"))]
+    Unpacks {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of what it holds, or of what is packed in it.
+        size: u64,
+        /// The most that are read.
+        limit: u64,
+    },
+    /// The TorchScript module could not be run.
+    #[error("the TorchScript module {} failed: {reason}", path.display())]
     #[diagnostic(help("it must take images of B x {channels} x {size} x {size} and return features of B x F"))]
     Script {
         /// The file.
@@ -117,24 +154,77 @@ pub enum ModelError {
         /// Pixels on a side.
         size: i64,
         /// Why.
-        source: TchError,
+        reason: String,
     },
     /// The TorchScript module returns something else than features.
     #[error(
-        "the TorchScript module {} returns {found:?} for 2 images, not [2, {}]",
+        "the TorchScript module {} returns {dtype} {found:?} for {images} images, not float32 [{images}, {}]",
         path.display(),
         expected.map_or("F".to_owned(), |features| features.to_string())
     )]
-    #[diagnostic(help("it must return one row of features for an image; `model.features` must be their number"))]
+    #[diagnostic(help(
+        "it must return one row of float32 features for an image, always as many; `model.features` must be their number"
+    ))]
     Features {
         /// The file.
         path: PathBuf,
-        /// `model.features`, if given.
-        expected: Option<u32>,
+        /// Images that it was given.
+        images: i64,
+        /// The number of features, if it is known.
+        expected: Option<i64>,
+        /// The element type of its result.
+        dtype: String,
         /// The shape of its result.
         found: Vec<i64>,
     },
+    /// A trained tensor of the TorchScript module is not of 32 bits.
+    #[error("`{name}` in the TorchScript module {} is of {dtype}, not float32", path.display())]
+    #[diagnostic(help("convert it before the module is saved: `network.float()`"))]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its element type.
+        dtype: String,
+    },
+    /// The TorchScript module changes what it is given.
+    #[error("the TorchScript module {} changes the images that it is given", path.display())]
+    #[diagnostic(help("others look at them too: let it work on a copy, `x = x.clone()`"))]
+    ChangesImages {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The TorchScript module has a memory that nothing keeps.
+    #[error(
+        "the TorchScript module {} gives other embeddings for the same images when it is called again: it keeps \
+         something that is neither a parameter nor a buffer, which no checkpoint would have",
+        path.display()
+    )]
+    #[diagnostic(help(
+        "keep it in a buffer (`register_buffer`) and change that in place: another tensor in its place is lost"
+    ))]
+    Keeps {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The TorchScript module of a teacher changes.
+    #[error("the TorchScript module {} changes its buffer `{name}` when it is called", path.display())]
+    #[diagnostic(help("no checkpoint has the buffers of a teacher: let it change none in `eval()`"))]
+    KeepsBuffer {
+        /// The file.
+        path: PathBuf,
+        /// The buffer.
+        name: String,
+    },
     /// An operation of libtorch failed.
-    #[error("libtorch failed in the network")]
-    Torch(#[from] TchError),
+    #[error("libtorch failed in the network: {}", lossmith_plugin::brief(.0))]
+    Torch(TchError),
+}
+
+// Its text is told in brief, so it is no source, which would be told in full.
+impl From<TchError> for ModelError {
+    fn from(error: TchError) -> Self {
+        Self::Torch(error)
+    }
 }

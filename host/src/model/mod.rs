@@ -3,6 +3,7 @@
 //! All tensors have names, so that they can be saved, loaded and told apart by the optimizer. Initial weights come from
 //! the run's seed alone.
 
+mod archive;
 mod backbone;
 mod config;
 mod convnet;

@@ -7,6 +7,8 @@ use super::layers::Linear;
 use super::registry::{Group, Parameter, Registry};
 use super::state::copy_state;
 use super::weights::load_backbone;
+use lossmith_plugin::random_streams::{Purpose, generator};
+use rand::RngExt;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -74,6 +76,27 @@ impl Model {
             None => features,
         };
         Ok((embedding.f_to_kind(Kind::Float)?, map))
+    }
+
+    /// Makes the random numbers that a TorchScript module draws from here on, as for dropout, depend on the arguments
+    /// alone, which are those of a [`generator`]. Other networks draw none.
+    pub fn seed(&self, seed: u64, a: u64, b: u64) {
+        if matches!(self.backbone, Backbone::Script(_)) {
+            tch::manual_seed(generator(seed, Purpose::Module, a, b).random::<i64>());
+        }
+    }
+
+    /// Refuses a TorchScript module that keeps something from one call to the next that no checkpoint would have: of a
+    /// teacher, anything; else anything but its buffers.
+    ///
+    /// # Errors
+    /// It gives other features for the same images when it is called again, or it fails.
+    pub fn check_memory(&self, teacher: bool) -> Result<(), ModelError> {
+        match &self.backbone {
+            Backbone::Convnet(_) | Backbone::Resnet(_) => Ok(()),
+            Backbone::Script(script) if teacher => script.check_teacher(),
+            Backbone::Script(script) => script.check_backbone(&self.registry.buffers),
+        }
     }
 
     /// The equal slices of an embedding: views of B x D/K, in order.

@@ -41,10 +41,17 @@ pub enum ObjectiveError {
     NoGradient,
     /// A tensor operation of the host.
     #[error("adding up the objectives: {}", lossmith_plugin::brief(.0))]
-    Tensor(#[from] tch::TchError),
+    Tensor(tch::TchError),
     /// Saved tensors do not fit the objectives.
     #[error("the checkpoint does not fit the objectives: {0}")]
     State(String),
+}
+
+// Its text is told in brief, so it is no source, which would be told in full.
+impl From<tch::TchError> for ObjectiveError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Tensor(error)
+    }
 }
 
 impl From<ComputeError> for ObjectiveError {

@@ -76,18 +76,28 @@ pub enum TeacherError {
         part: &'static str,
     },
     /// The teacher gave something that is no embedding of the images.
-    #[error("the teacher gives {found:?} for {images} images")]
-    #[diagnostic(help("a teacher returns one row of finite numbers for an image"))]
+    #[error(
+        "the teacher {name} gives {found:?} for {images} images, not [{images}, {}]",
+        dimension.map_or("D".to_owned(), |dimension| dimension.to_string())
+    )]
+    #[diagnostic(help("a teacher returns one row of finite numbers for an image, always as many"))]
     Shape {
+        /// The teacher's run or file.
+        name: String,
         /// The shape of what it gave.
         found: Vec<i64>,
         /// Images it was given.
         images: usize,
+        /// The numbers of a row, if they are known.
+        dimension: Option<i64>,
     },
     /// The teacher's embeddings are not finite.
-    #[error("the teacher gives embeddings that are not finite")]
+    #[error("the teacher {name} gives embeddings that are not finite")]
     #[diagnostic(help("its weights or its normalisation are not what it was trained with"))]
-    NotFinite,
+    NotFinite {
+        /// The teacher's run or file.
+        name: String,
+    },
     /// What identifies the teacher cannot be written down.
     #[error("the teacher's digest cannot be computed: {0}")]
     Digest(serde_json::Error),
@@ -114,8 +124,15 @@ pub enum TeacherError {
     #[diagnostic(transparent)]
     Data(#[from] DataError),
     /// A tensor operation of the host.
-    #[error("libtorch: {0}")]
-    Tensor(#[from] TchError),
+    #[error("libtorch: {}", lossmith_plugin::brief(.0))]
+    Tensor(TchError),
+}
+
+// Its text is told in brief, so it is no source, which would be told in full.
+impl From<TchError> for TeacherError {
+    fn from(error: TchError) -> Self {
+        Self::Tensor(error)
+    }
 }
 
 impl TeacherError {

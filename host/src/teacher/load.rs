@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use lossmith_plugin::is_finite;
+use tch::{Device, Tensor};
 
 use super::TeacherError;
 use super::cache::Cache;
@@ -12,6 +13,9 @@ use super::source::{self, Network};
 use crate::data::{Batch, Dataset, Loader, Preparation};
 use crate::experiment::TeacherConfig;
 use crate::model::Model;
+
+/// Tells what a teacher draws from what a student draws, which counts 0 and 1.
+const DRAWN_BY_TEACHER: u64 = 2;
 
 /// A trained network that is only looked at: no gradient, statistics of batch normalisation as they are.
 pub struct Teacher {
@@ -134,27 +138,51 @@ impl Teacher {
         }
     }
 
-    /// What it sees in a training batch; `images` are the student's, on the device.
+    /// What it sees in the batch of a step; `images` are the student's, on the device.
     ///
     /// # Errors
-    /// What libtorch says.
-    pub fn view(&self, batch: &Batch, images: &Tensor) -> Result<View, TeacherError> {
+    /// What libtorch says, or if the teacher gives other rows or columns than at the start.
+    pub fn view(&self, batch: &Batch, images: &Tensor, step: u64) -> Result<View, TeacherError> {
         match &self.sight {
             Sight::Known { embeddings, rows, .. } => {
                 let rows: Vec<i64> = batch.indices.iter().filter_map(|image| rows.get(*image)).copied().collect();
                 let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.device)?;
-                Ok(View { embeddings: embeddings.f_index_select(0, &rows)?, feature_map: None })
+                let embeddings = embeddings.f_index_select(0, &rows)?;
+                self.check_shape(&embeddings, batch.indices.len())?;
+                Ok(View { embeddings, feature_map: None })
             }
             Sight::Batches(_) => {
                 let own = batch.teacher_images.as_ref().map(|own| own.f_to_device(self.device)).transpose()?;
-                let (embeddings, feature_map) = self.forward(own.as_ref().unwrap_or(images))?;
+                let (embeddings, feature_map) = self.forward(own.as_ref().unwrap_or(images), step)?;
+                self.check_shape(&embeddings, batch.indices.len())?;
                 Ok(View { embeddings, feature_map })
             }
         }
     }
 
-    fn forward(&self, images: &Tensor) -> Result<(Tensor, Option<Tensor>), TeacherError> {
+    /// Whether what it sees is finite. This waits for the device.
+    ///
+    /// # Errors
+    /// It is not, or what libtorch says.
+    pub fn check_finite(&self, view: &View) -> Result<(), TeacherError> {
+        if is_finite(&view.embeddings)? { Ok(()) } else { Err(TeacherError::NotFinite { name: self.name.clone() }) }
+    }
+
+    /// The shape alone, which nothing waits for.
+    fn check_shape(&self, embeddings: &Tensor, images: usize) -> Result<(), TeacherError> {
+        // It is 0 until the first result.
+        let (found, dimension) = (embeddings.size(), Some(self.dimension).filter(|dimension| *dimension > 0));
+        let fits = match found.as_slice() {
+            &[rows, columns] => rows == images as i64 && columns > 0 && dimension.is_none_or(|known| known == columns),
+            _ => false,
+        };
+        if fits { Ok(()) } else { Err(TeacherError::Shape { name: self.name.clone(), found, images, dimension }) }
+    }
+
+    /// `number` is the step, or counts the batches; random numbers that a module draws depend on it alone.
+    fn forward(&self, images: &Tensor, number: u64) -> Result<(Tensor, Option<Tensor>), TeacherError> {
         let _no_grad = tch::no_grad_guard();
+        self.model.seed(0, number, DRAWN_BY_TEACHER);
         Ok(self.model.forward_with_map(images, false)?)
     }
 
@@ -168,16 +196,15 @@ impl Teacher {
     ) -> Result<Tensor, TeacherError> {
         let mut embeddings = Vec::new();
         for batch in Loader::evaluation_as(dataset, images, batch_size, preparation)? {
-            let (embedding, _) = self.forward(&batch?.images.f_to_device(self.device)?)?;
+            let batch = batch?;
+            let (embedding, _) = self.forward(&batch.images.f_to_device(self.device)?, embeddings.len() as u64)?;
+            self.check_shape(&embedding, batch.indices.len())?;
             embeddings.push(embedding.f_to_device(Device::Cpu)?);
         }
         let embeddings = Tensor::f_cat(&embeddings, 0)?;
-        let found = embeddings.size();
-        if !matches!(found.as_slice(), [count, dimension] if *count == images.len() as i64 && *dimension > 0) {
-            return Err(TeacherError::Shape { found, images: images.len() });
-        }
-        if embeddings.f_isfinite()?.f_all()?.f_to_kind(Kind::Int64)?.f_int64_value(&[])? == 0 {
-            return Err(TeacherError::NotFinite);
+        self.check_shape(&embeddings, images.len())?;
+        if !is_finite(&embeddings)? {
+            return Err(TeacherError::NotFinite { name: self.name.clone() });
         }
         Ok(embeddings)
     }

@@ -40,6 +40,7 @@ pub(super) fn open(config: &TeacherConfig, dataset: &Arc<Dataset>, device: Devic
         (_, _, Some(file)) => {
             let digest = Digests::new(None, &preparation, file)?;
             let model = Model::module(file, channels, preparation.size() as i64, device)?;
+            model.check_memory(true)?;
             Ok(Network { model, preparation, digest, file: file.clone() })
         }
         _ => {
@@ -100,5 +101,6 @@ fn of_weights(
     let state: BTreeMap<String, Tensor> =
         read.into_iter().map(inner).filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect();
     model.load_state(&state)?;
+    model.check_memory(true)?;
     Ok(Network { model, preparation, digest, file })
 }

@@ -11,7 +11,7 @@ use super::training_error::TrainingError;
 use crate::data::{DataConfig, Dataset, Loader as Images, Part, PartName};
 use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
-use crate::model::{Model, ModelConfig};
+use crate::model::{Model, ModelConfig, ModelError};
 use crate::objective::{Loader, Places, Strategies};
 
 /// Where data and device are, other than the experiment says.
@@ -23,6 +23,15 @@ pub(super) struct Site {
     pub(super) run: Option<PathBuf>,
     /// Whether a checkpoint gives the network its weights; then the file that they began with is not needed.
     pub(super) restored: bool,
+}
+
+/// What images are embedded for. Random numbers that the network draws depend on this and on the seed alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pass {
+    /// A step of the training.
+    Step(u64),
+    /// A batch of a part of the data, to measure it.
+    Batch(u64),
 }
 
 /// An experiment, loaded.
@@ -54,19 +63,29 @@ impl Assembly {
         let strategies = Strategies::load(&experiment, configure(loader))?;
         let path = site.data.or(experiment.data.path.clone());
         let dataset = Dataset::open(&DataConfig { path, ..experiment.data.clone() }, experiment.seed);
-        let dataset = Arc::new(dataset.map_err(|source| match site.run {
+        let dataset = Arc::new(dataset.map_err(|source| match site.run.clone() {
             Some(run) => TrainingError::RunData { run, source },
             None => source.into(),
         })?);
         let (channels, size) = (dataset.channels() as i64, dataset.size() as i64);
         let weights = experiment.model.weights.clone().filter(|_| !site.restored);
         let config = ModelConfig { weights, ..experiment.model.clone() };
-        let model = Model::new(&config, channels, size, device, experiment.seed)?;
+        let model = Model::new(&config, channels, size, device, experiment.seed);
+        let model = model.map_err(|error| match (error, site.run) {
+            (ModelError::NoModule { path }, Some(run)) => TrainingError::RunModule { run, path },
+            (error, _) => error.into(),
+        })?;
+        model.check_memory(false)?;
         Ok(Self { experiment, device, dataset, model, strategies })
     }
 
     /// The embeddings of images, B x D in 32 bits, and the last feature map where the network has one.
-    pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<(Tensor, Option<Tensor>), TrainingError> {
+    pub(super) fn forward(&self, images: &Tensor, pass: Pass) -> Result<(Tensor, Option<Tensor>), TrainingError> {
+        let (train, number) = match pass {
+            Pass::Step(step) => (true, step),
+            Pass::Batch(batch) => (false, batch),
+        };
+        self.model.seed(self.experiment.seed, number, train.into());
         let bf16 = self.experiment.precision == Precision::Bf16;
         Ok(lossmith_torch_shim::autocast(self.device, bf16, || self.model.forward_with_map(images, train))??)
     }
@@ -84,7 +103,8 @@ impl Assembly {
                 of: part.indices().len() as u64,
             });
             let images = batch?.images.f_to_device(self.device)?;
-            let (embedding, _) = tch::no_grad(|| self.forward(&images, false))?;
+            let pass = Pass::Batch(embeddings.len() as u64);
+            let (embedding, _) = tch::no_grad(|| self.forward(&images, pass))?;
             embeddings.push(embedding);
         }
         if embeddings.is_empty() {
@@ -108,7 +128,7 @@ impl Assembly {
             [1, self.dataset.channels() as i64, self.dataset.size() as i64, self.dataset.size() as i64],
             (Kind::Float, self.device),
         )?;
-        let (embedding, _) = tch::no_grad(|| self.forward(&images, false))?;
+        let (embedding, _) = tch::no_grad(|| self.forward(&images, Pass::Batch(0)))?;
         for images in [1, 2, 3, self.experiment.evaluation.batch_size.get() as i64] {
             drop(self.fuse(&embedding.f_repeat([images, 1])?, &Progress::default())?);
         }

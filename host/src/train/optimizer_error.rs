@@ -30,6 +30,13 @@ pub enum TrainError {
     #[diagnostic(help("use the `optimizer.name` and the network that it was saved with"))]
     State(Difference),
     /// An operation of libtorch failed.
-    #[error("libtorch failed in the optimizer")]
-    Torch(#[from] TchError),
+    #[error("libtorch failed in the optimizer: {}", lossmith_plugin::brief(.0))]
+    Torch(TchError),
+}
+
+// Its text is told in brief, so it is no source, which would be told in full.
+impl From<TchError> for TrainError {
+    fn from(error: TchError) -> Self {
+        Self::Torch(error)
+    }
 }

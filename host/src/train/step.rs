@@ -1,13 +1,15 @@
 //! One step of a training.
 
-use lossmith_plugin::objective::{Batch, Objectives};
-use lossmith_plugin::{Metric, Progress, is_exhausted};
-use tch::{Device, TchError};
+use lossmith_plugin::objective::{Batch, ComputeError, Objectives};
+use lossmith_plugin::{Cause, Metric, Progress, ResultFault, is_exhausted, is_finite};
+use tch::{Device, TchError, Tensor};
 
+use super::assembly::Pass;
 use super::event::Event;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::data;
+use crate::teacher::View;
 
 impl Training {
     pub(super) fn step(
@@ -19,8 +21,8 @@ impl Training {
     ) -> Result<Vec<(String, Metric)>, TrainingError> {
         let images = batch.images.f_to_device(self.assembly.device)?;
         let labels = batch.labels.f_to_device(self.assembly.device)?;
-        let (embeddings, feature_map) = self.assembly.forward(&images, true)?;
-        let teacher = self.teacher.as_ref().map(|teacher| teacher.view(batch, &images)).transpose()?;
+        let (embeddings, feature_map) = self.assembly.forward(&images, Pass::Step(self.step))?;
+        let teacher = self.teacher.as_ref().map(|teacher| teacher.view(batch, &images, self.step)).transpose()?;
         let progress = self.progress(epoch, steps);
         let start = self.pace.start(epoch, steps);
         let done = self.step + 1 - start;
@@ -36,7 +38,13 @@ impl Training {
         };
         self.live.remember(&view, &progress)?;
         let strategies = &mut self.assembly.strategies;
-        let outcome = strategies.objectives.compute(&view, &progress)?;
+        let outcome = match strategies.objectives.compute(&view, &progress) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.check_given(&embeddings, teacher.as_ref(), &error)?;
+                return Err(error.into());
+            }
+        };
         for (slot, level, text) in outcome.lines {
             watch(Event::Line { slot, level, text });
         }
@@ -71,6 +79,29 @@ impl Training {
         let rate = self.assembly.experiment.optimizer.learning_rate * factor;
         metrics.push(("learning-rate".to_owned(), Metric::Number(rate)));
         Ok(metrics)
+    }
+
+    /// An error if a strategy's result is not finite because what it was given is not: then that is at fault.
+    fn check_given(
+        &self,
+        embeddings: &Tensor,
+        teacher: Option<&View>,
+        error: &ComputeError,
+    ) -> Result<(), TrainingError> {
+        let infinite = matches!(
+            error,
+            ComputeError::Plugin(error) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_)))
+        );
+        if !infinite {
+            return Ok(());
+        }
+        if !is_finite(embeddings)? {
+            return Err(TrainingError::Network { step: self.step });
+        }
+        match (&self.teacher, teacher) {
+            (Some(teacher), Some(view)) => Ok(teacher.check_finite(view)?),
+            _ => Ok(()),
+        }
     }
 
     /// Gives the optimizer the parameters that plugins have made.

@@ -74,6 +74,16 @@ pub enum TrainingError {
         /// The operation of a strategy that made something that is not finite first, if it can be told.
         origin: Option<String>,
     },
+    /// The network gave what is not finite, and a strategy made of it what it must.
+    #[error("the network gives embeddings that are not finite at step {step}")]
+    #[diagnostic(help(
+        "no strategy is at fault: the training has diverged, or the network's own module gives NaN; try a lower \
+         learning rate or gradient clipping"
+    ))]
+    Network {
+        /// The step of the run, from 0.
+        step: u64,
+    },
     /// A loss that is not finite, seen at the end of a logging interval: on a device other than the CPU nothing looks
     /// earlier.
     #[error("the mean loss of the steps before step {step} is {value}")]
@@ -152,6 +162,15 @@ pub enum TrainingError {
         /// Why.
         source: DataError,
     },
+    /// The TorchScript module of a run is not there any more.
+    #[error("the TorchScript module that {} was trained with is gone: {}", run.display(), path.display())]
+    #[diagnostic(help("a checkpoint has its weights but not its code: put the file back"))]
+    RunModule {
+        /// The run's folder.
+        run: PathBuf,
+        /// Where the module was.
+        path: PathBuf,
+    },
     /// A run that has come to its end, and nothing to go on with.
     #[error(
         "{} is finished after epoch {epochs}{}{changes}",
@@ -184,7 +203,14 @@ pub enum TrainingError {
     Device(String),
     /// A tensor operation of the host.
     #[error("libtorch: {}", lossmith_plugin::brief(.0))]
-    Tensor(#[from] tch::TchError),
+    Tensor(tch::TchError),
+}
+
+// Its text is told in brief, so it is no source, which would be told in full.
+impl From<tch::TchError> for TrainingError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Tensor(error)
+    }
 }
 
 impl TrainingError {
