@@ -263,7 +263,7 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Fixed { .. }
         | TrainingError::NotMeasured { .. }
         | TrainingError::Device(_) => 3,
-        TrainingError::Changed { .. } | TrainingError::Finished { .. } => 2,
+        TrainingError::Changed { .. } | TrainingError::Finished { .. } | TrainingError::NoEpochs { .. } => 2,
         TrainingError::Objective(ObjectiveError::Plugin(error)) if error.is_of_the_machine() => 1,
         TrainingError::Objective(_)
         | TrainingError::Gradient { .. }
@@ -272,6 +272,7 @@ fn training_code(error: &TrainingError) -> u8 {
         TrainingError::Data(_)
         | TrainingError::Teacher(_)
         | TrainingError::EmptyPart
+        | TrainingError::Seen { .. }
         | TrainingError::OtherData { .. }
         | TrainingError::RunData { .. } => 5,
         TrainingError::Evaluation(_)
