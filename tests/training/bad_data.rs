@@ -97,7 +97,10 @@ fn an_image_that_is_damaged_while_training_costs_nothing_that_was_learned() {
     // Renamed into place, so that a reader sees the one or the other.
     fs::write(lab.path("damaged"), &good[..good.len() / 2]).unwrap();
     fs::rename(lab.path("damaged"), &image).unwrap();
-    running.finish().fails(5, &["cannot decode", "cat/02.png", "replace the file"]);
+    let outcome = running.finish();
+    assert_eq!(outcome.stderr.matches("cannot decode").count(), 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.matches("png").count() < 3, "said over and over: {}", outcome.stderr);
+    outcome.fails(5, &["cannot decode", "cat/02.png", "replace the file"]);
 
     let run = lab.run("tiny");
     let last = run.lines("journal.jsonl").pop().unwrap();

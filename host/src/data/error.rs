@@ -70,13 +70,13 @@ pub enum DataError {
         expected: String,
     },
     /// An image file cannot be decoded.
-    #[error("cannot decode {}: {source}", path.display())]
+    #[error("cannot decode {}: {fault}", path.display())]
     #[diagnostic(help("replace the file, or take it out of the data"))]
     Image {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        source: ImageFault,
+        /// What is wrong with it; the message says it, so it is no cause to be told once more.
+        fault: ImageFault,
     },
     /// Image files of which the beginning shows that they cannot be used.
     #[error("{} of {} cannot be used:{}", files.len(), images(*total), first(files))]
