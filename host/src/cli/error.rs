@@ -240,7 +240,7 @@ impl CliError {
             Self::Training(error) => training_code(error),
             Self::Retrieve(error) => match error {
                 RetrieveError::Training(error) => training_code(error),
-                RetrieveError::Different(_) => 2,
+                RetrieveError::Different(_) | RetrieveError::TooLarge { .. } => 2,
                 RetrieveError::Data(_) | RetrieveError::NothingToFind => 5,
                 RetrieveError::Write { .. } => 1,
             },
