@@ -82,6 +82,9 @@ fn a_folder_without_classes_or_images_is_refused() {
     picture(&lab.path("data/ant/0.png"), 0, 0);
     fs::create_dir_all(lab.path("data/bee")).unwrap();
     refused(&lab, &["data.kind=folder"], &["bee has no JPEG, PNG or WebP file"]);
+    picture(&lab.path("alone/train/ant/0.png"), 0, 0);
+    lab.try_train(&["data.path=alone", "data.kind=folder"])
+        .fails(5, &["alone/train has folders and no images", "`train` and beside it `test` or `val`"]);
 }
 
 #[test]

@@ -105,6 +105,16 @@ pub enum DataError {
         /// Whether it has sub-folders.
         folders: bool,
     },
+    /// A folder that is named as a part, without the other parts.
+    #[error("{} has folders and no images: it is no class, and as a part of the data it lacks others", path.display())]
+    #[diagnostic(help(
+        "for parts there is `train` and beside it `test` or `val`, or both, each with a folder of images for each \
+         class; without parts the folders of the classes are in the folder of the data itself"
+    ))]
+    LonePart {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder has both names for one part.
     #[error("{} has both `{one}` and `{other}`, which mean the same part", path.display())]
     #[diagnostic(help("put the class folders of both into one of them"))]
