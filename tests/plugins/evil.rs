@@ -49,7 +49,7 @@ fn what_it_keeps_at_the_host_is_limited() {
 
 #[test]
 fn what_it_says_is_limited() {
-    reaches("log-bytes", &ALL, &["log", "log-lines", "metric-names", "panic-long", "error-long"]);
+    reaches("log-bytes", &ALL, &["log", "log-lines", "log-nothing", "metric-names", "panic-long", "error-long"]);
     reaches("metrics", &ALL, &["metrics"]);
     ends_with!(ALL, "metric-elements", Cause::Operation { operation: "report.metric", .. });
 }

@@ -105,6 +105,30 @@ fn what_would_take_gigabytes_to_instantiate_is_refused() {
 }
 
 #[test]
+fn what_a_module_unfolds_to_while_it_is_compiled_is_counted() {
+    // Nothing instantiates any of these; they are compiled all the same.
+    let tables = |size: u64| format!("(core module (func) (table {size} funcref (ref.func 0)))");
+    let wanted = refused(&beside(&tables(1_000_000).repeat(2)), Limits::default(), "entries");
+    assert!(wanted > 1_000_000, "{wanted}");
+    refused(&beside(&tables(600_000).repeat(2)), Limits::default(), "entries");
+    refused(&beside("(core module (table 2000000 funcref))"), Limits::default(), "entries");
+    let items = format!("(core module (func) (table 1 funcref) (elem func{}))", " 0".repeat(1_200_000));
+    refused(&beside(&items), Limits::default(), "entries");
+    let sum = format!("i32.const 1 {}", "i32.const 1 i32.add ".repeat(350_000));
+    for field in [
+        format!("(global i32 {sum})"),
+        format!("(memory 1) (data (offset {sum}) \"a\")"),
+        format!("(func) (table 1 funcref) (elem (offset {sum}) func 0)"),
+    ] {
+        refused(&with_module(&field), Limits::default(), "entries");
+    }
+    // What is within the limit is no plugin, but for another reason.
+    let fine = "(func) (table 1000 funcref (ref.func 0)) (elem func 0 0) (global i32 (i32.const 1))";
+    let error = load_with(&with_module(fine), Limits::default()).unwrap_err();
+    assert!(!matches!(*error.cause, Cause::Limit { .. }), "{error}");
+}
+
+#[test]
 fn components_inside_of_a_component_only_pass_names_on() {
     // Each instantiates the one before it twice: 2^20 instances, had nobody looked.
     let doubling = (1..20).fold("(component $c0)".to_owned(), |text, level| {

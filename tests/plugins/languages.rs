@@ -227,6 +227,68 @@ fn python_with_interfaces_of_the_system_is_refused_with_the_option_that_is_missi
     }
 }
 
+#[test]
+fn what_python_wants_of_a_system_is_named() {
+    const SOURCE: &str = r#"
+import sys
+import time
+from lossmith import loss, report, text
+
+@loss("wanting")
+class Wanting:
+    """Does what a parameter says before it computes."""
+
+    how = text("nothing", "What it does.", choices=("nothing", "print", "time", "exit", "surrogate"))
+
+    def loss(self, batch, progress):
+        if self.how == "print":
+            print("said", flush=True)
+        elif self.how == "time":
+            time.time()
+        elif self.how == "exit":
+            sys.exit(7)
+        elif self.how == "surrogate":
+            report.info("half of a character: \ud83d")
+        return batch.embeddings().mean()
+"#;
+    if !has("python") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (source, input) = (folder.path().join("wanting"), folder.path().join("input.json"));
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("plugin.py"), SOURCE).unwrap();
+    std::fs::write(source.join("plugin.toml"), "language = \"python\"\nname = \"wanting\"\nroles = [\"loss\"]\n")
+        .unwrap();
+    std::fs::write(&input, json!({ "embeddings": [[0.5, 1.5], [2.0, 4.0]], "labels": [0, 1] }).to_string()).unwrap();
+    let output = build(&source, folder.path());
+    assert!(output.status.success(), "{}", message(&output));
+    let component = folder.path().join("wanting.wasm");
+    let (component, input) = (component.to_str().unwrap(), input.to_str().unwrap());
+    let does = |how: &str| {
+        let params = json!({ "how": how }).to_string();
+        let arguments = ["eval", component, "--role", "loss", "--strategy", "wanting", "--params", params.as_str()];
+        plugin(&[&arguments[..], &["--input", input]].concat())
+    };
+    for how in ["nothing", "surrogate"] {
+        let output = does(how);
+        assert!(output.status.success(), "{how}: {}", message(&output));
+        let outcome: Json = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(numbers(&outcome["value"]), [2.0], "{how}");
+    }
+    let line = SOURCE.lines().position(|line| line.contains("sys.exit")).unwrap() + 1;
+    let exit = format!("plugin.py:{line}");
+    let cases = [("print", ["standard output", "`report.info"]), ("time", ["a plugin has no clock", "`progress`"])];
+    for (how, words) in cases.into_iter().chain([("exit", ["SystemExit: 7", exit.as_str()])]) {
+        let output = does(how);
+        let text = message(&output);
+        assert_eq!(output.status.code(), Some(4), "{how}: {text}");
+        for word in words {
+            assert!(text.contains(word), "{how}: {word} is not in {text}");
+        }
+    }
+}
+
 /// A program in the place of a tool, which notes each call in the file beside it.
 fn put_tool(folder: &Path, then: &str) -> PathBuf {
     let (tool, calls) = (folder.join("tool"), folder.join("calls"));

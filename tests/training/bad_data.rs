@@ -82,6 +82,9 @@ fn a_folder_without_classes_or_images_is_refused() {
     picture(&lab.path("data/ant/0.png"), 0, 0);
     fs::create_dir_all(lab.path("data/bee")).unwrap();
     refused(&lab, &["data.kind=folder"], &["bee has no JPEG, PNG or WebP file"]);
+    picture(&lab.path("alone/train/ant/0.png"), 0, 0);
+    lab.try_train(&["data.path=alone", "data.kind=folder"])
+        .fails(5, &["alone/train has folders and no images", "`train` and beside it `test` or `val`"]);
 }
 
 #[test]
@@ -97,7 +100,10 @@ fn an_image_that_is_damaged_while_training_costs_nothing_that_was_learned() {
     // Renamed into place, so that a reader sees the one or the other.
     fs::write(lab.path("damaged"), &good[..good.len() / 2]).unwrap();
     fs::rename(lab.path("damaged"), &image).unwrap();
-    running.finish().fails(5, &["cannot decode", "cat/02.png", "replace the file"]);
+    let outcome = running.finish();
+    assert_eq!(outcome.stderr.matches("cannot decode").count(), 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.matches("png").count() < 3, "said over and over: {}", outcome.stderr);
+    outcome.fails(5, &["cannot decode", "cat/02.png", "replace the file"]);
 
     let run = lab.run("tiny");
     let last = run.lines("journal.jsonl").pop().unwrap();

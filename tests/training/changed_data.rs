@@ -117,6 +117,20 @@ fn a_run_with_changed_data_is_stopped_and_goes_on_as_if_it_never_was() {
 }
 
 #[test]
+fn a_run_goes_on_with_changed_data_where_its_best_epoch_is_no_longer_kept() {
+    let lab = own_data();
+    let sets = ["epochs=4", "run.keep=2", "run.checkpoint-every=1", "evaluation.every=1", "data.validation=0.25"];
+    // Every epoch measures the same, so the first stays the best.
+    let still = ["optimizer.learning-rate=1e-30", "model.freeze-batch-norm=true"];
+    let run = lab.train(&[&SETS[..], &sets, &still].concat());
+    assert_eq!(run.files("checkpoints"), ["best.safetensors", "epoch-0003.safetensors", "epoch-0004.safetensors"]);
+    picture(&lab.path("data/ant/90.png"), 0, 90);
+    lab.lossmith(&resume(&run, &["--accept-changes", "--set", "epochs=6"])).ok();
+    assert_eq!(run.files("checkpoints"), ["best.safetensors", "epoch-0005.safetensors", "epoch-0006.safetensors"]);
+    assert_eq!(run.events().last().unwrap(), "finished");
+}
+
+#[test]
 fn changed_data_is_measured_with_consent_only() {
     let lab = own_data();
     let run = lab.train(&[SETS.as_slice(), &["epochs=1"]].concat());

@@ -95,6 +95,22 @@ fn what_a_run_does_not_have_cannot_be_measured() {
 }
 
 #[test]
+fn a_component_that_is_cut_is_damaged_as_one_with_another_bit_is() {
+    let lab = Lab::new(MINED_TRIPLETS);
+    let run = lab.train(&["epochs=1"]);
+    let path = run.path.join("plugins").join(&run.files("plugins")[0]);
+    let good = std::fs::read(&path).unwrap();
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    for bytes in [&good[..good.len() / 2], &[], &flipped] {
+        std::fs::write(&path, bytes).unwrap();
+        lab.lossmith(&["eval", run.name()]).fails(4, &["is damaged: its name is the SHA-256 of other bytes"]);
+    }
+    std::fs::write(&path, good).unwrap();
+    lab.lossmith(&["eval", run.name()]).ok();
+}
+
+#[test]
 fn runs_are_listed_and_shown() {
     let lab = Lab::new(MINED_TRIPLETS);
     assert!(lab.lossmith(&["runs", "list"]).ok().contains("no runs in runs"));

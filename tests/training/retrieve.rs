@@ -109,6 +109,24 @@ fn two_runs_are_drawn_beneath_each_other_for_the_same_queries() {
 }
 
 #[test]
+fn more_than_there_is_cannot_be_asked_for() {
+    let lab = lab();
+    let run = lab.train(&["epochs=1"]);
+    let most = ["--queries", "999999", "--neighbours", "999999", "--output", "a.png"];
+    let told = lab.lossmith(&[&["--json", "retrieve", run.name()], &most[..]].concat()).json();
+    let queries = told["runs"][0]["queries"].as_array().unwrap();
+    let all = queries.len() - 1;
+    assert!(queries.iter().all(|query| query["neighbours"].as_array().unwrap().len() == all), "{told}");
+    // Of many images the picture would take all memory.
+    for number in 0..300 {
+        picture(&lab.path(&format!("animals/ant/many-{number:04}.png")), 0, number);
+    }
+    let run = lab.train(&["epochs=1"]);
+    lab.lossmith(&[&["retrieve", run.name()], &most[..]].concat())
+        .fails(2, &["pixels, more than 200000000 in all", "`--queries` and `--neighbours`"]);
+}
+
+#[test]
 fn what_cannot_be_compared_or_drawn_is_refused() {
     let lab = lab();
     let run = lab.train(&["epochs=1"]);
@@ -122,6 +140,18 @@ fn what_cannot_be_compared_or_drawn_is_refused() {
     assert!(!lab.path("a.png").exists());
     lab.lossmith(&["retrieve", run.name(), "--output", "no/such/a.png"]).fails(1, &["cannot write no/such/a.png"]);
     lab.lossmith(&["retrieve", run.name(), "--queries", "0", "--output", "a.png"]).fails(2, &["--queries"]);
+    lab.lossmith(&["retrieve", run.name(), "--output", "a.jpg"]).fails(2, &["--output a.jpg", "it must be .png"]);
+    // In the folder of a run nothing is overwritten, and nothing is put beside the checkpoints.
+    let own = |name: &str| run.path.join(name).display().to_string();
+    let damage = |command: &[&str], path: &str| {
+        lab.lossmith(&[command, &[path]].concat()).fails(2, &["in the folder of the run", "choose a file outside"]);
+    };
+    damage(&["embed", run.name(), "--output"], &own("checkpoints/best.safetensors"));
+    damage(&["embed", run.name(), "--output"], &own("checkpoints/new.npy"));
+    damage(&["embed", run.name(), "--output"], &own("data.csv"));
+    damage(&["runs", "diff", run.name(), run.name(), "--plot"], &own("report.html"));
+    lab.lossmith(&["embed", run.name(), "--output", &own("embedded.csv")]).ok();
+    lab.lossmith(&["runs", "diff", run.name(), run.name(), "--plot", "d.png"]).fails(2, &["it must be .html"]);
     lab.lossmith(&["retrieve", "nowhere", "--output", "a.png"]).fails(1, &["nowhere is not a run"]);
     for (class, name) in ["ant", "bee", "cat", "dog"].into_iter().enumerate() {
         (0..4).for_each(|image| picture(&lab.path(&format!("parts/train/{name}/{image}.png")), class, image));

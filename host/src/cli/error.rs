@@ -240,7 +240,7 @@ impl CliError {
             Self::Training(error) => training_code(error),
             Self::Retrieve(error) => match error {
                 RetrieveError::Training(error) => training_code(error),
-                RetrieveError::Different(_) => 2,
+                RetrieveError::Different(_) | RetrieveError::TooLarge { .. } => 2,
                 RetrieveError::Data(_) | RetrieveError::NothingToFind => 5,
                 RetrieveError::Write { .. } => 1,
             },
@@ -264,7 +264,7 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Fixed { .. }
         | TrainingError::NotMeasured { .. }
         | TrainingError::Device(_) => 3,
-        TrainingError::Changed { .. } | TrainingError::Finished { .. } => 2,
+        TrainingError::Changed { .. } | TrainingError::Finished { .. } | TrainingError::NoEpochs { .. } => 2,
         TrainingError::Objective(ObjectiveError::Plugin(error)) if error.is_of_the_machine() => 1,
         TrainingError::Objective(_)
         | TrainingError::Gradient { .. }
@@ -274,6 +274,7 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Teacher(_)
         | TrainingError::Network { .. }
         | TrainingError::EmptyPart
+        | TrainingError::Seen { .. }
         | TrainingError::OtherData { .. }
         | TrainingError::RunData { .. } => 5,
         TrainingError::Evaluation(_)

@@ -6,6 +6,7 @@
 //! runs/                                 lossmith runs list, show and diff, eval, embed, retrieve, replay
 //! progress, evaluation, output          how results are shown
 //! error, error_text                     errors with their exit codes, and how they are shown
+//! written                               files that commands are told to write
 //! interrupt                             signals
 //! ```
 
@@ -23,6 +24,7 @@ mod runs;
 mod session;
 mod sweep;
 mod train;
+mod written;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;

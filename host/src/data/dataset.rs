@@ -53,6 +53,7 @@ impl Dataset {
             warnings.push(format!("{} of the images are animated; the first frame of each is used", survey.animated));
         }
         warnings.extend(warnings::equal_images(&scan.source, &train)?);
+        warnings.extend(warnings::few_classes(config.split(), [&train, &validation, &test]));
         let measured = [(OwnPart::Validation, &validation), (OwnPart::Test, &test)];
         warnings.extend(measured.into_iter().filter_map(|(name, part)| warnings::unmeasured(name, part)));
         Ok(Self {
@@ -368,6 +369,19 @@ mod tests {
             let [train, validation, test] = open(kind, SplitKind::ClassDisjoint, 0.0);
             assert_eq!(([&train[..], &validation, &test].concat().len(), validation.len()), (all.len(), 0));
         }
+    }
+
+    #[test]
+    fn few_classes_for_training_are_told_with_what_took_the_others() {
+        let root = tempfile::tempdir().unwrap();
+        (0..10).for_each(|class| write_class(&root.path().join(format!("class-{class}")), 3));
+        let told = |split, validation| {
+            let dataset = Dataset::open(&DataConfig { split, validation, ..folder(root.path()) }, 1).unwrap();
+            dataset.warnings().iter().find(|text| text.contains("few to learn")).cloned()
+        };
+        let text = told(SplitKind::ClassDisjoint, 0.1).unwrap();
+        assert!(text.contains("of 10 classes, 5 are for testing and 2 for validation, which leaves 3"), "{text}");
+        assert_eq!((told(SplitKind::ClassDisjoint, 0.0), told(SplitKind::Auto, 0.1)), (None, None));
     }
 
     #[test]

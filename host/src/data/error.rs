@@ -70,13 +70,13 @@ pub enum DataError {
         expected: String,
     },
     /// An image file cannot be decoded.
-    #[error("cannot decode {}: {source}", path.display())]
+    #[error("cannot decode {}: {fault}", path.display())]
     #[diagnostic(help("replace the file, or take it out of the data"))]
     Image {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        source: ImageFault,
+        /// What is wrong with it; the message says it, so it is no cause to be told once more.
+        fault: ImageFault,
     },
     /// Image files of which the beginning shows that they cannot be used.
     #[error("{} of {} cannot be used:{}", files.len(), images(*total), first(files))]
@@ -104,6 +104,16 @@ pub enum DataError {
         path: PathBuf,
         /// Whether it has sub-folders.
         folders: bool,
+    },
+    /// A folder that is named as a part, without the other parts.
+    #[error("{} has folders and no images: it is no class, and as a part of the data it lacks others", path.display())]
+    #[diagnostic(help(
+        "for parts there is `train` and beside it `test` or `val`, or both, each with a folder of images for each \
+         class; without parts the folders of the classes are in the folder of the data itself"
+    ))]
+    LonePart {
+        /// The folder.
+        path: PathBuf,
     },
     /// A folder has both names for one part.
     #[error("{} has both `{one}` and `{other}`, which mean the same part", path.display())]

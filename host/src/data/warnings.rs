@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
 use super::files::{OwnPart, Source};
-use super::{DataError, Part};
+use super::{DataError, Part, SplitKind};
 
 /// Images that are compared to find out whether all are equal.
 const COMPARED: usize = 1000;
+
+/// Fewer training classes than this are worth a word where a split takes classes away.
+const FEW_CLASSES: usize = 5;
 
 /// Classes whose names mean the same to a reader, but not to a computer.
 pub(super) fn similar_classes(names: &[String]) -> Vec<String> {
@@ -54,6 +57,23 @@ pub(super) fn unmeasured(name: OwnPart, part: &Part) -> Option<String> {
     let are = if unused == 1 { "image is" } else { "images are" };
     (unused > 0).then(|| {
         format!("{unused} {are} neither query nor in the gallery of the {name} part, and not used for its retrieval")
+    })
+}
+
+/// What a split of classes left for training, where that is little.
+pub(super) fn few_classes(split: SplitKind, parts: [&Part; 3]) -> Option<String> {
+    let keys = match split {
+        SplitKind::ClassDisjoint => "`data.test-classes` and `data.validation` say",
+        SplitKind::Official => "`data.validation` says",
+        SplitKind::Auto | SplitKind::ClosedSet | SplitKind::SubjectFolds => return None,
+    };
+    let [train, validation, test] = parts.map(|part| part.classes().len());
+    (train < FEW_CLASSES).then(|| {
+        format!(
+            "of {} classes, {test} are for testing and {validation} for validation, which leaves {train} for \
+             training: few to learn a distance from; {keys} how many are taken",
+            train + validation + test
+        )
     })
 }
 

@@ -17,8 +17,10 @@ pub enum ExperimentError {
         source: std::io::Error,
     },
     /// A `--set` that is not `key.path=value`, or whose place does not exist.
-    #[error("--set {text}: {message}")]
+    #[error("{how} {text}: {message}")]
     Set {
+        /// What applied it: `--set` or `session set`.
+        how: &'static str,
         /// The argument.
         text: String,
         /// What is wrong with it.

@@ -65,13 +65,25 @@ impl Source {
     /// # Errors
     /// When one of them has no place in the file.
     pub fn set(self, sets: &[String]) -> Result<Self, ExperimentError> {
+        self.apply(sets, "--set")
+    }
+
+    /// Applies a `key.path=value` that somebody gave to a training at work.
+    ///
+    /// # Errors
+    /// When it has no place in the file.
+    pub fn edit(self, set: &str) -> Result<Self, ExperimentError> {
+        self.apply(&[set.to_owned()], "session set")
+    }
+
+    fn apply(self, sets: &[String], how: &'static str) -> Result<Self, ExperimentError> {
         if sets.is_empty() {
             return Ok(self);
         }
         let mut document: DocumentMut =
             self.text.parse().map_err(|error: toml_edit::TomlError| self.syntax(error.message(), error.span()))?;
         for text in sets {
-            let wrong = |message: String| ExperimentError::Set { text: text.clone(), message };
+            let wrong = |message: String| ExperimentError::Set { how, text: text.clone(), message };
             let (path, value) = text
                 .split_once('=')
                 .ok_or_else(|| wrong("expected key.path=value, for instance model.width=64".into()))?;
@@ -79,7 +91,7 @@ impl Source {
             let place = place(&mut document, path.trim()).map_err(wrong)?;
             *place = Item::Value(value);
         }
-        let name = if self.sets.is_empty() { format!("{} with --set", self.name) } else { self.name };
+        let name = if self.sets.is_empty() { format!("{} with {how}", self.name) } else { self.name };
         let sets = [self.sets.as_slice(), sets].concat();
         Ok(Self { name, text: document.to_string(), sets, ..self })
     }

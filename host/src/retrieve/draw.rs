@@ -25,6 +25,8 @@ pub const INK: Rgb<u8> = Rgb([90, 90, 90]);
 
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 const CELL: u32 = SIDE + 2 * FRAME;
+/// The most pixels of a picture: 600 MB.
+const MOST_PIXELS: u64 = 200_000_000;
 /// Height of a line of text, in pixels.
 const LINE: u32 = 16;
 
@@ -35,11 +37,10 @@ const LINE: u32 = 16;
 /// # Errors
 /// An image cannot be read.
 pub fn draw(dataset: &Dataset, runs: &[Vec<Found>]) -> Result<RgbImage, RetrieveError> {
-    let queries = runs.first().map_or(0, Vec::len) as u32;
-    let found = runs.iter().flatten().map(|found| found.neighbours.len()).max().unwrap_or(0) as u32;
-    let rows = runs.len() as u32;
-    let of_query = rows * (CELL + CAPTION + FRAME) - FRAME + GAP;
-    let mut picture = RgbImage::from_pixel(2 * GAP + (found + 1) * (CELL + GAP), GAP + queries * of_query, PAPER);
+    let found = runs.iter().flatten().map(|found| found.neighbours.len()).max().unwrap_or(0);
+    let (width, height) = size(runs.len(), runs.first().map_or(0, Vec::len), found)?;
+    let mut picture = RgbImage::from_pixel(width, height, PAPER);
+    let of_query = runs.len().max(1) as u32 * (CELL + CAPTION + FRAME) - FRAME + GAP;
     for (run, row) in runs.iter().zip(0..) {
         for (found, query) in run.iter().zip(0..) {
             let top = GAP + query * of_query + row * (CELL + CAPTION + FRAME);
@@ -55,6 +56,22 @@ pub fn draw(dataset: &Dataset, runs: &[Vec<Found>]) -> Result<RgbImage, Retrieve
         }
     }
     Ok(picture)
+}
+
+/// Width and height of a picture of so many runs, queries of each, and neighbours of each query.
+///
+/// # Errors
+/// It would have too many pixels.
+pub fn size(runs: usize, queries: usize, neighbours: usize) -> Result<(u32, u32), RetrieveError> {
+    let [cell, caption, frame, gap] = [CELL, CAPTION, FRAME, GAP].map(u64::from);
+    let [runs, queries, neighbours] = [runs, queries, neighbours].map(|count| count as u64);
+    let of_query = runs.max(1).saturating_mul(cell + caption + frame) - frame + gap;
+    let width = neighbours.saturating_add(1).saturating_mul(cell + gap).saturating_add(2 * gap);
+    let height = queries.saturating_mul(of_query).saturating_add(gap);
+    match (u32::try_from(width), u32::try_from(height)) {
+        (Ok(wide), Ok(high)) if width.saturating_mul(height) <= MOST_PIXELS => Ok((wide, high)),
+        _ => Err(RetrieveError::TooLarge { width, height, most: MOST_PIXELS }),
+    }
 }
 
 /// Writes a line of text below an image, as much of it as there is room for.
@@ -116,6 +133,15 @@ fn put(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_is_no_larger_than_memory_allows() {
+        assert_eq!(size(1, 6, 3).ok(), Some((16 + 4 * 112, 8 + 6 * 144)));
+        assert_eq!(size(2, 3, 5).ok(), Some((16 + 6 * 112, 8 + 3 * 284)));
+        for (queries, neighbours) in [(1000, 1000), (usize::MAX, 1), (1, usize::MAX), (usize::MAX, usize::MAX)] {
+            assert!(matches!(size(2, queries, neighbours), Err(RetrieveError::TooLarge { .. })));
+        }
+    }
 
     #[test]
     fn a_long_name_is_shortened_and_every_letter_is_drawn() {

@@ -20,6 +20,17 @@ pub enum RetrieveError {
     #[error("no image of this part has another one of its class to find")]
     #[diagnostic(help("retrieval needs a class with two images or more"))]
     NothingToFind,
+    /// A picture that would take too much memory.
+    #[error("the picture would have {width} x {height} pixels, more than {most} in all")]
+    #[diagnostic(help("ask for fewer of them with `--queries` and `--neighbours`"))]
+    TooLarge {
+        /// Its width.
+        width: u64,
+        /// Its height.
+        height: u64,
+        /// The most pixels of a picture.
+        most: u64,
+    },
     /// The picture cannot be written.
     #[error("cannot write {}", path.display())]
     Write {

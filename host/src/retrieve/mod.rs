@@ -6,6 +6,6 @@ mod error;
 mod lists;
 
 pub use choose::queries;
-pub use draw::{CAPTION, FRAME, GAP, INK, RIGHT, SIDE, WRONG, draw};
+pub use draw::{CAPTION, FRAME, GAP, INK, RIGHT, SIDE, WRONG, draw, size};
 pub use error::RetrieveError;
 pub use lists::{Found, Hit, find, same_part};

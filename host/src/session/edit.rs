@@ -44,7 +44,7 @@ pub fn fixed(change: &Change) -> Option<&'static str> {
 /// shadow any more.
 pub(super) fn edited(source: Source, edits: &[Edit], settled: bool) -> Result<Source, ExperimentError> {
     edits.iter().try_fold(source, |source, edit| match edit {
-        Edit::Set(set) => source.set(std::slice::from_ref(set)),
+        Edit::Set(set) => source.edit(set),
         Edit::Promote(name) if settled && !source.parse()?.shadow.iter().any(|shadow| shadow.name == *name) => {
             Ok(source)
         }
@@ -57,6 +57,20 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_mistake_is_said_of_the_command_that_made_it() {
+        let source = Source::from_text("own.toml", "name = \"own\"\n".to_owned());
+        let named = |source: Source| match source.parse().err().unwrap() {
+            ExperimentError::At { text, .. } => text.name().to_owned(),
+            error => error.to_string(),
+        };
+        assert_eq!(named(source.clone().edit("epochs=-1").unwrap()), "own.toml with session set");
+        assert_eq!(named(source.clone().set(&["epochs=-1".to_owned()]).unwrap()), "own.toml with --set");
+        assert_eq!(named(source.clone()), "own.toml");
+        let error = source.edit("margin").err().unwrap().to_string();
+        assert!(error.starts_with("session set margin: expected key.path=value"), "{error}");
+    }
 
     #[test]
     fn every_table_of_an_experiment_says_whether_it_may_change() {

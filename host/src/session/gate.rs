@@ -149,8 +149,16 @@ impl Checker {
                 };
                 let applied = if let Base::Text { applied, .. } = base { *applied } else { 0 };
                 let (before, new) = edits.split_at(settled.max(applied).min(edits.len()));
-                let source = edited(source, before.get(applied..).unwrap_or_default(), true)?;
-                Ok((edited(source, new, false)?, edits.clone(), None))
+                let wanted = || {
+                    let wanted = edited(source.clone(), before.get(applied..).unwrap_or_default(), true)?;
+                    let wanted = edited(wanted, new, false)?;
+                    wanted.parse().map(|_| wanted)
+                };
+                match (wanted(), source.parse()) {
+                    (Ok(wanted), _) => Ok((wanted, edits.clone(), None)),
+                    (Err(_), Err(own)) if !new.is_empty() => Err(Refusal::from(own).of_the_file()),
+                    (Err(error), _) => Err(error.into()),
+                }
             }
         }
     }

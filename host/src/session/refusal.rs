@@ -20,6 +20,11 @@ impl Refusal {
         Self { reason, help: None }
     }
 
+    /// Of a command that is refused for what the file says, not for what was asked.
+    pub(super) fn of_the_file(self) -> Self {
+        Self { reason: format!("the experiment file is at fault, not this command: {}", self.reason), ..self }
+    }
+
     pub(super) fn with_help(self, help: &str) -> Self {
         Self { help: Some(help.to_owned()), ..self }
     }

@@ -147,7 +147,7 @@ impl<'a> Plan<'a> {
         sets.extend(fixed.iter().cloned());
         sets.extend([format!("run.directory={directory}"), format!("name=\"{name}\"")]);
         let pointed = |error| match error {
-            ExperimentError::Set { text, message } => {
+            ExperimentError::Set { text, message, .. } => {
                 let change = changes.iter().find(|(_, change)| self.filled(change) == text);
                 let place = change.map_or("", |(place, _)| place.as_str());
                 self.sweep.source.wrong_value(place, format!("`{text}`: {message}"), None)

@@ -16,6 +16,7 @@ use super::revisions::Live;
 use super::shadows::Shadows;
 use super::training::Training;
 use super::training_error::TrainingError;
+use super::unseen::{check_unseen, trains};
 use crate::experiment::{Experiment, MOST_THREADS, Source};
 use crate::objective::Places;
 use crate::run::{self, Manifest, Preprocessing, RowKind, Run, RunError, Status, TeacherEntry, Versions};
@@ -79,6 +80,7 @@ impl Training {
         let checkpoint = run::load_checkpoint(&from.checkpoint(&origin.checkpoint)?)?;
         let revision = from.revision(revision_at(&from.timeline()?, checkpoint.step))?;
         let source = Source::read(&revision.experiment, sets)?;
+        trains(&from, checkpoint.epoch, source.parse()?.epochs)?;
         let places = from.places(&revision.about.plugins);
         let kept = Source::read(&revision.experiment, &[])?;
         let experiment = kept.parse()?;
@@ -93,6 +95,7 @@ impl Training {
         let standard = Places::Standard(standard);
         let assembly =
             Assembly::new(&source, Arc::clone(&runtime), standard, site(None), |loader| loader.pinned(pinned))?;
+        check_unseen(&from, &kept, &assembly)?;
         let parent = format!("{}@{}", from.name(), checkpoint.epoch);
         let manifest = from.manifest()?;
         let origin = manifest.experiment.map(|file| (file, [manifest.sets.as_slice(), sets].concat()));
@@ -137,9 +140,11 @@ impl Training {
         training.restore(checkpoint.as_ref(), Fit::Exact)?;
         training.go_on_probation(checkpoint.as_ref())?;
         let best = training.recollect()?;
-        if let Some(epoch) = best.filter(|epoch| training.saved == Some(training.pace.start(*epoch, training.steps())))
+        if let Some(epoch) = best.filter(|epoch| *epoch == training.epoch_count() && training.inside() == 0)
+            && training.run.checkpoints()?.contains_key(&epoch)
         {
-            // The process may have died between the checkpoint and its mark.
+            // The process may have died between the checkpoint and its mark. An earlier epoch has its mark, whether it
+            // is still kept or not.
             training.run.mark_best(epoch)?;
         }
         if begins && checkpoint.is_some() {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! begin --> assembly: data, network, strategies of the experiment; location: where the data is now
+//!           unseen: what a branch must not be
 //!   --> training: epochs, each of steps (step, epoch_steps, learning_rate, optimizer, averages)
 //!         checkpoints   what is written down to go on from
 //!         requests      commands, changed files and verdicts, between two steps
@@ -32,6 +33,7 @@ mod step;
 mod trained;
 mod training;
 mod training_error;
+mod unseen;
 
 pub use begin::Origin;
 pub use event::{End, Event};

@@ -43,7 +43,7 @@ pub fn extends(path: &Path, file: Option<&Path>, sets: &[String]) -> Result<(), 
 }
 
 fn unspeakable(error: serde_json::Error) -> ExperimentError {
-    ExperimentError::Set { text: String::new(), message: error.to_string() }
+    ExperimentError::Set { how: "--set", text: String::new(), message: error.to_string() }
 }
 
 impl Training {

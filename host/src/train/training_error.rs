@@ -7,7 +7,7 @@ use lossmith_plugin::objective::ComputeError;
 use miette::Diagnostic;
 
 use super::TrainError;
-use crate::data::DataError;
+use crate::data::{DataError, PartName};
 use crate::eval::EvalError;
 use crate::experiment::ExperimentError;
 use crate::model::ModelError;
@@ -190,6 +190,34 @@ pub enum TrainingError {
         way: &'static str,
         /// What would change, a line each, after a line break.
         changes: String,
+    },
+    /// A branch that would be measured on what its origin was trained on.
+    #[error("{run} was trained on {count} of the {of} {what} of this branch's {part} part")]
+    #[diagnostic(help("{advice}"))]
+    Seen {
+        /// The name of the origin.
+        run: String,
+        /// How many of the part it was trained on.
+        count: usize,
+        /// Of how many.
+        of: usize,
+        /// What is counted.
+        what: &'static str,
+        /// The part.
+        part: PartName,
+        /// How to keep the split.
+        advice: String,
+    },
+    /// A branch without an epoch to train.
+    #[error("{run} has trained {epoch} epochs where the branch begins, and `epochs` is {epochs}: none is left")]
+    #[diagnostic(help("`epochs` counts those of the origin, too: `--set epochs={}` or more", epoch.saturating_add(1)))]
+    NoEpochs {
+        /// The name of the origin.
+        run: String,
+        /// Its epochs.
+        epoch: u64,
+        /// The epochs of the branch.
+        epochs: u64,
     },
     /// A part of the data without images.
     #[error("this part of the data has no images")]

@@ -259,3 +259,33 @@ fn a_branch_is_of_the_revision_that_was_at_work() {
         assert_eq!(branch.values("step", "learning-rate"), vec![rate; 6], "{epoch}");
     }
 }
+
+#[test]
+fn a_branch_is_not_measured_on_what_its_parent_was_trained_on() {
+    let lab = Lab::new(PROXIES);
+    let run = lab.train(&["epochs=3", "evaluation.test=false", "data.split=class-disjoint", "sampler.classes=3"]);
+    let from = format!("{}@2", run.name());
+    let refused = |sets: &[&str], phrases: &[&str]| {
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        let arguments: Vec<_> = ["train", "--from", &from].into_iter().chain(sets).collect();
+        lab.lossmith(&arguments).fails(5, &[phrases, &["was trained on", "without `--from`"]].concat());
+    };
+    // The seed draws which classes are for training.
+    refused(&["seed=3"], &["classes of this branch's", "`--set data.seed=1` keeps its split"]);
+    refused(&["data.seed=3"], &["`--set data.seed=1`"]);
+    refused(&["data.split=closed-set"], &["images of this branch's", "leave the data and its split"]);
+    assert_eq!(lab.runs().len(), 1, "no run is left of those");
+    let kept = branch(&lab, &from, &["name=kept", "seed=3", "data.seed=1"]);
+    assert_eq!(kept.rows("epoch").len(), 1);
+}
+
+#[test]
+fn a_branch_has_an_epoch_to_train() {
+    let lab = Lab::new(MINED_TRIPLETS);
+    let run = lab.train(&["epochs=2", "evaluation.test=false"]);
+    for (from, epochs) in [("@2", "epochs=1"), ("@2", "epochs=2"), ("@last", "epochs=2")] {
+        let from = format!("{}{from}", run.name());
+        lab.lossmith(&["train", "--from", &from, "--set", epochs]).fails(2, &["has trained 2 epochs", "epochs=3"]);
+    }
+    assert_eq!(lab.runs().len(), 1);
+}

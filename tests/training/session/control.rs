@@ -117,6 +117,24 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_mistake_in_the_file_is_not_blamed_on_what_is_set() {
+    let lab = Lab::new(MINED_TRIPLETS);
+    let mut live = Live::start(&lab, &[]);
+    live.event("epoch");
+    lab.replace("width = 4", "widht = 4");
+    assert_eq!(live.verdict()["verdict"], "refused");
+    let fault = ["the experiment file is at fault, not this command", "unknown key `model.widht`", "experiment.toml"];
+    live.session("set", &["objective.0.weight=2"]).fails(4, &fault);
+    assert_eq!(live.verdict()["verdict"], "refused");
+    lab.replace("widht = 4", "width = 4");
+    assert_eq!(live.verdict()["verdict"], "same");
+    live.session("set", &["objective.0.weight=2"]).ok();
+    live.session("set", &["objective.0.wieght=2"]).fails(4, &["unknown key `objective.0.wieght`"]);
+    live.event("swap");
+    live.stop_and_replay();
+}
+
+#[test]
 fn without_a_training_at_work_the_way_on_is_told() {
     let lab = Lab::new(MINED_TRIPLETS);
     let finished = lab.train(&["epochs=1"]);

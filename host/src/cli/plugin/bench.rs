@@ -15,6 +15,7 @@ use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::role::role;
+use crate::cli::written::may_write;
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]
@@ -43,7 +44,7 @@ pub(in crate::cli) struct PluginBenchArgs {
     #[arg(long, value_name = "D,..", value_delimiter = ',', default_value = "64,512")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     dimension: Vec<u16>,
-    /// Draw the times into this file, an SVG.
+    /// Draw the times into this file, NAME.svg.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Measure memory: what the command calls itself with.
@@ -52,6 +53,9 @@ pub(in crate::cli) struct PluginBenchArgs {
 }
 
 pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError> {
+    if let Some(path) = &args.plot {
+        may_write("--plot", path, &["svg"])?;
+    }
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let plugin = load(&runtime, &args.plugin)?;
     let Strategy { role, name, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;

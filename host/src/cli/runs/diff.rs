@@ -9,6 +9,7 @@ use serde_json::json;
 use super::curves;
 use crate::cli::error::CliError;
 use crate::cli::output;
+use crate::cli::written::may_write;
 use crate::experiment::{Experiment, Source};
 use crate::run::{self, Change, Comparison, PluginEntry, RowKind, Run};
 use crate::session::edit;
@@ -55,8 +56,8 @@ pub(in crate::cli) struct DiffArgs {
     /// Show a metric of both, epoch by epoch: `map-at-r`, `loss`. May be repeated.
     #[arg(long, value_name = "NAME")]
     metric: Vec<String>,
-    /// Draw these metrics, one picture below the other, into an HTML page. Default: the loss and what `evaluation.best`
-    /// names.
+    /// Draw these metrics, one picture below the other, into an HTML page, NAME.html. Default: the loss and what
+    /// `evaluation.best` names.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Compare the tensors of checkpoints, too.
@@ -65,6 +66,9 @@ pub(in crate::cli) struct DiffArgs {
 }
 
 pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
+    if let Some(path) = &args.plot {
+        may_write("--plot", path, &["html"])?;
+    }
     let (first, second) = (Run::open(&args.first)?, Run::open(&args.second)?);
     let changed = |number: &dyn Fn(&Run) -> Result<u64, CliError>| {
         let (first, second) = (experiment(&first, number(&first)?)?, experiment(&second, number(&second)?)?);

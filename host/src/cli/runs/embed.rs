@@ -10,6 +10,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::arguments::{Which, open, tell_of_data};
 use crate::cli::error::CliError;
 use crate::cli::output;
+use crate::cli::written::not_of_a_run;
 use crate::run;
 use crate::train::Image;
 
@@ -52,11 +53,14 @@ impl Format {
 
 pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliError> {
     let format = Format::of(&args.output)?;
+    let names = args.output.with_extension("images.csv");
+    for path in [&args.output, &names] {
+        not_of_a_run("--output", path)?;
+    }
     let (mut trained, part) = open(&args.which)?;
     let (embeddings, labels) = trained.embed(part)?;
     let rows = trained.listed(part);
     let (count, dimension) = embeddings.size2().map_err(|error| CliError::Machine(error.to_string()))?;
-    let names = args.output.with_extension("images.csv");
     let names = match format {
         Format::Csv => {
             run::replace(&args.output, &table(&rows, Some((floats(&embeddings)?.as_slice(), dimension))))?;

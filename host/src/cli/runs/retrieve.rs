@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use super::arguments::SiteArgs;
 use crate::cli::error::CliError;
 use crate::cli::output;
+use crate::cli::written::may_write;
 use crate::data::PartName;
-use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part};
+use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part, size};
 use crate::train::Trained;
 
 /// Draw queries and their nearest neighbours: right ones framed green, wrong ones red.
@@ -36,21 +37,22 @@ pub(in crate::cli) struct RetrieveArgs {
     checkpoint: String,
     #[command(flatten)]
     site: SiteArgs,
-    /// How many queries; of different classes as far as there are.
+    /// How many queries, at most; of different classes as far as there are.
     #[arg(long, default_value = "8")]
     queries: NonZeroUsize,
-    /// How many neighbours of each.
+    /// How many neighbours of each, at most.
     #[arg(long, default_value = "5")]
     neighbours: NonZeroUsize,
     /// Which queries are drawn.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The picture to write, a PNG file.
+    /// The picture to write: NAME.png.
     #[arg(long)]
     output: PathBuf,
 }
 
 pub(in crate::cli) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), CliError> {
+    may_write("--output", &args.output, &["png"])?;
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let elsewhere = args.site.elsewhere();
     let open = |run: &Path| Trained::open(run, &args.checkpoint, &elsewhere, Arc::clone(&runtime));
@@ -60,13 +62,20 @@ pub(in crate::cli) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), Cl
     if drawn.is_empty() {
         return Err(RetrieveError::NothingToFind.into());
     }
+    let runs = 1 + usize::from(args.against.is_some());
+    let there = images.queries_and_gallery().map_or(images.len().saturating_sub(1), |(_, gallery)| {
+        gallery.iter().filter(|inside| **inside).count()
+    });
+    let neighbours = args.neighbours.get().min(there);
+    // Before anything is computed for it.
+    size(runs, drawn.len(), neighbours)?;
     let mut names = vec![(&args.run, first.epoch())];
-    let mut found = vec![find(&mut first, args.part, &drawn, args.neighbours.get())?];
+    let mut found = vec![find(&mut first, args.part, &drawn, neighbours)?];
     if let Some(other) = &args.against {
         let mut second = open(other)?;
         same_part(&first, &second, args.part)?;
         names.push((other, second.epoch()));
-        found.push(find(&mut second, args.part, &drawn, args.neighbours.get())?);
+        found.push(find(&mut second, args.part, &drawn, neighbours)?);
     }
     let picture = draw(first.dataset(), &found)?;
     picture

@@ -8,21 +8,24 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage};
 
-use super::header::Header;
+use super::header::{Header, fault, limits};
 use crate::data::ImageFault;
 
 /// The pixels of a file.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
     let header = Header::read(Cursor::new(bytes))?;
-    let bytes = if header.format == ImageFormat::Jpeg { whole_jpeg(bytes)? } else { Cow::Borrowed(bytes) };
-    let mut image = raw(&bytes, header.format)?;
+    let pixels = header.pixels();
+    let bytes = if header.format == ImageFormat::Jpeg { whole_jpeg(bytes, pixels)? } else { Cow::Borrowed(bytes) };
+    let mut image = raw(&bytes, header.format, pixels)?;
     image.apply_orientation(header.orientation);
     Ok(if image.color().has_alpha() { on_white(&image.into_rgba8()) } else { image.into_rgb8() })
 }
 
 /// As they are stored. The reader's limits bound the memory.
-fn raw(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, ImageFault> {
-    Ok(ImageReader::with_format(Cursor::new(bytes), format).decode()?)
+fn raw(bytes: &[u8], format: ImageFormat, pixels: u64) -> Result<DynamicImage, ImageFault> {
+    let (mut reader, limits) = (ImageReader::with_format(Cursor::new(bytes), format), limits(pixels));
+    reader.limits(limits.clone());
+    reader.decode().map_err(|error| fault(error, &limits))
 }
 
 /// An image without transparency, as if it lay on white.
@@ -35,13 +38,14 @@ pub(in crate::data) fn on_white(image: &RgbaImage) -> RgbImage {
 
 /// The file if all its pixels are there. The decoder would fill what is missing with grey. A file may go on behind its
 /// end, as those of phones do, and one without an end marker is given one.
-fn whole_jpeg(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ImageFault> {
+fn whole_jpeg(bytes: &[u8], pixels: u64) -> Result<Cow<'_, [u8]>, ImageFault> {
     if has_end(bytes) {
         return Ok(Cow::Borrowed(bytes));
     }
     // If all pixels are there, it does not matter what comes after them.
     let filled = [0x00, 0x55, 0xaa].map(|fill| [bytes, &[fill; 4096], &[0xff, 0xd9]].concat());
-    let [Ok(first), Ok(second), Ok(third)] = filled.each_ref().map(|bytes| raw(bytes, ImageFormat::Jpeg)) else {
+    let decoded = filled.each_ref().map(|bytes| raw(bytes, ImageFormat::Jpeg, pixels));
+    let [Ok(first), Ok(second), Ok(third)] = decoded else {
         return Err(ImageFault::Truncated);
     };
     let [filled, ..] = filled;
@@ -196,6 +200,31 @@ mod tests {
             image::codecs::png::PngEncoder::new(&mut png).write_image(&pixels, 2, 2, color.into()).unwrap();
             assert!(decode(&png).unwrap().pixels().all(|pixel| pixel.0 == [255; 3]), "{color:?}");
         }
+    }
+
+    /// A file of which what is beside the pixels is much larger than they are.
+    #[test]
+    fn a_profile_that_unpacks_to_much_is_left_out_and_a_long_text_is_refused() {
+        let mut png = Vec::new();
+        let mut encoder = image::codecs::png::PngEncoder::new(&mut png);
+        encoder.set_icc_profile(vec![0; 20 << 20]).unwrap();
+        encoder.write_image(&picture(), 40, 24, image::ExtendedColorType::Rgb8).unwrap();
+        assert!(png.len() < 1 << 20, "{}", png.len());
+        assert_eq!(decode(&png).unwrap(), picture());
+        let mut decoder = image::codecs::png::PngDecoder::with_limits(Cursor::new(&png), limits(40 * 24)).unwrap();
+        assert_eq!(image::ImageDecoder::icc_profile(&mut decoder).unwrap(), None);
+        assert_eq!((limits(0).max_alloc, limits(u64::MAX).max_alloc), (Some(16 << 20), Some(512 << 20)));
+
+        // A chunk of text behind the header.
+        let mut chunk = [&b"tEXtname\0"[..], &vec![b'a'; 20 << 20]].concat();
+        let mut checksum = flate2::Crc::new();
+        checksum.update(&chunk);
+        chunk.extend(checksum.sum().to_be_bytes());
+        let length = u32::try_from(chunk.len() - 8).unwrap().to_be_bytes();
+        let mut png = encoded(ImageFormat::Png);
+        png.splice(33..33, [&length[..], &chunk].concat());
+        let text = decode(&png).unwrap_err().to_string();
+        assert!(text.contains("decoding it takes more than 16 MiB"), "{text}");
     }
 
     #[test]

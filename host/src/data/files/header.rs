@@ -4,12 +4,35 @@ use std::io::{self, BufRead, Seek};
 
 use image::codecs::{png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{ImageDecoder, ImageFormat, Limits};
+use image::{ImageDecoder, ImageError, ImageFormat, Limits};
 
 use crate::data::ImageFault;
 
 /// The most pixels of an image. Decoded it then fits into what one worker may hold.
 const MOST_PIXELS: u64 = 100_000_000;
+
+/// What a decoder may take beside the pixels: for a colour profile, texts and the like. A packed profile can unpack to
+/// a thousand times its size.
+const BESIDE: u64 = 16 << 20;
+
+/// The most bytes of a pixel: four channels of 16 bits.
+const MOST_PIXEL_BYTES: u64 = 8;
+
+/// What a decoder may take for so many pixels; never more than its default.
+pub(super) fn limits(pixels: u64) -> Limits {
+    let mut limits = Limits::default();
+    let most = pixels.min(MOST_PIXELS) * MOST_PIXEL_BYTES + BESIDE;
+    limits.max_alloc = Some(limits.max_alloc.map_or(most, |default| default.min(most)));
+    limits
+}
+
+/// What a decoder that has these limits says.
+pub(super) fn fault(error: ImageError, limits: &Limits) -> ImageFault {
+    match error {
+        ImageError::Limits(_) => ImageFault::Memory { most: limits.max_alloc.unwrap_or(0) >> 20 },
+        other => other.into(),
+    }
+}
 
 /// The beginning of an image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +59,14 @@ impl Header {
             return Err(ImageFault::Empty);
         }
         let format = image::guess_format(first).map_err(|_| ImageFault::NoImage)?;
+        // The width of a PNG file is at this place, and a line of pixels is all that is needed of them here.
+        let width = first.get(16..).and_then(<[u8]>::first_chunk::<4>).map_or(0, |width| u32::from_be_bytes(*width));
         let header = match format {
             ImageFormat::Jpeg => jpeg(&mut bytes)?,
             ImageFormat::Png => {
-                let mut decoder = PngDecoder::with_limits(&mut bytes, Limits::default())?;
+                let limits = limits(width.into());
+                let decoder = PngDecoder::with_limits(&mut bytes, limits.clone());
+                let mut decoder = decoder.map_err(|error| fault(error, &limits))?;
                 let animated = decoder.is_apng()?;
                 Self { animated, ..Self::of(&mut decoder, format)? }
             }
@@ -55,6 +82,11 @@ impl Header {
             return Err(ImageFault::Size { width, height, most: MOST_PIXELS });
         }
         Ok(header)
+    }
+
+    /// How many pixels there are.
+    pub(super) fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
     }
 
     fn of(decoder: &mut impl ImageDecoder, format: ImageFormat) -> Result<Self, ImageFault> {

@@ -46,6 +46,15 @@ pub enum ImageFault {
         /// The most pixels of an image.
         most: u64,
     },
+    /// What is beside its pixels would take too much.
+    #[error(
+        "decoding it takes more than {most} MiB: what is stored beside its pixels, as a colour profile or a text, is \
+         too large; store it without that"
+    )]
+    Memory {
+        /// What a decoder may take for an image of its size.
+        most: u64,
+    },
     /// A JPEG file of a rare kind.
     #[error("its {coding} coding of JPEG is not supported; store it as baseline or progressive JPEG")]
     JpegCoding {

@@ -127,11 +127,11 @@ pub(in crate::data) fn filter<T>(items: impl IntoIterator<Item = T>, kept: &[boo
 
 fn read(ImageFile { path, area }: &ImageFile) -> Result<Picture<'static>, DataError> {
     let bytes = files::read(path, files::IMAGE).map_err(|source| DataError::Read { path: path.clone(), source })?;
-    let mut image = decode(&bytes).map_err(|source| DataError::Image { path: path.clone(), source })?;
+    let mut image = decode(&bytes).map_err(|fault| DataError::Image { path: path.clone(), fault })?;
     if let Some(area) = area {
         image = area.cut(&image).ok_or_else(|| {
             let (width, height) = (image.width(), image.height());
-            DataError::Image { path: path.clone(), source: ImageFault::Outside { area: *area, width, height } }
+            DataError::Image { path: path.clone(), fault: ImageFault::Outside { area: *area, width, height } }
         })?;
     }
     let (width, height) = (image.width() as usize, image.height() as usize);

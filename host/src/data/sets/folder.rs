@@ -54,8 +54,17 @@ fn parts(root: &Path) -> Result<Vec<(OwnPart, PathBuf)>, DataError> {
         }
         parts.push((part, root.join(name)));
     }
-    let divided = parts.len() > 1 && parts.iter().any(|(part, _)| *part == OwnPart::Train);
-    Ok(if divided { parts } else { Vec::new() })
+    if parts.len() > 1 && parts.iter().any(|(part, _)| *part == OwnPart::Train) {
+        return Ok(parts);
+    }
+    for (_, path) in parts {
+        let inside = entries(&path)?;
+        let is_image = |path: &PathBuf| !path.is_dir() && class_folders::is_image(path);
+        if inside.iter().any(|path| path.is_dir()) && !inside.iter().any(is_image) {
+            return Err(DataError::LonePart { path });
+        }
+    }
+    Ok(Vec::new())
 }
 
 #[cfg(test)]
@@ -117,6 +126,21 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         ["train/b", "val/b", "valid/b"].iter().for_each(|class| write_class(&root.path().join(class), 2));
         assert!(message(root.path()).contains("both `val` and `valid`"));
+    }
+
+    #[test]
+    fn a_part_alone_is_no_class_and_a_class_may_have_its_name() {
+        for classes in [&["train/a", "train/b"][..], &["test/a", "val/a"]] {
+            let root = tempfile::tempdir().unwrap();
+            classes.iter().for_each(|class| write_class(&root.path().join(class), 2));
+            let error = scan(root.path()).err().unwrap();
+            assert!(matches!(error, DataError::LonePart { .. }), "{error}");
+            let help = miette::Diagnostic::help(&error).unwrap().to_string();
+            assert!(help.contains("`train` and beside it `test` or `val`"), "{help}");
+        }
+        let root = tempfile::tempdir().unwrap();
+        ["train", "bus"].iter().for_each(|class| write_class(&root.path().join(class), 2));
+        assert_eq!(scan(root.path()).unwrap().class_names, ["bus", "train"]);
     }
 
     #[test]

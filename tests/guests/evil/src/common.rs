@@ -51,6 +51,9 @@ pub(crate) fn misbehave(how: &str, batch: &Batch) -> Result<()> {
         "log-lines" => loop {
             report::info("again");
         },
+        "log-nothing" => loop {
+            report::info("");
+        },
         "metrics" => {
             for number in 0.. {
                 report::metric(&number.to_string(), 1.0);
