@@ -23,6 +23,7 @@ mod install;
 mod learning;
 mod more;
 mod mutated;
+mod network_files;
 mod not_finite;
 mod objectives;
 mod old_runs;

@@ -271,6 +271,7 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Divergence { .. } => 4,
         TrainingError::Data(_)
         | TrainingError::Teacher(_)
+        | TrainingError::Run(RunError::OtherFile { .. })
         | TrainingError::EmptyPart
         | TrainingError::OtherData { .. }
         | TrainingError::RunData { .. } => 5,
