@@ -16,6 +16,7 @@ mod curve;
 mod error;
 mod kept;
 mod load;
+mod own_keys;
 mod placeholders;
 mod plan;
 mod points;
