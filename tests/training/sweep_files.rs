@@ -62,11 +62,7 @@ fn a_wrong_sweep_file_is_shown_before_anything_is_trained() {
         ("selection-seeds = 1", "patience = 0", ["nonzero", PLACE, "5 patience"]),
         ("values = [1, 16.0]", "values = [1, [2.0]]", ["a value must be a finite number", PLACE, "[2.0]"]),
         ("\"epochs=3\"", "\"epochs\"", ["expected key.path=value", PLACE, "\"epochs\""]),
-        (
-            "\"epochs=3\"",
-            "\"epohcs=3\"",
-            ["the run `small-plain-alone-s1` failed", "unknown key `epohcs`", "`epochs`?"],
-        ),
+        ("\"epochs=3\"", "\"epohcs=3\"", ["`epohcs=3`: unknown key `epohcs`", "`epochs`?", PLACE]),
         ("[[setting]]", "[setting]", ["invalid type: map, expected a sequence", PLACE, "setting"]),
         ("experiment = \"experiment.toml\"", "experiment = \"no.toml\"", ["cannot read no.toml", "No such file", ""]),
     ] {
@@ -115,3 +111,42 @@ fn what_a_sweep_sets_itself_is_no_change() {
 
 const PREPARED: &str =
     "[[prepare]]\nname = \"first\"\nexperiment = \"experiment.toml\"\nset = [\"epochs=1\", \"seed=5\"]\n";
+
+#[test]
+fn what_an_experiment_cannot_take_is_shown_in_the_sweep_file_before_anything_is_trained() {
+    const PLACE: &str = "[sweep.toml:";
+    let alpha = "key = \"objective.0.balance.params.alpha\"";
+    for (from, to, phrases) in [
+        // The last value of all, which would be trained last.
+        ("values = [1, 16.0]", "values = [1, \"many\"]", ["alpha=\"many\"`", "`alpha`", PLACE]),
+        (alpha, "key = \"model.embedding\"", ["`model.embedding=16.0`", "invalid type", PLACE]),
+        (alpha, "key = \"objective.0.balance.params.alhpa\"", ["`alhpa`", "alpha", PLACE]),
+        ("strategy=\"sum\"", "strategy=\"summ\"", ["strategy=\"summ\"", "sum", PLACE]),
+        ("name = \"alone\"", "name = \"alone\"\nset = [\"epochs=0\"]", ["`epochs=0`", "at least one epoch", PLACE]),
+        (
+            "set = [\"epochs=1\"",
+            "set = [\"objective.0.loss.strategy=tripelt\"",
+            ["`objective.0.loss.strategy=tripelt`", "triplet", PLACE],
+        ),
+    ] {
+        refused(from, to, &phrases);
+        let lab = lab(&SWEEP.replacen(from, to, 1));
+        let stderr = lab.lossmith(&JSON).stderr;
+        assert!(!stderr.contains("runs that are done are kept"), "{stderr}");
+    }
+    // What is wrong with the experiment itself is shown there.
+    let lab = lab(SWEEP);
+    lab.replace("strategy = \"triplet\"", "strategy = \"tripelt\"");
+    lab.lossmith(&JSON).fails(3, &["the experiment of the run `small-teacher` cannot be trained", "[experiment.toml"]);
+    assert!(lab.runs().is_empty());
+}
+
+#[test]
+fn a_damaged_record_of_the_test_part_says_what_to_do() {
+    let lab = lab(ONE);
+    std::fs::create_dir_all(lab.path("runs/one-results")).unwrap();
+    lab.write("runs/one-results/test.json", "{");
+    lab.lossmith(&JSON).fails(1, &["test.json is damaged", "remove it: the same command measures the test part"]);
+    std::fs::remove_file(lab.path("runs/one-results/test.json")).unwrap();
+    lab.lossmith(&JSON).ok();
+}

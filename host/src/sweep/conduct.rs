@@ -18,7 +18,7 @@ use super::test_part::TestPart;
 use crate::data::PartName;
 use crate::run::{Direction, report};
 use crate::standard::Standard;
-use crate::train::{Elsewhere, End, Event, Interrupts, Trained, Training, TrainingError};
+use crate::train::{Elsewhere, End, Event, Interrupts, Rehearsal, Trained, Training, TrainingError};
 
 /// How a sweep is run.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ pub fn conduct(
     interrupts: &Interrupts,
     watch: &mut dyn FnMut(Report<'_>),
 ) -> Result<Option<Complete>, SweepError> {
-    let mut plan = Plan::new(sweep)?;
+    let mut plan = Plan::new(sweep, &mut Rehearsal::new(Arc::clone(&runtime), &options.standard))?;
     // A damaged file shows before anything is trained.
     let mut test_part = TestPart::open(&options.output)?;
     let of = sweep.config.prepare.len()

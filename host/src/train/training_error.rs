@@ -188,6 +188,14 @@ pub enum TrainingError {
 }
 
 impl TrainingError {
+    /// What is wrong with the experiment file, if that is at fault.
+    pub(crate) fn of_experiment(&self) -> Option<&ExperimentError> {
+        match self {
+            Self::Experiment(error) | Self::Objective(ObjectiveError::Experiment(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether a strategy is at fault.
     pub(super) fn is_of_a_strategy(&self) -> bool {
         match self {
