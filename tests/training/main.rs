@@ -36,6 +36,7 @@ mod session;
 mod signals;
 mod standard;
 mod support;
+mod sweep_changes;
 mod sweep_files;
 mod sweeps;
 mod teacher;

@@ -68,8 +68,8 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Reads the experiment, makes a trial of every value and binds its strategies, so that what is wrong with one shows
-    /// before anything is trained.
+    /// Reads the experiment, makes a trial of every value and binds its strategies, so that what is wrong with one
+    /// shows before anything is trained.
     pub(super) fn new(sweep: &'a Sweep, rehearsal: &mut Rehearsal<'_>) -> Result<Self, SweepError> {
         let config = &sweep.config;
         let base = Source::read(&sweep.source.directory().join(&config.experiment), &[])?;
