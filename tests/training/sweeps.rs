@@ -12,7 +12,7 @@ use crate::support::{Lab, MINED_TRIPLETS, Outcome, Run, Running};
 
 /// A prepared run, a method as it is, and one with a value to choose. The setting's data is found from the prepared
 /// run's folder.
-const SWEEP: &str = r#"name = "small"
+pub(crate) const SWEEP: &str = r#"name = "small"
 experiment = "experiment.toml"
 directory = "runs"
 seeds = [1, 2]
@@ -42,7 +42,7 @@ vary = { key = "objective.0.balance.params.alpha", values = [1, 16.0] }
 "#;
 
 /// A single quick run.
-const ONE: &str = r#"name = "one"
+pub(crate) const ONE: &str = r#"name = "one"
 experiment = "experiment.toml"
 directory = "runs"
 seeds = [7]
@@ -55,18 +55,18 @@ name = "plain"
 name = "alone"
 "#;
 
-fn lab(sweep: &str) -> Lab {
+pub(crate) fn lab(sweep: &str) -> Lab {
     let lab = Lab::new(MINED_TRIPLETS);
     symlink(Path::new(env!("CARGO_TARGET_TMPDIR")).join("training-data"), lab.path("data")).unwrap();
     lab.write("sweep.toml", sweep);
     lab
 }
 
-const JSON: [&str; 3] = ["--json", "sweep", "sweep.toml"];
+pub(crate) const JSON: [&str; 3] = ["--json", "sweep", "sweep.toml"];
 
 /// The events of a sweep of one kind.
 #[track_caller]
-fn events(stdout: &str, kind: &str) -> Vec<Value> {
+pub(crate) fn events(stdout: &str, kind: &str) -> Vec<Value> {
     let events = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     events.filter(|event| event["event"] == kind).collect()
 }
@@ -354,75 +354,6 @@ fn the_threads_of_one_run_are_not_those_of_the_next() {
     lab.lossmith(&JSON).ok();
     assert_eq!(threads(&lab.run("one-first")), 1);
     assert_eq!(threads(&lab.run("one-plain-alone-s7")), threads(&lab.train(&["epochs=1"])));
-}
-
-/// Runs a sweep with one text of its file replaced.
-#[track_caller]
-fn refused(from: &str, to: &str, phrases: &[&str]) {
-    assert!(SWEEP.contains(from), "{from}");
-    let lab = lab(&SWEEP.replacen(from, to, 1));
-    lab.lossmith(&JSON).fails(3, phrases);
-    assert!(lab.runs().is_empty(), "a run was made");
-}
-
-#[test]
-fn a_wrong_sweep_file_is_shown_before_anything_is_trained() {
-    const PLACE: &str = "[sweep.toml:";
-    for (from, to, phrases) in [
-        ("seeds = [1, 2]", "sedes = [1, 2]", ["unknown key `sedes`", "did you mean `seeds`?", "4 sedes"]),
-        ("vary = { key", "vary = { kye", ["unknown key `method.1.vary.kye`", "did you mean `key`?", "vary = { kye"]),
-        ("seeds = [1, 2]", "seeds = []", ["at least one seed", PLACE, "4 seeds = []"]),
-        ("seeds = [1, 2]", "seeds = [1, 1]", ["this seed is there twice", PLACE, "4 seeds"]),
-        ("selection-seeds = 1", "selection-seeds = 3", ["1 to 2 of the seeds can choose", PLACE, "5 selection"]),
-        (
-            "baseline = \"alone\"",
-            "baseline = \"alnoe\"",
-            ["there is no method `alnoe`", "did you mean `alone`?", PLACE],
-        ),
-        ("{teacher}", "{techer}", ["there is no prepared run `techer`", "did you mean `teacher`?", PLACE]),
-        ("set = [\"epochs=1\"", "set = [\"epochs={teacher}\"", ["there is no prepared run `teacher`", PLACE, "13 set"]),
-        (
-            "name = \"alone\"",
-            "name = \"alone\"\nonly = [\"plan\"]",
-            ["no setting `plan`", "did you mean `plain`?", PLACE],
-        ),
-        ("name = \"alone\"", "name = \"a/b\"", ["a name must be letters", PLACE, "name = \"a/b\""]),
-        ("name = \"alone\"", "name = \"pairs\"", ["this method is there twice", PLACE, "name = \"pairs\""]),
-        ("values = [1, 16.0]", "values = []", ["at least one value", PLACE, "values = []"]),
-        (
-            "values = [1, 16.0]",
-            "range = [1, 16]",
-            ["a range is for a random search", "search = { trials", "range = [1, 16]"],
-        ),
-        ("values = [1, 16.0]", "values = [1], scale = \"logarithmic\"", ["a scale is of a `range`", PLACE, "scale"]),
-        ("vary = { key", "search = { trials = 3 }\nvary = { key", ["only 2 combinations to draw", PLACE, "trials = 3"]),
-        ("vary = { key", "search = { trials = 0 }\nvary = { key", ["1 to 1000 trials", PLACE, "trials = 0"]),
-        ("name = \"alone\"", "name = \"alone\"\nsearch = { trials = 3 }", ["has no `vary`", PLACE, "search = {"]),
-        (
-            "vary = {",
-            "vary = [{ kye = \"epochs\", values = [1] }]\n#",
-            ["unknown key `method.1.vary.0.kye`", "did you mean `key`?", "vary = [{ kye"],
-        ),
-        (
-            "vary = {",
-            "vary = [{ key = \"seed\", values = [1] }, { key = \"seed\", values = [2] }]\n#",
-            ["this key is there twice", PLACE, "vary = [{ key"],
-        ),
-        ("vary = {", "vary = 3\n#", ["a table with a key and its values, or a list of such tables", PLACE, "vary = 3"]),
-        ("selection-seeds = 1", "select = \"inter-distance\"", ["neither high nor low is better", PLACE, "5 select"]),
-        ("selection-seeds = 1", "patience = 0", ["nonzero", PLACE, "5 patience"]),
-        ("values = [1, 16.0]", "values = [1, [2.0]]", ["a value must be a finite number", PLACE, "[2.0]"]),
-        ("\"epochs=3\"", "\"epochs\"", ["expected key.path=value", PLACE, "\"epochs\""]),
-        (
-            "\"epochs=3\"",
-            "\"epohcs=3\"",
-            ["the run `small-plain-alone-s1` failed", "unknown key `epohcs`", "`epochs`?"],
-        ),
-        ("[[setting]]", "[setting]", ["invalid type: map, expected a sequence", PLACE, "setting"]),
-        ("experiment = \"experiment.toml\"", "experiment = \"no.toml\"", ["cannot read no.toml", "No such file", ""]),
-    ] {
-        refused(from, to, &phrases);
-    }
 }
 
 #[test]

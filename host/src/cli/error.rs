@@ -246,9 +246,9 @@ impl CliError {
             },
             Self::Sweep(error) => match error {
                 SweepError::File(_) => 3,
-                SweepError::Run { error, .. } => training_code(error),
+                SweepError::Run { error, .. } | SweepError::Experiment { error, .. } => training_code(error),
                 SweepError::NoValidation { .. } => 5,
-                SweepError::Failed { .. } | SweepError::Folder(_) => 1,
+                SweepError::Failed { .. } | SweepError::Folder(_) | SweepError::TestPart { .. } => 1,
             },
         }
     }
@@ -273,6 +273,7 @@ fn training_code(error: &TrainingError) -> u8 {
         TrainingError::Data(_)
         | TrainingError::Teacher(_)
         | TrainingError::Network { .. }
+        | TrainingError::Run(RunError::OtherFile { .. })
         | TrainingError::EmptyPart
         | TrainingError::Seen { .. }
         | TrainingError::OtherData { .. }

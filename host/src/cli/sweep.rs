@@ -73,6 +73,7 @@ fn as_text(report: &Report<'_>, select: &str) -> String {
             format!("{number}/{of}  {name}  {validation}{}", duration(seconds, "kept"))
         }
         Report::Failed { number, of, name, error } => format!("{number}/{of}  {name}  failed: {error}"),
+        Report::Changed { name, run, what } => format!("{name}: {} is not kept: {what}", run.display()),
         Report::Tested { number, of, name, seconds } => {
             format!("test {number}/{of}  {name}  {}", duration(seconds, "measured before"))
         }
@@ -88,6 +89,9 @@ fn as_json(report: &Report<'_>) -> String {
         }),
         Report::Failed { number, of, name, error } => {
             json!({ "event": "failed", "number": number, "of": of, "name": name, "error": error.to_string() })
+        }
+        Report::Changed { name, run, what } => {
+            json!({ "event": "changed", "name": name, "run": run, "what": what })
         }
         Report::Tested { number, of, name, seconds } => json!({
             "event": "tested", "number": number, "of": of, "name": name, "seconds": seconds, "kept": seconds.is_none(),

@@ -65,6 +65,22 @@ pub enum RunError {
         /// In what way.
         reason: String,
     },
+    /// A file that the network was made of is another one now.
+    #[error(
+        "`{key}` is not the file that the run was made with: the SHA-256 of {} is {found}, and was {expected}",
+        path.display()
+    )]
+    #[diagnostic(help("put the file of before back; a new run takes the file as it is now"))]
+    OtherFile {
+        /// The key of the experiment that names it.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 of the file that is there.
+        found: String,
+        /// SHA-256 of the file that the run was made with.
+        expected: String,
+    },
     /// Something that its file's format cannot say.
     #[error("cannot write {}: {reason}", path.display())]
     Unwritable {

@@ -1,10 +1,15 @@
 //! `manifest.json`: what it takes to run an experiment again.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jiff::Timestamp;
+use lossmith_plugin::files;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{RunError, file};
 
 /// What ran, on what, with what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +45,10 @@ pub struct Manifest {
     /// The teacher of its transfers; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherEntry>,
+    /// The files that its network and its teacher were made of; empty without such files, and of a run before this was
+    /// kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileEntry>,
     /// The experiment file; none if it was no file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<PathBuf>,
@@ -132,6 +141,65 @@ pub struct TeacherEntry {
     pub digest: String,
 }
 
+/// A file that a network was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FileEntry {
+    /// The key of the experiment that names it: `model.path`.
+    pub key: String,
+    /// Where it was, as an absolute path.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes, in hex.
+    pub digest: String,
+}
+
+impl FileEntry {
+    /// A file as it is now.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn now(key: &str, path: &Path) -> Result<Self, RunError> {
+        let digest = file_digest(path).map_err(RunError::io("read", path))?;
+        Ok(Self { key: key.to_owned(), path: path.to_owned(), digest })
+    }
+}
+
+/// SHA-256 of a file's bytes, in hex.
+///
+/// # Errors
+/// It cannot be read.
+pub fn file_digest(path: &Path) -> io::Result<String> {
+    let mut opened = files::open(path, files::WEIGHTS)?;
+    let (mut digest, mut bytes) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        let count = opened.read(&mut bytes)?;
+        if count == 0 {
+            return Ok(file::hex(&digest.finalize()));
+        }
+        digest.update(bytes.get(..count).unwrap_or_default());
+    }
+}
+
+impl Manifest {
+    /// Compares the file that a key of the experiment names with the one that the run was made with. What the run keeps
+    /// nothing of is passed over, and what cannot be read: whoever makes a network of it says so.
+    ///
+    /// # Errors
+    /// It is another file.
+    pub fn check_file(&self, key: &str, path: &Path) -> Result<(), RunError> {
+        let Some(kept) = self.files.iter().find(|file| file.key == key) else { return Ok(()) };
+        match file_digest(path) {
+            Ok(found) if found != kept.digest => Err(RunError::OtherFile {
+                key: key.to_owned(),
+                path: path.to_owned(),
+                found,
+                expected: kept.digest.clone(),
+            }),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
 /// The commit that `folder` is at, with `-dirty` if tracked files were changed. None if it is in no git repository or
 /// there is no git.
 #[must_use]
@@ -155,6 +223,20 @@ mod tests {
         let versions = Versions::current("2.13.0".into());
         assert_eq!(wanted["tch"].as_str(), Some(format!("={}", versions.tch).as_str()));
         assert_eq!(wanted["wasmtime"]["version"].as_str(), Some(format!("={}", versions.wasmtime).as_str()));
+    }
+
+    #[test]
+    fn the_digest_of_a_file_is_that_of_all_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "abc").unwrap();
+        let digest = file_digest(&path).unwrap();
+        assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        // More than is read at once.
+        let long = vec![7; (1 << 20) + 1];
+        std::fs::write(&path, &long).unwrap();
+        assert_eq!(file_digest(&path).unwrap(), file::hex(&Sha256::digest(&long)));
+        assert!(FileEntry::now("model.path", &folder.path().join("none")).is_err());
     }
 
     #[test]

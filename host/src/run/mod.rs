@@ -66,7 +66,7 @@ pub use history::{PluginChange, RevisionChange, SourceChange};
 pub use journal::{Canary, Entry, Event, Verdict};
 pub use jsonl::Lines;
 pub use lock::Claim;
-pub use manifest::{Manifest, PluginEntry, Preprocessing, TeacherEntry, Versions, commit};
+pub use manifest::{FileEntry, Manifest, PluginEntry, Preprocessing, TeacherEntry, Versions, commit, file_digest};
 pub use metrics::MetricsLog;
 pub use process::Process;
 pub use revision::{About, Edit, Revision};

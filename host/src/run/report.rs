@@ -213,6 +213,7 @@ pub(super) mod tests {
             preprocessing: None,
             plugins: vec![plugin("loss", "triplet", "a1"), plugin("miner", "batch-hard", "b2")],
             teacher: None,
+            files: Vec::new(),
             experiment: None,
             sets: Vec::new(),
             parent: None,

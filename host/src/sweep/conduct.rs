@@ -1,7 +1,7 @@
 //! A sweep from its first run to its last.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,12 +13,13 @@ use super::error::SweepError;
 use super::kept::{self, Done};
 use super::load::Sweep;
 use super::plan::{Cell, Plan, Trial};
+use super::present::Present;
 use super::results::{Outcome, Results};
 use super::test_part::TestPart;
 use crate::data::PartName;
 use crate::run::{Direction, report};
 use crate::standard::Standard;
-use crate::train::{Elsewhere, End, Event, Interrupts, Trained, Training, TrainingError};
+use crate::train::{Elsewhere, End, Event, Interrupts, Rehearsal, Trained, Training, TrainingError};
 
 /// How a sweep is run.
 #[derive(Clone, Debug)]
@@ -57,6 +58,15 @@ pub enum Report<'a> {
         name: &'a str,
         /// What ended it.
         error: &'a TrainingError,
+    },
+    /// A run is there that is not kept, since it was trained on something else than is there now.
+    Changed {
+        /// Name of its experiment.
+        name: &'a str,
+        /// The folder of the run.
+        run: &'a Path,
+        /// What changed.
+        what: &'a str,
     },
     /// The test part of a chosen run is measured.
     Tested {
@@ -101,14 +111,14 @@ pub fn conduct(
     interrupts: &Interrupts,
     watch: &mut dyn FnMut(Report<'_>),
 ) -> Result<Option<Complete>, SweepError> {
-    let mut plan = Plan::new(sweep)?;
+    let mut plan = Plan::new(sweep, &mut Rehearsal::new(Arc::clone(&runtime), &options.standard))?;
     // A damaged file shows before anything is trained.
     let mut test_part = TestPart::open(&options.output)?;
     let of = sweep.config.prepare.len()
         + plan.methods().iter().map(|(_, method)| runs(&plan, sweep, *method)).sum::<usize>();
-    let threads = tch::get_num_threads();
+    let (threads, present) = (tch::get_num_threads(), Present::default());
     let mut conductor =
-        Conductor { sweep, options, runtime, interrupts, watch, number: 0, of, failed: Vec::new(), threads };
+        Conductor { sweep, options, runtime, interrupts, watch, number: 0, of, failed: Vec::new(), threads, present };
     for (index, prepare) in sweep.config.prepare.iter().enumerate() {
         match conductor.run(&plan.preparation(index)?, true)? {
             Step::Done(done) => plan.prepared(&prepare.name, &done.path),
@@ -193,6 +203,7 @@ struct Conductor<'a> {
     failed: Vec<String>,
     /// Threads of an operation where an experiment does not say.
     threads: i32,
+    present: Present,
 }
 
 impl Conductor<'_> {
@@ -278,9 +289,12 @@ impl Conductor<'_> {
     fn train(&mut self, trial: &Trial) -> Result<Trainee, TrainingError> {
         // The run before may have set it, and results depend on it in the last bits.
         tch::set_num_threads(self.threads);
-        let kept = kept::find(&self.sweep.config.directory, trial, &self.options.standard)?;
+        let kept = kept::find(&self.sweep.config.directory, trial, &self.options.standard, &mut self.present)?;
         if let Some(done) = kept.done {
             return Ok(Trainee::Kept(done));
+        }
+        if let Some((run, what)) = &kept.changed {
+            (self.watch)(Report::Changed { name: &trial.name, run, what });
         }
         let mut training = self.begin(trial, kept.begun)?;
         let watch = &mut *self.watch;

@@ -1,5 +1,7 @@
 //! What can end a sweep.
 
+use std::path::PathBuf;
+
 use miette::Diagnostic;
 
 use crate::experiment::ExperimentError;
@@ -25,6 +27,25 @@ pub enum SweepError {
         #[source]
         #[diagnostic_source]
         error: TrainingError,
+    },
+    /// The experiment of one of its runs, before any is trained.
+    #[error("the experiment of the run `{name}` cannot be trained")]
+    Experiment {
+        /// Name of the experiment.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        #[diagnostic_source]
+        error: TrainingError,
+    },
+    /// The record of the test part is not what it should be.
+    #[error("{} is damaged: {reason}", path.display())]
+    #[diagnostic(help("remove it: the same command measures the test part of what was chosen again"))]
+    TestPart {
+        /// The file.
+        path: PathBuf,
+        /// In what way.
+        reason: String,
     },
     /// A run without anything to choose by.
     #[error("the run `{name}` measured nothing on a validation part")]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::plan::Trial;
+use super::present::Present;
 use crate::experiment::PluginSource;
 use crate::run::{self, Row, RowKind, Run, RunError, Status};
 use crate::standard::Standard;
@@ -26,16 +27,32 @@ pub(super) struct Kept {
     pub(super) done: Option<Done>,
     /// Runs that were stopped or are at work, the newest first.
     pub(super) begun: Vec<PathBuf>,
+    /// The newest run that would be one of these if nothing had changed, and what did.
+    pub(super) changed: Option<(PathBuf, String)>,
 }
 
-/// Looks for the runs of a trial in a folder: those that wrote the same experiment and ran the same components. What is
-/// damaged is passed over. Bare names of plugins are looked for as `standard` says.
-pub(super) fn find(directory: &Path, trial: &Trial, standard: &Standard) -> Result<Kept, RunError> {
+/// Looks for the runs of a trial in a folder: those that wrote the same experiment, ran the same components, and had
+/// the data and the files that are there now. What is damaged is passed over. Bare names of plugins are looked for as
+/// `standard` says.
+pub(super) fn find(
+    directory: &Path,
+    trial: &Trial,
+    standard: &Standard,
+    present: &mut Present,
+) -> Result<Kept, RunError> {
     let mut kept = Kept::default();
     for path in folders(directory, &trial.name)?.into_iter().rev() {
         let Ok(run) = Run::open(&path) else { continue };
         if !same(&run, trial, standard) {
             continue;
+        }
+        match present.changed(&run, trial) {
+            Ok(None) => {}
+            Ok(Some(what)) => {
+                kept.changed.get_or_insert((path, what));
+                continue;
+            }
+            Err(_) => continue,
         }
         match run.status() {
             Ok(Status::Finished) => {

@@ -7,6 +7,7 @@ use lossmith_plugin::suggest::nearest;
 
 use super::config::{MethodConfig, SettingConfig, SweepConfig};
 use super::error::SweepError;
+use super::own_keys::{self, OwnKey, own_keys};
 use super::placeholders::placeholders;
 use super::points::{self, MOST, Point, number};
 use super::vary::{Scale, VaryConfig};
@@ -106,6 +107,7 @@ impl Sweep {
         for (index, method) in method.iter().enumerate() {
             self.check_method(index, method)?;
         }
+        self.check_own_keys()?;
         self.check_baseline()?;
         self.check_placeholders()
     }
@@ -173,10 +175,12 @@ impl Sweep {
                 return Err(self.wrong(&format!("{place}.{number}"), message));
             }
         }
-        match repeated(values) {
-            Some(number) => Err(self.wrong(&format!("{place}.{number}"), "this value is there twice")),
-            None => Ok(()),
+        for (index, value) in values.iter().enumerate() {
+            if values.iter().take(index).any(|earlier| equal(earlier, value)) {
+                return Err(self.wrong(&format!("{place}.{index}"), "this value is there twice"));
+            }
         }
+        Ok(())
     }
 
     fn check_range(
@@ -226,6 +230,40 @@ impl Sweep {
         }
     }
 
+    /// Changes of what the sweep sets itself would be lost.
+    fn check_own_keys(&self) -> Result<(), ExperimentError> {
+        let SweepConfig { set, prepare, setting, method, .. } = &self.config;
+        let own = own_keys(&self.config);
+        let refuse = |place: &str, (key, help): &OwnKey| {
+            let message = format!("a sweep sets `{key}` of its runs itself");
+            Err(self.source.wrong_value(place, message, Some((*help).to_owned())))
+        };
+        let check = |table: &str, set: &[String], own: &[OwnKey]| {
+            for (index, change) in set.iter().enumerate() {
+                if let Some(own) = own.iter().find(|(key, _)| own_keys::changes(change, key)) {
+                    return refuse(&format!("{table}set.{index}"), own);
+                }
+            }
+            Ok(())
+        };
+        check("", set, &own)?;
+        for (index, table) in prepare.iter().enumerate() {
+            check(&format!("prepare.{index}."), &table.set, &own_keys::PREPARED)?;
+        }
+        for (index, table) in setting.iter().enumerate() {
+            check(&format!("setting.{index}."), &table.set, &own)?;
+        }
+        for (index, table) in method.iter().enumerate() {
+            check(&format!("method.{index}."), &table.set, &own)?;
+            for (number, vary) in table.vary.iter().enumerate() {
+                if let Some(own) = own.iter().find(|(key, _)| vary.key.trim() == *key) {
+                    return refuse(&format!("{}.key", self.place_of(index, number)), own);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn check_baseline(&self) -> Result<(), ExperimentError> {
         let methods: Vec<&str> = self.config.method.iter().map(|method| method.name.as_str()).collect();
         match &self.config.baseline {
@@ -265,6 +303,16 @@ impl Sweep {
             None => format!("known here: {}", known.join(", ")),
         };
         self.source.wrong_value(place, format!("there is no {what} `{name}`"), Some(help))
+    }
+}
+
+/// Whether two values train the same: `1` and `1.0` do.
+fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Integer(integer), Value::Number(float)) | (Value::Number(float), Value::Integer(integer)) => {
+            *float == *integer as f64
+        }
+        _ => one == other,
     }
 }
 

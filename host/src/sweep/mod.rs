@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Nothing is kept about the state of a sweep but the test values: its runs are found again in their folder, by the
-//! text of their experiment and the components that they ran.
+//! text of their experiment, the components that they ran, and the digests of their data and of the files of their
+//! networks.
 
 mod choose;
 mod conduct;
@@ -16,9 +17,11 @@ mod curve;
 mod error;
 mod kept;
 mod load;
+mod own_keys;
 mod placeholders;
 mod plan;
 mod points;
+mod present;
 mod results;
 mod statistics;
 mod table;

@@ -1,6 +1,6 @@
 //! Which trainings a sweep is made of, and the experiment of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use lossmith_plugin::Value;
@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::error::SweepError;
 use super::load::Sweep;
-use crate::experiment::{ExperimentError, Source, rooted};
+use crate::experiment::{Experiment, ExperimentError, Source, rooted};
 use crate::run;
-use crate::train::TrainingError;
+use crate::train::{Rehearsal, TrainingError};
 
 /// Most letters of the values in the name of a run.
 const LONGEST: usize = 100;
@@ -35,8 +35,28 @@ pub(super) struct Trial {
     /// Name of the experiment.
     pub(super) name: String,
     pub(super) source: Source,
+    pub(super) experiment: Experiment,
     /// The `experiment.toml` that the run writes.
     pub(super) text: String,
+}
+
+/// What the experiment of a training is made of.
+struct Draft {
+    /// The name that it gets.
+    name: String,
+    base: Source,
+    changes: Vec<Change>,
+    /// What the sweep says itself.
+    fixed: Vec<String>,
+}
+
+/// A change of an experiment, with its places in the sweep file.
+struct Change {
+    text: String,
+    /// The place of what says which key it is.
+    key: String,
+    /// The place of what says its value.
+    value: String,
 }
 
 /// The experiments of a sweep.
@@ -48,26 +68,46 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Reads the experiment and makes a trial of every value, so that what is wrong with one shows before anything is
-    /// trained.
-    pub(super) fn new(sweep: &'a Sweep) -> Result<Self, SweepError> {
+    /// Reads the experiment, makes a trial of every value and binds its strategies, so that what is wrong with one
+    /// shows before anything is trained.
+    pub(super) fn new(sweep: &'a Sweep, rehearsal: &mut Rehearsal<'_>) -> Result<Self, SweepError> {
         let config = &sweep.config;
         let base = Source::read(&sweep.source.directory().join(&config.experiment), &[])?;
         let mut plan = Self { sweep, base, prepared: BTreeMap::new() };
         for prepare in &config.prepare {
             plan.prepared(&prepare.name, &config.directory.join(&prepare.name));
         }
+        let mut seen = BTreeSet::new();
         for index in 0..config.prepare.len() {
-            plan.preparation(index)?;
+            plan.rehearse(&plan.prepared_draft(index)?, rehearsal, &mut seen)?;
         }
         for (setting, method) in plan.methods() {
             for value in 0..plan.value_count(method) {
                 for seed in config.seeds.iter().take(1) {
-                    plan.trial(Cell { setting, method, value, seed: *seed, fold: 0 })?;
+                    let draft = plan.draft(Cell { setting, method, value, seed: *seed, fold: 0 });
+                    plan.rehearse(&draft, rehearsal, &mut seen)?;
                 }
             }
         }
         Ok(plan)
+    }
+
+    /// Makes a trial and binds its strategies, if they are not among those that were `seen`.
+    fn rehearse(
+        &self,
+        draft: &Draft,
+        rehearsal: &mut Rehearsal<'_>,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<(), SweepError> {
+        let Trial { source, experiment, .. } = self.made(draft)?;
+        let Experiment { objective, fusion, shadow, .. } = &experiment;
+        let strategies = serde_json::to_string(&(source.directory(), objective, fusion, shadow));
+        if strategies.is_ok_and(|strategies| !seen.insert(strategies)) {
+            return Ok(());
+        }
+        rehearsal
+            .check(&source)
+            .map_err(|error| self.pointed(draft, error, &mut |source| rehearsal.check(source).err()))
     }
 
     /// Says where a prepared run is.
@@ -101,15 +141,23 @@ impl<'a> Plan<'a> {
 
     /// The trial of a prepared run.
     pub(super) fn preparation(&self, index: usize) -> Result<Trial, SweepError> {
-        let config = &self.sweep.config;
-        let prepare = &config.prepare[index];
-        let source = Source::read(&self.sweep.source.directory().join(&prepare.experiment), &[])?;
-        let changes = listed(&format!("prepare.{index}."), &prepare.set);
-        self.changed(&source, &changes, format!("{}-{}", config.name, prepare.name), &[])
+        self.made(&self.prepared_draft(index)?)
     }
 
     /// The trial of a place.
     pub(super) fn trial(&self, cell: Cell) -> Result<Trial, SweepError> {
+        self.made(&self.draft(cell))
+    }
+
+    fn prepared_draft(&self, index: usize) -> Result<Draft, SweepError> {
+        let config = &self.sweep.config;
+        let prepare = &config.prepare[index];
+        let base = Source::read(&self.sweep.source.directory().join(&prepare.experiment), &[])?;
+        let changes = listed(&format!("prepare.{index}."), &prepare.set);
+        Ok(Draft { name: format!("{}-{}", config.name, prepare.name), base, changes, fixed: Vec::new() })
+    }
+
+    fn draft(&self, cell: Cell) -> Draft {
         let config = &self.sweep.config;
         let (setting, method) = (&config.setting[cell.setting], &config.method[cell.method]);
         let mut changes = listed("", &config.set);
@@ -119,12 +167,16 @@ impl<'a> Plan<'a> {
         let mut name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
         let mut values = String::new();
         for (number, (key, value)) in self.varied(cell.method, cell.value).into_iter().enumerate() {
-            let place = format!("{}.key", self.sweep.place_of(cell.method, number));
-            changes.push((place, format!("{key}={}", as_toml(value))));
+            let place = self.sweep.place_of(cell.method, number);
+            let listed = method.vary.get(number).and_then(|vary| vary.values.iter().position(|one| one == value));
+            let at = listed.map_or("range".to_owned(), |listed| format!("values.{listed}"));
+            let text = format!("{key}={}", as_toml(value));
+            changes.push(Change { text, key: format!("{place}.key"), value: format!("{place}.{at}") });
             values += &format!("-{}", in_a_name(value));
         }
         name += &shortened(values);
         name += &format!("-s{}", cell.seed);
+        // `own_keys` refuses changes of these.
         let mut fixed = vec![format!("seed={}", cell.seed), "evaluation.test=false".to_owned()];
         fixed.extend(config.patience.map(|patience| format!("evaluation.patience={patience}")));
         if let Some(folds) = config.folds {
@@ -132,33 +184,61 @@ impl<'a> Plan<'a> {
             fixed.push("data.split=\"subject-folds\"".to_owned());
             fixed.extend([format!("data.folds={folds}"), format!("data.fold={}", cell.fold)]);
         }
-        self.changed(&self.base, &changes, name, &fixed)
+        Draft { name, base: self.base.clone(), changes, fixed }
     }
 
-    fn changed(
-        &self,
-        source: &Source,
-        changes: &[(String, String)],
-        name: String,
-        fixed: &[String],
-    ) -> Result<Trial, SweepError> {
-        let directory = toml::Value::String(self.sweep.config.directory.display().to_string());
-        let mut sets: Vec<String> = changes.iter().map(|(_, change)| self.filled(change)).collect();
-        sets.extend(fixed.iter().cloned());
-        sets.extend([format!("run.directory={directory}"), format!("name=\"{name}\"")]);
-        let pointed = |error| match error {
+    fn made(&self, draft: &Draft) -> Result<Trial, SweepError> {
+        let set = |error| match error {
             ExperimentError::Set { text, message, .. } => {
-                let change = changes.iter().find(|(_, change)| self.filled(change) == text);
-                let place = change.map_or("", |(place, _)| place.as_str());
+                let change = draft.changes.iter().find(|change| self.filled(&change.text) == text);
+                let place = change.map_or("", |change| change.key.as_str());
                 self.sweep.source.wrong_value(place, format!("`{text}`: {message}"), None)
             }
             other => other,
         };
-        let source = source.clone().set(&sets).map_err(pointed)?;
-        let failed = |error: TrainingError| SweepError::Run { name: name.clone(), error };
-        let experiment = source.parse().map_err(|error| failed(error.into()))?;
+        let source = self.source(draft, draft.changes.len()).map_err(set)?;
+        let fault = &mut |source: &Source| source.parse().err().map(TrainingError::from);
+        let experiment = source.parse().map_err(|error| self.pointed(draft, error.into(), fault))?;
+        let failed = |error| SweepError::Experiment { name: draft.name.clone(), error };
         let text = experiment.to_toml().map_err(|error| failed(error.into()))?;
-        Ok(Trial { name, source, text })
+        Ok(Trial { name: draft.name.clone(), source, experiment, text })
+    }
+
+    /// The experiment of a draft, with so many of its changes.
+    fn source(&self, draft: &Draft, count: usize) -> Result<Source, ExperimentError> {
+        let directory = toml::Value::String(self.sweep.config.directory.display().to_string());
+        let mut sets: Vec<String> = draft.changes.iter().take(count).map(|change| self.filled(&change.text)).collect();
+        sets.extend(draft.fixed.iter().cloned());
+        sets.extend([format!("run.directory={directory}"), format!("name=\"{}\"", draft.name)]);
+        draft.base.clone().set(&sets)
+    }
+
+    /// What is wrong with an experiment, at the change of the sweep file that brought it: the first with which `fault`
+    /// finds the same.
+    fn pointed(
+        &self,
+        draft: &Draft,
+        error: TrainingError,
+        fault: &mut dyn FnMut(&Source) -> Option<TrainingError>,
+    ) -> SweepError {
+        let name = draft.name.clone();
+        let Some(ExperimentError::At { message, help, .. }) = error.of_experiment() else {
+            return SweepError::Experiment { name, error };
+        };
+        let mut brought = |count: usize| {
+            let found = self.source(draft, count).ok().and_then(|source| fault(&source));
+            let found = found.as_ref().and_then(TrainingError::of_experiment);
+            matches!(found, Some(ExperimentError::At { message: found, .. }) if found == message)
+        };
+        // Without any change it is the experiment's own.
+        let count = (0..=draft.changes.len()).find(|count| brought(*count)).unwrap_or_default();
+        match count.checked_sub(1).and_then(|number| draft.changes.get(number)) {
+            Some(change) => {
+                let message = format!("`{}`: {message}", change.text);
+                self.sweep.source.wrong_value(&change.value, message, help.clone()).into()
+            }
+            None => SweepError::Experiment { name, error },
+        }
     }
 
     /// A change with the folders of prepared runs in it. Its relative paths start beside the sweep file.
@@ -171,8 +251,12 @@ impl<'a> Plan<'a> {
 }
 
 /// Changes with their places in the sweep file.
-fn listed(table: &str, set: &[String]) -> Vec<(String, String)> {
-    set.iter().enumerate().map(|(index, change)| (format!("{table}set.{index}"), change.clone())).collect()
+fn listed(table: &str, set: &[String]) -> Vec<Change> {
+    let change = |(index, text): (usize, &String)| {
+        let place = format!("{table}set.{index}");
+        Change { text: text.clone(), key: place.clone(), value: place }
+    };
+    set.iter().enumerate().map(change).collect()
 }
 
 fn as_toml(value: &Value) -> String {

@@ -21,7 +21,10 @@ impl TestPart {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             bytes => {
                 let bytes = bytes.map_err(RunError::io("read", &path))?;
-                serde_json::from_slice(&bytes).map_err(RunError::damaged(&path))?
+                serde_json::from_slice(&bytes).map_err(|error: serde_json::Error| SweepError::TestPart {
+                    path: path.clone(),
+                    reason: error.to_string(),
+                })?
             }
         };
         Ok(Self { path, values })

@@ -59,7 +59,11 @@ fn of_run(path: &Path, checkpoint: &str) -> Result<(Experiment, PathBuf), Teache
     }
     let file = run.checkpoint(checkpoint)?;
     let source = Source::read(&run.experiment_path(), &[]).and_then(|source| source.parse());
-    Ok((source.map_err(TeacherError::Experiment)?, file))
+    let experiment = source.map_err(TeacherError::Experiment)?;
+    if let Some(module) = &experiment.model.path {
+        run.manifest()?.check_file("model.path", module)?;
+    }
+    Ok((experiment, file))
 }
 
 /// A teacher that was trained on what the student is measured on would make the measurement worthless. Only data of the

@@ -13,6 +13,7 @@ use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::{Model, ModelConfig, ModelError};
 use crate::objective::{Loader, Places, Strategies};
+use crate::run::{FileEntry, Run, RunError};
 
 /// Where data and device are, other than the experiment says.
 #[derive(Debug, Default)]
@@ -77,6 +78,20 @@ impl Assembly {
         })?;
         model.check_memory(false)?;
         Ok(Self { experiment, device, dataset, model, strategies })
+    }
+
+    /// The files that the network was made of just now, and the teacher.
+    pub(super) fn files(&self) -> Result<Vec<FileEntry>, RunError> {
+        let Experiment { model, teacher, .. } = &self.experiment;
+        // A checkpoint may have given the weights in place of their file.
+        let weights = model.weights.clone().filter(|_| self.model.loaded().is_some());
+        let mut files = vec![("model.path", model.path.clone()), ("model.weights", weights)];
+        if let Some(teacher) = teacher {
+            let run = teacher.run.as_ref().map(|run| Run::open(run)?.checkpoint(&teacher.checkpoint)).transpose()?;
+            let module = ("teacher.module", teacher.module.clone());
+            files.extend([("teacher.run", run), ("teacher.weights", teacher.weights.clone()), module]);
+        }
+        files.into_iter().filter_map(|(key, path)| Some(FileEntry::now(key, &path?))).collect()
     }
 
     /// The embeddings of images, B x D in 32 bits, and the last feature map where the network has one.

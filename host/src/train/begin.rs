@@ -11,7 +11,7 @@ use super::assembly::{Assembly, Site, device_name};
 use super::averages::Averages;
 use super::checkpoints::{Fit, newest, prepare};
 use super::epoch_steps::Pace;
-use super::location::{Accepting, Elsewhere, absolute, changed, files};
+use super::location::{Accepting, Elsewhere, absolute, changed, files, same_files};
 use super::revisions::Live;
 use super::shadows::Shadows;
 use super::training::Training;
@@ -84,6 +84,7 @@ impl Training {
         let places = from.places(&revision.about.plugins);
         let kept = Source::read(&revision.experiment, &[])?;
         let experiment = kept.parse()?;
+        same_files(&from, &experiment, true)?;
         let data = Elsewhere::default().place(&from, &experiment)?;
         // The data may have moved since; other data is where the experiment says it.
         let data = data.filter(|_| source.parse().is_ok_and(|wanted| wanted.data.path == experiment.data.path));
@@ -302,7 +303,9 @@ pub(super) fn kept(
     let revision = run.revision(revision)?;
     let source = Source::read(&revision.experiment, &[])?;
     let places = run.places(&revision.about.plugins);
-    let data = elsewhere.place(run, &source.parse()?)?;
+    let experiment = source.parse()?;
+    same_files(run, &experiment, restored)?;
+    let data = elsewhere.place(run, &experiment)?;
     let site = Site { data, device: elsewhere.device.clone(), run: Some(run.path().to_owned()), restored };
     let assembly = Assembly::new(&source, runtime, Places::Run(&places), site, |loader| loader)?;
     Ok((assembly, source))
@@ -394,6 +397,7 @@ fn record(
         plugins: entries(&strategies.bound),
         teacher: teacher
             .map(|teacher| TeacherEntry { name: teacher.name().to_owned(), digest: teacher.digest().to_owned() }),
+        files: assembly.files()?,
         experiment: file,
         sets,
         parent,

@@ -1,4 +1,5 @@
-//! Where a run's data and device are, when it is used again later or on another machine.
+//! Where a run's data and device are, when it is used again later or on another machine, and whether its files are
+//! those of before.
 
 use std::path::{Path, PathBuf};
 
@@ -89,6 +90,20 @@ pub(super) fn changed(
     }
     let text = changes.iter().map(|change| format!("\n  {change}")).collect();
     Err(TrainingError::OtherData { found, expected, changes: text, advice: accepting.help() })
+}
+
+/// Refuses a network of other files than those that the run was made with. `restored` says whether a checkpoint gives
+/// the network its weights; a TorchScript module is read then, too.
+pub(super) fn same_files(run: &Run, experiment: &Experiment, restored: bool) -> Result<(), RunError> {
+    let (manifest, model) = (run.manifest()?, &experiment.model);
+    let weights = model.weights.as_ref().filter(|_| !restored);
+    let files = [("model.path", model.path.as_ref()), ("model.weights", weights)];
+    for (key, path) in files {
+        if let Some(path) = path {
+            manifest.check_file(key, path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The image files of a data set, as a run keeps them; empty where the images are not in files of their own.

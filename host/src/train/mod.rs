@@ -11,6 +11,7 @@
 //!         patience      ending a training that does not get better
 //!   --> event: what is told to whoever watches; interrupts: what signals ask for
 //! trained               the network of a run, to measure and to use
+//! rehearsal             the strategies of experiments that are trained later
 //! ```
 
 mod assembly;
@@ -26,6 +27,7 @@ mod optimizer;
 mod optimizer_error;
 mod patience;
 mod reconfigure;
+mod rehearsal;
 mod requests;
 mod revisions;
 mod shadows;
@@ -42,6 +44,7 @@ pub use location::Elsewhere;
 pub use optimizer::Optimizer;
 pub use optimizer_error::TrainError;
 pub use reconfigure::extends;
+pub use rehearsal::Rehearsal;
 pub use trained::{Image, Trained};
 pub use training::Training;
 pub use training_error::TrainingError;

@@ -242,11 +242,24 @@ impl From<tch::TchError> for TrainingError {
 }
 
 impl TrainingError {
+    /// What is wrong with the experiment file, if that is at fault.
+    pub(crate) fn of_experiment(&self) -> Option<&ExperimentError> {
+        match self {
+            Self::Experiment(error) | Self::Objective(ObjectiveError::Experiment(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether a strategy is at fault.
     pub(super) fn is_of_a_strategy(&self) -> bool {
         match self {
             Self::Objective(ObjectiveError::Plugin(error)) => !error.is_of_the_machine(),
-            Self::Objective(_) | Self::Gradient { .. } | Self::Loss { .. } | Self::Divergence { .. } => true,
+            // A network whose embeddings are not finite may have learned that from a strategy.
+            Self::Objective(_)
+            | Self::Gradient { .. }
+            | Self::Loss { .. }
+            | Self::Divergence { .. }
+            | Self::Network { .. } => true,
             _ => false,
         }
     }
