@@ -102,7 +102,7 @@ fn a_component_that_is_cut_is_damaged_as_one_with_another_bit_is() {
     let good = std::fs::read(&path).unwrap();
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
-    for bytes in [&good[..good.len() / 2], &[], &flipped] {
+    for bytes in [&good[..good.len() / 2], &[], &flipped[..]] {
         std::fs::write(&path, bytes).unwrap();
         lab.lossmith(&["eval", run.name()]).fails(4, &["is damaged: its name is the SHA-256 of other bytes"]);
     }

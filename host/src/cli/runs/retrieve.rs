@@ -63,9 +63,9 @@ pub(in crate::cli) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), Cl
         return Err(RetrieveError::NothingToFind.into());
     }
     let runs = 1 + usize::from(args.against.is_some());
-    let there = images.queries_and_gallery().map_or(images.len().saturating_sub(1), |(_, gallery)| {
-        gallery.iter().filter(|inside| **inside).count()
-    });
+    let there = images
+        .queries_and_gallery()
+        .map_or(images.len().saturating_sub(1), |(_, gallery)| gallery.iter().filter(|inside| **inside).count());
     let neighbours = args.neighbours.get().min(there);
     // Before anything is computed for it.
     size(runs, drawn.len(), neighbours)?;
