@@ -134,7 +134,7 @@ fn noticed(damage: impl Fn(&[u8]) -> Vec<u8>, phrase: impl Fn(&str) -> String) {
 
 #[test]
 fn a_kept_component_that_is_cut_short_is_an_error() {
-    noticed(|whole| whole[..whole.len() / 2].to_vec(), |_| "the component is not valid".into());
+    noticed(|whole| whole[..whole.len() / 2].to_vec(), |name| format!("{name} is damaged"));
 }
 
 #[test]
