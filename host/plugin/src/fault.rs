@@ -52,9 +52,6 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
     if fault.downcast_ref::<Trap>().is_none() && is_exhausted(&root) {
         return Cause::Machine(root);
     }
-    if let Some(wanted) = system(fault) {
-        return Cause::NoSystem { wanted, place };
-    }
     let host = store.data_mut();
     // What was told of a panic is not why a call ran out of fuel or time.
     let panics = !matches!(fault.downcast_ref::<Trap>(), Some(Trap::OutOfFuel | Trap::Interrupt));
@@ -71,6 +68,9 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
         let own = place.and_then(|place| place.source).filter(|_| source_line::is_sdk(&file, &sdk));
         let (file, line) = own.unwrap_or((file, line));
         return Cause::Panic { message, file, line };
+    }
+    if let Some(wanted) = system(fault) {
+        return Cause::NoSystem { wanted, place };
     }
     let limits = Arc::clone(&host.limits);
     let limit = |limit, value, wanted| Cause::Limit { limit, value, wanted, place: place.clone() };

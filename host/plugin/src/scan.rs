@@ -41,6 +41,9 @@ pub(super) fn over(limit: &'static str, value: u64, wanted: u64) -> Result<(), C
     if wanted > value { Err(Cause::Limit { limit, value, wanted: Some(wanted), place: None }) } else { Ok(()) }
 }
 
+/// The engine writes out so many elements of a table at most while it compiles, 4 bytes each: those of a table that
+/// begins with a value, and those up to the last one that a segment puts in.
+const WRITTEN: u64 = 1 << 20;
 /// The bytes of an expression that is one number, with its end.
 const NUMBER: u64 = 12;
 
@@ -61,6 +64,8 @@ struct Scan<'a> {
 struct Level {
     encoding: Encoding,
     entries: u64,
+    /// What its empty tables have room for.
+    tables: u64,
 }
 
 impl Scan<'_> {
@@ -81,11 +86,13 @@ impl Scan<'_> {
             Payload::TableSection(section) => {
                 for table in section.clone() {
                     let table = table.map_err(invalid)?;
-                    // The engine writes out what a table begins with while it compiles: 4 bytes for each of its
-                    // elements.
-                    self.add(table.ty.initial)?;
-                    if let TableInit::Expr(first) = table.init {
-                        self.expression(&first)?;
+                    let begun = table.ty.initial.min(WRITTEN);
+                    match table.init {
+                        TableInit::RefNull => self.later(begun),
+                        TableInit::Expr(first) => {
+                            self.add(begun)?;
+                            self.expression(&first)?;
+                        }
                     }
                 }
                 section.count()
@@ -100,6 +107,10 @@ impl Scan<'_> {
             }
             Payload::ExportSection(section) => section.count(),
             Payload::ElementSection(section) => {
+                if section.count() > 0 {
+                    let tables = self.levels.last().map_or(0, |level| level.tables);
+                    self.add(tables)?;
+                }
                 for element in section.clone() {
                     let element = element.map_err(invalid)?;
                     // What an element is made of takes a byte at least.
@@ -165,7 +176,7 @@ impl Scan<'_> {
     /// Otherwise one that instantiates another twice, which does the same, would be unfolded without end.
     fn begin(&mut self, encoding: Encoding) -> Result<(), Cause> {
         self.outermost()?;
-        self.levels.push(Level { encoding, entries: 0 });
+        self.levels.push(Level { encoding, entries: 0, tables: 0 });
         Ok(())
     }
 
@@ -179,7 +190,7 @@ impl Scan<'_> {
     }
 
     fn end(&mut self) {
-        if let Some(Level { encoding, entries }) = self.levels.pop() {
+        if let Some(Level { encoding, entries, .. }) = self.levels.pop() {
             match encoding {
                 Encoding::Module => self.modules.push(entries),
                 Encoding::Component => self.largest_inner = self.largest_inner.max(entries),
@@ -201,6 +212,13 @@ impl Scan<'_> {
 
     fn largest_module(&self) -> u64 {
         self.modules.iter().copied().max().unwrap_or_default()
+    }
+
+    /// A table that is empty until elements are put into it.
+    fn later(&mut self, begun: u64) {
+        if let Some(level) = self.levels.last_mut() {
+            level.tables = level.tables.saturating_add(begun);
+        }
     }
 
     /// A constant expression counts by its bytes beyond the few that a number takes.
