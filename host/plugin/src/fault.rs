@@ -69,7 +69,7 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
         let (file, line) = own.unwrap_or((file, line));
         return Cause::Panic { message, file, line };
     }
-    if let Some(wanted) = system(fault) {
+    if let (Some(wanted), false) = (system(fault), refused(host)) {
         return Cause::NoSystem { wanted, place };
     }
     let limits = Arc::clone(&host.limits);
