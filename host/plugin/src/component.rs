@@ -241,8 +241,8 @@ fn componentize(bytes: &[u8]) -> Result<Vec<u8>, Cause> {
     if !has_type {
         return Err(Cause::NoComponentType);
     }
-    let mut encoder = ComponentEncoder::default();
-    let encoded = encoder.validate(true).module(bytes).and_then(|encoder| encoder.encode());
+    let encoder = ComponentEncoder::default().validate(true).module(bytes);
+    let encoded = encoder.and_then(|mut encoder| encoder.encode());
     encoded.map_err(|error| Cause::Invalid(format!("{error:#}")))
 }
 

@@ -114,7 +114,7 @@ impl Scan<'_> {
                 for element in section.clone() {
                     let element = element.map_err(invalid)?;
                     // What an element is made of takes a byte at least.
-                    self.add(element.range.end - element.range.start)?;
+                    self.add((element.range.end - element.range.start) as u64)?;
                 }
                 section.count()
             }
