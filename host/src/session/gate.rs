@@ -243,10 +243,10 @@ impl Checker {
                 .with_help("keep what must last in `state`, and take random numbers from `random`"));
         }
         // The last batch of an evaluation has any size.
-        let images = sample.embeddings.size().first().copied().unwrap_or_default();
+        let images = sample.batch.embeddings.size().first().copied().unwrap_or_default();
         for size in [images, images - 1, images / 2, 1] {
-            let some = sample.embeddings.f_narrow(0, 0, size.max(1))?;
-            drop(strategies.objectives.fuse(some, sample.slice_count, &sample.progress)?);
+            let some = sample.batch.embeddings.f_narrow(0, 0, size.max(1))?;
+            drop(strategies.objectives.fuse(some, sample.batch.slice_count, &sample.progress)?);
         }
         let live = self.live(job);
         let cosine = match &live {

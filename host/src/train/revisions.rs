@@ -151,21 +151,11 @@ impl Live {
     }
 
     /// Keeps handles of a batch for the checks of candidates.
-    pub(super) fn remember(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<(), TchError> {
+    pub(super) fn remember(&mut self, batch: &Batch, progress: &Progress) -> Result<(), TchError> {
         if self.session.is_none() {
             return Ok(());
         }
-        let handle = |tensor: Option<&Tensor>| tensor.map(Tensor::f_detach).transpose();
-        self.sample = Some(Sample {
-            embeddings: batch.embeddings.f_detach()?,
-            labels: batch.labels.shallow_clone(),
-            class_count: batch.class_count,
-            slice_count: batch.slice_count,
-            feature_map: handle(batch.feature_map)?,
-            teacher: handle(batch.teacher)?,
-            teacher_feature_map: handle(batch.teacher_feature_map)?,
-            progress: progress.clone(),
-        });
+        self.sample = Some(Sample { batch: batch.detached()?, progress: progress.clone() });
         Ok(())
     }
 }

@@ -2,14 +2,13 @@
 
 use lossmith_plugin::objective::{Batch, ComputeError, Objectives};
 use lossmith_plugin::{Cause, Metric, Progress, ResultFault, is_exhausted, is_finite};
-use tch::{Device, TchError, Tensor};
+use tch::{Device, TchError};
 
 use super::assembly::Pass;
 use super::event::Event;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::data;
-use crate::teacher::View;
 
 impl Training {
     pub(super) fn step(
@@ -22,40 +21,41 @@ impl Training {
         let images = batch.images.f_to_device(self.assembly.device)?;
         let labels = batch.labels.f_to_device(self.assembly.device)?;
         let (embeddings, feature_map) = self.assembly.forward(&images, Pass::Step(self.step))?;
-        let teacher = self.teacher.as_ref().map(|teacher| teacher.view(batch, &images, self.step)).transpose()?;
+        let view = self.teacher.as_ref().map(|teacher| teacher.view(batch, &images, self.step)).transpose()?;
+        let (teacher, teacher_feature_map) = view.map(|view| (view.embeddings, view.feature_map)).unzip();
         let progress = self.progress(epoch, steps);
         let start = self.pace.start(epoch, steps);
         let done = self.step + 1 - start;
-        let view = Batch {
-            embeddings: &embeddings,
-            labels: &labels,
+        let batch = Batch {
+            embeddings,
+            labels,
             class_count: self.assembly.dataset.train_classes().len() as i64,
             slice_count: self.assembly.experiment.model.slices.into(),
-            feature_map: feature_map.as_ref(),
-            teacher: teacher.as_ref().map(|view| &view.embeddings),
-            teacher_feature_map: teacher.as_ref().and_then(|view| view.feature_map.as_ref()),
+            feature_map,
+            teacher,
+            teacher_feature_map: teacher_feature_map.flatten(),
             measured: self.logged(done, steps),
         };
-        self.live.remember(&view, &progress)?;
+        self.live.remember(&batch, &progress)?;
         let strategies = &mut self.assembly.strategies;
-        let outcome = match strategies.objectives.compute(&view, &progress) {
+        let outcome = match strategies.objectives.compute(&batch, &progress) {
             Ok(outcome) => outcome,
             Err(error) => {
-                self.check_given(&embeddings, teacher.as_ref(), &error)?;
+                self.check_given(&batch, &error)?;
                 return Err(error.into());
             }
         };
         for (slot, level, text) in outcome.lines {
             watch(Event::Line { slot, level, text });
         }
-        let mut shaded = self.shadows.compute(&mut strategies.shadows, &view, &progress, watch)?;
+        let mut shaded = self.shadows.compute(&mut strategies.shadows, &batch, &progress, watch)?;
         self.adopt()?;
         self.optimizer.zero_grad()?;
         if !shaded.is_empty() {
-            lossmith_torch_shim::retain_gradient(&embeddings)?;
+            lossmith_torch_shim::retain_gradient(&batch.embeddings)?;
         }
         if let Err(error) = outcome.total.f_backward() {
-            return Err(blamed(&mut self.assembly.strategies.objectives, &view, &progress, error));
+            return Err(blamed(&mut self.assembly.strategies.objectives, &batch, &progress, error));
         }
         let experiment = &self.assembly.experiment;
         let factor = experiment.learning_rate.factor(epoch * steps + self.step - start, steps, experiment.epochs);
@@ -66,14 +66,14 @@ impl Training {
             if !value.is_finite() {
                 let objectives = &mut self.assembly.strategies.objectives;
                 // The step failed already; that the reason cannot be found is no other reason.
-                let origin = objectives.origin(&view, &progress).unwrap_or_default();
+                let origin = objectives.origin(&batch, &progress).unwrap_or_default();
                 return Err(TrainingError::Gradient { value, step: self.step, origin });
             }
         }
         self.on_probation(&outcome.total)?;
         self.optimizer.step(factor)?;
         let mut metrics = outcome.metrics;
-        metrics.extend(self.shadows.compare(&mut shaded, &embeddings)?);
+        metrics.extend(self.shadows.compare(&mut shaded, &batch.embeddings)?);
         metrics.push(("loss".to_owned(), Metric::Tensor(outcome.total.f_detach()?)));
         metrics.push(("gradient-norm".to_owned(), Metric::Tensor(norm)));
         let rate = self.assembly.experiment.optimizer.learning_rate * factor;
@@ -82,12 +82,7 @@ impl Training {
     }
 
     /// An error if a strategy's result is not finite because what it was given is not: then that is at fault.
-    fn check_given(
-        &self,
-        embeddings: &Tensor,
-        teacher: Option<&View>,
-        error: &ComputeError,
-    ) -> Result<(), TrainingError> {
+    fn check_given(&self, batch: &Batch, error: &ComputeError) -> Result<(), TrainingError> {
         let infinite = matches!(
             error,
             ComputeError::Plugin(error) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_)))
@@ -95,11 +90,11 @@ impl Training {
         if !infinite {
             return Ok(());
         }
-        if !is_finite(embeddings)? {
+        if !is_finite(&batch.embeddings)? {
             return Err(TrainingError::Network { step: self.step });
         }
-        match (&self.teacher, teacher) {
-            (Some(teacher), Some(view)) => Ok(teacher.check_finite(view)?),
+        match (&self.teacher, &batch.teacher) {
+            (Some(teacher), Some(embeddings)) => Ok(teacher.check_finite(embeddings)?),
             _ => Ok(()),
         }
     }
@@ -130,7 +125,7 @@ impl Training {
 /// memory is no strategy's fault.
 pub(super) fn blamed(
     objectives: &mut Objectives,
-    batch: &Batch<'_>,
+    batch: &Batch,
     progress: &Progress,
     error: TchError,
 ) -> TrainingError {
