@@ -43,7 +43,7 @@ pub enum Followed {
 /// Follows files on a thread of its own until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watcher {
-    orders: Sender<Order>,
+    tasks: Sender<Task>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,26 +56,26 @@ impl Watcher {
         quiet: Duration,
         changed: impl FnMut(Vec<Followed>) + Send + 'static,
     ) -> Result<Self, WatchError> {
-        let (orders, received) = mpsc::channel();
-        let waker = orders.clone();
+        let (tasks, received) = mpsc::channel();
+        let waker = tasks.clone();
         let mut follower = Follower { places: BTreeMap::new(), pending: None, quiet, changed };
         follower.follow(seen.0);
         let thread = std::thread::Builder::new().name("watch".into()).spawn(move || follower.run(&received, waker))?;
-        Ok(Self { orders, thread: Some(thread) })
+        Ok(Self { tasks, thread: Some(thread) })
     }
 
     /// Follows these from now on, in place of what it followed. A change after `follow` returned is not missed; a
     /// report that is under way may still name what was followed before.
     pub(crate) fn follow(&self, followed: Vec<Followed>) {
         // Nobody receives it only after `changed` panicked.
-        let _ = self.orders.send(Order::Follow(Seen::now(followed).0));
+        let _ = self.tasks.send(Task::Follow(Seen::now(followed).0));
     }
 }
 
 impl Drop for Watcher {
     /// Waits for a call of `changed` that is under way. What is not yet reported never is.
     fn drop(&mut self) {
-        let _ = self.orders.send(Order::Stop);
+        let _ = self.tasks.send(Task::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -106,7 +106,7 @@ impl Seen {
 }
 
 /// What the thread waits for.
-enum Order {
+enum Task {
     Wake,
     Follow(BTreeMap<Followed, Fingerprint>),
     Stop,
@@ -199,27 +199,27 @@ struct Follower<F> {
 }
 
 impl<F: FnMut(Vec<Followed>)> Follower<F> {
-    fn run(mut self, orders: &Receiver<Order>, waker: Sender<Order>) {
-        // Between two looks at most one order to wake is sent.
+    fn run(mut self, tasks: &Receiver<Task>, waker: Sender<Task>) {
+        // Between two looks at most one task to wake is sent.
         let woken = Arc::new(AtomicBool::new(false));
         let wake = Arc::clone(&woken);
         let notify = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // A look is an access itself and would wake the thread for ever.
             let is_access = event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_)));
             if !is_access && !wake.swap(true, Ordering::SeqCst) {
-                let _ = waker.send(Order::Wake);
+                let _ = waker.send(Task::Wake);
             }
         });
         let mut folders = Folders { notify: notify.ok(), watched: BTreeMap::new(), wanted: BTreeSet::new() };
         let (mut looked, mut wait) = (Instant::now(), Duration::ZERO);
         loop {
-            match orders.recv_timeout(wait.saturating_sub(looked.elapsed())) {
-                Ok(Order::Wake) => wait = wait.min(PAUSE),
-                Ok(Order::Follow(found)) => {
+            match tasks.recv_timeout(wait.saturating_sub(looked.elapsed())) {
+                Ok(Task::Wake) => wait = wait.min(PAUSE),
+                Ok(Task::Follow(found)) => {
                     self.follow(found);
                     wait = Duration::ZERO;
                 }
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     woken.store(false, Ordering::SeqCst);
                     wait = self.look(&mut folders);

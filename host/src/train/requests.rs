@@ -1,24 +1,23 @@
 //! What a training does between two steps when somebody wants something: commands, changed files, verdicts.
 
-// A new request must not be served as another one.
+// A new order must not be carried out as another one.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::path::Path;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use lossmith_plugin::Level;
 
+use super::assembly::Assembly;
 use super::event::Event;
 use super::interrupts::Interrupts;
-use super::shadows::brought;
 use super::training::Training;
 use super::training_error::TrainingError;
 use crate::experiment::Experiment;
 use crate::objective::Bound;
 use crate::run::{self, Edit, Verdict};
-use crate::session::control::{LivePlugin, Request, Response};
-use crate::session::{Base, Checked, Followed, Job, Mail, Session, SessionError, Staged, Wanted};
+use crate::session::control::{LivePlugin, Response};
+use crate::session::{Base, Checked, Job, Live, Order, Session, SessionError, Staged};
 use crate::standard::Standard;
 
 impl Training {
@@ -43,11 +42,11 @@ impl Training {
             session.watch(&file, &self.assembly.experiment, self.live.seen.take())?;
             // The files of a run that goes on may be others by now.
             if self.live.resumed {
-                session.changed.insert("what changed while it was stopped".to_owned());
+                session.look_again("what changed while it was stopped");
             }
             self.live.base = Some(Base::File(file, sets));
         }
-        self.warnings.extend(session.warning.take());
+        self.warnings.extend(session.take_warning());
         self.live.session = Some(session);
         Ok(())
     }
@@ -69,19 +68,24 @@ impl Training {
             if self.wants_back() {
                 return Ok(());
             }
-            match session.next_mail() {
-                Some(mail) => self.open(mail, interrupts, watch),
-                None if session.paused && !interrupts.stopped() => {}
+            match session.receive() {
+                Some(mail) => {
+                    let order = self.live.session.as_mut().and_then(|session| session.take(mail));
+                    if let Some(order) = order {
+                        self.carry_out(order, interrupts, watch);
+                    }
+                }
+                None if session.is_paused() && !interrupts.stopped() => {}
                 None => break,
             }
             self.save_if_asked(interrupts, watch);
-            idle |= self.live.session.as_ref().is_some_and(|session| session.paused);
-            self.ask(watch)?;
+            idle |= self.live.session.as_ref().is_some_and(Session::is_paused);
+            self.ask(interrupts, watch)?;
         }
         if idle {
             self.shadows.idle(begun.elapsed());
         }
-        self.ask(watch)
+        self.ask(interrupts, watch)
     }
 
     /// Writes a checkpoint if a signal asked for one. Where it cannot be written the training goes on, as it would
@@ -101,156 +105,72 @@ impl Training {
         self.note(run::Event::Control { command: "checkpoint".to_owned() }, None, watch);
     }
 
-    fn open(&mut self, mail: Mail, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) {
-        match mail {
-            Mail::Changed(followed) => {
-                if let Some(session) = &mut self.live.session {
-                    session.changed.extend(followed.iter().map(name));
-                }
-            }
-            Mail::Checked(checked) => self.judge(*checked, watch),
-            Mail::Asked(request, answer) => self.obey(request, answer, interrupts, watch),
-        }
-    }
-
-    fn obey(
-        &mut self,
-        request: Request,
-        answer: Sender<Response>,
-        interrupts: &Interrupts,
-        watch: &mut dyn FnMut(Event<'_>),
-    ) {
-        let Some(session) = &mut self.live.session else { return };
-        match &request {
-            Request::Set { .. } | Request::Promote { .. } | Request::Revert { weights: false } => {
-                session.queue.push_back((request, answer));
-                return;
-            }
-            Request::Revert { weights: true } => {
-                self.note(run::Event::Control { command: request.to_string() }, None, watch);
-                self.live.back = Some(answer);
-                return;
-            }
-            Request::Status | Request::Pause | Request::Resume | Request::Stop | Request::Checkpoint => {}
-        }
+    /// Carries out an order of the session.
+    fn carry_out(&mut self, order: Order, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) {
         let step = self.step;
         let done = |text: String| Response::Done { text };
-        let response = match request {
-            Request::Pause => {
-                session.paused = true;
-                done(format!("paused after step {step}"))
-            }
-            Request::Resume => {
-                session.paused = false;
-                done(format!("goes on after step {step}"))
-            }
-            Request::Stop => {
-                session.paused = false;
+        let (asked, response) = match order {
+            Order::Pause(asked) => (asked, done(format!("paused after step {step}"))),
+            Order::Resume(asked) => (asked, done(format!("goes on after step {step}"))),
+            Order::Stop(asked) => {
                 interrupts.stop();
-                done(format!(
-                    "stops after step {step}; `lossmith train --resume {}` goes on",
-                    self.run.path().display()
-                ))
+                let run = self.run.path().display();
+                (asked, done(format!("stops after step {step}; `lossmith train --resume {run}` goes on")))
             }
-            Request::Checkpoint => match self.checkpoint() {
-                Ok(path) => done(format!("checkpoint of step {step}: {}", path.display())),
-                Err(error) => Response::Refused { text: error.to_string(), help: None },
-            },
-            Request::Status | Request::Set { .. } | Request::Promote { .. } | Request::Revert { .. } => {
-                Response::Refused { text: format!("`{request}` is not done here"), help: None }
+            Order::Checkpoint(asked) => {
+                let response = match self.checkpoint() {
+                    Ok(path) => done(format!("checkpoint of step {step}: {}", path.display())),
+                    Err(error) => Response::Refused { text: error.to_string(), help: None },
+                };
+                (asked, response)
+            }
+            Order::GoBack(asked) => {
+                self.note(run::Event::Control { command: asked.command() }, None, watch);
+                self.live.back = Some(asked);
+                return;
+            }
+            Order::Check { origin, job } => return self.check(origin, job, watch),
+            Order::Judge(checked) => return self.judge(*checked, watch),
+            Order::Refuse { asked, reason } => {
+                let command = asked.command();
+                asked.answer(Response::Refused { text: reason, help: None });
+                self.note(run::Event::Control { command }, None, watch);
+                return;
             }
         };
-        self.note(run::Event::Control { command: request.to_string() }, None, watch);
+        self.note(run::Event::Control { command: asked.command() }, None, watch);
         self.report(None);
-        // Whoever asked may be gone.
-        let _ = answer.send(response);
+        asked.answer(response);
     }
 
     /// Gives the gate the next candidate, if there is one and the gate is free.
-    fn ask(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    fn ask(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
         let (revision, before) = (self.live.revision(), self.live.before());
-        let (Some(session), Some(sample), Some(base)) = (&mut self.live.session, &self.live.sample, &self.live.base)
-        else {
-            return Ok(());
-        };
-        if session.busy {
-            return Ok(());
+        let (Some(session), Some(base)) = (&mut self.live.session, &self.live.base) else { return Ok(()) };
+        let edits = self.live.staged.as_ref().map_or(&self.live.edits, |staged| &staged.about.edits);
+        let Assembly { experiment, strategies, .. } = &self.assembly;
+        let quarantine = &self.live.quarantine;
+        let order = session.next(&Live { revision, before, base, edits, experiment, strategies, quarantine })?;
+        if let Some(order) = order {
+            self.carry_out(order, interrupts, watch);
         }
-        let mut edits = self.live.staged.as_ref().map_or(&self.live.edits, |staged| &staged.about.edits).clone();
-        let (base, settled) = (base.clone(), edits.len());
-        let mut states = None;
-        let changed = std::mem::take(&mut session.changed);
-        let (origin, wanted, answer) = if !changed.is_empty() {
-            (changed.into_iter().collect::<Vec<_>>().join(", "), Wanted::Edited(base, edits), None)
-        } else {
-            let Some((request, answer)) = session.queue.pop_front() else { return Ok(()) };
-            let origin = request.to_string();
-            let wanted = match request {
-                Request::Set { sets } => {
-                    edits.extend(sets.into_iter().map(Edit::Set));
-                    Wanted::Edited(base, edits)
-                }
-                Request::Promote { name } => {
-                    let shadows = &self.assembly.strategies.shadows;
-                    let shadow = shadows.iter().find(|shadow| shadow.config.name == name);
-                    states = shadow.map(brought).transpose()?;
-                    edits.push(Edit::Promote(name));
-                    Wanted::Edited(base, edits)
-                }
-                Request::Revert { .. } => match before {
-                    Some(revision) => Wanted::Revision(revision),
-                    None => {
-                        let text = "the run trains with what it began with".to_owned();
-                        let _ = answer.send(Response::Refused { text, help: None });
-                        self.note(run::Event::Control { command: origin }, None, watch);
-                        return Ok(());
-                    }
-                },
-                Request::Status | Request::Pause | Request::Resume | Request::Stop | Request::Checkpoint => {
-                    let text = format!("`{request}` is no edit");
-                    let _ = answer.send(Response::Refused { text, help: None });
-                    return Ok(());
-                }
-            };
-            (origin, wanted, Some(answer))
-        };
-        let number = session.next;
-        session.next += 1;
-        let job = Job {
-            number,
-            wanted,
-            settled,
-            revision,
-            live: self.assembly.experiment.clone(),
-            bound: self.assembly.strategies.bound.clone(),
-            reread: session.watches(),
-            quarantine: self.live.quarantine.clone(),
-            sample: sample.shallow_clone(),
-            states: self.assembly.strategies.objectives.copy_states()?,
-            brought: states,
-            answer,
-            begun: Instant::now(),
-        };
+        Ok(())
+    }
+
+    fn check(&mut self, origin: String, job: Box<Job>, watch: &mut dyn FnMut(Event<'_>)) {
         // Its number is taken before anything of it is kept.
-        self.note(run::Event::Candidate { number, origin }, None, watch);
+        self.note(run::Event::Candidate { number: job.number, origin }, None, watch);
         if self.live.session.as_mut().is_some_and(|session| !session.check(job)) {
             let text = "the checks of edits have ended; what is live stays".to_owned();
             watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
         }
         self.report(None);
-        Ok(())
     }
 
     /// Takes in a verdict.
     fn judge(&mut self, checked: Checked, watch: &mut dyn FnMut(Event<'_>)) {
-        let Checked { number, verdict, staged, answer, followed, reverts } = checked;
+        let Checked { number, verdict, staged, asked, followed: _, reverts } = checked;
         let warning = self.warning(number, &verdict, staged.as_ref().filter(|_| reverts));
-        if let Some(session) = &mut self.live.session {
-            session.busy = false;
-            if let Some(followed) = followed {
-                session.follow(followed);
-            }
-        }
         let response = match &verdict {
             Verdict::Accepted { .. } | Verdict::Same => {
                 let warning = warning.as_ref().map(|warning| format!("\nwarning: {warning}")).unwrap_or_default();
@@ -275,9 +195,8 @@ impl Training {
             watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
         }
         self.report(None);
-        if let Some(answer) = answer {
-            // Whoever asked may be gone.
-            let _ = answer.send(response);
+        if let Some(asked) = asked {
+            asked.answer(response);
         }
     }
 
@@ -325,7 +244,7 @@ impl Training {
         let number = staged.number;
         let verdict = match &mut self.live.session {
             Some(session) if session.watches() => {
-                session.changed.insert("again, against what is live".to_owned());
+                session.look_again("again, against what is live");
                 Verdict::Superseded
             }
             _ => Verdict::Refused {
@@ -354,16 +273,11 @@ impl Training {
     pub(super) fn report(&self, loss: Option<f64>) {
         let Some(session) = &self.live.session else { return };
         let (steps, step) = (self.steps(), self.step);
-        session.update(|snapshot| {
+        let staged = self.live.staged.as_ref().map(|staged| staged.number);
+        session.report(staged, |snapshot| {
             (snapshot.epoch, snapshot.epochs) = (self.epoch_count(), self.assembly.experiment.epochs);
             (snapshot.step, snapshot.step_in_epoch, snapshot.steps_per_epoch) = (step, self.inside(), steps);
-            snapshot.paused = session.paused;
             snapshot.loss = loss.or(snapshot.loss);
-            snapshot.candidate = match (&self.live.staged, session.busy) {
-                (_, true) => Some(format!("{} is being checked", session.next.saturating_sub(1))),
-                (Some(staged), false) => Some(format!("{} is accepted", staged.number)),
-                (None, false) => None,
-            };
             if snapshot.plugins.is_empty() || snapshot.revision != self.live.revision() {
                 snapshot.revision = self.live.revision();
                 let bound = self.assembly.strategies.bound.iter();
@@ -377,10 +291,4 @@ impl Training {
             }
         });
     }
-}
-
-/// The name of what is followed, for people.
-fn name(followed: &Followed) -> String {
-    let (Followed::File(path) | Followed::Sources(path)) = followed;
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

@@ -6,13 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use lossmith_plugin::objective::Batch;
-use lossmith_plugin::{Level, Progress};
+use lossmith_plugin::Level;
 use sha2::{Digest, Sha256};
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use super::begin::revision_at;
 use super::checkpoints::Fit;
@@ -24,7 +22,7 @@ use crate::experiment::{Experiment, OnFault, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
 use crate::run::{self, Edit, Run, RunError, Verdict};
 use crate::session::control::Response;
-use crate::session::{Base, Sample, Seen, Session, Staged, entries};
+use crate::session::{Asked, Base, Seen, Session, Staged, entries};
 
 /// So many of the last revisions keep the checkpoint before them until the run ends.
 const WAYS_BACK: usize = 5;
@@ -40,7 +38,7 @@ pub(super) struct Live {
     /// The epochs that were complete when revisions were taken.
     taken: BTreeMap<u64, u64>,
     /// Who asked for the weights before the revision at work.
-    pub(super) back: Option<Sender<Response>>,
+    pub(super) back: Option<Asked>,
     /// Revisions that take over at these steps, as the journal of `scripted_by` says.
     script: BTreeMap<u64, u64>,
     scripted_by: Run,
@@ -55,7 +53,6 @@ pub(super) struct Live {
     /// All edits by commands since the experiment file.
     pub(super) edits: Vec<Edit>,
     pub(super) staged: Option<Staged>,
-    pub(super) sample: Option<Sample>,
     pub(super) quarantine: BTreeSet<String>,
     pub(super) session: Option<Session>,
     /// The components of the revision before, while it may be needed again soon.
@@ -87,7 +84,6 @@ impl Live {
             base: None,
             edits: Vec::new(),
             staged: None,
-            sample: None,
             quarantine: BTreeSet::new(),
             session: None,
             previous: Vec::new(),
@@ -148,15 +144,6 @@ impl Live {
             Some(place) => self.lineage.truncate(place + 1),
             None => self.lineage.push(revision),
         }
-    }
-
-    /// Keeps handles of a batch for the checks of candidates.
-    pub(super) fn remember(&mut self, batch: &Batch, progress: &Progress) -> Result<(), TchError> {
-        if self.session.is_none() {
-            return Ok(());
-        }
-        self.sample = Some(Sample { batch: batch.detached()?, progress: progress.clone() });
-        Ok(())
     }
 }
 
@@ -440,10 +427,9 @@ impl Training {
         self.restore(Some(checkpoint), Fit::Where)?;
         let best = self.recollect()?;
         self.settle_best(best, epoch)?;
-        // The batch serves for checks as well as another; the steps that led to it were undone.
         let progress = self.progress(epoch, self.steps());
-        if let Some(sample) = &mut self.live.sample {
-            sample.progress = progress;
+        if let Some(session) = &mut self.live.session {
+            session.went_back(progress);
         }
         self.follow_files();
         let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
@@ -480,7 +466,7 @@ impl Training {
 
     /// Goes back to the checkpoint before the revision at work, as a command asked.
     pub(super) fn revert_weights(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
-        let Some(answer) = self.live.back.take() else { return Ok(()) };
+        let Some(asked) = self.live.back.take() else { return Ok(()) };
         let (revision, checkpoints) = (self.live.revision(), self.run.checkpoints()?);
         let taken = self.live.taken.get(&revision).copied();
         let checkpoint = taken.and_then(|epoch| checkpoints.get(&epoch));
@@ -509,8 +495,7 @@ impl Training {
             }
         };
         self.report(None);
-        // Whoever asked may be gone.
-        let _ = answer.send(response);
+        asked.answer(response);
         Ok(())
     }
 

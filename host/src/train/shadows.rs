@@ -18,7 +18,6 @@ use super::step::blamed;
 use super::training_error::TrainingError;
 use crate::experiment::OptimizerConfig;
 use crate::objective::{ObjectiveError, Shadow};
-use crate::session::States;
 
 /// What all shadows of a training have.
 pub(super) struct Shadows {
@@ -223,14 +222,4 @@ impl Shadows {
         }
         Ok(())
     }
-}
-
-/// Copies of what a shadow keeps, under the places of the objective that it would replace.
-pub(super) fn brought(shadow: &Shadow) -> Result<States, ObjectiveError> {
-    let states = shadow.objectives.copy_states()?.into_iter();
-    let renamed = states.map(|(place, state)| {
-        let role = place.rsplit('.').next().unwrap_or_default();
-        (format!("objective.{}.{role}", shadow.config.replaces), state)
-    });
-    Ok(renamed.collect())
 }

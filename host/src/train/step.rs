@@ -36,7 +36,9 @@ impl Training {
             teacher_feature_map: teacher_feature_map.flatten(),
             measured: self.logged(done, steps),
         };
-        self.live.remember(&batch, &progress)?;
+        if let Some(session) = &mut self.live.session {
+            session.remember(&batch, &progress)?;
+        }
         let strategies = &mut self.assembly.strategies;
         let outcome = match strategies.objectives.compute(&batch, &progress) {
             Ok(outcome) => outcome,
