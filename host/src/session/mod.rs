@@ -5,7 +5,7 @@
 //! control: commands of `lossmith session` --+--> message                                        (threads)
 //! gate:    verdicts on candidates ----------+       |
 //!                                                   v
-//! session: the queue of what is asked for, whether it waits, a sample --> order                 (the training's thread)
+//! session: the queue of what is asked for, whether it waits, a sample --> order              (the training's thread)
 //!                                                                           |
 //!    +-- job <-- a training carries it out, as it does other orders <-------+
 //!    v
