@@ -56,8 +56,8 @@ impl Progress {
 
     pub(super) fn show(&mut self, event: &Event<'_>) {
         if self.json {
-            // A measurement tells many times a second how far it is, and nothing has happened yet. A path that JSON cannot
-            // say has no line.
+            // A measurement tells many times a second how far it is, and nothing has happened yet. A path that is no
+            // Unicode has no line.
             if !matches!(event, Event::Measuring { .. })
                 && let Ok(line) = serde_json::to_string(event)
             {

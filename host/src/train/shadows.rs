@@ -14,7 +14,6 @@ use tch::{TchError, Tensor};
 use super::Optimizer;
 use super::assembly::below;
 use super::event::Event;
-use super::step::blamed;
 use super::training_error::TrainingError;
 use crate::experiment::OptimizerConfig;
 use crate::objective::{ObjectiveError, Shadow};
@@ -113,7 +112,7 @@ impl Shadows {
             }
             optimizer.zero_grad()?;
             if let Err(error) = outcome.total.f_backward() {
-                return Err(blamed(&mut shadow.objectives, &leaves, progress, error));
+                return Err(TrainingError::of_backward(&mut shadow.objectives, &leaves, progress, error));
             }
             optimizer.step(1.0)?;
         }
