@@ -190,10 +190,12 @@ impl Training {
         let (dataset, seed) = (&self.state.assembly().dataset, self.state.experiment().seed);
         for batch in data::Loader::train_from(dataset, batches, seed, epoch, skipped, preparation)? {
             let batch = batch?;
-            let progress = self.state.progress(epoch, steps, self.metrics.last());
-            let Self { state, teacher, revisions, session, .. } = self;
-            let metrics = state.train(&batch, &progress, teacher.as_ref(), revisions, session.as_mut(), watch)?;
-            self.metrics.add(&metrics)?;
+            let Self { state, teacher, revisions, session, metrics, .. } = self;
+            let progress = state.progress(epoch, steps, metrics.last());
+            let measured = state.train(&batch, &progress, teacher.as_ref(), revisions, session.as_mut(), watch)?;
+            // The last values are written to where nobody else holds them.
+            drop(progress);
+            self.metrics.add(&measured)?;
             interrupts.set_unsaved(self.unsaved());
             let (step, done) = (self.state.step(), self.state.done(epoch, steps));
             let mut loss = None;
