@@ -45,9 +45,9 @@ pub struct Training {
     metrics: Metrics,
     session: Option<Session>,
     /// The command that waits for a checkpoint.
-    saves: Option<Asked>,
+    checkpoint_asked: Option<Asked>,
     /// The command that waits for the weights before the revision at work.
-    reverts: Option<Asked>,
+    rollback_asked: Option<Asked>,
     /// The files as they were before the first build of the plugins; `None` of a run that goes on.
     seen: Option<Seen>,
     /// Whether it goes on with a run: files may have changed since that began.
@@ -168,10 +168,10 @@ impl Training {
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Course, TrainingError> {
         if self.state.inside() != 0 {
-            return self.go(Moment::Inside, interrupts, watch);
+            return self.proceed(Moment::Inside, interrupts, watch);
         }
         self.warn(watch);
-        self.go(Moment::Boundary, interrupts, watch)
+        self.proceed(Moment::Boundary, interrupts, watch)
     }
 
     /// The steps of an epoch that are not complete yet, and what it came to.
@@ -208,7 +208,7 @@ impl Training {
             watch(Event::Step { epoch, epochs, step: done, images: batch.indices.len(), loss });
             self.report(loss);
             if done < steps {
-                match self.go(Moment::Step(done), interrupts, watch)? {
+                match self.proceed(Moment::Step(done), interrupts, watch)? {
                     Course::On => {}
                     course @ (Course::Back | Course::End(_)) => return Ok(course),
                 }
@@ -219,7 +219,7 @@ impl Training {
     }
 
     /// Does what is decided at a moment, until the training goes on, goes back or ends.
-    fn go(
+    fn proceed(
         &mut self,
         mut moment: Moment,
         interrupts: &Interrupts,

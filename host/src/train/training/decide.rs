@@ -1,6 +1,7 @@
 //! Making the decision of what a training does next.
 //!
-//! Clocks, signals, messages and what waits in the queue are looked at here and nowhere else in the loop.
+//! What it depends on, signals, messages, the queue and the clock of a pause, is looked at here and nowhere else in the
+//! loop.
 
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ impl Training {
                 }
                 let every = self.state.experiment().run.checkpoint_steps;
                 let due = every.is_some_and(|every| done.is_multiple_of(every.get() as u64));
-                Ok(if self.reverts.is_some() {
+                Ok(if self.rollback_asked.is_some() {
                     Decision::GoBack
                 } else if interrupts.stopped() {
                     Decision::Stop
@@ -69,7 +70,7 @@ impl Training {
         let is_complete = self.state.epoch() >= experiment.epochs;
         let is_out_of_patience = self.checkpoints.are_out_of_patience(&experiment.evaluation);
         let is_repeated = self.revisions.is_repeated(self.state.step());
-        if self.reverts.is_some() {
+        if self.rollback_asked.is_some() {
             Decision::GoBack
         } else if is_complete || is_repeated && is_out_of_patience {
             Decision::Finish
@@ -98,7 +99,7 @@ impl Training {
                 break Some(Decision::Checkpoint(Reason::Signal));
             }
             // The answer comes when it is done, and that is not in the middle of an epoch.
-            if self.reverts.is_some() {
+            if self.rollback_asked.is_some() {
                 break None;
             }
             let Some(session) = &mut self.session else { break None };

@@ -69,12 +69,12 @@ impl Training {
                 (asked, format!("stops after step {step}; `lossmith train --resume {run}` goes on"))
             }
             Order::Checkpoint(asked) => {
-                self.saves = Some(asked);
+                self.checkpoint_asked = Some(asked);
                 return Some(Decision::Checkpoint(Reason::Command));
             }
             Order::GoBack(asked) => {
                 self.note(run::Event::Control { command: asked.command() }, watch);
-                self.reverts = Some(asked);
+                self.rollback_asked = Some(asked);
                 return None;
             }
             Order::Check { origin, job } => {
@@ -113,7 +113,7 @@ impl Training {
 
     /// Writes a checkpoint as a command asked. Where it cannot be written the training goes on, as it would without.
     pub(super) fn save_for_command(&mut self, watch: &mut dyn FnMut(Event<'_>)) {
-        let Some(asked) = self.saves.take() else { return };
+        let Some(asked) = self.checkpoint_asked.take() else { return };
         let response = match self.checkpoint() {
             Ok(path) => {
                 let text = format!("checkpoint of step {}: {}", self.state.step(), path.display());

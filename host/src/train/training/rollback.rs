@@ -91,7 +91,7 @@ impl Training {
 
     /// Goes back to the checkpoint before the revision at work, as a command asked.
     pub(super) fn revert_weights(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
-        let Some(asked) = self.reverts.take() else { return Ok(()) };
+        let Some(asked) = self.rollback_asked.take() else { return Ok(()) };
         let (revision, mut checkpoints) = (self.revisions.revision(), self.run().checkpoints()?);
         let checkpoint = self.revisions.taken_after().and_then(|epoch| checkpoints.remove(&epoch));
         let response = match (self.revisions.before(), checkpoint) {
