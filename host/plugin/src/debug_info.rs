@@ -46,7 +46,7 @@ fn costly(component: &[u8]) -> Vec<usize> {
             Ok(Payload::CustomSection(section)) => {
                 let Some(module) = modules.last_mut() else { continue };
                 if section.name() == ".debug_info" {
-                    let data = usize::try_from(section.data_offset()).unwrap_or_default();
+                    let data = section.data_offset();
                     module.names.push(data.saturating_sub(section.name().len()));
                 }
                 if section.name().starts_with(".debug_") {

@@ -1,8 +1,27 @@
 //! What a strategy says about its work.
 
+use serde::{Serialize, Serializer};
 use tch::Tensor;
 
 pub use crate::bindings::lossmith::plugin::report::Level;
+
+impl Level {
+    /// Its name in texts and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warning",
+        }
+    }
+}
+
+impl Serialize for Level {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
 
 /// What the calls of a slot said since it was last asked.
 #[derive(Debug, Default)]

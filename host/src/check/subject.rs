@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lossmith_plugin::{
     Cause, Computed, Cost, Input, Limits, Params, Plugin, Probe, Progress, ResultFault, Role, Runtime, Setting, Slot,
-    State, Stopped, Value, Watch, explain, is_finite,
+    State, Stopped, Value, Watch, explain, is_finite, objective,
 };
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -242,14 +242,9 @@ fn weighted(fused: &Tensor) -> Result<Tensor, TchError> {
     fused.f_square()?.f_add(fused)?.f_mul(&weights)?.f_sum(fused.kind())
 }
 
-/// The gradient of a leaf in 64 bits; zeros when the value does not depend on it.
+/// The gradient of a leaf in 64 bits.
 fn gradient_of(leaf: &Tensor) -> Result<Tensor, TchError> {
-    let gradient = leaf.f_grad()?;
-    if gradient.defined() {
-        gradient.f_detach()?.f_to_kind(Kind::Double)
-    } else {
-        leaf.f_zeros_like()?.f_to_kind(Kind::Double)
-    }
+    objective::gradient_of(leaf)?.f_to_kind(Kind::Double)
 }
 
 /// A copy with another float dtype.

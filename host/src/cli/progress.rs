@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lossmith_plugin::Level;
 use lossmith_plugin::printable::{harmless_json, printable};
-use serde_json::json;
 
 use super::error::CliError;
 use super::{evaluation, output};
@@ -57,7 +56,11 @@ impl Progress {
 
     pub(super) fn show(&mut self, event: &Event<'_>) {
         if self.json {
-            if let Some(line) = as_json(event) {
+            // A measurement tells many times a second how far it is, and nothing has happened yet. A path that is no
+            // Unicode has no line.
+            if !matches!(event, Event::Measuring { .. })
+                && let Ok(line) = serde_json::to_string(event)
+            {
                 self.print(&harmless_json(&line));
             }
             return;
@@ -91,7 +94,7 @@ impl Progress {
             }
             Event::Line { slot, level, text } => {
                 if *level != Level::Debug {
-                    self.print(&format!("{slot} {}: {text}", level_name(*level)));
+                    self.print(&format!("{slot} {}: {text}", level.name()));
                 }
             }
             Event::Epoch { epoch, epochs, loss, seconds, values, best } => {
@@ -196,14 +199,6 @@ impl Progress {
     }
 }
 
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Debug => "debug",
-        Level::Info => "info",
-        Level::Warn => "warning",
-    }
-}
-
 /// The strategies that are live, each with the beginning of its component's hash.
 fn live_line<'a>(revision: u64, live: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     let live = live.map(|(strategy, hash)| format!("{strategy} {}", hash.get(..6).unwrap_or_default()));
@@ -212,31 +207,3 @@ fn live_line<'a>(revision: u64, live: impl Iterator<Item = (&'a String, &'a Stri
 
 /// What an epoch's line shows; the record has everything.
 const SHOWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nearest-neighbours-accuracy"];
-
-fn as_json(event: &Event<'_>) -> Option<String> {
-    let value = match event {
-        Event::Ready { run, data, device, parameters, weights, teacher, epochs, steps, from_step, .. } => json!({
-            "event": "ready", "run": run, "data": data, "device": device, "parameters": parameters,
-            "weights": weights, "teacher": teacher, "epochs": epochs, "steps": steps, "from-step": from_step,
-        }),
-        Event::Step { epoch, step, loss, .. } => json!({ "event": "step", "epoch": epoch, "step": step, "loss": loss }),
-        Event::Line { slot, level, text } => {
-            json!({ "event": "line", "slot": slot, "level": level_name(*level), "text": text })
-        }
-        Event::Epoch { epoch, loss, seconds, values, best, .. } => json!({
-            "event": "epoch", "epoch": epoch, "loss": loss, "seconds": seconds, "values": values, "best": best,
-        }),
-        Event::Session { event, milliseconds } => {
-            let mut value = json!(event);
-            if let (Some(milliseconds), Some(value)) = (milliseconds, value.as_object_mut()) {
-                value.insert("milliseconds".into(), json!(milliseconds));
-            }
-            value
-        }
-        Event::Tested { epoch, values } => json!({ "event": "tested", "epoch": epoch, "values": values }),
-        Event::Ended(end) => json!({ "event": if *end == End::Finished { "finished" } else { "interrupted" } }),
-        // Many a second, and nothing that has happened yet.
-        Event::Measuring { .. } => return None,
-    };
-    Some(value.to_string())
-}

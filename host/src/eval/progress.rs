@@ -1,7 +1,7 @@
 //! How far a measurement is.
 
 /// A moment of a measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Measuring {
     /// What is being done, in a word or two.
     pub what: &'static str,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use lossmith_plugin::objective::{Batch, Objectives};
+use lossmith_plugin::objective::{Batch, Objectives, gradient_of};
 use lossmith_plugin::{Cause, Progress, ResultFault, State, is_finite};
 use tch::{Kind, TchError, Tensor};
 
@@ -12,20 +12,8 @@ use crate::objective::ObjectiveError;
 
 /// The batch of a step, without gradient. Nobody writes to these tensors.
 pub struct Sample {
-    /// B x D.
-    pub embeddings: Tensor,
-    /// B.
-    pub labels: Tensor,
-    /// Number of training classes.
-    pub class_count: i64,
-    /// Number of equal slices.
-    pub slice_count: i64,
-    /// The backbone's last feature map.
-    pub feature_map: Option<Tensor>,
-    /// The teacher's embeddings.
-    pub teacher: Option<Tensor>,
-    /// The teacher's last feature map.
-    pub teacher_feature_map: Option<Tensor>,
+    /// The batch.
+    pub batch: Batch,
     /// Where the training was.
     pub progress: Progress,
 }
@@ -34,16 +22,7 @@ impl Sample {
     /// Another handle of the same data.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
-        let handle = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
-        Self {
-            embeddings: self.embeddings.shallow_clone(),
-            labels: self.labels.shallow_clone(),
-            feature_map: handle(&self.feature_map),
-            teacher: handle(&self.teacher),
-            teacher_feature_map: handle(&self.teacher_feature_map),
-            progress: self.progress.clone(),
-            ..*self
-        }
+        Self { batch: self.batch.shallow_clone(), progress: self.progress.clone() }
     }
 }
 
@@ -58,17 +37,10 @@ pub(super) struct Measured {
     pub(super) milliseconds: f64,
 }
 
-/// What was computed of a sample.
-struct Made {
-    total: Tensor,
-    embeddings: Tensor,
-    feature_map: Option<Tensor>,
-}
-
 /// Computes a sample with copies of `states`. The objectives keep what came of these copies.
 pub(super) fn measure(objectives: &mut Objectives, sample: &Sample, states: &States) -> Result<Measured, Refusal> {
     let begun = Instant::now();
-    let made = match run(objectives, sample, states) {
+    let (total, leaves) = match run(objectives, sample, states) {
         Ok(made) => made,
         Err(ObjectiveError::Plugin(error)) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
             let reason = format!("on a batch of the run: {error}");
@@ -76,22 +48,21 @@ pub(super) fn measure(objectives: &mut Objectives, sample: &Sample, states: &Sta
         }
         Err(error) => return Err(error.into()),
     };
-    let Made { total, embeddings, feature_map } = made;
     let loss = total.f_double_value(&[])?;
     if !loss.is_finite() {
         return Err(with_origin(format!("on a batch of the run its loss is {loss}"), objectives, sample, states)?);
     }
     if let Err(error) = total.f_backward() {
-        return Err(match objectives.culprit(&batch_of(sample, &embeddings, feature_map.as_ref()), &sample.progress) {
+        return Err(match objectives.culprit(&leaves, &sample.progress) {
             Ok(Some(culprit)) => Refusal::from(ObjectiveError::from(culprit)),
             Ok(None) | Err(_) => error.into(),
         });
     }
-    let gradient = gradient_of(&embeddings)?.f_to_device(tch::Device::Cpu)?;
+    let gradient = row(&leaves.embeddings)?.f_to_device(tch::Device::Cpu)?;
     let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
     let mut of = (!is_finite(&gradient)?).then(|| "its gradient".to_owned());
     for (name, parameter, _) in objectives.parameters() {
-        if of.is_none() && !is_finite(&gradient_of(&parameter)?)? {
+        if of.is_none() && !is_finite(&row(&parameter)?)? {
             of = Some(format!("the gradient of `{name}`"));
         }
     }
@@ -103,35 +74,17 @@ pub(super) fn measure(objectives: &mut Objectives, sample: &Sample, states: &Sta
     Ok(Measured { loss, gradient, milliseconds })
 }
 
-fn run(objectives: &mut Objectives, sample: &Sample, states: &States) -> Result<Made, ObjectiveError> {
+/// The loss of a sample, and the leaves that its backward pass leads to.
+fn run(objectives: &mut Objectives, sample: &Sample, states: &States) -> Result<(Tensor, Batch), ObjectiveError> {
     objectives.put_states(copies(states)?);
-    let leaf = |tensor: &Tensor| tensor.f_detach()?.f_requires_grad_(true);
-    let embeddings = leaf(&sample.embeddings)?;
-    let feature_map = sample.feature_map.as_ref().map(leaf).transpose()?;
-    let batch = batch_of(sample, &embeddings, feature_map.as_ref());
-    let total = objectives.compute(&batch, &sample.progress)?.total;
-    Ok(Made { total, embeddings, feature_map })
+    let leaves = sample.batch.leaves()?;
+    let total = objectives.compute(&leaves, &sample.progress)?.total;
+    Ok((total, leaves))
 }
 
-/// The sample as the objectives see it, with leaves for what they differentiate.
-fn batch_of<'a>(sample: &'a Sample, embeddings: &'a Tensor, feature_map: Option<&'a Tensor>) -> Batch<'a> {
-    Batch {
-        embeddings,
-        labels: &sample.labels,
-        class_count: sample.class_count,
-        slice_count: sample.slice_count,
-        feature_map,
-        teacher: sample.teacher.as_ref(),
-        teacher_feature_map: sample.teacher_feature_map.as_ref(),
-        measured: false,
-    }
-}
-
-/// In 64 bits, in one row; zeros when nothing arrives.
-fn gradient_of(leaf: &Tensor) -> Result<Tensor, TchError> {
-    let gradient = leaf.f_grad()?;
-    let gradient = if gradient.defined() { gradient } else { leaf.f_zeros_like()? };
-    gradient.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([-1])
+/// The gradient of a leaf in 64 bits, in one row.
+fn row(leaf: &Tensor) -> Result<Tensor, TchError> {
+    gradient_of(leaf)?.f_to_kind(Kind::Double)?.f_reshape([-1])
 }
 
 /// The reason with the operation that made something that is not finite first, if it can be told.
@@ -142,8 +95,7 @@ fn with_origin(
     states: &States,
 ) -> Result<Refusal, TchError> {
     objectives.put_states(copies(states)?);
-    let batch = batch_of(sample, &sample.embeddings, sample.feature_map.as_ref());
-    let origin = objectives.origin(&batch, &sample.progress)?;
+    let origin = objectives.origin(&sample.batch, &sample.progress)?;
     Ok(Refusal::new(match origin {
         Some(origin) => format!("{reason}: {origin}"),
         None => reason,

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use super::asked::Asked;
 use super::canary::{Sample, States};
-use super::control::Response;
 use super::watch::Followed;
 use crate::experiment::{Experiment, Source};
-use crate::objective::{Bound, Strategies};
+use crate::objective::{Bound, ObjectiveError, Shadow, Strategies};
 use crate::run::{About, Change, Edit, Verdict};
 
 /// The text that edits start from.
@@ -32,6 +31,24 @@ pub enum Wanted {
     Edited(Base, Vec<Edit>),
     /// What the run trained with before.
     Revision(u64),
+}
+
+/// What is live, as candidates are compared to it.
+pub struct Live<'a> {
+    /// The revision.
+    pub revision: u64,
+    /// The revision before it; `None` if the run trains with what it began with.
+    pub before: Option<u64>,
+    /// The text that edits start from.
+    pub base: &'a Base,
+    /// All edits by commands since then, those of a candidate that waits for the next epoch included.
+    pub edits: &'a [Edit],
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// The strategies.
+    pub strategies: &'a Strategies,
+    /// Components, and experiments, that are refused.
+    pub quarantine: &'a BTreeSet<String>,
 }
 
 /// A candidate to check, with all that it is compared to.
@@ -58,8 +75,8 @@ pub struct Job {
     pub states: States,
     /// Copies of what slots are to begin with instead.
     pub brought: Option<States>,
-    /// Who waits for the verdict.
-    pub answer: Option<Sender<Response>>,
+    /// The command that asked for it, if it was one. It is answered when there is a verdict.
+    pub asked: Option<Asked>,
     /// When it was asked for.
     pub begun: Instant,
 }
@@ -72,8 +89,8 @@ pub struct Checked {
     pub verdict: Verdict,
     /// What can be taken now.
     pub staged: Option<Staged>,
-    /// Who waits for the verdict.
-    pub answer: Option<Sender<Response>>,
+    /// The command that asked for it, if it was one. It is answered when there is a verdict.
+    pub asked: Option<Asked>,
     /// The files that it is made of, once they are known.
     pub followed: Option<Vec<Followed>>,
     /// Whether it is a revision from before.
@@ -98,4 +115,14 @@ pub struct Staged {
     pub changes: Vec<Change>,
     /// What slots are to begin with instead of what is kept.
     pub brought: Option<States>,
+}
+
+/// Copies of what a shadow keeps, under the places of the objective that it would replace.
+pub(super) fn brought(shadow: &Shadow) -> Result<States, ObjectiveError> {
+    let states = shadow.objectives.copy_states()?.into_iter();
+    let renamed = states.map(|(place, state)| {
+        let role = place.rsplit('.').next().unwrap_or_default();
+        (format!("objective.{}.{role}", shadow.config.replaces), state)
+    });
+    Ok(renamed.collect())
 }

@@ -55,8 +55,8 @@ impl Gate {
     }
 
     /// Hands over a job. False if the thread is gone.
-    pub(super) fn check(&self, job: Job) -> bool {
-        self.jobs.send(Box::new(job)).is_ok()
+    pub(super) fn check(&self, job: Box<Job>) -> bool {
+        self.jobs.send(job).is_ok()
     }
 }
 
@@ -69,14 +69,14 @@ struct Checker {
 
 impl Checker {
     fn judge(&self, mut job: Job) -> Checked {
-        let (number, answer, mut followed) = (job.number, job.answer.take(), None);
+        let (number, asked, mut followed) = (job.number, job.asked.take(), None);
         let reverts = matches!(job.wanted, Wanted::Revision(_));
         let (verdict, staged) = match self.check(job, &mut followed) {
             Ok(Some((verdict, staged))) => (verdict, Some(staged)),
             Ok(None) => (Verdict::Same, None),
             Err(Refusal { reason, help }) => (Verdict::Refused { reason, help }, None),
         };
-        Checked { number, verdict, staged, answer, followed, reverts }
+        Checked { number, verdict, staged, asked, followed, reverts }
     }
 
     /// None if nothing would change.
@@ -243,10 +243,10 @@ impl Checker {
                 .with_help("keep what must last in `state`, and take random numbers from `random`"));
         }
         // The last batch of an evaluation has any size.
-        let images = sample.embeddings.size().first().copied().unwrap_or_default();
+        let images = sample.batch.embeddings.size().first().copied().unwrap_or_default();
         for size in [images, images - 1, images / 2, 1] {
-            let some = sample.embeddings.f_narrow(0, 0, size.max(1))?;
-            drop(strategies.objectives.fuse(some, sample.slice_count, &sample.progress)?);
+            let some = sample.batch.embeddings.f_narrow(0, 0, size.max(1))?;
+            drop(strategies.objectives.fuse(some, sample.batch.slice_count, &sample.progress)?);
         }
         let live = self.live(job);
         let cosine = match &live {

@@ -1,17 +1,15 @@
-//! What reaches a training while it runs.
+//! Messages to the training thread.
 
-use std::sync::mpsc::Sender;
-
+use super::asked::Asked;
 use super::candidate::Checked;
-use super::control::{Request, Response};
 use super::watch::Followed;
 
 /// Something that a training looks at between two steps.
 pub enum Mail {
     /// Files that it follows have changed.
     Changed(Vec<Followed>),
-    /// A command, and who waits for the answer.
-    Asked(Request, Sender<Response>),
+    /// A command.
+    Asked(Asked),
     /// A candidate was checked.
     Checked(Box<Checked>),
 }

@@ -1,16 +1,21 @@
 //! Sessions: edits of a training that runs, checked beside it and taken between two epochs.
 //!
 //! ```text
-//! files ----> watch --+                                   (thread)
-//! commands -> control-+--> mail --> training ---job---> gate: load, compare, try out on a batch    (thread)
-//!                            ^         |                  |
-//!                            |         +--- at the start of an epoch: takes what is accepted
-//!                            +------------ verdict -------+
+//! watch:   files, and sources of crates ----+                                                   (thread)
+//! control: commands of `lossmith session` --+--> message                                        (threads)
+//! gate:    verdicts on candidates ----------+       |
+//!                                                   v
+//! session: the queue of what is asked for, whether it waits, a sample --> order              (the training's thread)
+//!                                                                           |
+//!    +-- job <-- a training carries it out, as it does other orders <-------+
+//!    v
+//! gate: load, compare (edit), try out on the sample (canary): what is staged, or a refusal      (thread)
 //! ```
 //!
-//! This folder knows how candidates are made, checked and asked for. Taking one, and going back from it, is the
-//! training's business (`train/revisions.rs`).
+//! Which request is served when is decided here, and how a candidate is made and checked. Taking one, and going back
+//! from it, is the training's business (`train/training/swap.rs` and `rollback.rs`).
 
+mod asked;
 mod canary;
 mod candidate;
 pub mod control;
@@ -20,17 +25,20 @@ mod files;
 mod gate;
 mod left_behind;
 mod message;
+mod order;
 mod refusal;
 #[expect(clippy::module_inception, reason = "it has what the folder is named after")]
 mod session;
 mod watch;
 
+pub use asked::Asked;
 pub use canary::{Sample, States};
-pub use candidate::{Base, Checked, Job, Staged, Wanted};
+pub use candidate::{Base, Checked, Job, Live, Staged, Wanted};
 pub use error::SessionError;
 pub use files::{followed, sources_of};
 pub use gate::entries;
 pub use message::Mail;
+pub use order::Order;
 pub use session::Session;
 pub(crate) use watch::Watcher;
 pub use watch::{Followed, Seen};

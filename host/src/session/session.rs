@@ -1,24 +1,31 @@
-//! What is around a training: the watcher of files, the gate, the commands from outside, and the mail from all of them.
+//! The session of a training: its messages, the queue of what is asked for, and whether it waits.
+
+// A new request must not be served as another one.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lossmith_plugin::Runtime;
-use tch::Device;
+use lossmith_plugin::objective::Batch;
+use lossmith_plugin::{Progress, Runtime};
+use tch::{Device, TchError};
 
-use super::candidate::Job;
+use super::asked::Asked;
+use super::canary::Sample;
+use super::candidate::{Job, Live, Wanted, brought};
 use super::control::{ControlError, Request, Response, Server, Snapshot};
 use super::error::SessionError;
 use super::files::followed;
 use super::gate::Gate;
 use super::left_behind::left_behind;
 use super::message::Mail;
+use super::order::Order;
 use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::Experiment;
-use crate::objective::Bound;
+use crate::objective::{Bound, ObjectiveError};
 use crate::run::{Edit, Run};
 use crate::standard::Standard;
 
@@ -27,7 +34,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// How many of the last events a status tells.
 const EVENTS: usize = 10;
 
-/// The surroundings of a training.
+/// The session of a training.
 pub struct Session {
     mail: Receiver<Mail>,
     sender: Sender<Mail>,
@@ -35,20 +42,29 @@ pub struct Session {
     watcher: Option<Watcher>,
     /// Answers until it is dropped; none where the file system has no sockets.
     _server: Option<Server>,
-    /// Why there is none.
-    pub warning: Option<String>,
+    /// Why there is none, until that is told.
+    warning: Option<String>,
     snapshot: Arc<Mutex<Snapshot>>,
     standard: Standard,
     /// Whether the training waits.
-    pub paused: bool,
+    paused: bool,
     /// Whether the gate is at work.
-    pub busy: bool,
+    busy: bool,
     /// Names of files that have changed since they were last read.
-    pub changed: BTreeSet<String>,
-    /// Edits by commands that wait for the gate.
-    pub queue: VecDeque<(Request, Sender<Response>)>,
+    changed: BTreeSet<String>,
+    /// Commands that ask for a candidate, the oldest first. Files that have changed come before them.
+    queue: VecDeque<(Proposal, Asked)>,
     /// The number of the next candidate.
-    pub next: u64,
+    number: u64,
+    /// A batch of the run; `None` before the first step.
+    sample: Option<Sample>,
+}
+
+/// What a command asks for.
+enum Proposal {
+    Set(Vec<String>),
+    Promote(String),
+    Revert,
 }
 
 impl Session {
@@ -62,14 +78,14 @@ impl Session {
         let gate = gate.map_err(SessionError::Thread)?;
         let snapshot =
             Arc::new(Mutex::new(Snapshot { run: run.name(), process: std::process::id(), ..Snapshot::default() }));
-        let (told, asked) = (Arc::clone(&snapshot), Mutex::new(sender.clone()));
+        let (told, commands) = (Arc::clone(&snapshot), Mutex::new(sender.clone()));
         let server = Server::start(run.path(), move |request| {
             if request == Request::Status {
-                let snapshot = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                return Response::Status { snapshot: Box::new(snapshot) };
+                return status(&told);
             }
-            let (answer, answered) = mpsc::channel();
-            let sent = asked.lock().unwrap_or_else(PoisonError::into_inner).send(Mail::Asked(request, answer));
+            let (client, answered) = mpsc::channel();
+            let asked = Mail::Asked(Asked::new(request, client));
+            let sent = commands.lock().unwrap_or_else(PoisonError::into_inner).send(asked);
             let answer = sent.ok().and_then(|()| answered.recv().ok());
             answer.unwrap_or_else(|| Response::Refused { text: "the training has ended".into(), help: None })
         });
@@ -94,7 +110,8 @@ impl Session {
             busy: false,
             changed: BTreeSet::new(),
             queue: VecDeque::new(),
-            next: run.next_candidate()?,
+            number: run.next_candidate()?,
+            sample: None,
         })
     }
 
@@ -120,16 +137,21 @@ impl Session {
         self.watcher.is_some()
     }
 
-    /// Follows these files in place of those before.
-    pub fn follow(&self, followed: Vec<Followed>) {
+    /// Follows the files of this experiment in place of those before.
+    pub fn follow_experiment(&self, file: &Path, experiment: &Experiment) {
+        self.follow(followed(file, experiment, &self.standard));
+    }
+
+    fn follow(&self, followed: Vec<Followed>) {
         if let Some(watcher) = &self.watcher {
             watcher.follow(followed);
         }
     }
 
-    /// Follows the files of this experiment.
-    pub fn follow_experiment(&self, file: &Path, experiment: &Experiment) {
-        self.follow(followed(file, experiment, &self.standard));
+    /// Why commands cannot reach the training, if they cannot and that was not told yet.
+    #[must_use]
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
     }
 
     /// Which files differ from a revision of the run that is live: the experiment `file` with its settings and these
@@ -146,23 +168,168 @@ impl Session {
         left_behind(run, &self.standard, file, edits, experiment, bound)
     }
 
-    /// The next piece of mail; a paused training waits for it a while.
+    /// Whether the training waits.
     #[must_use]
-    pub fn next_mail(&self) -> Option<Mail> {
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// The next message; a paused training waits for it a while.
+    #[must_use]
+    pub fn receive(&self) -> Option<Mail> {
         if !self.paused {
             return self.mail.try_recv().ok();
         }
         self.mail.recv_timeout(GLANCE).ok()
     }
 
+    /// Takes in a message: what the training is to do at once. What asks for a candidate waits until [`Session::next`]
+    /// is asked.
+    #[must_use]
+    pub fn take(&mut self, mail: Mail) -> Option<Order> {
+        match mail {
+            Mail::Changed(followed) => {
+                self.changed.extend(followed.iter().map(name));
+                None
+            }
+            Mail::Checked(mut checked) => {
+                self.busy = false;
+                if let Some(followed) = checked.followed.take() {
+                    self.follow(followed);
+                }
+                Some(Order::Judge(checked))
+            }
+            Mail::Asked(asked) => self.ask(asked),
+        }
+    }
+
+    fn ask(&mut self, asked: Asked) -> Option<Order> {
+        let proposal = match asked.request() {
+            Request::Pause => {
+                self.paused = true;
+                return Some(Order::Pause(asked));
+            }
+            Request::Resume => {
+                self.paused = false;
+                return Some(Order::Resume(asked));
+            }
+            Request::Stop => {
+                self.paused = false;
+                return Some(Order::Stop(asked));
+            }
+            Request::Checkpoint => return Some(Order::Checkpoint(asked)),
+            Request::Revert { weights: true } => return Some(Order::GoBack(asked)),
+            Request::Status => {
+                asked.answer(status(&self.snapshot));
+                return None;
+            }
+            Request::Set { sets } => Proposal::Set(sets.clone()),
+            Request::Promote { name } => Proposal::Promote(name.clone()),
+            Request::Revert { weights: false } => Proposal::Revert,
+        };
+        self.queue.push_back((proposal, asked));
+        None
+    }
+
+    /// What is asked for next, if the gate is free and there is something: files that have changed, or else the oldest
+    /// command. Nothing before there is a sample.
+    ///
+    /// # Errors
+    /// What libtorch says of the copies of what the strategies keep.
+    pub fn next(&mut self, live: &Live<'_>) -> Result<Option<Order>, ObjectiveError> {
+        let Some(sample) = self.sample.as_ref().filter(|_| !self.busy) else { return Ok(None) };
+        if self.changed.is_empty() && self.queue.is_empty() {
+            return Ok(None);
+        }
+        let (mut edits, settled) = (live.edits.to_vec(), live.edits.len());
+        let (origin, wanted, brought, asked) = if !self.changed.is_empty() {
+            let names: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
+            (names.join(", "), Wanted::Edited(live.base.clone(), edits), None, None)
+        } else {
+            let Some((proposal, asked)) = self.queue.pop_front() else { return Ok(None) };
+            let (wanted, states) = match proposal {
+                Proposal::Set(sets) => {
+                    edits.extend(sets.into_iter().map(Edit::Set));
+                    (Wanted::Edited(live.base.clone(), edits), None)
+                }
+                Proposal::Promote(name) => {
+                    let shadow = live.strategies.shadows.iter().find(|shadow| shadow.config.name == name);
+                    let states = shadow.map(brought).transpose()?;
+                    edits.push(Edit::Promote(name));
+                    (Wanted::Edited(live.base.clone(), edits), states)
+                }
+                Proposal::Revert => match live.before {
+                    Some(revision) => (Wanted::Revision(revision), None),
+                    None => {
+                        let reason = "the run trains with what it began with".to_owned();
+                        return Ok(Some(Order::Refuse { asked, reason }));
+                    }
+                },
+            };
+            (asked.command(), wanted, states, Some(asked))
+        };
+        let number = self.number;
+        self.number += 1;
+        let job = Box::new(Job {
+            number,
+            wanted,
+            settled,
+            revision: live.revision,
+            live: live.experiment.clone(),
+            bound: live.strategies.bound.clone(),
+            reread: self.watcher.is_some(),
+            quarantine: live.quarantine.clone(),
+            sample: sample.shallow_clone(),
+            states: live.strategies.objectives.copy_states()?,
+            brought,
+            asked,
+            begun: Instant::now(),
+        });
+        Ok(Some(Order::Check { origin, job }))
+    }
+
     /// Hands a job to the gate. False if its thread is gone.
-    pub fn check(&mut self, job: Job) -> bool {
+    pub fn check(&mut self, job: Box<Job>) -> bool {
         self.busy = self.gate.check(job);
         self.busy
     }
 
-    /// Changes what a status tells.
-    pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+    /// Asks for a candidate of the files as they are, as if they had changed. `why` is where it comes from, in words.
+    pub fn look_again(&mut self, why: &str) {
+        self.changed.insert(why.to_owned());
+    }
+
+    /// Keeps handles of a batch for the checks of candidates.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn remember(&mut self, batch: &Batch, progress: &Progress) -> Result<(), TchError> {
+        self.sample = Some(Sample { batch: batch.detached()?, progress: progress.clone() });
+        Ok(())
+    }
+
+    /// The training went back to here. The batch serves for checks as well as another; the steps that led to it were
+    /// undone.
+    pub fn went_back(&mut self, progress: Progress) {
+        if let Some(sample) = &mut self.sample {
+            sample.progress = progress;
+        }
+    }
+
+    /// Renews what a status tells. `staged` is the number of the candidate that waits for the next epoch.
+    pub fn report(&self, staged: Option<u64>, change: impl FnOnce(&mut Snapshot)) {
+        self.update(|snapshot| {
+            snapshot.paused = self.paused;
+            snapshot.candidate = match (staged, self.busy) {
+                (_, true) => Some(format!("{} is being checked", self.number.saturating_sub(1))),
+                (Some(staged), false) => Some(format!("{staged} is accepted")),
+                (None, false) => None,
+            };
+            change(snapshot);
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -174,4 +341,16 @@ impl Session {
             snapshot.events.drain(..old);
         });
     }
+}
+
+/// The answer to somebody who wants to know how it stands with the training.
+fn status(snapshot: &Mutex<Snapshot>) -> Response {
+    let snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Response::Status { snapshot: Box::new(snapshot) }
+}
+
+/// The name of what is followed, for people.
+fn name(followed: &Followed) -> String {
+    let (Followed::File(path) | Followed::Sources(path)) = followed;
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

@@ -160,12 +160,12 @@ impl Teacher {
         }
     }
 
-    /// Whether what it sees is finite. This waits for the device.
+    /// Whether the embeddings that it gave are finite. This waits for the device.
     ///
     /// # Errors
     /// It is not, or what libtorch says.
-    pub fn check_finite(&self, view: &View) -> Result<(), TeacherError> {
-        if is_finite(&view.embeddings)? { Ok(()) } else { Err(TeacherError::NotFinite { name: self.name.clone() }) }
+    pub fn check_finite(&self, embeddings: &Tensor) -> Result<(), TeacherError> {
+        if is_finite(embeddings)? { Ok(()) } else { Err(TeacherError::NotFinite { name: self.name.clone() }) }
     }
 
     /// The shape alone, which nothing waits for.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lossmith_plugin::{Progress, Runtime};
 use tch::{Device, Kind, Tensor};
 
+use super::location::{Elsewhere, same_files};
 use super::training_error::TrainingError;
 use crate::data::{DataConfig, Dataset, Loader as Images, Part, PartName};
 use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
@@ -227,6 +228,26 @@ impl Assembly {
         let moved = kept.map(|(name, tensor)| Ok((name, tensor.f_to_device(self.device)?)));
         Ok(self.strategies.objectives.load_state(&moved.collect::<Result<_, TrainingError>>()?)?)
     }
+}
+
+/// The experiment of a run's revision, with the components that the run kept, and the text of it. `restored` says
+/// whether a checkpoint gives the network its weights.
+pub(super) fn kept(
+    run: &Run,
+    revision: u64,
+    runtime: Arc<Runtime>,
+    elsewhere: &Elsewhere,
+    restored: bool,
+) -> Result<(Assembly, Source), TrainingError> {
+    let revision = run.revision(revision)?;
+    let source = Source::read(&revision.experiment, &[])?;
+    let places = run.places(&revision.about.plugins);
+    let experiment = source.parse()?;
+    same_files(run, &experiment, restored)?;
+    let data = elsewhere.place(run, &experiment)?;
+    let site = Site { data, device: elsewhere.device.clone(), run: Some(run.path().to_owned()), restored };
+    let assembly = Assembly::new(&source, runtime, Places::Run(&places), site, |loader| loader)?;
+    Ok((assembly, source))
 }
 
 /// Without metrics of a run: they may be of other weights than those that are measured.

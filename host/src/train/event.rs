@@ -1,16 +1,19 @@
 //! What a training tells whoever watches it.
 
-use lossmith_plugin::Level;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use lossmith_plugin::Level;
+use serde::Serialize;
 
 use crate::data::{PartName, Summary};
 use crate::eval::Measuring;
 use crate::objective::Bound;
 use crate::run;
 
-/// Something that happened.
-#[derive(Debug)]
+/// Something that happened. As JSON it is what `lossmith train --json` prints.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Event<'a> {
     /// Everything is loaded.
     Ready {
@@ -24,7 +27,8 @@ pub enum Event<'a> {
         parameters: usize,
         /// What was taken of a file with weights, in a line, if the training begins with one.
         weights: Option<String>,
-        /// The strategies.
+        /// The strategies; not in JSON.
+        #[serde(skip)]
         bound: &'a [Bound],
         /// The teacher in a line, if there is one.
         teacher: Option<String>,
@@ -77,14 +81,8 @@ pub enum Event<'a> {
         /// Which part.
         part: PartName,
         /// How far it is.
+        #[serde(flatten)]
         now: Measuring,
-    },
-    /// A candidate, its verdict, a swap, a rollback, or a command.
-    Session {
-        /// As it is in the journal.
-        event: &'a run::Event,
-        /// How long a swap or a rollback took; none of what is neither.
-        milliseconds: Option<f64>,
     },
     /// The test part was measured, once, with the best checkpoint.
     Tested {
@@ -93,15 +91,59 @@ pub enum Event<'a> {
         /// What was measured, by name.
         values: &'a BTreeMap<String, f64>,
     },
+    /// A candidate, its verdict, a swap, a rollback, or a command.
+    #[serde(untagged)]
+    Session {
+        /// As it is in the journal.
+        #[serde(flatten)]
+        event: &'a run::Event,
+        /// How long a swap or a rollback took; none of what is neither.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        milliseconds: Option<f64>,
+    },
     /// The run is complete or was stopped.
+    #[serde(untagged)]
     Ended(End),
 }
 
 /// How a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum End {
     /// All epochs are complete.
     Finished,
     /// Somebody stopped it; its state is saved.
     Interrupted,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn events_have_a_fixed_form() {
+        let values = BTreeMap::from([("validation/map-at-r".to_owned(), 0.5)]);
+        let paused = run::Event::Control { command: "pause".to_owned() };
+        let step = Event::Step { epoch: 1, epochs: 3, step: 2, images: 32, loss: None };
+        let step_form = json!({ "event": "step", "epoch": 1, "epochs": 3, "step": 2, "images": 32, "loss": null });
+        let line = Event::Line { slot: "data".to_owned(), level: Level::Warn, text: "dark".to_owned() };
+        let tested = Event::Tested { epoch: 3, values: &values };
+        let part = PartName::Test;
+        let measuring = Event::Measuring { part, now: Measuring { what: "slices", done: 0, of: 1 } };
+        let swapped = Event::Session { event: &paused, milliseconds: Some(1.5) };
+        for (event, form) in [
+            (step, step_form),
+            (line, json!({ "event": "line", "slot": "data", "level": "warning", "text": "dark" })),
+            (tested, json!({ "event": "tested", "epoch": 3, "values": { "validation/map-at-r": 0.5 } })),
+            (measuring, json!({ "event": "measuring", "part": "test", "what": "slices", "done": 0, "of": 1 })),
+            (swapped, json!({ "event": "control", "command": "pause", "milliseconds": 1.5 })),
+            (Event::Session { event: &paused, milliseconds: None }, json!({ "event": "control", "command": "pause" })),
+            (Event::Ended(End::Finished), json!({ "event": "finished" })),
+            (Event::Ended(End::Interrupted), json!({ "event": "interrupted" })),
+        ] {
+            assert_eq!(serde_json::to_value(event).unwrap(), form);
+        }
+    }
 }

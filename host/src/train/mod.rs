@@ -1,50 +1,55 @@
-//! Training: the optimizer and its learning rate, and the loop from the first step to the last.
+//! Training: the loop from the first step to the last, and what it consists of.
 //!
 //! ```text
-//! begin --> assembly: data, network, strategies of the experiment; location: where the data is now
-//!           unseen: what a branch must not be
-//!   --> training: epochs, each of steps (step, epoch_steps, learning_rate, optimizer, averages)
-//!         checkpoints   what is written down to go on from
-//!         requests      commands, changed files and verdicts, between two steps
-//!         revisions     which experiment is at work; reconfigure: going on with another
-//!         shadows       candidates that are computed beside it
-//!         patience      ending a training that does not get better
-//!   --> event: what is told to whoever watches; interrupts: what signals ask for
+//! training              the loop over epochs and steps
+//!   begin               a new run, one that goes on, a branch, a repetition
+//!   decide --> decision what is done after a step and between two epochs, as one value
+//!   orders              carrying out what the session wants
+//!   swap, rollback      a revision takes over; going back from it
+//!   evaluation          measuring an epoch, and the test part
+//!   reconfigure         going on with another experiment
+//! its parts, each with an invariant of its own:
+//!   state               network, strategies, optimizer and step: what a checkpoint has
+//!     step              one step; shadows: candidates that are computed beside it
+//!   checkpoints         writing, finding and restoring them; which is the best, and patience
+//!   revisions           which experiment is at work, was before and is next; probation: its first steps
+//!   metrics             means (averages), rows, last values
+//!   session             messages, queue and gate: the folder `session`
+//! event                 what is told to whoever watches; interrupts: what signals ask for
+//! assembly              data, network and strategies of an experiment; location: where the data is now
+//! unseen                what a branch must not be
 //! trained               the network of a run, to measure and to use
 //! rehearsal             the strategies of experiments that are trained later
 //! ```
 
 mod assembly;
 mod averages;
-mod begin;
 mod checkpoints;
-mod epoch_steps;
+mod decision;
 mod event;
 mod interrupts;
 mod learning_rate;
 mod location;
+mod metrics;
 mod optimizer;
 mod optimizer_error;
-mod patience;
-mod reconfigure;
+mod pace;
+mod probation;
 mod rehearsal;
-mod requests;
 mod revisions;
 mod shadows;
-mod step;
+mod state;
 mod trained;
 mod training;
 mod training_error;
 mod unseen;
 
-pub use begin::Origin;
 pub use event::{End, Event};
 pub use interrupts::Interrupts;
 pub use location::Elsewhere;
 pub use optimizer::Optimizer;
 pub use optimizer_error::TrainError;
-pub use reconfigure::extends;
 pub use rehearsal::Rehearsal;
 pub use trained::{Image, Trained};
-pub use training::Training;
+pub use training::{Origin, Training, extends};
 pub use training_error::TrainingError;

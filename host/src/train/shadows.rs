@@ -7,18 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use lossmith_plugin::objective::Batch;
+use lossmith_plugin::objective::{Batch, gradient_of};
 use lossmith_plugin::{Level, Metric, Progress};
 use tch::{TchError, Tensor};
 
 use super::Optimizer;
 use super::assembly::below;
 use super::event::Event;
-use super::step::blamed;
 use super::training_error::TrainingError;
 use crate::experiment::OptimizerConfig;
 use crate::objective::{ObjectiveError, Shadow};
-use crate::session::States;
 
 /// What all shadows of a training have.
 pub(super) struct Shadows {
@@ -68,7 +66,7 @@ impl Shadows {
     pub(super) fn compute(
         &mut self,
         shadows: &mut [Shadow],
-        batch: &Batch<'_>,
+        batch: &Batch,
         progress: &Progress,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Vec<Shaded>, TrainingError> {
@@ -97,13 +95,10 @@ impl Shadows {
         Ok(shaded)
     }
 
-    fn train(&mut self, shadow: &mut Shadow, batch: &Batch<'_>, progress: &Progress) -> Result<Shaded, TrainingError> {
+    fn train(&mut self, shadow: &mut Shadow, batch: &Batch, progress: &Progress) -> Result<Shaded, TrainingError> {
         let name = shadow.config.name.clone();
-        let leaf = |tensor: &Tensor| tensor.f_detach()?.f_requires_grad_(true);
-        let embeddings = leaf(batch.embeddings)?;
-        let feature_map = batch.feature_map.map(leaf).transpose()?;
-        let view = Batch { embeddings: &embeddings, feature_map: feature_map.as_ref(), measured: false, ..*batch };
-        let outcome = shadow.objectives.compute(&view, progress)?;
+        let leaves = batch.leaves()?;
+        let outcome = shadow.objectives.compute(&leaves, progress)?;
         if !self.optimizers.contains_key(&name) {
             self.optimizers.insert(name.clone(), Optimizer::new(self.config.clone())?);
         }
@@ -117,13 +112,11 @@ impl Shadows {
             }
             optimizer.zero_grad()?;
             if let Err(error) = outcome.total.f_backward() {
-                return Err(blamed(&mut shadow.objectives, &view, progress, error));
+                return Err(TrainingError::of_backward(&mut shadow.objectives, &leaves, progress, error));
             }
             optimizer.step(1.0)?;
         }
-        let gradient = embeddings.f_grad()?;
-        let gradient = if gradient.defined() { gradient } else { embeddings.f_zeros_like()? };
-        Ok(Shaded { name, loss: outcome.total.f_detach()?, gradient: gradient.f_detach()? })
+        Ok(Shaded { name, loss: outcome.total.f_detach()?, gradient: gradient_of(&leaves.embeddings)? })
     }
 
     /// The metrics of what was computed, beside the live gradient that has reached the embeddings meanwhile.
@@ -136,8 +129,7 @@ impl Shadows {
             return Ok(Vec::new());
         }
         let begun = Instant::now();
-        let live = embeddings.f_grad()?;
-        let live = if live.defined() { live } else { embeddings.f_detach()?.f_zeros_like()? };
+        let live = gradient_of(embeddings)?;
         let mut metrics = Vec::new();
         for Shaded { name, loss, gradient } in shaded.drain(..) {
             let norm = gradient.f_norm()?;
@@ -229,14 +221,4 @@ impl Shadows {
         }
         Ok(())
     }
-}
-
-/// Copies of what a shadow keeps, under the places of the objective that it would replace.
-pub(super) fn brought(shadow: &Shadow) -> Result<States, ObjectiveError> {
-    let states = shadow.objectives.copy_states()?.into_iter();
-    let renamed = states.map(|(place, state)| {
-        let role = place.rsplit('.').next().unwrap_or_default();
-        (format!("objective.{}.{role}", shadow.config.replaces), state)
-    });
-    Ok(renamed.collect())
 }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use lossmith_plugin::{Progress, Runtime};
 use tch::Tensor;
 
-use super::assembly::{Assembly, below, images};
-use super::begin::kept;
+use super::assembly::{Assembly, below, images, kept};
 use super::location::{Accepting, Elsewhere, changed};
 use super::revisions::revision_of;
 use super::training_error::TrainingError;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use lossmith_plugin::PluginError;
-use lossmith_plugin::objective::ComputeError;
+use lossmith_plugin::objective::{Batch, ComputeError, Objectives};
+use lossmith_plugin::{PluginError, Progress, is_exhausted};
 use miette::Diagnostic;
 
 use super::TrainError;
@@ -261,6 +261,25 @@ impl TrainingError {
             | Self::Divergence { .. }
             | Self::Network { .. } => true,
             _ => false,
+        }
+    }
+}
+
+impl TrainingError {
+    /// What a failed backward pass is: the fault of the strategy whose graph it is, where one is found. A machine
+    /// without memory is no strategy's fault.
+    pub(super) fn of_backward(
+        objectives: &mut Objectives,
+        batch: &Batch,
+        progress: &Progress,
+        error: tch::TchError,
+    ) -> Self {
+        if is_exhausted(&error.to_string()) {
+            return error.into();
+        }
+        match objectives.culprit(batch, progress) {
+            Ok(Some(culprit)) => culprit.into(),
+            Ok(None) | Err(_) => error.into(),
         }
     }
 }

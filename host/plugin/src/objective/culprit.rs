@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::{TchError, Tensor};
 
-use super::batch::Batch;
+use super::batch::{Batch, leaf};
 use super::blame::backward;
 use super::error::ComputeError;
 use super::objectives::Objectives;
@@ -21,7 +21,7 @@ impl Objectives {
     ///
     /// # Errors
     /// What computing it again comes to.
-    pub fn culprit(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
+    pub fn culprit(&mut self, batch: &Batch, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
         let kept = self.take_states();
         let found = self.search(batch, progress, &kept);
         self.put_states(kept);
@@ -36,7 +36,7 @@ impl Objectives {
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn origin(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<String>, TchError> {
+    pub fn origin(&mut self, batch: &Batch, progress: &Progress) -> Result<Option<String>, TchError> {
         let kept = self.take_states();
         let found = explain(|watch| {
             self.watch(watch);
@@ -54,33 +54,30 @@ impl Objectives {
     /// A batch, computed with copies of `kept` on leaves of its own.
     fn again(
         &mut self,
-        batch: &Batch<'_>,
+        batch: &Batch,
         progress: &Progress,
         kept: &BTreeMap<String, State>,
     ) -> Result<Computed, ComputeError> {
         let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
         self.put_states(copies.collect::<Result<_, TchError>>()?);
-        let embeddings = leaf(batch.embeddings)?;
-        let feature_map = batch.feature_map.map(leaf).transpose()?;
-        let whole = Batch { embeddings: &embeddings, feature_map: feature_map.as_ref(), measured: false, ..*batch };
+        let whole = batch.leaves()?;
         let value = self.compute(&whole, progress)?.total;
+        let Batch { embeddings, feature_map, .. } = whole;
         let parameters = self.parameters().into_iter().map(|(_, parameter, _)| parameter);
         Ok(Computed { value, leaves: parameters.chain(feature_map).chain(Some(embeddings)).collect() })
     }
 
     fn search(
         &mut self,
-        batch: &Batch<'_>,
+        batch: &Batch,
         progress: &Progress,
         kept: &BTreeMap<String, State>,
     ) -> Result<Option<PluginError>, ComputeError> {
         let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
         self.put_states(copies.collect::<Result<_, TchError>>()?);
-        let embeddings = leaf(batch.embeddings)?;
-        let feature_map = batch.feature_map.map(leaf).transpose()?;
-        let whole = Batch { embeddings: &embeddings, feature_map: feature_map.as_ref(), measured: false, ..*batch };
-        let fused = self.fused(&whole, ComputedOn::Fused, progress)?.as_ref().map(leaf).transpose()?;
-        let fused_only = self.fused(&whole, ComputedOn::FusedOnly, progress)?.as_ref().map(leaf).transpose()?;
+        let whole = batch.leaves()?;
+        let fused = self.on_leaf(&whole, ComputedOn::Fused, progress)?;
+        let fused_only = self.on_leaf(&whole, ComputedOn::FusedOnly, progress)?;
         let mut on_fused = false;
         for objective in &mut self.list {
             let view = match objective.on {
@@ -89,8 +86,7 @@ impl Objectives {
                 ComputedOn::FusedOnly => fused_only.as_ref(),
             };
             on_fused |= view.is_some();
-            let view = view.map_or(whole, |fused| Batch { embeddings: fused, slice_count: 1, ..whole });
-            if let Some(error) = objective.fails_backward(&view, progress)? {
+            if let Some(error) = objective.fails_backward(view.unwrap_or(&whole), progress)? {
                 return Ok(Some(error));
             }
         }
@@ -99,18 +95,23 @@ impl Objectives {
         let text = "the objectives on it can be differentiated, the fused embedding cannot".to_owned();
         Ok(Some(backward(fusion, &TchError::Torch(text))))
     }
+
+    /// The batch with a leaf that has the values of the fused embedding; none where no objective is on it.
+    fn on_leaf(&mut self, batch: &Batch, on: ComputedOn, progress: &Progress) -> Result<Option<Batch>, ComputeError> {
+        let fused = self.fused(batch, on, progress)?.as_ref().map(leaf).transpose()?;
+        Ok(fused.map(|fused| batch.fused(fused)))
+    }
 }
 
 impl Objective {
-    fn fails_backward(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
+    fn fails_backward(&mut self, batch: &Batch, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
         let value = self.compute(batch, progress)?.0;
         let Err(error) = through(&value) else { return Ok(None) };
         Ok(Some(match &mut self.term {
             Term::Loss(loss) => backward(loss, &error),
             Term::Transfer { transfer, balance: None } => backward(transfer, &error),
             Term::Transfer { transfer, balance: Some(balance) } => {
-                let input = Self::input(batch);
-                let pairs = transfer.slot.transfer(input, progress)?;
+                let pairs = transfer.slot.transfer(batch.input(), progress)?;
                 match through(&pairs.total()?) {
                     Err(error) => backward(transfer, &error),
                     Ok(()) => backward(balance, &error),
@@ -118,11 +119,6 @@ impl Objective {
             }
         }))
     }
-}
-
-/// A leaf of a graph of its own with the same values.
-fn leaf(tensor: &Tensor) -> Result<Tensor, TchError> {
-    tensor.f_detach()?.f_requires_grad_(true)
 }
 
 /// A backward pass; nothing of a constant.

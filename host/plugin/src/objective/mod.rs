@@ -10,7 +10,7 @@ mod placed;
 mod term;
 mod thresholds;
 
-pub use batch::Batch;
+pub use batch::{Batch, gradient_of};
 pub use error::ComputeError;
 pub use objectives::{Objectives, Outcome};
 pub use term::{ComputedOn, Objective};

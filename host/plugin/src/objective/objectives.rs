@@ -43,18 +43,18 @@ impl Objectives {
     ///
     /// # Errors
     /// A fault of a plugin.
-    pub fn compute(&mut self, batch: &Batch<'_>, progress: &Progress) -> Result<Outcome, ComputeError> {
+    pub fn compute(&mut self, batch: &Batch, progress: &Progress) -> Result<Outcome, ComputeError> {
         let mut total: Option<Tensor> = None;
         let (mut metrics, mut lines) = (Vec::new(), Vec::new());
-        let fused = self.fused(batch, ComputedOn::Fused, progress)?;
-        let fused_only = self.fused(batch, ComputedOn::FusedOnly, progress)?;
+        let fused = self.fused(batch, ComputedOn::Fused, progress)?.map(|fused| batch.fused(fused));
+        let fused_only = self.fused(batch, ComputedOn::FusedOnly, progress)?.map(|fused| batch.fused(fused));
         for objective in &mut self.list {
             let fused = match objective.on {
                 ComputedOn::Embedding => None,
                 ComputedOn::Fused => fused.as_ref(),
                 ComputedOn::FusedOnly => fused_only.as_ref(),
             };
-            let batch = &fused.map_or(*batch, |fused| Batch { embeddings: fused, slice_count: 1, ..*batch });
+            let batch = fused.unwrap_or(batch);
             let (value, imbalance) = objective.compute(batch, progress)?;
             objective.tell(&mut metrics, &mut lines, batch.class_count);
             metrics.extend(imbalance.into_iter().map(|(name, value)| (format!("{}/{name}", objective.place), value)));
@@ -80,7 +80,7 @@ impl Objectives {
     /// The fused embedding for objectives on it; none where there are none.
     pub(super) fn fused(
         &mut self,
-        batch: &Batch<'_>,
+        batch: &Batch,
         on: ComputedOn,
         progress: &Progress,
     ) -> Result<Option<Tensor>, ComputeError> {

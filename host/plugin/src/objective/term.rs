@@ -90,28 +90,10 @@ impl Objective {
         lines.extend(self.thresholds.warning(classes).map(|text| (place.clone(), Level::Warn, text)));
     }
 
-    /// What the strategies see of a batch, without thresholds and tuples.
-    pub(super) fn input(batch: &Batch<'_>) -> Input {
-        Input {
-            embeddings: Some(batch.embeddings.shallow_clone()),
-            labels: Some(batch.labels.shallow_clone()),
-            class_count: batch.class_count,
-            slice_count: batch.slice_count,
-            feature_map: batch.feature_map.map(Tensor::shallow_clone),
-            teacher: batch.teacher.map(Tensor::shallow_clone),
-            teacher_feature_map: batch.teacher_feature_map.map(Tensor::shallow_clone),
-            ..Input::default()
-        }
-    }
-
     /// The value of a batch, and how unequal the halves of a transfer are if that is measured.
-    pub(super) fn compute(
-        &mut self,
-        batch: &Batch<'_>,
-        progress: &Progress,
-    ) -> Result<(Tensor, Imbalance), ComputeError> {
+    pub(super) fn compute(&mut self, batch: &Batch, progress: &Progress) -> Result<(Tensor, Imbalance), ComputeError> {
         let progress = &Progress { place: self.place.clone(), ..progress.clone() };
-        let mut input = Self::input(batch);
+        let mut input = batch.input();
         // Thresholds and tuples are chosen, not learned through: they see the embeddings without gradient.
         let detached = batch.embeddings.f_detach()?;
         let chooser = |input: &Input| Input { embeddings: Some(detached.shallow_clone()), ..input.shallow_clone() };
@@ -146,8 +128,8 @@ impl Objective {
             },
         };
         let imbalance = if batch.measured {
-            imbalance::measure(&pairs, by_values.then_some(&value), batch.embeddings, batch.labels)
-                .map_err(|error| blame::of_halves(transfer, balance.as_deref(), &pairs, batch.embeddings, &error))?
+            imbalance::measure(&pairs, by_values.then_some(&value), &batch.embeddings, &batch.labels)
+                .map_err(|error| blame::of_halves(transfer, balance.as_deref(), &pairs, &batch.embeddings, &error))?
         } else {
             Vec::new()
         };

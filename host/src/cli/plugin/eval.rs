@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use lossmith_plugin::files;
+use lossmith_plugin::objective::gradient_of;
 use lossmith_plugin::printable::harmless_json;
 use lossmith_plugin::{
     Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
@@ -236,11 +237,11 @@ impl Made {
         }
         self.outcome.value = Some(number);
         value.f_backward()?;
-        let of_embeddings = gradient(embeddings)?;
+        let of_embeddings = gradient_of(embeddings)?;
         let mut gradients = vec![("the embeddings".to_owned(), of_embeddings.shallow_clone())];
         self.outcome.gradient = Some(rows(&of_embeddings)?);
         for (name, StateParameter { tensor, .. }) in &self.slot.state().parameters {
-            let gradient = gradient(tensor)?;
+            let gradient = gradient_of(tensor)?;
             let flat = gradient.f_reshape([-1])?.f_to_kind(Kind::Double)?;
             self.outcome.parameter_gradients.insert(name.clone(), Vec::try_from(&flat)?);
             gradients.push((format!("`{name}`"), gradient));
@@ -271,12 +272,6 @@ impl Made {
         }
         Ok(())
     }
-}
-
-/// The gradient of a leaf; zeros when the value does not depend on it.
-fn gradient(leaf: &Tensor) -> Result<Tensor, TchError> {
-    let gradient = leaf.f_grad()?;
-    if gradient.defined() { Ok(gradient) } else { leaf.f_zeros_like() }
 }
 
 fn rows(matrix: &Tensor) -> Result<Vec<Vec<f64>>, TchError> {

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::patience::stale;
-use super::training::Training;
-use super::training_error::TrainingError;
-
-use crate::data::PartName;
+use super::Training;
 use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Loader, Places, Strategies};
 use crate::run::{About, Edit, Event, PluginEntry, Run};
 use crate::session::{Base, Staged, edit, entries};
 use crate::standard::Standard;
+use crate::train::checkpoints::{best_metric, stale};
+use crate::train::training_error::TrainingError;
 
 /// Looks at a file and at `key=value` settings for a run that is finished: they must give it something to go on with,
 /// which is more epochs, or more patience where it ended for lack of it.
@@ -32,7 +30,7 @@ pub fn extends(path: &Path, file: Option<&Path>, sets: &[String]) -> Result<(), 
     let wanted = wanted.parse()?;
     let changes = edit::changes(&live, &wanted).map_err(unspeakable)?;
     let epochs = run.summary()?.epoch;
-    let stale = stale(&run.metrics()?.rows, &format!("{}/{}", PartName::Validation, wanted.evaluation.best));
+    let stale = stale(&run.metrics()?.rows, &best_metric(&wanted.evaluation));
     let patient = wanted.evaluation.patience.is_none_or(|patience| patience.get() > stale);
     if wanted.epochs > epochs && patient {
         return Ok(());
@@ -59,25 +57,25 @@ impl Training {
         standard: &Standard,
         accept: bool,
     ) -> Result<(), TrainingError> {
-        let source = match (file, &self.live.base) {
+        let source = match (file, self.revisions.base()) {
             (Some(file), _) => Source::read(file, sets)?,
             (None, Some(Base::Text { source, .. })) => source.clone().set(sets)?,
             (None, _) => return Ok(()),
         };
         let experiment = source.parse()?;
-        let live = &self.assembly.experiment;
+        let live = self.state.experiment();
         let changes = edit::changes(live, &experiment).map_err(unspeakable)?;
         for change in &changes {
             if let Some(reason) = edit::fixed(change) {
                 return Err(TrainingError::Fixed { change: change.to_string(), reason });
             }
         }
-        let bound = &self.assembly.strategies.bound;
+        let bound = self.state.bound();
         let known = bound.iter().map(|bound| Arc::clone(&bound.plugin)).collect();
         let pinned = bound.iter().map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin)));
         let pinned = if file.is_none() { pinned.collect() } else { BTreeMap::new() };
         let (runtime, places) = (Arc::clone(&self.runtime), Places::Standard(standard));
-        let (device, limits) = (self.assembly.device, experiment.limits.clone());
+        let (device, limits) = (self.state.assembly().device, experiment.limits.clone());
         let loader = Loader::new(runtime, &source, places, device, experiment.seed, limits);
         let strategies = Strategies::load(&experiment, loader.knowing(known).pinned(pinned))?;
         let (before, after) = (entries(bound), entries(&strategies.bound));
@@ -89,22 +87,22 @@ impl Training {
         if !accept {
             return Err(TrainingError::Changed { changes: texts.join("\n") });
         }
-        let number = self.run.next_candidate()?;
+        let number = self.run().next_candidate()?;
         // A file that is given comes with its settings; the run's own has those of before.
         let edits = match file {
             Some(_) => Vec::new(),
-            None => self.live.edits.iter().cloned().chain(sets.iter().cloned().map(Edit::Set)).collect(),
+            None => self.revisions.edits().iter().cloned().chain(sets.iter().cloned().map(Edit::Set)).collect(),
         };
         let reset = resets(live, &experiment, &before, &after);
         let about = About { plugins: after, edits, reset };
         for bound in &strategies.bound {
-            bound.keep_in(&self.run)?;
+            bound.keep_in(self.run())?;
         }
-        self.run.store_revision(number, &experiment.to_toml()?, &about, None)?;
-        self.run.record(Event::Candidate { number, origin: "resume".into() })?;
-        let revision = self.live.revision();
-        self.live.staged =
-            Some(Staged { number, revision, source, experiment, strategies, about, changes, brought: None });
+        self.run().store_revision(number, &experiment.to_toml()?, &about, None)?;
+        self.run().record(Event::Candidate { number, origin: "resume".into() })?;
+        let revision = self.revisions.revision();
+        let staged = Staged { number, revision, source, experiment, strategies, about, changes, brought: None };
+        self.revisions.stage(Some(staged));
         Ok(())
     }
 }

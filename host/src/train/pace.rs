@@ -3,8 +3,6 @@
 //! Epochs have the same number of steps as long as the data stays as it is. Where a run went on with changed data, an
 //! epoch begins, and those from there on have as many steps as the new data gives.
 
-use super::training::Training;
-
 /// Where the epochs of the present length begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pace {
@@ -28,18 +26,6 @@ impl Pace {
     /// The step at which an epoch begins.
     pub(super) fn start(self, epoch: u64, steps_per_epoch: u64) -> u64 {
         self.step + epoch.saturating_sub(self.epoch) * steps_per_epoch
-    }
-}
-
-impl Training {
-    /// Epochs that are complete.
-    pub(super) fn epoch_count(&self) -> u64 {
-        self.pace.epoch(self.step, self.steps())
-    }
-
-    /// Steps of the epoch at work that are complete.
-    pub(super) fn inside(&self) -> u64 {
-        self.pace.inside(self.step, self.steps())
     }
 }
 

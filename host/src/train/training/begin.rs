@@ -1,28 +1,27 @@
 //! Starting, resuming, branching and repeating a training.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lossmith_plugin::Runtime;
 use tch::Device;
 
-use super::assembly::{Assembly, Site, device_name};
-use super::averages::Averages;
-use super::checkpoints::{Fit, newest, prepare};
-use super::epoch_steps::Pace;
-use super::location::{Accepting, Elsewhere, absolute, changed, files, same_files};
-use super::revisions::Live;
-use super::shadows::Shadows;
-use super::training::Training;
-use super::training_error::TrainingError;
-use super::unseen::{check_unseen, trains};
+use super::Training;
 use crate::experiment::{Experiment, MOST_THREADS, Source};
 use crate::objective::Places;
-use crate::run::{self, Manifest, Preprocessing, RowKind, Run, RunError, Status, TeacherEntry, Versions};
-use crate::session::{Base, Seen, entries, followed};
+use crate::run::{self, Checkpoint, Manifest, Preprocessing, RowKind, Run, RunError, Status, TeacherEntry, Versions};
+use crate::session::{Seen, entries, followed};
 use crate::standard::Standard;
 use crate::teacher::Teacher;
+use crate::train::assembly::{Assembly, Site, device_name, kept};
+use crate::train::checkpoints::{Checkpoints, newest};
+use crate::train::location::{Accepting, Elsewhere, absolute, changed, files, same_files};
+use crate::train::metrics::Metrics;
+use crate::train::pace::Pace;
+use crate::train::revisions::{Revisions, revision_at};
+use crate::train::state::{Fit, State};
+use crate::train::training_error::TrainingError;
+use crate::train::unseen::{check_unseen, trains};
 
 /// Where a branch begins: a run and the epoch of one of its checkpoints.
 #[derive(Clone, Debug)]
@@ -50,7 +49,7 @@ impl Training {
         let places = Places::Standard(standard);
         let assembly = Assembly::new(source, Arc::clone(&runtime), places, Site::default(), |loader| loader)?;
         let mut training = Self::make(assembly, source, runtime, origin, None)?;
-        training.live.seen = seen;
+        training.seen = seen;
         Ok(training)
     }
 
@@ -102,15 +101,16 @@ impl Training {
         let origin = manifest.experiment.map(|file| (file, [manifest.sets.as_slice(), sets].concat()));
         let mut training = Self::make(assembly, &source, runtime, origin, Some(parent))?;
         training.copy_sources(&from)?;
-        training.live.edits = revision.about.edits;
+        training.revisions.inherit(revision.about.edits);
         training.restore(Some(&checkpoint), Fit::Where)?;
         // An epoch may have another number of steps here.
-        training.step = checkpoint.epoch * training.steps();
+        training.state.count_from(checkpoint.epoch);
         let rows = from.metrics()?.rows.into_iter().filter(|row| row.step <= checkpoint.step);
-        training.inherit(checkpoint.epoch, rows.flat_map(|row| row.values).collect())?;
+        let (step, values) = (training.state.step(), rows.flat_map(|row| row.values).collect());
+        training.metrics.inherit(checkpoint.epoch, step, values)?;
         training.save_epoch(None)?;
-        training.run.mark_origin(checkpoint.epoch)?;
-        training.live.resumed = true;
+        training.run().mark_origin(checkpoint.epoch)?;
+        training.resumed = true;
         Ok(training)
     }
 
@@ -126,8 +126,9 @@ impl Training {
         run.tidy()?;
         let (checkpoint, mut warnings) = newest(&run)?;
         let (step, epoch) = checkpoint.as_ref().map_or((0, 0), |checkpoint| (checkpoint.step, checkpoint.epoch));
-        let live = Live::at(run.clone(), step)?;
-        let (assembly, source) = kept(&run, live.revision(), Arc::clone(&runtime), elsewhere, checkpoint.is_some())?;
+        let revisions = Revisions::at(&run, step)?;
+        let (assembly, source) =
+            kept(&run, revisions.revision(), Arc::clone(&runtime), elsewhere, checkpoint.is_some())?;
         let changes = changed(&run, &assembly.dataset, elsewhere.accept_changes, Accepting::GoesOn)?;
         let (pace, begins) = goes_on_with(&run, &assembly, &changes, (step, epoch))?;
         warnings.extend(remarks(&run, &assembly, checkpoint.is_some(), &changes)?);
@@ -135,26 +136,23 @@ impl Training {
         if let (Some(teacher), Some(began)) = (&teacher, run.manifest()?.teacher) {
             teacher.check_is(&began.digest)?;
         }
-        let mut training = Self::assemble(assembly, teacher, runtime, run, live, source)?;
-        training.claim = Some(claim);
-        training.pace = pace;
+        let (state, checkpoints) = (State::new(assembly)?, Checkpoints::new(run, Some(claim)));
+        let mut training = Self::assemble(state, teacher, runtime, checkpoints, revisions, source)?;
+        training.state.set_pace(pace);
         training.restore(checkpoint.as_ref(), Fit::Exact)?;
-        training.go_on_probation(checkpoint.as_ref())?;
-        let best = training.recollect()?;
-        if let Some(epoch) = best.filter(|epoch| *epoch == training.epoch_count() && training.inside() == 0)
-            && training.run.checkpoints()?.contains_key(&epoch)
-        {
-            // The process may have died between the checkpoint and its mark. An earlier epoch has its mark, whether it
-            // is still kept or not.
-            training.run.mark_best(epoch)?;
-        }
+        let probation = training.state.experiment().session.probation_steps;
+        training.revisions.resume_probation(training.checkpoints.run(), checkpoint.as_ref(), probation)?;
+        let best = training.checkpoints.recollect(&training.state, &mut training.metrics)?;
+        training.checkpoints.mark_again(best, &training.state)?;
         if begins && checkpoint.is_some() {
             // What an epoch with the new data can go back to.
             training.save_epoch(None)?;
         }
-        training.warnings = warnings;
-        training.live.resumed = true;
-        training.scripted(&mut |_| ())?;
+        training.warnings.extend(warnings);
+        training.resumed = true;
+        if let Some(revision) = training.revisions.scripted(step) {
+            training.follow(revision, &mut |_| ())?;
+        }
         Ok(training)
     }
 
@@ -191,7 +189,7 @@ impl Training {
         tch::set_num_threads(i32::try_from(manifest.threads).unwrap_or(i32::MAX));
         let mut training = Self::make(assembly, &source, runtime, None, Some(original.name()))?;
         training.copy_sources(&original)?;
-        let steps = training.steps();
+        let steps = training.state.steps();
         let ended = original.status()? == Status::Finished && change.is_none();
         let last = original.summary()?.step.min(change.unwrap_or(u64::MAX));
         let until = if ended { None } else { Some(last / steps * steps) };
@@ -200,38 +198,42 @@ impl Training {
             let checkpoint = run::load_checkpoint(&origin)?;
             training.restore(Some(&checkpoint), Fit::Exact)?;
             let row = original.metrics()?.rows.into_iter().find(|row| row.kind == RowKind::Origin);
-            training.inherit(checkpoint.epoch, row.map(|row| row.values).unwrap_or_default())?;
+            let (step, values) = (training.state.step(), row.map(|row| row.values).unwrap_or_default());
+            training.metrics.inherit(checkpoint.epoch, step, values)?;
             training.save_epoch(None)?;
-            training.run.mark_origin(checkpoint.epoch)?;
+            training.run().mark_origin(checkpoint.epoch)?;
         }
-        training.live.repeat(original, until)?;
+        training.revisions.repeat(original, until)?;
         Ok(training)
     }
 
     /// Keeps the sources that another run has of the components at work.
-    pub(super) fn copy_sources(&self, from: &Run) -> Result<(), run::RunError> {
-        let bound = self.assembly.strategies.bound.iter();
-        self.run.copy_sources(from, bound.map(|bound| bound.plugin.hash.as_str()))
+    fn copy_sources(&self, from: &Run) -> Result<(), RunError> {
+        self.run().copy_sources(from, self.state.bound().iter().map(|bound| bound.plugin.hash.as_str()))
+    }
+
+    /// Sets everything to a checkpoint, or to the beginning without one.
+    fn restore(&mut self, checkpoint: Option<&Checkpoint>, fit: Fit) -> Result<(), TrainingError> {
+        self.checkpoints.restore(checkpoint, fit, &mut self.state, &mut self.metrics)
     }
 
     /// Makes the run's folder.
     fn make(
-        mut assembly: Assembly,
+        assembly: Assembly,
         source: &Source,
         runtime: Arc<Runtime>,
         origin: Option<(PathBuf, Vec<String>)>,
         parent: Option<String>,
     ) -> Result<Self, TrainingError> {
         // Whatever is wrong with them is said before there is a folder.
-        prepare(&assembly)?;
-        if assembly.experiment.fusion.is_some() {
-            assembly.try_fusion()?;
-        }
-        let teacher = teacher(&assembly)?;
-        let Experiment { run: config, name, .. } = &assembly.experiment;
+        let mut state = State::new(assembly)?;
+        state.try_fusion()?;
+        let teacher = teacher(state.assembly())?;
+        let Experiment { run: config, name, .. } = state.experiment();
         let run = Run::create(&config.directory, name)?;
-        let made = record(&run, &assembly, teacher.as_ref(), origin, parent).and_then(|()| {
-            Self::assemble(assembly, teacher, runtime, run.clone(), Live::new(run.clone()), source.clone())
+        let made = record(&run, state.assembly(), teacher.as_ref(), origin, parent).and_then(|()| {
+            let (checkpoints, revisions) = (Checkpoints::new(run.clone(), None), Revisions::new(run.clone()));
+            Self::assemble(state, teacher, runtime, checkpoints, revisions, source.clone())
         });
         made.inspect_err(|_| {
             // Nothing is in it yet that anybody could use. The first error is the one to tell.
@@ -240,47 +242,31 @@ impl Training {
     }
 
     fn assemble(
-        assembly: Assembly,
+        state: State,
         teacher: Option<Teacher>,
         runtime: Arc<Runtime>,
-        run: Run,
-        mut live: Live,
+        checkpoints: Checkpoints,
+        mut revisions: Revisions,
         source: Source,
     ) -> Result<Self, TrainingError> {
-        let (sampler, optimizer) = prepare(&assembly)?;
-        let log = run.open_metrics()?;
-        let Experiment { optimizer: config, session, .. } = &assembly.experiment;
-        let shadows = Shadows::new(config, session.shadow_share);
-        live.base = Some(Base::Text { source, applied: live.edits.len() });
+        let metrics = Metrics::open(checkpoints.run())?;
+        revisions.start_from_text(source);
         Ok(Self {
             runtime,
-            assembly,
             teacher,
-            sampler,
-            optimizer,
-            shadows,
-            run,
-            log,
-            adopted: 0,
-            step: 0,
-            saved: None,
-            best: None,
-            stale: 0,
-            pace: Pace::default(),
-            claim: None,
-            last: Arc::default(),
-            recent: Averages::default(),
-            whole: Averages::default(),
-            live,
+            state,
+            checkpoints,
+            revisions,
+            metrics,
+            session: None,
+            checkpoint_asked: None,
+            rollback_asked: None,
+            seen: None,
+            resumed: false,
             warnings: Vec::new(),
             fusion_told: false,
         })
     }
-}
-
-/// The revision of a step; at the step of a swap, the one before it, which the checkpoint of that step is of.
-pub(super) fn revision_at(timeline: &BTreeMap<u64, u64>, step: u64) -> u64 {
-    timeline.range(..step).next_back().map_or(0, |(_, revision)| *revision)
 }
 
 /// The teacher of an experiment, if it has one.
@@ -289,26 +275,6 @@ fn teacher(assembly: &Assembly) -> Result<Option<Teacher>, TrainingError> {
     let Some(config) = &experiment.teacher else { return Ok(None) };
     let (folder, batch_size) = (experiment.run.directory.join(".teacher"), experiment.evaluation.batch_size.get());
     Ok(Some(Teacher::load(config, dataset, *device, &folder, batch_size)?))
-}
-
-/// The experiment of a run's revision, with the components that the run kept, and the text of it. `restored` says
-/// whether a checkpoint gives the network its weights.
-pub(super) fn kept(
-    run: &Run,
-    revision: u64,
-    runtime: Arc<Runtime>,
-    elsewhere: &Elsewhere,
-    restored: bool,
-) -> Result<(Assembly, Source), TrainingError> {
-    let revision = run.revision(revision)?;
-    let source = Source::read(&revision.experiment, &[])?;
-    let places = run.places(&revision.about.plugins);
-    let experiment = source.parse()?;
-    same_files(run, &experiment, restored)?;
-    let data = elsewhere.place(run, &experiment)?;
-    let site = Site { data, device: elsewhere.device.clone(), run: Some(run.path().to_owned()), restored };
-    let assembly = Assembly::new(&source, runtime, Places::Run(&places), site, |loader| loader)?;
-    Ok((assembly, source))
 }
 
 /// Writes down that a run goes on with other data or with data in another place, and returns where its present epochs

@@ -1,0 +1,34 @@
+//! Orders: what a training is to do because of a message or of what waits in the queue.
+
+use super::asked::Asked;
+use super::candidate::{Checked, Job};
+
+/// What a training is to do. It answers whoever asked for it.
+pub enum Order {
+    /// It waits before the next step; the session does so already.
+    Pause(Asked),
+    /// It goes on after a pause.
+    Resume(Asked),
+    /// It saves its state and ends.
+    Stop(Asked),
+    /// It writes a checkpoint.
+    Checkpoint(Asked),
+    /// It goes back to the weights before the revision at work.
+    GoBack(Asked),
+    /// It notes that there is a candidate, and has it checked by [`Session::check`](super::Session::check).
+    Check {
+        /// Where the candidate comes from, in words.
+        origin: String,
+        /// What is checked.
+        job: Box<Job>,
+    },
+    /// It takes in what the checks say of a candidate.
+    Judge(Box<Checked>),
+    /// It says that it cannot do it.
+    Refuse {
+        /// The command.
+        asked: Asked,
+        /// Why not.
+        reason: String,
+    },
+}
