@@ -77,7 +77,7 @@ impl Training {
         let Staged { number, source, experiment, strategies, about, brought, .. } = staged;
         self.revisions.edited(&about.edits, &source);
         let previous = self.state.exchange(experiment, strategies, &about.reset, brought)?;
-        let (step, epoch) = (self.state.step(), self.state.step() / self.state.steps());
+        let (step, epoch) = (self.state.step(), self.state.epoch());
         self.revisions.took(number, epoch, previous);
         self.follow_files();
         self.revisions.begin_probation(step, self.state.experiment().session.probation_steps);
