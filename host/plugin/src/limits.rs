@@ -55,7 +55,8 @@ pub struct Limits {
     /// Bytes of a component's file. Default 64 MiB.
     pub component_bytes: u64,
     /// Functions, types, globals and other entries of a component, those of a module once for each of its instances.
-    /// Default 1,000,000.
+    /// The sizes of tables that are filled, the bytes of element items and those of constant expressions count as
+    /// entries, too, over all modules of the component. Default 1,000,000.
     pub entries: u64,
     /// Functions of a component. Default 100,000.
     pub functions: u64,
