@@ -49,12 +49,12 @@ pub enum DataError {
         help: String,
     },
     /// A file or folder cannot be read; a truncated gzip file ends up here as well.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system or the decompressor says.
-        source: io::Error,
+        /// What the system or the decompressor says; the message says it, so it is no source to be told once more.
+        cause: io::Error,
     },
     /// An IDX file is not what it should be.
     #[error("{}: {item} is {found}, expected {expected}", path.display())]

@@ -50,7 +50,7 @@ impl Value {
 
 /// All variables of a file by name.
 pub(in crate::data) fn read(path: &Path) -> Result<BTreeMap<String, Value>, DataError> {
-    let bytes = files::read(path, files::LIST).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let bytes = files::read(path, files::LIST).map_err(|cause| DataError::Read { path: path.to_owned(), cause })?;
     variables(&bytes).map_err(|problem| DataError::Record {
         place: path.display().to_string(),
         problem: format!("this is no whole MATLAB file of version 5: {problem}"),

@@ -41,7 +41,7 @@ impl<'a> Sheet<'a> {
     /// Reads the first line of a file. `trim` says whether blanks around names and values count.
     pub(in crate::data) fn open(path: &'a Path, trim: Trim, needed: &'static str) -> Result<Self, DataError> {
         let index = Index::text(path);
-        let read = |source| DataError::Read { path: path.to_owned(), source };
+        let read = |cause| DataError::Read { path: path.to_owned(), cause };
         let mut file = BufReader::new(files::open(path, files::LIST).map_err(read)?);
         let mut first = Vec::new();
         file.by_ref().take(LONGEST_FIRST_LINE).read_until(b'\n', &mut first).map_err(read)?;

@@ -126,7 +126,7 @@ pub(in crate::data) fn filter<T>(items: impl IntoIterator<Item = T>, kept: &[boo
 }
 
 fn read(ImageFile { path, area }: &ImageFile) -> Result<Picture<'static>, DataError> {
-    let bytes = files::read(path, files::IMAGE).map_err(|source| DataError::Read { path: path.clone(), source })?;
+    let bytes = files::read(path, files::IMAGE).map_err(|cause| DataError::Read { path: path.clone(), cause })?;
     let mut image = decode(&bytes).map_err(|fault| DataError::Image { path: path.clone(), fault })?;
     if let Some(area) = area {
         image = area.cut(&image).ok_or_else(|| {

@@ -64,7 +64,7 @@ pub(super) fn list(part: &Path) -> Result<Folders, DataError> {
 
 /// The paths in a folder, sorted, without the hidden ones.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let read = |source| DataError::Read { path: folder.to_owned(), source };
+    let read = |cause| DataError::Read { path: folder.to_owned(), cause };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
