@@ -31,12 +31,12 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// A file that cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     File {
         /// The file.
         path: String,
-        /// Why.
-        source: std::io::Error,
+        /// Why; the message says it, so it is no source to be told once more.
+        cause: std::io::Error,
     },
     /// A fault of a plugin.
     #[error(transparent)]
@@ -173,8 +173,8 @@ impl From<PluginError> for CliError {
 }
 
 impl CliError {
-    pub(super) fn file(path: &Path, source: std::io::Error) -> Self {
-        Self::File { path: path.display().to_string(), source }
+    pub(super) fn file(path: &Path, cause: std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), cause }
     }
 
     pub(super) fn engine(error: wasmtime::Error) -> Self {

@@ -18,9 +18,9 @@ const CONSTANTS: &str = "/constants.pkl";
 /// # Errors
 /// It does not exist, is no such archive, or becomes too large.
 pub(super) fn check(path: &Path) -> Result<(), ModelError> {
-    let file = files::open(path, files::WEIGHTS).map_err(|source| match source.kind() {
+    let file = files::open(path, files::WEIGHTS).map_err(|cause| match cause.kind() {
         ErrorKind::NotFound => ModelError::NoModule { path: path.to_owned() },
-        _ => ModelError::ModuleFile { path: path.to_owned(), source },
+        _ => ModelError::ModuleFile { path: path.to_owned(), cause },
     })?;
     let foreign = |reason: String| ModelError::NoScript { path: path.to_owned(), reason };
     let damaged = |error: zip::result::ZipError| foreign(error.to_string());

@@ -116,12 +116,12 @@ pub enum ModelError {
         path: PathBuf,
     },
     /// The TorchScript file cannot be read.
-    #[error("cannot read the TorchScript module {}: {source}", path.display())]
+    #[error("cannot read the TorchScript module {}: {cause}", path.display())]
     ModuleFile {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says; the message has it, so it is no source to be told once more.
+        cause: std::io::Error,
     },
     /// The file is not what `torch.jit.save` writes.
     #[error("{} is no TorchScript module: {reason}", path.display())]

@@ -53,7 +53,7 @@ impl Digests {
         file: &Path,
     ) -> Result<Self, TeacherError> {
         let read = |path: &Path| {
-            files::read(path, files::WEIGHTS).map_err(|source| TeacherError::Read { path: path.to_owned(), source })
+            files::read(path, files::WEIGHTS).map_err(|cause| TeacherError::Read { path: path.to_owned(), cause })
         };
         let weights = read(file)?;
         let of = |text: &str| {

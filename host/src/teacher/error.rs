@@ -40,13 +40,13 @@ pub enum TeacherError {
     #[diagnostic(transparent)]
     Experiment(#[source] ExperimentError),
     /// The weights cannot be read.
-    #[error("cannot read the teacher's weights {}: {source}", path.display())]
+    #[error("cannot read the teacher's weights {}: {cause}", path.display())]
     #[diagnostic(help("`teacher.weights` is a safetensors file, `teacher.module` one that torch.jit.save wrote"))]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says; the message has it, so it is no source to be told once more.
+        cause: std::io::Error,
     },
     /// The network.
     #[error("the teacher's network")]

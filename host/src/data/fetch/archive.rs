@@ -17,7 +17,7 @@ pub(super) fn images(
     vendor: &Vendor,
     mut take: impl FnMut(&str, &str, &[u8]) -> Result<(), FetchError>,
 ) -> Result<(), FetchError> {
-    let damaged = |source| FetchError::Archive { package: vendor.id(), source };
+    let damaged = |cause| FetchError::Archive { package: vendor.id(), cause };
     let file = File::open(tarball).map_err(FetchError::file(tarball))?;
     let mut archive = Archive::new(GzDecoder::new(BufReader::new(file)));
     let mut seen = BTreeSet::new();

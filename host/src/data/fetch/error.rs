@@ -18,7 +18,7 @@ pub enum FetchError {
         known: Vec<&'static str>,
     },
     /// A program that downloads is not there.
-    #[error("`{program}` cannot be started: {source}")]
+    #[error("`{program}` cannot be started: {cause}")]
     #[diagnostic(help("install {package}, then run the command again"))]
     Program {
         /// The program.
@@ -26,7 +26,7 @@ pub enum FetchError {
         /// The package that it is in.
         package: &'static str,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A program that downloads has failed.
     #[error("`{command}` failed: {message}")]
@@ -51,12 +51,12 @@ pub enum FetchError {
         expected: String,
     },
     /// A package cannot be unpacked.
-    #[error("the package {package} cannot be unpacked: {source}")]
+    #[error("the package {package} cannot be unpacked: {cause}")]
     Archive {
         /// Name and version.
         package: String,
         /// What the reader of archives says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A path in a package leads out of it.
     #[error("the package {package} has the path `{entry}`, which leads out of the package")]
@@ -77,12 +77,12 @@ pub enum FetchError {
         problem: String,
     },
     /// A file or folder cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The record of what was fetched is damaged.
     #[error("{} is damaged: {problem}", path.display())]
@@ -99,6 +99,6 @@ impl FetchError {
     /// For `map_err`: an error about `path`.
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { path, source }
+        move |cause| Self::File { path, cause }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn tarball(
 /// Runs a program that downloads. `package` says where the program comes from, if it is not there.
 pub(super) fn run(command: &mut Command, package: &'static str) -> Result<(), FetchError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|source| FetchError::Program { program, package, source })?;
+    let output = command.output().map_err(|cause| FetchError::Program { program, package, cause })?;
     if output.status.success() {
         return Ok(());
     }
