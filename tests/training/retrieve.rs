@@ -109,6 +109,24 @@ fn two_runs_are_drawn_beneath_each_other_for_the_same_queries() {
 }
 
 #[test]
+fn what_should_be_known_of_the_data_is_told_once() {
+    let lab = lab();
+    (0..12).for_each(|image| picture(&lab.path(&format!("animals/Ant/{image}.png")), 4, image));
+    let (one, two) = (lab.train(&["epochs=1"]), lab.train(&["epochs=2"]));
+    let both = ["retrieve", one.name(), "--against", two.name(), "--output", "a.png"];
+    let told = lab.lossmith(&[&["--json"], both.as_slice()].concat()).json();
+    for run in told["runs"].as_array().unwrap() {
+        assert!(run["data-warnings"].to_string().contains("`Ant` and `ant` are different classes"), "{told}");
+        assert_eq!(run["data-changes"], serde_json::json!([]));
+    }
+    let text = lab.lossmith(&both).ok();
+    assert_eq!(text.matches("the data: `Ant` and `ant` are different classes").count(), 1, "{text}");
+    picture(&lab.path("animals/bee/new.png"), 1, 90);
+    let text = lab.lossmith(&["retrieve", one.name(), "--accept-changes", "--output", "a.png"]).ok();
+    assert!(text.contains("the data changed since the training: "), "{text}");
+}
+
+#[test]
 fn more_than_there_is_cannot_be_asked_for() {
     let lab = lab();
     let run = lab.train(&["epochs=1"]);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::arguments::{Which, open, tell_of_data};
+use super::arguments::{TrainedArgs, print_data_remarks};
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::written::not_of_a_run;
@@ -23,7 +23,7 @@ use crate::train::Image;
 #[derive(Args, Debug)]
 pub(in crate::cli) struct EmbedArgs {
     #[command(flatten)]
-    which: Which,
+    trained: TrainedArgs,
     /// The file to write: NAME.csv, NAME.npy or NAME.safetensors.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
@@ -57,7 +57,7 @@ pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliEr
     for path in [&args.output, &names] {
         not_of_a_run("--output", path)?;
     }
-    let (mut trained, part) = open(&args.which)?;
+    let (mut trained, part) = args.trained.open()?;
     let (embeddings, labels) = trained.embed(part)?;
     let rows = trained.listed(part);
     let (count, dimension) = embeddings.size2().map_err(|error| CliError::Machine(error.to_string()))?;
@@ -85,7 +85,7 @@ pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliEr
             "data-changes": trained.data_changes(), "data-warnings": trained.data_warnings(),
         }));
     }
-    tell_of_data(&trained)?;
+    print_data_remarks(&trained)?;
     let told = format!("{count} embeddings of {dimension} numbers, of the {part} part: {}", args.output.display());
     let beside = names.map(|names| format!("\ntheir images and classes: {}", names.display()));
     output::line(&(told + &beside.unwrap_or_default()))

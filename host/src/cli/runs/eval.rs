@@ -4,7 +4,7 @@ use clap::Args;
 use comfy_table::presets;
 use serde_json::json;
 
-use super::arguments::{Which, open, tell_of_data};
+use super::arguments::{TrainedArgs, print_data_remarks};
 use super::eval_progress::Line;
 use crate::cli::error::CliError;
 use crate::cli::{evaluation, output};
@@ -14,11 +14,11 @@ use crate::eval::class_name;
 #[derive(Args, Debug)]
 pub(in crate::cli) struct EvalArgs {
     #[command(flatten)]
-    which: Which,
+    trained: TrainedArgs,
 }
 
 pub(in crate::cli) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
-    let (mut trained, part) = open(&args.which)?;
+    let (mut trained, part) = args.trained.open()?;
     let mut measuring = Line::new();
     let evaluation = trained.evaluate(part, &mut |now| measuring.show(now));
     measuring.finish();
@@ -29,7 +29,7 @@ pub(in crate::cli) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> 
             "data-changes": trained.data_changes(), "data-warnings": trained.data_warnings(),
         }));
     }
-    tell_of_data(&trained)?;
+    print_data_remarks(&trained)?;
     output::line(&format!("{part} part, with the weights of epoch {}:", trained.epoch()))?;
     output::line(&evaluation::text(&evaluation.values(trained.class_names())))?;
     let mut table = output::table(presets::NOTHING);

@@ -1,5 +1,6 @@
 //! `lossmith retrieve`.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +11,10 @@ use image::ImageFormat;
 use lossmith_plugin::Runtime;
 use serde_json::{Value, json};
 
-use super::arguments::SiteArgs;
+use super::arguments::{CheckpointArgs, data_remarks};
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::written::may_write;
-use crate::data::PartName;
 use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part, size};
 use crate::train::Trained;
 
@@ -29,14 +29,8 @@ pub(in crate::cli) struct RetrieveArgs {
     /// Another run of the same data and split, to compare with: its rows are drawn below those of RUN.
     #[arg(long, value_name = "OTHER")]
     against: Option<PathBuf>,
-    /// The part of the data.
-    #[arg(long, value_enum, default_value_t = PartName::Test)]
-    part: PartName,
-    /// The checkpoint: `best`, `last`, or an epoch.
-    #[arg(long, default_value = "best")]
-    checkpoint: String,
     #[command(flatten)]
-    site: SiteArgs,
+    checkpoint: CheckpointArgs,
     /// How many queries, at most; of different classes as far as there are.
     #[arg(long, default_value = "8")]
     queries: NonZeroUsize,
@@ -54,10 +48,10 @@ pub(in crate::cli) struct RetrieveArgs {
 pub(in crate::cli) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), CliError> {
     may_write("--output", &args.output, &["png"])?;
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let elsewhere = args.site.elsewhere();
-    let open = |run: &Path| Trained::open(run, &args.checkpoint, &elsewhere, Arc::clone(&runtime));
+    let part = args.checkpoint.part;
+    let open = |run: &Path| args.checkpoint.open(run, Arc::clone(&runtime));
     let mut first = open(&args.run)?;
-    let images = first.images(args.part);
+    let images = first.images(part);
     let drawn = queries(images.labels(), images.queries_and_gallery(), args.queries.get(), args.seed);
     if drawn.is_empty() {
         return Err(RetrieveError::NothingToFind.into());
@@ -69,24 +63,33 @@ pub(in crate::cli) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), Cl
     let neighbours = args.neighbours.get().min(there);
     // Before anything is computed for it.
     size(runs, drawn.len(), neighbours)?;
-    let mut names = vec![(&args.run, first.epoch())];
-    let mut found = vec![find(&mut first, args.part, &drawn, neighbours)?];
+    let mut found = vec![find(&mut first, part, &drawn, neighbours)?];
+    let mut second = None;
     if let Some(other) = &args.against {
-        let mut second = open(other)?;
-        same_part(&first, &second, args.part)?;
-        names.push((other, second.epoch()));
-        found.push(find(&mut second, args.part, &drawn, neighbours)?);
+        let mut trained = open(other)?;
+        same_part(&first, &trained, part)?;
+        found.push(find(&mut trained, part, &drawn, neighbours)?);
+        second = Some((other.as_path(), trained));
     }
     let picture = draw(first.dataset(), &found)?;
     picture
         .save_with_format(&args.output, ImageFormat::Png)
         .map_err(|source| RetrieveError::Write { path: args.output.clone(), source })?;
+    let opened: Vec<(&Path, Trained)> = std::iter::once((args.run.as_path(), first)).chain(second).collect();
     if json {
-        let runs = names.iter().zip(&found).map(|((run, epoch), found)| as_json(run, *epoch, found));
-        return output::json(&json!({ "output": args.output, "part": args.part, "runs": runs.collect::<Vec<_>>() }));
+        let runs = opened.iter().zip(&found).map(|((run, trained), found)| as_json(run, trained, found));
+        return output::json(&json!({ "output": args.output, "part": part, "runs": runs.collect::<Vec<_>>() }));
     }
-    for ((run, epoch), found) in names.iter().zip(&found) {
-        let (right, of) = counts(found);
+    let mut told = BTreeSet::new();
+    for ((run, trained), found) in opened.iter().zip(&found) {
+        // Two runs of the same data have the same remarks.
+        for remark in data_remarks(trained) {
+            if !told.contains(&remark) {
+                output::line(&remark)?;
+                told.insert(remark);
+            }
+        }
+        let ((right, of), epoch) = (counts(found), trained.epoch());
         output::line(&format!("{} with the weights of epoch {epoch}: {right} of {of} are right", run.display()))?;
         output::line(&table(found).to_string())?;
     }
@@ -109,7 +112,10 @@ fn table(found: &[Found]) -> Table {
     table
 }
 
-fn as_json(run: &Path, epoch: u64, found: &[Found]) -> Value {
+fn as_json(run: &Path, trained: &Trained, found: &[Found]) -> Value {
     let (right, of) = counts(found);
-    json!({ "run": run, "epoch": epoch, "right": right, "of": of, "queries": found })
+    json!({
+        "run": run, "epoch": trained.epoch(), "right": right, "of": of, "queries": found,
+        "data-changes": trained.data_changes(), "data-warnings": trained.data_warnings(),
+    })
 }
