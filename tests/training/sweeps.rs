@@ -177,16 +177,19 @@ fn what_was_damaged_or_ran_another_component_is_trained_again() {
     for name in ["losses.wasm", "miners.wasm"] {
         fs::copy(guests().join(name), plugins.join(name)).unwrap();
     }
-    let kept = || {
-        let made = Outcome::of(lab.command(&JSON).env("LOSSMITH_PLUGINS", &plugins)).ok();
-        events(&made, "run")[0]["kept"] == true
-    };
+    let told = || Outcome::of(lab.command(&JSON).env("LOSSMITH_PLUGINS", &plugins)).ok();
+    let kept = || events(&told(), "run")[0]["kept"] == true;
     assert!(!kept() && kept());
     // A component with an empty section of no meaning at its end.
     let mut component = fs::read(plugins.join("losses.wasm")).unwrap();
     component.extend([0, 2, 1, b'x']);
     fs::write(plugins.join("losses.wasm"), component).unwrap();
-    assert!(!kept() && kept());
+    let again = told();
+    let changed = events(&again, "changed");
+    assert_eq!((changed.len(), &changed[0]["what"]), (1, &"the plugin `losses` changed since".into()));
+    assert_eq!(changed[0]["name"], events(&again, "run")[0]["name"]);
+    assert!(events(&again, "run")[0]["kept"] == false && kept());
+    assert!(events(&told(), "changed").is_empty());
     let newest = newest(&lab);
     let checkpoint = newest.path.join("checkpoints/best.safetensors");
     let bytes = fs::read(&checkpoint).unwrap();
@@ -237,7 +240,10 @@ fn runs_of_a_crate_are_kept_until_it_is_edited() {
     };
     assert!(!kept() && kept());
     lab.write("spread/src/lib.rs", &SPREAD.replace("* 1.0", "* 3.0"));
-    assert!(!kept() && kept());
+    let mut command = lab.command(&["sweep", "sweep.toml"]);
+    let text = Outcome::of(command.env("XDG_CACHE_HOME", &cache).env_remove("CARGO_TARGET_DIR")).ok();
+    assert!(text.contains("is not kept: the plugin `") && text.contains("spread` changed since"), "{text}");
+    assert!(kept());
     // The first one is there still.
     lab.write("spread/src/lib.rs", SPREAD);
     assert!(kept());

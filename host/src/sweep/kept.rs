@@ -43,10 +43,12 @@ pub(super) fn find(
     let mut kept = Kept::default();
     for path in folders(directory, &trial.name)?.into_iter().rev() {
         let Ok(run) = Run::open(&path) else { continue };
-        if !same(&run, trial, standard) {
-            continue;
-        }
-        match present.changed(&run, trial) {
+        let changed = match plugins(&run, trial, standard) {
+            Plugins::Same => present.changed(&run, trial),
+            Plugins::Changed(plugin) => Ok(Some(format!("the plugin `{}` changed since", plugin.path().display()))),
+            Plugins::Unknown => continue,
+        };
+        match changed {
             Ok(None) => {}
             Ok(Some(what)) => {
                 kept.changed.get_or_insert((path, what));
@@ -87,20 +89,35 @@ fn folders(directory: &Path, name: &str) -> Result<Vec<PathBuf>, RunError> {
     }
 }
 
-fn same(run: &Run, trial: &Trial, standard: &Standard) -> bool {
-    let (Ok(text), Ok(manifest)) = (run.experiment(), run.manifest()) else { return false };
-    let Ok(experiment) = toml::from_str::<toml::Table>(&text) else { return false };
+/// How the components of a run compare with those that a start of the trial would take.
+enum Plugins {
+    Same,
+    /// The first one that is another.
+    Changed(PluginSource),
+    /// The run is of another experiment, or a component cannot be had or read.
+    Unknown,
+}
+
+fn plugins(run: &Run, trial: &Trial, standard: &Standard) -> Plugins {
+    let (Ok(text), Ok(manifest)) = (run.experiment(), run.manifest()) else { return Plugins::Unknown };
+    if text != trial.text {
+        return Plugins::Unknown;
+    }
+    let Ok(experiment) = toml::from_str::<toml::Table>(&text) else { return Plugins::Unknown };
     let experiment = toml::Value::Table(experiment);
+    let source = |slot: &str| -> Option<PluginSource> { at(&experiment, slot)?.get("plugin")?.clone().try_into().ok() };
     let mut built = BTreeMap::new();
-    let mut unchanged = |slot: &str, hash: &str| {
-        let plugin: PluginSource = at(&experiment, slot)?.get("plugin")?.clone().try_into().ok()?;
-        let now = built
-            .entry(plugin)
-            .or_insert_with_key(|plugin| wanted(plugin, standard, trial.source.directory()))
-            .as_ref()?;
-        Some(*now == fs::read(run.plugin_path(hash)).ok()?)
-    };
-    text == trial.text && manifest.plugins.iter().all(|plugin| unchanged(&plugin.slot, &plugin.hash) == Some(true))
+    let mut changed = None;
+    for entry in &manifest.plugins {
+        let Some(plugin) = source(&entry.slot) else { return Plugins::Unknown };
+        let now =
+            built.entry(plugin.clone()).or_insert_with_key(|plugin| wanted(plugin, standard, trial.source.directory()));
+        let (Some(now), Ok(then)) = (now, fs::read(run.plugin_path(&entry.hash))) else { return Plugins::Unknown };
+        if *now != then {
+            changed.get_or_insert(plugin);
+        }
+    }
+    changed.map_or(Plugins::Same, Plugins::Changed)
 }
 
 /// The component that a start would take, byte by byte; what must be built is built, which is quick where nothing
