@@ -150,6 +150,13 @@ pub(super) fn write_affectnet(root: &Path) {
     }
 }
 
+/// The configuration of a folder of images, with a change.
+pub(super) fn config(change: impl FnOnce(&mut DataConfig)) -> DataConfig {
+    let mut config = DataConfig::new(DataKind::Folder);
+    change(&mut config);
+    config
+}
+
 /// Images of which class `c` has `counts[c]`, class by class. They are for training, and from the image number of each
 /// of `parts` on for that part; without `parts` the data has none of its own.
 pub(super) fn counted_scan(counts: &[usize], parts: &[(OwnPart, usize)]) -> Scan {

@@ -105,15 +105,8 @@ fn pairs(kept: &Classes, other: &Classes, moved: usize, seed: u64, draw: Draw) -
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::data::fixtures::{assert_partition, count, counted_scan};
+    use crate::data::fixtures::{assert_partition, config, count, counted_scan};
     use crate::data::split::split;
-    use crate::data::{DataKind, SplitKind};
-
-    fn config(change: impl FnOnce(&mut DataConfig)) -> DataConfig {
-        let mut config = DataConfig::new(DataKind::Folder);
-        change(&mut config);
-        config
-    }
 
     #[test]
     fn closed_set_takes_its_shares_from_every_class() {

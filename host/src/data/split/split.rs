@@ -82,13 +82,7 @@ mod tests {
     use super::*;
     use crate::data::DataKind;
     use crate::data::files::OwnPart;
-    use crate::data::fixtures::{assert_partition, count, counted_scan};
-
-    fn config(change: impl FnOnce(&mut DataConfig)) -> DataConfig {
-        let mut config = DataConfig::new(DataKind::Folder);
-        change(&mut config);
-        config
-    }
+    use crate::data::fixtures::{assert_partition, config, count, counted_scan};
 
     #[test]
     fn folds_of_the_data_are_the_split_if_nobody_says_another() {

@@ -90,7 +90,7 @@ fn draw_fold<'a>(subjects: &BTreeMap<&'a str, Vec<usize>>, folds: usize, fold: u
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::data::files::Source;
+    use crate::data::fixtures::counted_scan;
     use crate::data::{DataKind, SplitKind};
 
     /// Subject `s` has `counts[s]` images; the subjects take turns, so that their images are not side by side.
@@ -99,17 +99,10 @@ mod tests {
         let turn = |turn: usize| (0..counts.len()).filter(move |subject| counts[*subject] > turn);
         let subjects: Vec<String> = (0..most).flat_map(turn).map(|subject| format!("S{subject:03}")).collect();
         Scan {
-            source: Source::Files(Vec::new()),
             labels: (0..subjects.len() as i64).map(|image| image % 3).collect(),
             class_names: ["a", "b", "c"].map(str::to_owned).to_vec(),
-            own_parts: None,
-            own_folds: None,
             subjects: Some(subjects),
-            first_test_class: None,
-            roles: None,
-            skipped: Vec::new(),
-            warnings: Vec::new(),
-            digest: String::new(),
+            ..counted_scan(&[], &[])
         }
     }
 
