@@ -22,13 +22,7 @@ impl Objectives {
     /// # Errors
     /// What computing it again comes to.
     pub fn culprit(&mut self, batch: &Batch, progress: &Progress) -> Result<Option<PluginError>, ComputeError> {
-        let kept = self.take_states();
-        let found = self.search(batch, progress, &kept);
-        self.put_states(kept);
-        for Placed { slot, .. } in self.slots_mut() {
-            drop(slot.take_report());
-        }
-        found
+        self.aside(|objectives, kept| objectives.search(batch, progress, kept))
     }
 
     /// The operation that made something that is not finite first in a batch, if it can be told. The batch is computed
@@ -37,18 +31,33 @@ impl Objectives {
     /// # Errors
     /// What libtorch says.
     pub fn origin(&mut self, batch: &Batch, progress: &Progress) -> Result<Option<String>, TchError> {
+        self.aside(|objectives, kept| {
+            explain(|watch| {
+                objectives.watch(watch);
+                let computed = objectives.again(batch, progress, kept);
+                objectives.watch(&Watch::default());
+                computed.ok()
+            })
+        })
+    }
+
+    /// Does something while the states of the slots are put aside, with these states at hand. Afterwards the slots have
+    /// them again, and what the strategies reported meanwhile is dropped.
+    fn aside<T>(&mut self, work: impl FnOnce(&mut Self, &BTreeMap<String, State>) -> T) -> T {
         let kept = self.take_states();
-        let found = explain(|watch| {
-            self.watch(watch);
-            let computed = self.again(batch, progress, &kept);
-            self.watch(&Watch::default());
-            computed.ok()
-        });
+        let result = work(self, &kept);
         self.put_states(kept);
         for Placed { slot, .. } in self.slots_mut() {
             drop(slot.take_report());
         }
-        found
+        result
+    }
+
+    /// Gives the slots copies of states.
+    fn put_copies(&mut self, states: &BTreeMap<String, State>) -> Result<(), TchError> {
+        let copies = states.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
+        self.put_states(copies.collect::<Result<_, TchError>>()?);
+        Ok(())
     }
 
     /// A batch, computed with copies of `kept` on leaves of its own.
@@ -58,8 +67,7 @@ impl Objectives {
         progress: &Progress,
         kept: &BTreeMap<String, State>,
     ) -> Result<Computed, ComputeError> {
-        let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
-        self.put_states(copies.collect::<Result<_, TchError>>()?);
+        self.put_copies(kept)?;
         let whole = batch.leaves()?;
         let value = self.compute(&whole, progress)?.total;
         let Batch { embeddings, feature_map, .. } = whole;
@@ -73,8 +81,7 @@ impl Objectives {
         progress: &Progress,
         kept: &BTreeMap<String, State>,
     ) -> Result<Option<PluginError>, ComputeError> {
-        let copies = kept.iter().map(|(place, state)| Ok((place.clone(), state.copy()?)));
-        self.put_states(copies.collect::<Result<_, TchError>>()?);
+        self.put_copies(kept)?;
         let whole = batch.leaves()?;
         let fused = self.on_leaf(&whole, ComputedOn::Fused, progress)?;
         let fused_only = self.on_leaf(&whole, ComputedOn::FusedOnly, progress)?;
