@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use wasmtime::{FrameSymbol, Store, Trap, WasmBacktrace};
 
 use crate::engine::TICK;
-use crate::error::{Cause, System};
+use crate::error::Cause;
 use crate::host::Host;
 use crate::host_fault::{HostFault, is_exhausted};
 use crate::source_line;
+use crate::system::System;
 
 /// Gives a call its fuel and deadline.
 pub(super) fn arm(store: &mut Store<Host>) {
