@@ -265,3 +265,6 @@ pub fn normalised_mutual_information(labels: &[i64], clusters: &[i64]) -> f64 {
         .sum();
     (mutual / (0.5 * (entropy(&rows) + entropy(&columns)))).clamp(0.0, 1.0)
 }
+
+#[cfg(test)]
+mod tests;
