@@ -1,11 +1,11 @@
 //! Building one plugin.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
-use serde::Deserialize;
+use cargo_metadata::{CrateType, Message, Metadata, Target};
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
@@ -57,8 +57,8 @@ struct Package {
     alone: bool,
 }
 
-/// A compiled module.
-struct Module {
+/// A compiled core module.
+struct CoreModule {
     file: PathBuf,
     /// Whether nothing had to be compiled.
     fresh: bool,
@@ -80,16 +80,17 @@ impl Package {
             return Err(ToolchainError::Manifest { manifest, message });
         }
         let metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(ToolchainError::Answer)?;
-        match metadata.packages.into_iter().find(|package| package.manifest_path == manifest) {
-            None => Err(ToolchainError::Workspace { dir }),
-            Some(PackageEntry { name, targets, .. }) => {
-                let Some(library) = targets.into_iter().find(Target::is_cdylib) else {
-                    return Err(ToolchainError::NoCdylib { package: name });
-                };
-                let alone = metadata.workspace_root == dir && metadata.target_directory == dir.join("target");
-                Ok(Self { dir, name, library: library.name, target_dir: metadata.target_directory, alone })
-            }
-        }
+        let mut packages = metadata.packages.into_iter();
+        let Some(package) = packages.find(|package| package.manifest_path.as_std_path() == manifest) else {
+            return Err(ToolchainError::Workspace { dir });
+        };
+        let name = package.name.into_inner();
+        let Some(library) = package.targets.into_iter().find(is_cdylib) else {
+            return Err(ToolchainError::NoCdylib { package: name });
+        };
+        let target_dir = metadata.target_directory.into_std_path_buf();
+        let alone = metadata.workspace_root.as_std_path() == dir && target_dir == dir.join("target");
+        Ok(Self { dir, name, library: library.name, target_dir, alone })
     }
 
     /// Compiles the crate, again if its sources were edited meanwhile, so that what is compiled is known. Returns the
@@ -124,7 +125,7 @@ impl Package {
         toolchain: &Toolchain,
         target_dir: &Path,
         messages: Messages,
-    ) -> Result<Module, ToolchainError> {
+    ) -> Result<CoreModule, ToolchainError> {
         let mut command = cargo::compile(toolchain, &self.dir, target_dir);
         command.arg("--message-format=json-render-diagnostics");
         if messages == Messages::Kept {
@@ -142,12 +143,9 @@ impl Package {
         });
         let mut module = None;
         if let Some(stdout) = child.stdout.take() {
-            for line in BufReader::new(stdout).lines() {
-                let line = line.map_err(ToolchainError::file("reading the messages of cargo in", &self.dir))?;
-                // Anything else was printed by a build script or a macro.
-                if line.starts_with('{') {
-                    module = self.module_in(&line).map_err(ToolchainError::Answer)?.or(module);
-                }
+            for message in Message::parse_stream(BufReader::new(stdout)) {
+                let message = message.map_err(ToolchainError::file("reading the messages of cargo in", &self.dir))?;
+                module = self.module_of(message).or(module);
             }
         }
         let status = child.wait().map_err(ToolchainError::start("cargo"))?;
@@ -158,61 +156,19 @@ impl Package {
             .ok_or_else(|| ToolchainError::Compile { package: self.name.clone(), messages })
     }
 
-    /// The module's file, if this message of cargo names it.
-    fn module_in(&self, message: &str) -> Result<Option<Module>, serde_json::Error> {
-        match serde_json::from_str(message)? {
-            Message::CompilerArtifact { manifest_path, target, filenames, fresh }
-                if target.is_cdylib() && manifest_path == self.dir.join("Cargo.toml") =>
-            {
-                let mut files = filenames.into_iter();
-                let file = files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"));
-                Ok(file.map(|file| Module { file, fresh }))
-            }
-            Message::CompilerArtifact { .. } | Message::Other => Ok(None),
+    /// The module of the crate, if this message of cargo names its file.
+    fn module_of(&self, message: Message) -> Option<CoreModule> {
+        let Message::CompilerArtifact(artifact) = message else { return None };
+        if !is_cdylib(&artifact.target) || artifact.manifest_path.as_std_path() != self.dir.join("Cargo.toml") {
+            return None;
         }
+        let file = artifact.filenames.into_iter().find(|file| file.extension() == Some("wasm"))?;
+        Some(CoreModule { file: file.into_std_path_buf(), fresh: artifact.fresh })
     }
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<PackageEntry>,
-    target_directory: PathBuf,
-    workspace_root: PathBuf,
-}
-
-#[derive(Deserialize)]
-struct PackageEntry {
-    name: String,
-    manifest_path: PathBuf,
-    targets: Vec<Target>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    name: String,
-    crate_types: Vec<String>,
-}
-
-impl Target {
-    fn is_cdylib(&self) -> bool {
-        self.crate_types.iter().any(|kind| kind == "cdylib")
-    }
-}
-
-/// A line of cargo's `--message-format=json`.
-#[derive(Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
-enum Message {
-    CompilerArtifact {
-        manifest_path: PathBuf,
-        target: Target,
-        filenames: Vec<PathBuf>,
-        /// Whether it was there already.
-        #[serde(default)]
-        fresh: bool,
-    },
-    #[serde(other)]
-    Other,
+fn is_cdylib(target: &Target) -> bool {
+    target.crate_types.contains(&CrateType::CDyLib)
 }
 
 /// Whether bindings of a WIT world were compiled in. Without them the encoder makes an empty component.
