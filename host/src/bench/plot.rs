@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::measure::Measured;
-use crate::plot::{Area, COLOURS, Drawn, GRID, INK, framed, range, text};
+use crate::plot::{Area, Axes, COLOURS, Drawn, Label, chart_labelled, framed, range};
 use crate::run::RunError;
 
 /// Draws milliseconds over the size of the batch as SVG, both logarithmic: a line for each dimension of the embedding,
@@ -36,21 +37,9 @@ pub fn draw(title: &str, rows: &[Measured], against: Option<&str>) -> Result<Str
 fn chart(area: &Area<'_>, lines: &[(String, Vec<(f64, f64)>)]) -> Drawn {
     let points = || lines.iter().flat_map(|(_, points)| points.iter().copied());
     let (x, y) = (range(points().map(|(x, _)| x), 0.05), range(points().map(|(_, y)| y), 0.05));
-    let mut chart =
-        ChartBuilder::on(area).margin(16).x_label_area_size(44).y_label_area_size(64).build_cartesian_2d(x, y)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(INK)
-        .label_style(text(13))
-        .axis_desc_style(text(14))
-        .x_labels(6)
-        .x_desc("images in the batch (logarithmic)")
-        .y_desc("milliseconds (logarithmic)")
-        .x_label_formatter(&|x| format!("{:.0}", x.exp2()))
-        .y_label_formatter(&|y| figure(10_f64.powf(*y)))
-        .draw()?;
+    let axes = Axes { x: "images in the batch (logarithmic)", y: "milliseconds (logarithmic)" };
+    let labels: [Label<'_>; 2] = [&|x| format!("{:.0}", x.exp2()), &|y| figure(10_f64.powf(*y))];
+    let mut chart = chart_labelled(area, axes, RangedCoordf64::from(x), y, labels)?;
     for ((_, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;

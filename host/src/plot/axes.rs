@@ -30,6 +30,23 @@ pub(crate) fn chart<'a, X>(
 where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
+    chart_labelled(area, axes, width, height, [&|at| number(*at), &|at| number(*at)])
+}
+
+/// The text of a label at a place of an axis.
+pub(crate) type Label<'a> = &'a dyn Fn(&f64) -> String;
+
+/// As [`chart`], with labels of the horizontal and of the vertical axis that say something else than the place.
+pub(crate) fn chart_labelled<'a, X>(
+    area: &Area<'a>,
+    axes: Axes<'_>,
+    width: X,
+    height: Range<f64>,
+    [x_label, y_label]: [Label<'_>; 2],
+) -> Result<Chart<'a, X>, DrawingAreaErrorKind<std::io::Error>>
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
     let mut chart = ChartBuilder::on(area)
         .margin_right(8)
         .x_label_area_size(52)
@@ -46,8 +63,8 @@ where
         .label_style(text(15))
         .x_labels(8)
         .y_labels(6)
-        .x_label_formatter(&|at| number(*at))
-        .y_label_formatter(&|at| number(*at))
+        .x_label_formatter(x_label)
+        .y_label_formatter(y_label)
         .draw()?;
     Ok(chart)
 }

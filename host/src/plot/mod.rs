@@ -7,7 +7,7 @@ mod frame;
 mod lines;
 
 pub use axes::Axes;
-pub(crate) use axes::{chart, range};
+pub(crate) use axes::{Label, chart, chart_labelled, range};
 pub use error::PlotError;
-pub(crate) use frame::{Area, COLOURS, Drawn, GRID, INK, framed, text};
+pub(crate) use frame::{Area, COLOURS, Drawn, framed};
 pub use lines::{Mark, Series, lines};
