@@ -15,7 +15,7 @@ const MANIFEST: &str = include_str!("../../Cargo.toml");
 
 /// One thing that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Diagnosis {
     /// What was looked for, as `libtorch` or `data set fashion-mnist`.
     pub what: String,
     /// What was found, in a few words; of something missing, that it is.
@@ -24,7 +24,7 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-impl Finding {
+impl Diagnosis {
     fn fine(what: &str, found: impl Into<String>) -> Self {
         Self { what: what.into(), found: found.into(), remedy: None }
     }
@@ -39,12 +39,12 @@ impl Finding {
 ///
 /// Nothing is changed and nothing is an error: what is missing is a finding with a remedy.
 #[must_use]
-pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Finding> {
+pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Diagnosis> {
     let mut findings = vec![
         command(),
         libtorch(loaded_library("libtorch_cpu.so").as_deref()),
         devices(),
-        Finding::fine("wasmtime", wasmtime_version().unwrap_or_else(|| "of unknown version".into())),
+        Diagnosis::fine("wasmtime", wasmtime_version().unwrap_or_else(|| "of unknown version".into())),
         wasm_toolchain(dir),
         fashion_mnist(&data_folders(dir)),
         compiled_components(),
@@ -59,29 +59,29 @@ pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Finding> {
             },
             |program| program.display().to_string(),
         );
-        Finding::fine(&format!("plugins in {language}"), found)
+        Diagnosis::fine(&format!("plugins in {language}"), found)
     }));
     findings
 }
 
-fn command() -> Finding {
+fn command() -> Diagnosis {
     let place = std::env::current_exe().map_or_else(|error| error.to_string(), |path| path.display().to_string());
-    Finding::fine("lossmith", format!("{} in {place}", env!("CARGO_PKG_VERSION")))
+    Diagnosis::fine("lossmith", format!("{} in {place}", env!("CARGO_PKG_VERSION")))
 }
 
-fn compiled_components() -> Finding {
+fn compiled_components() -> Diagnosis {
     let what = "compiled components";
     match lossmith_plugin::compiled_components() {
-        Ok(folder) => Finding::fine(what, format!("kept in {}", folder.display())),
+        Ok(folder) => Diagnosis::fine(what, format!("kept in {}", folder.display())),
         // A training does not need it.
-        Err(why) => Finding::fine(what, format!("not kept, each start compiles anew: {why}")),
+        Err(why) => Diagnosis::fine(what, format!("not kept, each start compiles anew: {why}")),
     }
 }
 
-fn libtorch(library: Option<&Path>) -> Finding {
+fn libtorch(library: Option<&Path>) -> Diagnosis {
     let what = "libtorch";
     let Some(library) = library else {
-        return Finding::fine(what, format!("linked, made for {TORCH_VERSION}"));
+        return Diagnosis::fine(what, format!("linked, made for {TORCH_VERSION}"));
     };
     let libraries = library.parent().unwrap_or(Path::new(""));
     // Of an installed command the version is beside the library.
@@ -90,13 +90,15 @@ fn libtorch(library: Option<&Path>) -> Finding {
     let (version, folder) =
         installed.map_or_else(|| (version_of_libtorch(folder), folder), |(version, folder)| (Some(version), folder));
     match version {
-        Some(version) if version == TORCH_VERSION => Finding::fine(what, format!("{version} in {}", folder.display())),
-        Some(version) => Finding::wrong(
+        Some(version) if version == TORCH_VERSION => {
+            Diagnosis::fine(what, format!("{version} in {}", folder.display()))
+        }
+        Some(version) => Diagnosis::wrong(
             what,
             format!("{version} in {}, not {TORCH_VERSION}", folder.display()),
             "in the checkout of Lossmith: scripts/setup.sh, then build again",
         ),
-        None => Finding::fine(what, format!("{}, of unknown version", library.display())),
+        None => Diagnosis::fine(what, format!("{}, of unknown version", library.display())),
     }
 }
 
@@ -118,20 +120,20 @@ fn version_of_libtorch(folder: &Path) -> Option<String> {
     definition.split('"').nth(1).and_then(plain)
 }
 
-fn devices() -> Finding {
+fn devices() -> Diagnosis {
     let threads = tch::get_num_threads();
     let cpu = format!("cpu ({threads} thread{})", if threads == 1 { "" } else { "s" });
     match (tch::Cuda::is_available(), tch::utils::has_cuda()) {
         (true, _) => {
             let gpus = (0..tch::Cuda::device_count()).map(|index| format!(", cuda:{index}"));
-            Finding::fine("devices", cpu + &gpus.collect::<String>())
+            Diagnosis::fine("devices", cpu + &gpus.collect::<String>())
         }
-        (false, true) => Finding::wrong(
+        (false, true) => Diagnosis::wrong(
             "devices",
             format!("{cpu}; the GPU build of libtorch sees no GPU"),
             "run: nvidia-smi (it says whether the driver works)",
         ),
-        (false, false) => Finding::fine("devices", cpu),
+        (false, false) => Diagnosis::fine("devices", cpu),
     }
 }
 
@@ -141,12 +143,12 @@ fn wasmtime_version() -> Option<String> {
     Some(pinned.trim_start_matches('=').to_owned())
 }
 
-fn wasm_toolchain(dir: &Path) -> Finding {
+fn wasm_toolchain(dir: &Path) -> Diagnosis {
     match toolchain::detect(dir) {
-        Ok(found) => Finding::fine("Wasm toolchain", found.to_string()),
+        Ok(found) => Diagnosis::fine("Wasm toolchain", found.to_string()),
         Err(error) => {
             let remedy = miette::Diagnostic::help(&error).map(|help| help.to_string());
-            Finding { what: "Wasm toolchain".into(), found: error.to_string(), remedy }
+            Diagnosis { what: "Wasm toolchain".into(), found: error.to_string(), remedy }
         }
     }
 }
@@ -157,7 +159,7 @@ fn data_folders(dir: &Path) -> Vec<PathBuf> {
     own.map(PathBuf::from).into_iter().chain([dir.join(".data"), "/usr/share/datasets".into()]).collect()
 }
 
-fn fashion_mnist(folders: &[PathBuf]) -> Finding {
+fn fashion_mnist(folders: &[PathBuf]) -> Diagnosis {
     let what = "data set fashion-mnist";
     let parts = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"];
     let has = |folder: &Path, part: &str| {
@@ -165,20 +167,20 @@ fn fashion_mnist(folders: &[PathBuf]) -> Finding {
     };
     let mut folders = folders.iter().map(|folder| folder.join("fashion-mnist"));
     match folders.find(|folder| parts.iter().all(|part| has(folder, part))) {
-        Some(folder) => Finding::fine(what, folder.display().to_string()),
-        None => Finding::wrong(what, "missing", "run: lossmith data fetch fashion-mnist"),
+        Some(folder) => Diagnosis::fine(what, folder.display().to_string()),
+        None => Diagnosis::wrong(what, "missing", "run: lossmith data fetch fashion-mnist"),
     }
 }
 
-fn components(standard: &Standard) -> Vec<Finding> {
+fn components(standard: &Standard) -> Vec<Diagnosis> {
     let missing = standard.missing().map(|folder| {
         let found = format!("{} is no folder, though LOSSMITH_PLUGINS names it", folder.display());
-        Finding::wrong("plugins", found, "unset LOSSMITH_PLUGINS; the standard plugins are in the binary")
+        Diagnosis::wrong("plugins", found, "unset LOSSMITH_PLUGINS; the standard plugins are in the binary")
     });
     let places = standard.places().into_iter();
     missing
         .into_iter()
-        .chain(places.map(|(place, names)| Finding::fine("plugins", format!("{} {place}", names.join(", ")))))
+        .chain(places.map(|(place, names)| Diagnosis::fine("plugins", format!("{} {place}", names.join(", ")))))
         .collect()
 }
 

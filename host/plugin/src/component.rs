@@ -45,7 +45,7 @@ pub struct Plugin {
     /// Folders whose code is the SDK's.
     pub(super) sdk: Arc<Vec<String>>,
     pub(super) pre: InstancePre<Host>,
-    pub(super) roles: Roles,
+    pub(super) roles: RoleExports,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Plugin {
 
 /// Where the exported roles are.
 #[derive(Default)]
-pub(super) struct Roles {
+pub(super) struct RoleExports {
     pub(super) loss: Option<loss::GuestIndices>,
     pub(super) miner: Option<miner::GuestIndices>,
     pub(super) transfer: Option<transfer::GuestIndices>,
@@ -65,7 +65,7 @@ pub(super) struct Roles {
     pub(super) fusion: Option<fusion::GuestIndices>,
 }
 
-impl Roles {
+impl RoleExports {
     fn new(pre: &InstancePre<Host>) -> Self {
         // An interface that is not exported is a role that is not offered.
         Self {
@@ -155,7 +155,7 @@ impl Plugin {
             .linker
             .instantiate_pre(&compiled)
             .map_err(|fault| error(Phase::Load, Cause::Invalid(format!("{fault:#}"))))?;
-        let roles = Roles::new(&pre);
+        let roles = RoleExports::new(&pre);
         let sdk = Arc::new(source_line::sdk_folders(&component));
         let strategies = strategies(runtime, &pre, limits).map_err(|(phase, cause)| error(phase, cause))?;
         if let Some(text) = contradiction(&strategies) {

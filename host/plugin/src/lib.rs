@@ -48,5 +48,5 @@ pub use parameters::{ParameterError, Params, Value};
 pub use probe::{Cost, Probe, Stopped};
 pub use report::{Level, Metric, Report};
 pub use slot::{Setting, Slot};
-pub use state::{Parameter as StateParameter, State};
+pub use state::{State, StateParameter};
 pub use system::System;

@@ -42,15 +42,15 @@ struct Step {
 
 /// The operation that made something that is not finite first.
 #[derive(Debug)]
-struct Origin {
+struct FirstFault {
     step: usize,
     operation: &'static str,
     shape: String,
-    pass: Pass,
+    pass: FaultyPass,
 }
 
 #[derive(Debug)]
-enum Pass {
+enum FaultyPass {
     /// Its result is the first NaN, or the first infinity where there is no NaN; before it, results of these were
     /// infinite.
     Forward { infinite_before: Option<String> },
@@ -130,10 +130,10 @@ pub fn explain(mut run: impl FnMut(&Watch) -> Option<Computed>) -> Result<Option
     Ok(Some(text(&origin, place.as_ref(), call.as_deref())))
 }
 
-fn origin(steps: &[Step], computed: Option<&Computed>) -> Result<Option<Origin>, TchError> {
+fn origin(steps: &[Step], computed: Option<&Computed>) -> Result<Option<FirstFault>, TchError> {
     let (step, pass) = match computed {
         Some(computed) if is_finite(&computed.value)? => match backward(steps, computed)? {
-            Some(step) => (step, Pass::Backward),
+            Some(step) => (step, FaultyPass::Backward),
             None => return Ok(None),
         },
         _ => match forward(steps)? {
@@ -142,7 +142,7 @@ fn origin(steps: &[Step], computed: Option<&Computed>) -> Result<Option<Origin>,
         },
     };
     let Some(Step { operation, tensor }) = steps.get(step) else { return Ok(None) };
-    Ok(Some(Origin { step, operation, shape: describe(&[tensor]), pass }))
+    Ok(Some(FirstFault { step, operation, shape: describe(&[tensor]), pass }))
 }
 
 /// Whether all elements are finite; of no elements, yes.
@@ -153,7 +153,7 @@ pub fn is_finite(tensor: &Tensor) -> Result<bool, TchError> {
     Ok(tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0)
 }
 
-fn forward(steps: &[Step]) -> Result<Option<(usize, Pass)>, TchError> {
+fn forward(steps: &[Step]) -> Result<Option<(usize, FaultyPass)>, TchError> {
     let mut infinite: Option<(usize, &Step)> = None;
     for (number, step) in steps.iter().enumerate() {
         if FILLS.contains(&step.operation) || is_finite(&step.tensor)? {
@@ -162,11 +162,11 @@ fn forward(steps: &[Step]) -> Result<Option<(usize, Pass)>, TchError> {
         if step.tensor.f_isnan()?.f_any()?.f_int64_value(&[])? != 0 {
             let infinite_before =
                 infinite.map(|(_, step)| format!("`{}` ({})", step.operation, describe(&[&step.tensor])));
-            return Ok(Some((number, Pass::Forward { infinite_before })));
+            return Ok(Some((number, FaultyPass::Forward { infinite_before })));
         }
         infinite = infinite.or(Some((number, step)));
     }
-    Ok(infinite.map(|(number, _)| (number, Pass::Forward { infinite_before: None })))
+    Ok(infinite.map(|(number, _)| (number, FaultyPass::Forward { infinite_before: None })))
 }
 
 /// The operation that is given a finite gradient and passes on one that is not.
@@ -205,17 +205,17 @@ fn backward(steps: &[Step], Computed { value, leaves }: &Computed) -> Result<Opt
     Ok(None)
 }
 
-fn text(origin: &Origin, place: Option<&SourceLine>, call: Option<&str>) -> String {
-    let Origin { operation, shape, pass, .. } = origin;
+fn text(origin: &FirstFault, place: Option<&SourceLine>, call: Option<&str>) -> String {
+    let FirstFault { operation, shape, pass, .. } = origin;
     let of = call.map(|call| format!(" of {call}")).unwrap_or_default();
     let place = place.map(|place| format!(", {place}")).unwrap_or_default();
     match pass {
-        Pass::Forward { infinite_before } => {
+        FaultyPass::Forward { infinite_before } => {
             let before =
                 infinite_before.as_ref().map(|step| format!("; infinite before it: {step}")).unwrap_or_default();
             format!("operation `{operation}` ({shape}){of} is the first whose result is not finite{before}{place}")
         }
-        Pass::Backward => format!(
+        FaultyPass::Backward => format!(
             "the backward pass of operation `{operation}` ({shape}){of} is the first that is not finite{place}; {}",
             advice(operation)
         ),

@@ -50,7 +50,7 @@ pub struct Slot {
     strategy: String,
     params: Arc<Params>,
     setting: Setting,
-    live: Option<Live>,
+    live: Option<LiveInstance>,
     /// What survives the store.
     state: State,
     report: Report,
@@ -61,7 +61,7 @@ pub struct Slot {
     fused: Option<([i64; 2], i64)>,
 }
 
-struct Live {
+struct LiveInstance {
     store: Store<Host>,
     instance: Instance,
 }
@@ -200,14 +200,14 @@ impl Slot {
         }
     }
 
-    fn instantiate(&self) -> Result<Live, PluginError> {
+    fn instantiate(&self) -> Result<LiveInstance, PluginError> {
         let Setting { device, float, seed, slot, limits } = &self.setting;
         let host = Host::new(Arc::clone(limits), *device, *float, *seed, *slot, Arc::clone(&self.params));
         let mut store = Store::new(&self.runtime.engine, host);
         store.data_mut().sdk = Arc::clone(&self.plugin.sdk);
         arm(&mut store);
         match self.plugin.pre.instantiate(&mut store) {
-            Ok(instance) => Ok(Live { store, instance }),
+            Ok(instance) => Ok(LiveInstance { store, instance }),
             Err(fault) => Err(self.plugin.error(Phase::Instantiate, cause(&mut store, &fault))),
         }
     }

@@ -6,7 +6,7 @@ use tch::{TchError, Tensor};
 
 /// A trainable tensor of a slot.
 #[derive(Debug)]
-pub struct Parameter {
+pub struct StateParameter {
     /// A leaf that requires a gradient.
     pub tensor: Tensor,
     /// Its learning rate is the run's times this.
@@ -17,12 +17,12 @@ pub struct Parameter {
 #[derive(Debug, Default)]
 pub struct State {
     /// Trainable tensors by name.
-    pub parameters: BTreeMap<String, Parameter>,
+    pub parameters: BTreeMap<String, StateParameter>,
     /// Other tensors by name, without gradient.
     pub buffers: BTreeMap<String, Tensor>,
     /// Names of parameters that calls exchanged for another tensor, each once. Whoever trains them takes the names out.
     pub replaced: Vec<String>,
-    new_parameters: BTreeMap<String, Parameter>,
+    new_parameters: BTreeMap<String, StateParameter>,
     new_buffers: BTreeMap<String, Tensor>,
     /// Bytes of all that lives during a call, once that was counted.
     counted: Option<u64>,
@@ -37,7 +37,7 @@ impl State {
         let parameters = self.parameters.iter().map(|(name, parameter)| {
             let tensor = copy(&parameter.tensor)?.f_requires_grad_(true)?;
             let learning_rate_multiplier = parameter.learning_rate_multiplier;
-            Ok((name.clone(), Parameter { tensor, learning_rate_multiplier }))
+            Ok((name.clone(), StateParameter { tensor, learning_rate_multiplier }))
         });
         let buffers = self.buffers.iter().map(|(name, tensor)| Ok((name.clone(), copy(tensor)?)));
         Ok(Self {
@@ -54,7 +54,7 @@ impl State {
     /// What libtorch says.
     pub fn tensors(&self, place: &str) -> Result<BTreeMap<String, Tensor>, TchError> {
         let mut tensors = BTreeMap::new();
-        for (name, Parameter { tensor, learning_rate_multiplier }) in &self.parameters {
+        for (name, StateParameter { tensor, learning_rate_multiplier }) in &self.parameters {
             tensors.insert(format!("{place}/parameter/{name}"), tensor.f_detach()?);
             let multiplier = Tensor::f_from_slice(&[*learning_rate_multiplier])?;
             tensors.insert(format!("{place}/multiplier/{name}"), multiplier);
@@ -84,7 +84,7 @@ impl State {
     }
 
     /// A parameter as this call sees it.
-    pub(super) fn parameter(&self, name: &str) -> Option<&Parameter> {
+    pub(super) fn parameter(&self, name: &str) -> Option<&StateParameter> {
         self.new_parameters.get(name).or_else(|| self.parameters.get(name))
     }
 
@@ -109,7 +109,7 @@ impl State {
         (parameters.len() + buffers.len() + new_parameters.len() + new_buffers.len()) as u64
     }
 
-    pub(super) fn add_parameter(&mut self, name: String, parameter: Parameter) {
+    pub(super) fn add_parameter(&mut self, name: String, parameter: StateParameter) {
         self.count(&name, &parameter.tensor);
         if let Some(before) = self.new_parameters.insert(name.clone(), parameter) {
             self.uncount(&name, &before.tensor);

@@ -10,8 +10,8 @@ use tch::{Kind, TchError, Tensor};
 
 use super::native;
 use crate::check::CheckError;
-use crate::check::batch::{Batch, Extras, classes};
-use crate::check::subject::{Refusal, Subject, refusal};
+use crate::check::batch::{Extras, TrialBatch, classes};
+use crate::check::subject::{NotComputed, Subject, refusal};
 
 /// Images of a class, as with a sampler of M per class; the last class has what is left over.
 const PER_CLASS: usize = 4;
@@ -30,7 +30,7 @@ pub enum Rival {
 
 /// Steps of one size.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Measured {
+pub struct Measurement {
     /// Images.
     pub batch: usize,
     /// Numbers of an embedding.
@@ -67,7 +67,7 @@ enum Runner {
 }
 
 impl Runner {
-    fn step(&mut self, batch: &Batch) -> Result<(), CheckError> {
+    fn step(&mut self, batch: &TrialBatch) -> Result<(), CheckError> {
         match self {
             Self::Component(subject) => drop(subject.step(batch, Kind::Float, &State::default())?),
             Self::Native(loss) => {
@@ -109,8 +109,8 @@ pub fn measure(
     (sizes, dimensions): (&[usize], &[i64]),
     rival: Option<&Rival>,
     quantity: Quantity,
-    mut done: impl FnMut(&Measured),
-) -> Result<Vec<Measured>, CheckError> {
+    mut done: impl FnMut(&Measurement),
+) -> Result<Vec<Measurement>, CheckError> {
     let component = |plugin: &Arc<Plugin>, name: &str, given: &BTreeMap<String, Value>| {
         Ok::<_, CheckError>(Runner::Component(Box::new(Subject::new(runtime, plugin, role, name, given)?)))
     };
@@ -129,7 +129,7 @@ pub fn measure(
         for &size in sizes {
             let mut sizes = vec![PER_CLASS; size / PER_CLASS];
             sizes.extend(Some(size % PER_CLASS).filter(|rest| *rest > 0));
-            let mut row = Measured { batch: size, dimension, ..Measured::default() };
+            let mut row = Measurement { batch: size, dimension, ..Measurement::default() };
             let known = match extras {
                 Some(extras) => Ok(extras),
                 None => computable(&mut ours, &sizes, dimension),
@@ -141,7 +141,7 @@ pub fn measure(
             });
             if let Err(error) = measured {
                 let why = told(error)?;
-                row = Measured { batch: size, dimension, error: Some(why), ..Measured::default() };
+                row = Measurement { batch: size, dimension, error: Some(why), ..Measurement::default() };
             }
             done(&row);
             rows.push(row);
@@ -153,9 +153,9 @@ pub fn measure(
 fn measure_one(
     ours: &mut Runner,
     theirs: Option<&mut Runner>,
-    batch: &Batch,
+    batch: &TrialBatch,
     quantity: Quantity,
-    row: &mut Measured,
+    row: &mut Measurement,
 ) -> Result<(), CheckError> {
     if let Runner::Component(subject) = &mut *ours
         && let Some(text) = subject.evaluate(batch, Kind::Float, &State::default())?.not_finite
@@ -177,7 +177,7 @@ fn told(error: CheckError) -> Result<String, CheckError> {
     if let CheckError::Refused(text) = error {
         return Ok(text);
     }
-    let (Refusal::Told(text) | Refusal::Fault(text)) = refusal(error)?;
+    let (NotComputed::Told(text) | NotComputed::Fault(text)) = refusal(error)?;
     Ok(text)
 }
 
@@ -188,7 +188,7 @@ fn computable(runner: &mut Runner, sizes: &[usize], dimension: i64) -> Result<Ex
         match runner.step(&classes(40, sizes, dimension, extras)?) {
             Ok(()) => return Ok(extras),
             Err(error) => match refusal(error)? {
-                Refusal::Told(text) | Refusal::Fault(text) => last = last.or(Some(text)),
+                NotComputed::Told(text) | NotComputed::Fault(text) => last = last.or(Some(text)),
             },
         }
     }
@@ -199,8 +199,8 @@ fn computable(runner: &mut Runner, sizes: &[usize], dimension: i64) -> Result<Ex
 fn time(
     ours: &mut Runner,
     mut theirs: Option<&mut Runner>,
-    batch: &Batch,
-    row: &mut Measured,
+    batch: &TrialBatch,
+    row: &mut Measurement,
 ) -> Result<(), CheckError> {
     let (mut times, mut rivals, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     ours.step(batch)?;

@@ -4,5 +4,5 @@ mod measure;
 pub mod native;
 mod plot;
 
-pub use measure::{KEEP_NOTHING, Measured, Quantity, Rival, measure, rise};
+pub use measure::{KEEP_NOTHING, Measurement, Quantity, Rival, measure, rise};
 pub use plot::draw;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::measure::Measured;
+use super::measure::Measurement;
 use crate::plot::{Area, Axes, COLOURS, Drawn, Label, chart_labelled, framed, range};
 use crate::run::RunError;
 
@@ -14,11 +14,11 @@ use crate::run::RunError;
 ///
 /// # Errors
 /// When the picture cannot be drawn.
-pub fn draw(title: &str, rows: &[Measured], against: Option<&str>) -> Result<String, RunError> {
+pub fn draw(title: &str, rows: &[Measurement], against: Option<&str>) -> Result<String, RunError> {
     let dimensions: BTreeSet<i64> = rows.iter().map(|row| row.dimension).collect();
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
     for dimension in dimensions {
-        let of = |value: fn(&Measured) -> Option<f64>| -> Vec<(f64, f64)> {
+        let of = |value: fn(&Measurement) -> Option<f64>| -> Vec<(f64, f64)> {
             let rows = rows.iter().filter(|row| row.dimension == dimension);
             let mut points: Vec<_> =
                 rows.filter_map(|row| Some(((row.batch as f64).log2(), value(row)?.log10()))).collect();

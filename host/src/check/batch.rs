@@ -7,7 +7,7 @@ use tch::{Kind, TchError, Tensor};
 
 /// Numbers of a batch, always in 64 bits; what a strategy is given has the dtype of its slot.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct TrialBatch {
     /// B x D.
     pub(crate) embeddings: Tensor,
     pub(crate) labels: Vec<i64>,
@@ -38,7 +38,7 @@ impl Extras {
 }
 
 /// Images of classes of the given sizes, in mixed order: each a random centre and a random deviation.
-pub(crate) fn classes(seed: u64, sizes: &[usize], dimension: i64, extras: Extras) -> Result<Batch, TchError> {
+pub(crate) fn classes(seed: u64, sizes: &[usize], dimension: i64, extras: Extras) -> Result<TrialBatch, TchError> {
     let mut labels: Vec<i64> =
         sizes.iter().zip(0..).flat_map(|(&size, label)| std::iter::repeat_n(label, size)).collect();
     let mut random = generator(seed, Purpose::Check, 0, 0);
@@ -57,7 +57,7 @@ pub(crate) fn classes(seed: u64, sizes: &[usize], dimension: i64, extras: Extras
         |channels: i64| Tensor::f_from_slice(&numbers(size * channels * 4))?.f_reshape([size, channels, 2, 2]);
     let feature_maps = if extras == Extras::FeatureMaps { Some([map(3)?, map(3)?]) } else { None };
     let thresholds = if extras == Extras::Thresholds { vec![0.3, 0.7] } else { Vec::new() };
-    Ok(Batch {
+    Ok(TrialBatch {
         embeddings,
         class_count: sizes.len() as i64,
         slice_count: thresholds.len().max(1) as i64,
@@ -69,7 +69,7 @@ pub(crate) fn classes(seed: u64, sizes: &[usize], dimension: i64, extras: Extras
     })
 }
 
-impl Batch {
+impl TrialBatch {
     /// Another batch of the same kind with these embeddings.
     pub(crate) fn with_embeddings(&self, embeddings: Tensor) -> Self {
         Self { embeddings, ..self.handle() }

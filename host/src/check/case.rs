@@ -7,7 +7,7 @@ use lossmith_plugin::{Input, State, StateParameter, Value};
 use serde::Deserialize;
 use tch::{Kind, TchError, Tensor};
 
-use super::batch::Batch;
+use super::batch::TrialBatch;
 
 /// A batch.
 #[derive(Debug, Deserialize)]
@@ -91,11 +91,11 @@ impl Case {
         self.batch()?.input(float).map_err(|error| text("it", &error))
     }
 
-    pub(super) fn batch(&self) -> Result<Batch, String> {
+    pub(super) fn batch(&self) -> Result<TrialBatch, String> {
         let class_count = self.classes()?;
         self.tuples.as_deref().map_or(Ok(()), |parts| self.check_tuples(parts))?;
         let thresholds = self.thresholds.clone().unwrap_or_default();
-        Ok(Batch {
+        Ok(TrialBatch {
             embeddings: self.matrix("embeddings", &self.embeddings)?,
             labels: self.labels.clone(),
             class_count,

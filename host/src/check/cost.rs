@@ -7,8 +7,8 @@ use tch::Kind;
 
 use super::batch::{Extras, classes};
 use super::error::CheckError;
-use super::report::{CostRow, StrategyReport, Verdict};
-use super::subject::{Refusal, Subject, refusal};
+use super::report::{CheckVerdict, CostRow, StrategyReport};
+use super::subject::{NotComputed, Subject, refusal};
 
 const SIZES: [usize; 4] = [32, 64, 128, 256];
 const DIMENSION: i64 = 64;
@@ -31,9 +31,9 @@ pub(super) fn check(subject: &mut Subject, extras: Extras, report: &mut Strategy
                 Ok(found) => cost = Some(found.cost),
                 Err(error) => {
                     let text = match refusal(error)? {
-                        Refusal::Told(text) | Refusal::Fault(text) => text,
+                        NotComputed::Told(text) | NotComputed::Fault(text) => text,
                     };
-                    report.add(WHAT, Verdict::Warning, format!("a batch of {size} was not computed: {text}"));
+                    report.add(WHAT, CheckVerdict::Warning, format!("a batch of {size} was not computed: {text}"));
                     return Ok(());
                 }
             }
@@ -66,14 +66,14 @@ pub(super) fn check(subject: &mut Subject, extras: Extras, report: &mut Strategy
         smaller.batch, larger.batch
     );
     if work.max(memory).max(fuel) <= PAIRS {
-        report.add(WHAT, Verdict::Passed, text);
+        report.add(WHAT, CheckVerdict::Passed, text);
     } else {
         let at = |row: &CostRow| row.tensor_bytes as f64 / 1e6 * (1024.0 / row.batch as f64).powf(memory.max(work));
         let text = format!(
             "{text}; matrices of pairs grow as B^2. At B = 1024 its tensors would take up to {:.0} MB",
             at(larger)
         );
-        report.add(WHAT, Verdict::Warning, text);
+        report.add(WHAT, CheckVerdict::Warning, text);
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use lossmith_plugin::{ParameterType, Params, Plugin, Range, Runtime, State, Strategy, Value};
 use tch::Kind;
 
-use super::batch::Batch;
+use super::batch::TrialBatch;
 use super::error::CheckError;
 use super::report::StrategyReport;
-use super::subject::{Refusal, Subject, refusal};
+use super::subject::{NotComputed, Subject, refusal};
 
 /// Names and summaries are there, and are what users of other strategies know.
 pub(super) fn check(strategy: &Strategy, report: &mut StrategyReport) {
@@ -102,7 +102,7 @@ pub(super) fn ranges(
     plugin: &Arc<Plugin>,
     strategy: &Strategy,
     base: &BTreeMap<String, Value>,
-    batch: &Batch,
+    batch: &TrialBatch,
     report: &mut StrategyReport,
 ) -> Result<(), CheckError> {
     let (inside, outside) = ends(strategy);
@@ -120,8 +120,8 @@ pub(super) fn ranges(
         match subject.evaluate(batch, Kind::Float, &State::default()) {
             Ok(found) => wrong.extend(found.not_finite.map(|text| format!("with {at}: {text}"))),
             Err(error) => match refusal(error)? {
-                Refusal::Told(text) => told.push(format!("{at}: {text}")),
-                Refusal::Fault(text) => wrong.push(format!("with {at}: {text}")),
+                NotComputed::Told(text) => told.push(format!("{at}: {text}")),
+                NotComputed::Fault(text) => wrong.push(format!("with {at}: {text}")),
             },
         }
     }

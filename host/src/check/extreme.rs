@@ -3,13 +3,13 @@
 use lossmith_plugin::State;
 use tch::{Kind, TchError, Tensor};
 
-use super::batch::{Batch, Extras, classes};
+use super::batch::{Extras, TrialBatch, classes};
 use super::error::CheckError;
 use super::report::StrategyReport;
-use super::subject::{Refusal, Subject, refusal};
+use super::subject::{NotComputed, Subject, refusal};
 
 /// Batches with their names; each has B = 12 and D = 8 unless its name says otherwise.
-fn batches(extras: Extras) -> Result<Vec<(&'static str, Batch)>, TchError> {
+fn batches(extras: Extras) -> Result<Vec<(&'static str, TrialBatch)>, TchError> {
     let plain = |seed, sizes: &[usize]| classes(seed, sizes, 8, extras);
     let batch = plain(20, &[3, 3, 3, 3])?;
     let scaled = |factor| Ok::<_, TchError>(batch.with_embeddings(batch.embeddings.f_mul_scalar(factor)?));
@@ -39,8 +39,8 @@ pub(super) fn check(subject: &mut Subject, extras: Extras, report: &mut Strategy
         match subject.evaluate(&batch, Kind::Float, &State::default()) {
             Ok(found) => wrong.extend(found.not_finite.map(|text| format!("{name}: {text}"))),
             Err(error) => match refusal(error)? {
-                Refusal::Told(text) => told.push(format!("{name}: {text}")),
-                Refusal::Fault(text) => wrong.push(format!("{name}: {text}")),
+                NotComputed::Told(text) => told.push(format!("{name}: {text}")),
+                NotComputed::Fault(text) => wrong.push(format!("{name}: {text}")),
             },
         }
     }

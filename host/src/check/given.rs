@@ -9,8 +9,8 @@ use tch::{Kind, TchError, Tensor};
 
 use super::case::{Case, Expected};
 use super::error::CheckError;
-use super::report::{StrategyReport, Verdict};
-use super::subject::{Evaluation, Output, Subject};
+use super::report::{CheckVerdict, StrategyReport};
+use super::subject::{Output, StrategyOutput, Subject};
 use super::{gradient, invariance};
 
 const WHAT: &str = "given batch";
@@ -32,10 +32,10 @@ pub(super) fn check(
     };
     let evaluation = subject.evaluate(&batch, Kind::Double, &state)?;
     if case.balance.is_some() {
-        report.add(WHAT, Verdict::Warning, "`balance` is for `plugin eval`: here the strategy is checked alone");
+        report.add(WHAT, CheckVerdict::Warning, "`balance` is for `plugin eval`: here the strategy is checked alone");
     }
     if let Some(text) = &evaluation.not_finite {
-        report.add(WHAT, Verdict::Failed, text);
+        report.add(WHAT, CheckVerdict::Failed, text);
         return Ok(());
     }
     compare(&evaluation, case.expect.as_ref().unwrap_or(&Expected::default()), report)?;
@@ -54,8 +54,8 @@ pub(super) fn check(
     Ok(())
 }
 
-fn compare(evaluation: &Evaluation, expected: &Expected, report: &mut StrategyReport) -> Result<(), CheckError> {
-    let mut comparison = Comparison { tolerance: expected.tolerance.unwrap_or(TOLERANCE), ..Comparison::default() };
+fn compare(evaluation: &StrategyOutput, expected: &Expected, report: &mut StrategyReport) -> Result<(), CheckError> {
+    let mut comparison = Expectations { tolerance: expected.tolerance.unwrap_or(TOLERANCE), ..Expectations::default() };
     match (&evaluation.output, &evaluation.fused) {
         (_, Some(fused)) => {
             if let Some(wanted) = &expected.embedding {
@@ -81,7 +81,7 @@ fn compare(evaluation: &Evaluation, expected: &Expected, report: &mut StrategyRe
             }
         }
     }
-    let Comparison { compared, wrong, tolerance } = comparison;
+    let Expectations { compared, wrong, tolerance } = comparison;
     let given = [
         ("value", expected.value.is_some()),
         ("gradient", expected.gradient.is_some()),
@@ -92,12 +92,12 @@ fn compare(evaluation: &Evaluation, expected: &Expected, report: &mut StrategyRe
     for (name, _) in given.into_iter().filter(|(name, is_given)| *is_given && !compared.contains(name)) {
         report.add(
             WHAT,
-            Verdict::Warning,
+            CheckVerdict::Warning,
             format!("`{name}` is expected, but this is a {}: it was not compared", report.role),
         );
     }
     if compared.is_empty() {
-        report.add(WHAT, Verdict::Passed, "it is computed; nothing is expected of it");
+        report.add(WHAT, CheckVerdict::Passed, "it is computed; nothing is expected of it");
         return Ok(());
     }
     report.judge(WHAT, format!("{} as expected, to {tolerance:e}", compared.join(" and ")), &wrong);
@@ -106,13 +106,13 @@ fn compare(evaluation: &Evaluation, expected: &Expected, report: &mut StrategyRe
 
 /// What was compared with what was expected.
 #[derive(Default)]
-struct Comparison {
+struct Expectations {
     tolerance: f64,
     compared: Vec<&'static str>,
     wrong: Vec<String>,
 }
 
-impl Comparison {
+impl Expectations {
     fn numbers(&mut self, what: &'static str, found: &[f64], wanted: &[f64]) {
         self.compared.push(what);
         if found.len() != wanted.len() {

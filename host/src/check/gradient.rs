@@ -7,10 +7,10 @@
 use lossmith_plugin::{State, Stopped};
 use tch::{Kind, TchError, Tensor};
 
-use super::batch::Batch;
+use super::batch::TrialBatch;
 use super::error::CheckError;
-use super::report::{StrategyReport, Verdict};
-use super::subject::{Evaluation, Subject};
+use super::report::{CheckVerdict, StrategyReport};
+use super::subject::{StrategyOutput, Subject};
 
 /// A step that balances truncation, `step^2 f'''`, and rounding, `1e-16 f / step`, for losses with sharpness up to
 /// about 100.
@@ -28,7 +28,7 @@ const MOST: i64 = 160;
 /// `variant` names the parameters that are not at their defaults; where it is not empty only what is wrong is reported.
 pub(super) fn check(
     subject: &mut Subject,
-    batches: &[(Batch, State)],
+    batches: &[(TrialBatch, State)],
     variant: &str,
     report: &mut StrategyReport,
 ) -> Result<usize, CheckError> {
@@ -38,7 +38,7 @@ pub(super) fn check(
     for (batch, state) in batches {
         let evaluation = subject.evaluate(batch, Kind::Double, state)?;
         if let Some(text) = &evaluation.not_finite {
-            report.add(WHAT, Verdict::Failed, format!("{variant}{text}"));
+            report.add(WHAT, CheckVerdict::Failed, format!("{variant}{text}"));
             return Ok(0);
         }
         let Some(gradient) = &evaluation.gradient else { return Ok(0) };
@@ -65,7 +65,7 @@ pub(super) fn check(
     let kinks: usize = found.iter().map(|found| found.kinks).sum();
     if wrong.is_empty() && kinks > derivatives {
         let text = format!("{variant}at {kinks} of {} places the slopes on both sides differ", kinks + derivatives);
-        report.add(WHAT, Verdict::Warning, text + ": the value jumps, or has a kink nearly everywhere");
+        report.add(WHAT, CheckVerdict::Warning, text + ": the value jumps, or has a kink nearly everywhere");
     } else if !wrong.is_empty() {
         report.judge(WHAT, "", &wrong);
     } else if variant.is_empty() {
@@ -84,7 +84,7 @@ pub(super) fn check(
         if kinks > 0 {
             good += &format!("; {kinks} at kinks were left out");
         }
-        report.add(WHAT, Verdict::Passed, good);
+        report.add(WHAT, CheckVerdict::Passed, good);
     }
     Ok(derivatives)
 }
@@ -102,9 +102,9 @@ struct Compared {
 
 fn compare(
     subject: &mut Subject,
-    batch: &Batch,
+    batch: &TrialBatch,
     state: &State,
-    evaluation: &Evaluation,
+    evaluation: &StrategyOutput,
     parameter: Option<&str>,
     gradient: &Tensor,
     hold: bool,

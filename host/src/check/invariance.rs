@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use lossmith_plugin::State;
 use tch::{Kind, TchError, Tensor};
 
-use super::batch::Batch;
+use super::batch::TrialBatch;
 use super::error::CheckError;
-use super::report::{StrategyReport, Verdict};
-use super::subject::{Evaluation, Output, Subject};
+use super::report::{CheckVerdict, StrategyReport};
+use super::subject::{Output, StrategyOutput, Subject};
 
 /// Largest difference that another order of summation makes in 64 bits, relative.
 const ORDER: f64 = 1e-9;
@@ -18,7 +18,7 @@ const PRECISION: [f64; 2] = [1e-3, 1e-1];
 /// Two calls with the same batch, and one of a new instance, give the same bits.
 pub(super) fn repeat(
     subject: &mut Subject,
-    batch: &Batch,
+    batch: &TrialBatch,
     state: &State,
     report: &mut StrategyReport,
 ) -> Result<(), CheckError> {
@@ -54,16 +54,16 @@ pub(super) fn repeat(
 
 /// Whether two evaluations can be compared. What is not finite compares as equal to everything, or as different from
 /// itself: it is reported instead.
-fn finite(what: &'static str, evaluations: [&Evaluation; 2], report: &mut StrategyReport) -> bool {
+fn finite(what: &'static str, evaluations: [&StrategyOutput; 2], report: &mut StrategyReport) -> bool {
     let not_finite = evaluations.into_iter().find_map(|evaluation| evaluation.not_finite.as_ref());
     if let Some(text) = not_finite {
-        report.add(what, Verdict::Failed, text);
+        report.add(what, CheckVerdict::Failed, text);
     }
     not_finite.is_none()
 }
 
 /// What differs by a bit.
-fn different(a: &Evaluation, b: &Evaluation) -> Result<Option<&'static str>, TchError> {
+fn different(a: &StrategyOutput, b: &StrategyOutput) -> Result<Option<&'static str>, TchError> {
     if a.output != b.output {
         return Ok(Some("result"));
     }
@@ -77,14 +77,14 @@ fn different(a: &Evaluation, b: &Evaluation) -> Result<Option<&'static str>, Tch
 /// The images in another order give the same value, their gradients and tuples in that order.
 pub(super) fn permute(
     subject: &mut Subject,
-    batch: &Batch,
+    batch: &TrialBatch,
     state: &State,
     report: &mut StrategyReport,
 ) -> Result<(), CheckError> {
     const WHAT: &str = "order of the batch";
     let first = subject.evaluate(batch, Kind::Double, state)?;
     if first.cost.draws > 0 {
-        report.add(WHAT, Verdict::Skipped, "it draws random numbers");
+        report.add(WHAT, CheckVerdict::Skipped, "it draws random numbers");
         return Ok(());
     }
     let size = batch.labels.len() as i64;
@@ -127,9 +127,9 @@ pub(super) fn permute(
     }
     // Not wrong: n-pairs, for one, takes the first two images of each class. With a shuffled sampler it is noise.
     if wrong.is_empty() {
-        report.add(WHAT, Verdict::Passed, "another order of the images changes nothing");
+        report.add(WHAT, CheckVerdict::Passed, "another order of the images changes nothing");
     } else {
-        report.add(WHAT, Verdict::Warning, wrong.join("\n"));
+        report.add(WHAT, CheckVerdict::Warning, wrong.join("\n"));
     }
     Ok(())
 }
@@ -151,7 +151,7 @@ fn largest(tensor: &Tensor) -> Result<f64, TchError> {
 /// A training computes in 32 bits: how far is that from 64?
 pub(super) fn precision(
     subject: &mut Subject,
-    batch: &Batch,
+    batch: &TrialBatch,
     state: &State,
     report: &mut StrategyReport,
 ) -> Result<(), CheckError> {
@@ -170,7 +170,7 @@ pub(super) fn precision(
             worst = a.iter().zip(b).map(|(a, b)| (a - b).abs() / a.abs().max(1e-3)).fold(0.0, f64::max);
         }
         (Output::Tuples(a), Output::Tuples(b)) if sets(a) != sets(b) => {
-            report.add(WHAT, Verdict::Warning, "other tuples are found in 32 bits");
+            report.add(WHAT, CheckVerdict::Warning, "other tuples are found in 32 bits");
             return Ok(());
         }
         _ => {}
@@ -184,9 +184,9 @@ pub(super) fn precision(
     let [noted, wrong] = PRECISION;
     let text = format!("value and gradient differ by at most {worst:.1e}");
     let verdict = match worst {
-        worst if worst <= noted => Verdict::Passed,
-        worst if worst <= wrong => Verdict::Warning,
-        _ => Verdict::Failed,
+        worst if worst <= noted => CheckVerdict::Passed,
+        worst if worst <= wrong => CheckVerdict::Warning,
+        _ => CheckVerdict::Failed,
     };
     report.add(WHAT, verdict, text);
     Ok(())

@@ -1,7 +1,7 @@
 //! `lossmith plugin check`: whether a component does what its contract and its own description say.
 //!
 //! A subject is one strategy with one choice of parameters; everything that is checked is asked of it on a
-//! batch. The findings make a [`Report`].
+//! batch. The findings make a [`CheckReport`].
 
 pub(crate) mod batch;
 mod case;
@@ -18,5 +18,5 @@ pub(crate) mod subject;
 
 pub use case::{BalanceCase, Case, Expected};
 pub use error::CheckError;
-pub use report::{Finding, Report, StrategyReport, Verdict};
-pub use run::{Options, run};
+pub use report::{CheckReport, CheckVerdict, Finding, StrategyReport};
+pub use run::{CheckOptions, run};

@@ -6,7 +6,7 @@ use serde::Serialize;
 /// How something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum CheckVerdict {
     /// As it should be.
     Passed,
     /// It does not apply; the detail says why.
@@ -23,7 +23,7 @@ pub struct Finding {
     /// What was looked at.
     pub what: &'static str,
     /// How it was found.
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// What was seen.
     pub detail: String,
 }
@@ -61,7 +61,7 @@ pub struct StrategyReport {
 
 /// What was found of a plugin.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct CheckReport {
     /// The plugin's name.
     pub plugin: String,
     /// SHA-256 of its bytes in hexadecimal.
@@ -74,16 +74,16 @@ pub struct Report {
     pub strategies: Vec<StrategyReport>,
 }
 
-impl Report {
+impl CheckReport {
     /// How many findings have this verdict.
     #[must_use]
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn count(&self, verdict: CheckVerdict) -> usize {
         self.strategies.iter().flat_map(|strategy| &strategy.findings).filter(|found| found.verdict == verdict).count()
     }
 }
 
 impl StrategyReport {
-    pub(super) fn add(&mut self, what: &'static str, verdict: Verdict, detail: impl Into<String>) {
+    pub(super) fn add(&mut self, what: &'static str, verdict: CheckVerdict, detail: impl Into<String>) {
         self.findings.push(Finding { what, verdict, detail: detail.into() });
     }
 
@@ -91,12 +91,12 @@ impl StrategyReport {
     pub(super) fn judge(&mut self, what: &'static str, good: impl Into<String>, wrong: &[String]) {
         const SHOWN: usize = 5;
         if wrong.is_empty() {
-            return self.add(what, Verdict::Passed, good);
+            return self.add(what, CheckVerdict::Passed, good);
         }
         let mut detail = wrong.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n");
         if wrong.len() > SHOWN {
             detail += &format!("\nand {} more", wrong.len() - SHOWN);
         }
-        self.add(what, Verdict::Failed, detail);
+        self.add(what, CheckVerdict::Failed, detail);
     }
 }

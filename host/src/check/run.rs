@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use lossmith_plugin::{Plugin, Runtime, State, Strategy, Value};
 
-use super::batch::{Batch, Extras, classes};
+use super::batch::{Extras, TrialBatch, classes};
 use super::case::Case;
 use super::error::CheckError;
-use super::report::{Report, StrategyReport, Verdict};
-use super::subject::{Refusal, Subject, refusal};
+use super::report::{CheckReport, CheckVerdict, StrategyReport};
+use super::subject::{NotComputed, Subject, refusal};
 use super::{cost, description, extreme, given, gradient, invariance};
 
 /// What is checked.
 #[derive(Debug, Default)]
-pub struct Options {
+pub struct CheckOptions {
     /// Only the strategies of this name.
     pub strategy: Option<String>,
     /// Their parameters; what is left out has its default.
@@ -27,7 +27,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When the options do not fit it, or when libtorch fails. What is wrong with a strategy is in the report.
-pub fn run(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, options: &Options) -> Result<Report, CheckError> {
+pub fn run(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, options: &CheckOptions) -> Result<CheckReport, CheckError> {
     if plugin.strategies.is_empty() {
         return Err(CheckError::Empty);
     }
@@ -41,7 +41,7 @@ pub fn run(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, options: &Options) -> R
     for strategy in meant {
         strategies.push(of_strategy(runtime, plugin, strategy, options)?);
     }
-    Ok(Report {
+    Ok(CheckReport {
         plugin: plugin.name.clone(),
         hash: plugin.hash.clone(),
         contract: plugin.contract.clone(),
@@ -54,7 +54,7 @@ fn of_strategy(
     runtime: &Arc<Runtime>,
     plugin: &Arc<Plugin>,
     strategy: &Strategy,
-    options: &Options,
+    options: &CheckOptions,
 ) -> Result<StrategyReport, CheckError> {
     let mut report =
         StrategyReport { role: strategy.role, name: strategy.name.clone(), findings: Vec::new(), cost: Vec::new() };
@@ -110,10 +110,10 @@ fn of_strategy(
                 "{derivatives} derivatives agree with each of the other choices of its parameters, one at a time"
             );
             match report.findings.last_mut() {
-                Some(found) if (found.what, found.verdict) == ("gradient", Verdict::Passed) => {
+                Some(found) if (found.what, found.verdict) == ("gradient", CheckVerdict::Passed) => {
                     found.detail += &format!("\n{text}")
                 }
-                _ => report.add("gradient", Verdict::Passed, text),
+                _ => report.add("gradient", CheckVerdict::Passed, text),
             }
         }
     }
@@ -124,7 +124,7 @@ fn of_strategy(
 
 /// Whether an ordinary batch gives a gradient that is not finite. Then it says so once, and of all else that it was not
 /// looked at.
-fn not_finite(subject: &mut Subject, batch: &Batch, report: &mut StrategyReport) -> Result<bool, CheckError> {
+fn not_finite(subject: &mut Subject, batch: &TrialBatch, report: &mut StrategyReport) -> Result<bool, CheckError> {
     for (float, bits) in [(tch::Kind::Double, 64), (tch::Kind::Float, 32)] {
         // Faults are reported by the checks.
         let state = match subject.initial_state(batch) {
@@ -136,11 +136,11 @@ fn not_finite(subject: &mut Subject, batch: &Batch, report: &mut StrategyReport)
             Err(error) => return refusal(error).map(|_| false),
         };
         if let Some(text) = text {
-            report.add("gradient", Verdict::Failed, format!("in {bits} bits {text}"));
+            report.add("gradient", CheckVerdict::Failed, format!("in {bits} bits {text}"));
             for what in
                 ["parameters", "determinism", "order of the batch", "32 bits against 64", "extreme batches", "cost"]
             {
-                report.add(what, Verdict::Skipped, "the gradient is not finite");
+                report.add(what, CheckVerdict::Skipped, "the gradient is not finite");
             }
             return Ok(true);
         }
@@ -149,16 +149,16 @@ fn not_finite(subject: &mut Subject, batch: &Batch, report: &mut StrategyReport)
 }
 
 /// The first kind of batch that the strategy does not refuse: some need a schedule, others feature maps.
-fn computable(subject: &mut Subject, report: &mut StrategyReport) -> Result<Option<(Extras, Batch)>, CheckError> {
+fn computable(subject: &mut Subject, report: &mut StrategyReport) -> Result<Option<(Extras, TrialBatch)>, CheckError> {
     let mut refused = Vec::new();
     for extras in Extras::ALL {
         let batch = classes(1, &[3, 3, 3, 3], 8, extras)?;
         match subject.evaluate(&batch, tch::Kind::Double, &State::default()) {
             Ok(_) => return Ok(Some((extras, batch))),
             Err(error) => match refusal(error)? {
-                Refusal::Told(text) => refused.push(text),
-                Refusal::Fault(text) => {
-                    report.add("an ordinary batch", Verdict::Failed, text);
+                NotComputed::Told(text) => refused.push(text),
+                NotComputed::Fault(text) => {
+                    report.add("an ordinary batch", CheckVerdict::Failed, text);
                     return Ok(None);
                 }
             },
@@ -167,7 +167,7 @@ fn computable(subject: &mut Subject, report: &mut StrategyReport) -> Result<Opti
     refused.dedup();
     let text =
         format!("not checked: it refuses every batch; give what it asks for with --params\n{}", refused.join("\n"));
-    report.add("an ordinary batch", Verdict::Warning, text);
+    report.add("an ordinary batch", CheckVerdict::Warning, text);
     Ok(None)
 }
 
@@ -180,8 +180,8 @@ fn attempt(
     match part(report) {
         Ok(()) => Ok(()),
         Err(error) => {
-            let (Refusal::Told(text) | Refusal::Fault(text)) = refusal(error)?;
-            report.add(what, Verdict::Failed, text);
+            let (NotComputed::Told(text) | NotComputed::Fault(text)) = refusal(error)?;
+            report.add(what, CheckVerdict::Failed, text);
             Ok(())
         }
     }

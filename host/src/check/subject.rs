@@ -9,7 +9,7 @@ use lossmith_plugin::{
 };
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::batch::{Batch, pair_losses};
+use super::batch::{TrialBatch, pair_losses};
 use super::error::CheckError;
 
 /// A strategy at work.
@@ -25,7 +25,7 @@ pub(crate) struct Subject {
 }
 
 /// What a strategy made of a batch.
-pub(crate) struct Evaluation {
+pub(crate) struct StrategyOutput {
     pub(crate) output: Output,
     /// What a fusion made, B x D'.
     pub(crate) fused: Option<Tensor>,
@@ -89,7 +89,7 @@ impl Subject {
     }
 
     /// What a first call with this batch leaves behind: trainable tensors and buffers.
-    pub(crate) fn initial_state(&mut self, batch: &Batch) -> Result<State, CheckError> {
+    pub(crate) fn initial_state(&mut self, batch: &TrialBatch) -> Result<State, CheckError> {
         let called = self.call(batch, Kind::Double, State::default(), Stopped::Computed);
         called.map_err(|error| self.with_origin(error, batch, Kind::Double, &State::default()))?;
         let state = self.slot(Kind::Double)?.state().copy()?;
@@ -97,14 +97,19 @@ impl Subject {
     }
 
     /// The value of a batch alone.
-    pub(crate) fn value(&mut self, batch: &Batch, state: &State, stopped: Stopped) -> Result<f64, CheckError> {
+    pub(crate) fn value(&mut self, batch: &TrialBatch, state: &State, stopped: Stopped) -> Result<f64, CheckError> {
         let Called { output, .. } = self.call(batch, Kind::Double, state.copy()?, stopped)?;
         Ok(output.value().unwrap_or(f64::NAN))
     }
 
     /// All about a batch. `state` is the one before the call; values that no gradient flows through are kept. What is
     /// not finite is looked for, and the operation that made it.
-    pub(crate) fn evaluate(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Evaluation, CheckError> {
+    pub(crate) fn evaluate(
+        &mut self,
+        batch: &TrialBatch,
+        float: Kind,
+        state: &State,
+    ) -> Result<StrategyOutput, CheckError> {
         let made = self.step(batch, float, state);
         let mut evaluation = made.map_err(|error| self.with_origin(error, batch, float, state))?;
         let of_embeddings = evaluation.gradient.iter().map(|gradient| ("the embeddings".to_owned(), gradient));
@@ -126,7 +131,12 @@ impl Subject {
     }
 
     /// A call with its backward pass, as [`evaluate`](Self::evaluate), whatever comes out.
-    pub(crate) fn step(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Evaluation, CheckError> {
+    pub(crate) fn step(
+        &mut self,
+        batch: &TrialBatch,
+        float: Kind,
+        state: &State,
+    ) -> Result<StrategyOutput, CheckError> {
         let state = cast(state, float)?;
         let Called { output, fused, value, embeddings, cost, stopped } =
             self.call(batch, float, state, Stopped::Kept(Vec::new()))?;
@@ -143,11 +153,11 @@ impl Subject {
             }
             None => None,
         };
-        Ok(Evaluation { output, fused, gradient, parameter_gradients, cost, stopped, not_finite: None })
+        Ok(StrategyOutput { output, fused, gradient, parameter_gradients, cost, stopped, not_finite: None })
     }
 
     /// The operation that made something that is not finite first, if it can be told.
-    fn origin(&mut self, batch: &Batch, float: Kind, state: &State) -> Result<Option<String>, TchError> {
+    fn origin(&mut self, batch: &TrialBatch, float: Kind, state: &State) -> Result<Option<String>, TchError> {
         explain(|watch| {
             self.watch = watch.clone();
             let called = cast(state, float).map_err(CheckError::from);
@@ -161,7 +171,7 @@ impl Subject {
     }
 
     /// Adds to the fault of a value that is not finite the operation that made it.
-    fn with_origin(&mut self, error: CheckError, batch: &Batch, float: Kind, state: &State) -> CheckError {
+    fn with_origin(&mut self, error: CheckError, batch: &TrialBatch, float: Kind, state: &State) -> CheckError {
         match error {
             CheckError::Plugin(error) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
                 match self.origin(batch, float, state) {
@@ -187,7 +197,7 @@ impl Subject {
         Ok(self.slots.entry(float == Kind::Double).or_insert(slot))
     }
 
-    fn call(&mut self, batch: &Batch, float: Kind, state: State, stopped: Stopped) -> Result<Called, CheckError> {
+    fn call(&mut self, batch: &TrialBatch, float: Kind, state: State, stopped: Stopped) -> Result<Called, CheckError> {
         let (role, progress, watch) = (self.role, self.progress.clone(), self.watch.clone());
         let slot = self.slot(float)?;
         *slot.state_mut() = state;
@@ -260,7 +270,7 @@ fn cast(state: &State, float: Kind) -> Result<State, TchError> {
 }
 
 /// Why a strategy did not compute something.
-pub(crate) enum Refusal {
+pub(crate) enum NotComputed {
     /// With a text of its own, which is what it should do.
     Told(String),
     /// By a fault.
@@ -268,13 +278,13 @@ pub(crate) enum Refusal {
 }
 
 /// Sorts the errors of a plugin from those of the check.
-pub(crate) fn refusal(error: CheckError) -> Result<Refusal, CheckError> {
+pub(crate) fn refusal(error: CheckError) -> Result<NotComputed, CheckError> {
     match error {
         CheckError::Plugin(error) => Ok(match &*error.cause {
-            Cause::Refused(text) => Refusal::Told(text.clone()),
-            cause => Refusal::Fault(cause.to_string()),
+            Cause::Refused(text) => NotComputed::Told(text.clone()),
+            cause => NotComputed::Fault(cause.to_string()),
         }),
-        CheckError::NotFinite { error, origin } => Ok(Refusal::Fault(format!("{}; {origin}", error.cause))),
+        CheckError::NotFinite { error, origin } => Ok(NotComputed::Fault(format!("{}; {origin}", error.cause))),
         other => Err(other),
     }
 }

@@ -110,7 +110,7 @@ fn print(json: bool, event: &FetchEvent) -> Result<(), CliError> {
 /// One kind of data in the list.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Entry {
+struct KindSummary {
     kind: DataKind,
     /// Where it is, if it is there.
     path: Option<PathBuf>,
@@ -122,7 +122,7 @@ struct Entry {
     remedy: &'static str,
 }
 
-impl Entry {
+impl KindSummary {
     fn new(kind: DataKind) -> Self {
         let (purpose, remedy) = (kind.purpose(), kind.remedy());
         let mut entry = Self { kind, path: None, images: None, classes: None, error: None, purpose, remedy };
@@ -156,7 +156,7 @@ impl Entry {
 }
 
 fn list(json: bool) -> Result<(), CliError> {
-    let entries: Vec<Entry> = DataKind::ALL.into_iter().map(Entry::new).collect();
+    let entries: Vec<KindSummary> = DataKind::ALL.into_iter().map(KindSummary::new).collect();
     if json {
         return output::json(&entries);
     }

@@ -18,7 +18,7 @@ use crate::train::{End, Event};
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Shows the events of a training.
-pub(super) struct Progress {
+pub(super) struct ProgressView {
     json: bool,
     terminal: bool,
     bar: ProgressBar,
@@ -33,7 +33,7 @@ pub(super) struct Progress {
     last_line: Instant,
 }
 
-impl Progress {
+impl ProgressView {
     pub(super) fn new(json: bool) -> Self {
         let terminal = !json && std::io::stderr().is_terminal();
         let now = Instant::now();

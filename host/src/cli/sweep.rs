@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::interrupt::Ear;
 use super::output;
 use crate::standard::Standard;
-use crate::sweep::{Options, Report, Sweep, SweepError, Table, conduct};
+use crate::sweep::{Sweep, SweepError, SweepEvent, SweepOptions, Table, conduct};
 
 /// Train an experiment in several settings, by several methods, with several seeds, and print the table.
 ///
@@ -36,7 +36,7 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<(), CliError> {
     let sweep = Sweep::read(&args.sweep)?;
     let config = &sweep.config;
     let output = args.output.clone().unwrap_or_else(|| config.directory.join(format!("{}-results", config.name)));
-    let options = Options { output, standard: Standard::from_environment(), keep_going: args.keep_going };
+    let options = SweepOptions { output, standard: Standard::from_environment(), keep_going: args.keep_going };
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let interrupts = Ear::open()?.ready()?;
     let complete = conduct(&sweep, &options, runtime, &interrupts, &mut |report| {
@@ -64,39 +64,39 @@ fn drawn(table: &Table) -> comfy_table::Table {
     drawn
 }
 
-fn as_text(report: &Report<'_>, select: &str) -> String {
+fn as_text(report: &SweepEvent<'_>, select: &str) -> String {
     let duration =
         |seconds: &Option<f64>, kept: &str| seconds.map_or(kept.to_owned(), |seconds| format!("{seconds:.1} s"));
     match report {
-        Report::Run { number, of, name, validation, seconds } => {
+        SweepEvent::Run { number, of, name, validation, seconds } => {
             let validation = validation.map_or(String::new(), |value| format!("{select} {value:.4}  "));
             format!("{number}/{of}  {name}  {validation}{}", duration(seconds, "kept"))
         }
-        Report::Failed { number, of, name, error } => format!("{number}/{of}  {name}  failed: {error}"),
-        Report::Changed { name, run, what } => format!("{name}: {} is not kept: {what}", run.display()),
-        Report::Tested { number, of, name, seconds } => {
+        SweepEvent::Failed { number, of, name, error } => format!("{number}/{of}  {name}  failed: {error}"),
+        SweepEvent::Changed { name, run, what } => format!("{name}: {} is not kept: {what}", run.display()),
+        SweepEvent::Tested { number, of, name, seconds } => {
             format!("test {number}/{of}  {name}  {}", duration(seconds, "measured before"))
         }
-        Report::Warning { name, slot, text } => format!("{name}: {slot} warning: {text}"),
+        SweepEvent::Warning { name, slot, text } => format!("{name}: {slot} warning: {text}"),
     }
 }
 
-fn as_json(report: &Report<'_>) -> String {
+fn as_json(report: &SweepEvent<'_>) -> String {
     let value = match report {
-        Report::Run { number, of, name, validation, seconds } => json!({
+        SweepEvent::Run { number, of, name, validation, seconds } => json!({
             "event": "run", "number": number, "of": of, "name": name, "validation": validation, "seconds": seconds,
             "kept": seconds.is_none(),
         }),
-        Report::Failed { number, of, name, error } => {
+        SweepEvent::Failed { number, of, name, error } => {
             json!({ "event": "failed", "number": number, "of": of, "name": name, "error": error.to_string() })
         }
-        Report::Changed { name, run, what } => {
+        SweepEvent::Changed { name, run, what } => {
             json!({ "event": "changed", "name": name, "run": run, "what": what })
         }
-        Report::Tested { number, of, name, seconds } => json!({
+        SweepEvent::Tested { number, of, name, seconds } => json!({
             "event": "tested", "number": number, "of": of, "name": name, "seconds": seconds, "kept": seconds.is_none(),
         }),
-        Report::Warning { name, slot, text } => {
+        SweepEvent::Warning { name, slot, text } => {
             json!({ "event": "warning", "name": name, "slot": slot, "text": text })
         }
     };

@@ -9,7 +9,7 @@ use lossmith_plugin::Runtime;
 use super::error::CliError;
 use super::interrupt::Ear;
 use super::output;
-use super::progress::Progress;
+use super::progress::ProgressView;
 use crate::experiment::{Experiment, Source, rooted};
 use crate::run::{Run, Status, report};
 use crate::standard::Standard;
@@ -81,7 +81,7 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
     let file = args.experiment.as_deref().map(|file| (file, sets.as_slice()));
     let interrupts = ear.ready()?;
     training.open_session(&standard, args.watch, file)?;
-    let mut progress = Progress::new(json);
+    let mut progress = ProgressView::new(json);
     let outcome = training.train(&interrupts, &mut |event| progress.show(&event));
     progress.finish();
     let run = training.run();

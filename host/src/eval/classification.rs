@@ -73,7 +73,7 @@ fn share(part: u64, all: u64) -> f64 {
 }
 
 /// Features with known classes.
-struct Training {
+struct LabelledFeatures {
     points: Points,
     /// The number of the class of each point (N, int64), the classes being numbered from 0 in the order of their
     /// labels.
@@ -112,7 +112,7 @@ pub fn classify(
     let numbers: Vec<i64> =
         labels.host.iter().map(|label| known.partition_point(|class| class < label) as i64).collect();
     let classes = Tensor::f_from_slice(&numbers)?.f_to_device(points.device())?;
-    let training = Training { points, classes, count: known.len() as i64 };
+    let training = LabelledFeatures { points, classes, count: known.len() as i64 };
     let all: Vec<i64> = known.iter().chain(&query_labels.host).copied().collect::<BTreeSet<_>>().into_iter().collect();
 
     let block = i64::try_from(block.get()).unwrap_or(i64::MAX);
@@ -133,7 +133,7 @@ pub fn classify(
     Ok(results)
 }
 
-impl Training {
+impl LabelledFeatures {
     /// The class of each query (M, int64) by a vote of its `neighbours` nearest points.
     fn vote(&self, queries: &Points, neighbours: NonZeroUsize, block: i64) -> Result<Tensor, TchError> {
         let like = (Kind::Int64, self.points.device());

@@ -18,7 +18,7 @@ pub(super) struct Softmax {
 
 /// What is minimised: the mean cross-entropy of `classes` given `inputs`, and half of `penalty` times the squared
 /// weights.
-struct Objective<'a> {
+struct PenalisedLoss<'a> {
     /// N x (D + 1); the last column is the same for all points, and its weights are the biases.
     inputs: Tensor,
     /// N, int64.
@@ -40,7 +40,7 @@ impl Softmax {
         config: &ClassificationConfig,
     ) -> Result<Self, TchError> {
         let (size, like) = (points.dimensions(), (Kind::Double, points.device()));
-        let (centre, lipschitz, objective) = Objective::new(points, classes, config.regularisation)?;
+        let (centre, lipschitz, objective) = PenalisedLoss::new(points, classes, config.regularisation)?;
 
         let mut weights = Tensor::f_zeros([size + 1, count], like)?;
         let mut ahead = weights.f_zeros_like()?;
@@ -74,7 +74,7 @@ impl Softmax {
     }
 }
 
-impl<'a> Objective<'a> {
+impl<'a> PenalisedLoss<'a> {
     /// The mean of the points (1 x D), a Lipschitz constant L of the gradient, and the objective.
     ///
     /// The inputs are the points less their mean, which changes the best biases and nothing else, and a last column of

@@ -14,7 +14,7 @@ use super::config::{Experiment, ObjectiveConfig, On, PluginSource, ShadowConfig}
 use super::error::ExperimentError;
 use super::keys;
 use super::setting;
-use super::spans::{self, Part};
+use super::spans::{self, SpanPart};
 use super::teacher::TeacherConfig;
 use crate::data::{DataError, SplitKind};
 use crate::model::ModelError;
@@ -161,7 +161,7 @@ impl Source {
             };
             return Err(self.at(
                 &unknown.path,
-                Part::Key,
+                SpanPart::Key,
                 format!("unknown key `{}`", unknown.path),
                 "not a key",
                 Some(help),
@@ -178,7 +178,7 @@ impl Source {
         let given = self.text.get(span.clone())?;
         let is_of = |set: &&String| {
             let key = set.split_once('=').map_or("", |(key, _)| key.trim());
-            spans::find(&self.text, key, Part::Value).as_ref() == Some(span)
+            spans::find(&self.text, key, SpanPart::Value).as_ref() == Some(span)
         };
         let set = self.sets.iter().find(is_of)?;
         let (key, value) = set.split_once('=')?;
@@ -351,16 +351,16 @@ impl Source {
     /// An error about the value at `path`.
     #[must_use]
     pub fn wrong_value(&self, path: &str, message: String, help: Option<String>) -> ExperimentError {
-        self.at(path, Part::Value, message, "here", help)
+        self.at(path, SpanPart::Value, message, "here", help)
     }
 
     /// An error about the key at `path`.
     #[must_use]
     pub fn wrong_key(&self, path: &str, message: String, help: Option<String>) -> ExperimentError {
-        self.at(path, Part::Key, message, "here", help)
+        self.at(path, SpanPart::Key, message, "here", help)
     }
 
-    fn at(&self, path: &str, part: Part, message: String, label: &str, help: Option<String>) -> ExperimentError {
+    fn at(&self, path: &str, part: SpanPart, message: String, label: &str, help: Option<String>) -> ExperimentError {
         self.error(message, label, help, spans::find(&self.text, path, part))
     }
 

@@ -6,14 +6,14 @@ use toml_edit::{Document, Item, Value};
 
 /// Which part of an entry a place covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum SpanPart {
     Key,
     Value,
 }
 
 /// Where the entry at `path` is (`objective.0.loss.params.margin`); where the nearest entry around it is, when it is
 /// not written out.
-pub(super) fn find(text: &str, path: &str, part: Part) -> Option<Range<usize>> {
+pub(super) fn find(text: &str, path: &str, part: SpanPart) -> Option<Range<usize>> {
     let document = Document::parse(text).ok()?;
     let mut here = Next::Item(document.as_item());
     let mut span = None;
@@ -25,8 +25,8 @@ pub(super) fn find(text: &str, path: &str, part: Part) -> Option<Range<usize>> {
         };
         let Some((key, next)) = found else { break };
         span = match part {
-            Part::Key => key.or_else(|| next.span()),
-            Part::Value => next.span().or(key),
+            SpanPart::Key => key.or_else(|| next.span()),
+            SpanPart::Value => next.span().or(key),
         };
         here = next;
     }
@@ -85,20 +85,20 @@ mod tests {
     const TEXT: &str =
         "epochs = 3\n\n[[objective]]\nweight = 1.0\nloss = { plugin = \"losses\", params = { margin = -1 } }\n";
 
-    fn at(path: &str, part: Part) -> Option<&'static str> {
+    fn at(path: &str, part: SpanPart) -> Option<&'static str> {
         find(TEXT, path, part).and_then(|span| TEXT.get(span))
     }
 
     #[test]
     fn places_are_found_through_tables_arrays_and_inline_tables() {
-        assert_eq!(at("epochs", Part::Value), Some("3"));
-        assert_eq!(at("objective.0.weight", Part::Key), Some("weight"));
-        assert_eq!(at("objective.0.loss.params.margin", Part::Value), Some("-1"));
+        assert_eq!(at("epochs", SpanPart::Value), Some("3"));
+        assert_eq!(at("objective.0.weight", SpanPart::Key), Some("weight"));
+        assert_eq!(at("objective.0.loss.params.margin", SpanPart::Value), Some("-1"));
     }
 
     #[test]
     fn what_is_not_written_out_has_the_place_around_it() {
-        assert_eq!(at("objective.0.loss.strategy", Part::Key), Some("loss"));
-        assert_eq!(at("model.width", Part::Value), None);
+        assert_eq!(at("objective.0.loss.strategy", SpanPart::Key), Some("loss"));
+        assert_eq!(at("model.width", SpanPart::Value), None);
     }
 }

@@ -19,6 +19,6 @@ mod weights;
 pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
 pub use network::Model;
-pub use registry::{Group, Parameter};
+pub use registry::{Group, NetworkParameter};
 pub use state::{Difference, copy_state};
 pub(crate) use weights::{prefix, read};

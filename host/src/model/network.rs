@@ -4,7 +4,7 @@ use super::backbone::Backbone;
 use super::config::{Architecture, ModelConfig};
 use super::error::ModelError;
 use super::layers::Linear;
-use super::registry::{Group, Parameter, Registry};
+use super::registry::{Group, NetworkParameter, Registry};
 use super::state::copy_state;
 use super::weights::load_backbone;
 use lossmith_plugin::random_streams::{Purpose, generator};
@@ -109,7 +109,7 @@ impl Model {
 
     /// The trainable tensors, the backbone's first.
     #[must_use]
-    pub fn parameters(&self) -> &[Parameter] {
+    pub fn parameters(&self) -> &[NetworkParameter] {
         &self.registry.parameters
     }
 

@@ -15,7 +15,7 @@ pub enum Group {
 
 /// A trainable tensor.
 #[derive(Debug)]
-pub struct Parameter {
+pub struct NetworkParameter {
     /// Unique in the network, e.g. `backbone.conv1.weight`.
     pub name: String,
     /// A leaf that requires a gradient, float32.
@@ -38,7 +38,7 @@ pub(super) enum Initial {
 /// Collects the tensors while the layers are built. The n-th tensor's numbers depend on the seed, n and its shape only.
 #[derive(Debug)]
 pub(super) struct Registry {
-    pub(super) parameters: Vec<Parameter>,
+    pub(super) parameters: Vec<NetworkParameter>,
     pub(super) buffers: Vec<(String, Tensor)>,
     device: Device,
     seed: u64,
@@ -70,7 +70,7 @@ impl Registry {
 
     pub(super) fn add_parameter(&mut self, name: &str, tensor: &Tensor) -> Result<(), TchError> {
         let tensor = tensor.f_set_requires_grad(true)?;
-        self.parameters.push(Parameter { name: self.full(name), tensor, group: self.group });
+        self.parameters.push(NetworkParameter { name: self.full(name), tensor, group: self.group });
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use image::{Rgb, RgbImage};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use super::error::RetrieveError;
-use super::lists::Found;
+use super::lists::QueryResult;
 use crate::data::Dataset;
 
 /// Width and height that an image is fitted into, in pixels.
@@ -36,7 +36,7 @@ const LINE: u32 = 16;
 ///
 /// # Errors
 /// An image cannot be read.
-pub fn draw(dataset: &Dataset, runs: &[Vec<Found>]) -> Result<RgbImage, RetrieveError> {
+pub fn draw(dataset: &Dataset, runs: &[Vec<QueryResult>]) -> Result<RgbImage, RetrieveError> {
     let found = runs.iter().flatten().map(|found| found.neighbours.len()).max().unwrap_or(0);
     let (width, height) = size(runs.len(), runs.first().map_or(0, Vec::len), found)?;
     let mut picture = RgbImage::from_pixel(width, height, PAPER);

@@ -10,7 +10,7 @@ use crate::train::{Trained, TrainingError};
 /// A query and what it found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Found {
+pub struct QueryResult {
     /// Number of the query in the data set.
     pub image: usize,
     /// Its class.
@@ -43,7 +43,7 @@ pub fn find(
     part: PartName,
     queries: &[usize],
     count: usize,
-) -> Result<Vec<Found>, RetrieveError> {
+) -> Result<Vec<QueryResult>, RetrieveError> {
     let (embeddings, _) = trained.embed(part)?;
     let distance = trained.evaluation().distance;
     let (dataset, images) = (trained.dataset(), trained.images(part));
@@ -60,7 +60,7 @@ pub fn find(
             let (image, label, class) = at(neighbour.row);
             Hit { image, class, distance: neighbour.distance, right: label == wanted }
         });
-        Found { image, class, neighbours: hits.collect() }
+        QueryResult { image, class, neighbours: hits.collect() }
     };
     Ok(queries.iter().zip(found).map(of_query).collect())
 }

@@ -8,4 +8,4 @@ mod lists;
 pub use choose::queries;
 pub use draw::{CAPTION, FRAME, GAP, INK, RIGHT, SIDE, WRONG, draw, size};
 pub use error::RetrieveError;
-pub use lists::{Found, Hit, find, same_part};
+pub use lists::{Hit, QueryResult, find, same_part};

@@ -14,7 +14,7 @@ use super::kept::{self, Done};
 use super::load::Sweep;
 use super::plan::{Cell, Plan, Trial};
 use super::present::Present;
-use super::results::{Outcome, Results};
+use super::results::{Results, RunOutcome};
 use super::test_part::TestPart;
 use crate::data::PartName;
 use crate::run::{Direction, report};
@@ -23,7 +23,7 @@ use crate::train::{Elsewhere, End, Event, Interrupts, Rehearsal, Trained, Traini
 
 /// How a sweep is run.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SweepOptions {
     /// The folder of the results.
     pub output: PathBuf,
     /// Where bare names of plugins are looked for.
@@ -34,7 +34,7 @@ pub struct Options {
 
 /// Something that happened.
 #[derive(Debug)]
-pub enum Report<'a> {
+pub enum SweepEvent<'a> {
     /// A run is complete.
     Run {
         /// Its number, from 1.
@@ -106,10 +106,10 @@ pub struct Complete {
 /// What is wrong with an experiment (before anything is trained), or what ended a run.
 pub fn conduct(
     sweep: &Sweep,
-    options: &Options,
+    options: &SweepOptions,
     runtime: Arc<Runtime>,
     interrupts: &Interrupts,
-    watch: &mut dyn FnMut(Report<'_>),
+    watch: &mut dyn FnMut(SweepEvent<'_>),
 ) -> Result<Option<Complete>, SweepError> {
     let mut plan = Plan::new(sweep, &mut Rehearsal::new(Arc::clone(&runtime), &options.standard))?;
     // A damaged file shows before anything is trained.
@@ -121,8 +121,8 @@ pub fn conduct(
         Conductor { sweep, options, runtime, interrupts, watch, number: 0, of, failed: Vec::new(), threads, present };
     for (index, prepare) in sweep.config.prepare.iter().enumerate() {
         match conductor.run(&plan.preparation(index)?, true)? {
-            Step::Done(done) => plan.prepared(&prepare.name, &done.path),
-            Step::Stopped | Step::Failed => return Ok(None),
+            RunEnd::Done(done) => plan.prepared(&prepare.name, &done.path),
+            RunEnd::Stopped | RunEnd::Failed => return Ok(None),
         }
     }
     let Some((done, chosen)) = conductor.all(&plan)? else { return Ok(None) };
@@ -134,7 +134,7 @@ pub fn conduct(
     }
     let outcome = |(cell, done): (&Cell, &Done)| {
         let chosen = is_chosen(&chosen, cell);
-        Ok::<_, SweepError>(Outcome {
+        Ok::<_, SweepError>(RunOutcome {
             name: plan.trial(*cell)?.name,
             setting: sweep.config.setting[cell.setting].name.clone(),
             method: sweep.config.method[cell.method].name.clone(),
@@ -185,7 +185,7 @@ fn picked(values: &BTreeMap<String, f64>, names: &[String]) -> BTreeMap<String, 
 }
 
 /// How a run ended.
-enum Step {
+enum RunEnd {
     Done(Done),
     Failed,
     Stopped,
@@ -194,10 +194,10 @@ enum Step {
 /// What all runs of a sweep have in common.
 struct Conductor<'a> {
     sweep: &'a Sweep,
-    options: &'a Options,
+    options: &'a SweepOptions,
     runtime: Arc<Runtime>,
     interrupts: &'a Interrupts,
-    watch: &'a mut dyn FnMut(Report<'_>),
+    watch: &'a mut dyn FnMut(SweepEvent<'_>),
     number: usize,
     of: usize,
     failed: Vec<String>,
@@ -248,42 +248,42 @@ impl Conductor<'_> {
         for (seed, fold) in seeds.iter().flat_map(|seed| (0..folds).map(move |fold| (seed, fold))) {
             let cell = Cell { seed: *seed, fold, ..cell };
             match self.run(&plan.trial(cell)?, false)? {
-                Step::Done(run) => _ = done.insert(cell, run),
-                Step::Failed => {}
-                Step::Stopped => return Ok(false),
+                RunEnd::Done(run) => _ = done.insert(cell, run),
+                RunEnd::Failed => {}
+                RunEnd::Stopped => return Ok(false),
             }
         }
         Ok(true)
     }
 
     /// Makes a run, if it is not there.
-    fn run(&mut self, trial: &Trial, prepared: bool) -> Result<Step, SweepError> {
+    fn run(&mut self, trial: &Trial, prepared: bool) -> Result<RunEnd, SweepError> {
         self.number += 1;
         let (number, of, name) = (self.number, self.of, trial.name.as_str());
         if self.interrupts.stopped() {
-            return Ok(Step::Stopped);
+            return Ok(RunEnd::Stopped);
         }
         let begun = Instant::now();
         let (done, seconds) = match self.train(trial) {
             Ok(Trainee::Kept(done)) => (done, None),
             Ok(Trainee::Trained(done)) => (done, Some(begun.elapsed().as_secs_f64())),
-            Ok(Trainee::Stopped) => return Ok(Step::Stopped),
+            Ok(Trainee::Stopped) => return Ok(RunEnd::Stopped),
             Err(error) => {
                 // Another process at work on this run will finish it; it has not failed.
                 if !self.options.keep_going || prepared || matches!(error, TrainingError::AtWork { .. }) {
                     return Err(SweepError::Run { name: name.to_owned(), error });
                 }
-                (self.watch)(Report::Failed { number, of, name, error: &error });
+                (self.watch)(SweepEvent::Failed { number, of, name, error: &error });
                 self.failed.push(name.to_owned());
-                return Ok(Step::Failed);
+                return Ok(RunEnd::Failed);
             }
         };
         if !prepared {
             self.check_metrics(name, &done)?;
         }
         let validation = done.validation.get(&self.sweep.config.select).copied();
-        (self.watch)(Report::Run { number, of, name, validation, seconds });
-        Ok(Step::Done(done))
+        (self.watch)(SweepEvent::Run { number, of, name, validation, seconds });
+        Ok(RunEnd::Done(done))
     }
 
     fn train(&mut self, trial: &Trial) -> Result<Trainee, TrainingError> {
@@ -294,13 +294,13 @@ impl Conductor<'_> {
             return Ok(Trainee::Kept(done));
         }
         if let Some((run, what)) = &kept.changed {
-            (self.watch)(Report::Changed { name: &trial.name, run, what });
+            (self.watch)(SweepEvent::Changed { name: &trial.name, run, what });
         }
         let mut training = self.begin(trial, kept.begun)?;
         let watch = &mut *self.watch;
         let ended = training.train(self.interrupts, &mut |event| {
             if let Event::Line { slot, level: Level::Warn, text } = event {
-                watch(Report::Warning { name: &trial.name, slot: &slot, text: &text });
+                watch(SweepEvent::Warning { name: &trial.name, slot: &slot, text: &text });
             }
         });
         let report = report::write(training.run());
@@ -383,7 +383,7 @@ impl Conductor<'_> {
             test_part.put(&done.path, measured.map_err(failed)?)?;
             seconds = Some(begun.elapsed().as_secs_f64());
         }
-        (self.watch)(Report::Tested { number, of, name: &trial.name, seconds });
+        (self.watch)(SweepEvent::Tested { number, of, name: &trial.name, seconds });
         Ok(true)
     }
 }

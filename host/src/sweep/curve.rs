@@ -9,7 +9,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::config::{MethodConfig, SweepConfig};
-use super::results::{Outcome, Results};
+use super::results::{Results, RunOutcome};
 use super::statistics::mean;
 use crate::plot::{self, Area, Axes, COLOURS, Drawn, framed, range};
 use crate::run::RunError;
@@ -23,7 +23,7 @@ struct Reached {
 }
 
 /// A method in the picture.
-struct Line<'a> {
+struct MethodCurve<'a> {
     name: &'a str,
     /// By value, ascending.
     points: Vec<(f64, Reached)>,
@@ -53,15 +53,20 @@ pub(super) fn draw_classes(results: &Results, config: &SweepConfig, setting: &st
     let names: BTreeSet<&str> = names.filter_map(|name| name.strip_prefix(&prefix)).collect();
     let line = |name| {
         let (level, points) = reached(results, config, setting, &method.name, &format!("{prefix}{name}"));
-        Line { name, points, level }
+        MethodCurve { name, points, level }
     };
     let setting = if setting.is_empty() { String::new() } else { format!("{setting}, ") };
     let title = format!("{}: {setting}{}", results.name, method.name);
     drawn(&title, config, names.into_iter().map(line).collect(), metric)
 }
 
-fn drawn(title: &str, config: &SweepConfig, lines: Vec<Line<'_>>, metric: &str) -> Result<Option<String>, RunError> {
-    let lines: Vec<Line<'_>> =
+fn drawn(
+    title: &str,
+    config: &SweepConfig,
+    lines: Vec<MethodCurve<'_>>,
+    metric: &str,
+) -> Result<Option<String>, RunError> {
+    let lines: Vec<MethodCurve<'_>> =
         lines.into_iter().filter(|line| line.level.is_some() || !line.points.is_empty()).collect();
     let mut values: Vec<f64> = lines.iter().flat_map(|line| line.points.iter().map(|point| point.0)).collect();
     values.sort_by(f64::total_cmp);
@@ -81,9 +86,9 @@ fn drawn(title: &str, config: &SweepConfig, lines: Vec<Line<'_>>, metric: &str) 
     Ok(Some(framed(title, &names, |area| chart(area, &lines, Values::new(values, logarithmic), &x, &y))?))
 }
 
-fn line<'a>(results: &Results, config: &SweepConfig, setting: &str, method: &'a str) -> Line<'a> {
+fn line<'a>(results: &Results, config: &SweepConfig, setting: &str, method: &'a str) -> MethodCurve<'a> {
     let (level, points) = reached(results, config, setting, method, &config.select);
-    Line { name: method, points, level }
+    MethodCurve { name: method, points, level }
 }
 
 /// What a method reached with the selection seeds: where nothing varies, and by value, ascending.
@@ -94,7 +99,7 @@ fn reached(
     method: &str,
     metric: &str,
 ) -> (Option<Reached>, Vec<(f64, Reached)>) {
-    let mut by_value: Vec<(Option<f64>, Vec<&Outcome>)> = Vec::new();
+    let mut by_value: Vec<(Option<f64>, Vec<&RunOutcome>)> = Vec::new();
     for outcome in results.of(setting, method).filter(|outcome| results.selection_seeds.contains(&outcome.seed)) {
         let Some(at) = place(outcome) else { continue };
         match by_value.iter_mut().find(|(known, _)| *known == at) {
@@ -102,8 +107,8 @@ fn reached(
             None => by_value.push((at, vec![outcome])),
         }
     }
-    let reached = |outcomes: &[&Outcome]| {
-        let measured = |outcome: &Outcome| outcome.validation.get(metric).copied();
+    let reached = |outcomes: &[&RunOutcome]| {
+        let measured = |outcome: &RunOutcome| outcome.validation.get(metric).copied();
         let by_seed = Results::by_seed(outcomes.iter().copied(), config.folds.unwrap_or(1), measured);
         let values: Vec<f64> = by_seed.into_values().collect();
         let (least, greatest) =
@@ -119,7 +124,7 @@ fn reached(
 
 /// Where an outcome is on the horizontal axis: nowhere in particular if nothing varies, and not in the picture if its
 /// value is no number.
-fn place(outcome: &Outcome) -> Option<Option<f64>> {
+fn place(outcome: &RunOutcome) -> Option<Option<f64>> {
     match outcome.value {
         // Several keys have no common axis.
         None if !outcome.varied.is_empty() => None,
@@ -163,7 +168,7 @@ impl Ranged for Values {
     }
 }
 
-fn chart(area: &Area<'_>, lines: &[Line<'_>], values: Values, x: &str, y: &str) -> Drawn {
+fn chart(area: &Area<'_>, lines: &[MethodCurve<'_>], values: Values, x: &str, y: &str) -> Drawn {
     let reached = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.1).chain(line.level));
     let height = range(reached().flat_map(|reached| [reached.least, reached.greatest]), 0.05);
     let width = values.range();
@@ -199,8 +204,8 @@ mod tests {
         toml::from_str(&text).unwrap()
     }
 
-    fn outcome(method: &str, value: Option<Value>, seed: u64, map: f64) -> Outcome {
-        Outcome {
+    fn outcome(method: &str, value: Option<Value>, seed: u64, map: f64) -> RunOutcome {
+        RunOutcome {
             name: String::new(),
             setting: "s".into(),
             method: method.into(),
@@ -215,7 +220,7 @@ mod tests {
         }
     }
 
-    fn results(runs: Vec<Outcome>) -> Results {
+    fn results(runs: Vec<RunOutcome>) -> Results {
         Results { name: "x".into(), select: "map-at-r".into(), selection_seeds: vec![1, 2], runs }
     }
 
@@ -245,7 +250,7 @@ mod tests {
     #[test]
     fn a_seed_counts_as_the_mean_of_its_folds_and_not_without_one_of_them() {
         let value = || Some(Value::Integer(3));
-        let fold = |fold, seed, map| Outcome { fold: Some(fold), ..outcome("sum", value(), seed, map) };
+        let fold = |fold, seed, map| RunOutcome { fold: Some(fold), ..outcome("sum", value(), seed, map) };
         let results = results(vec![fold(0, 1, 0.25), fold(1, 1, 0.75), fold(0, 2, 0.9)]);
         let config = SweepConfig { folds: Some(2), ..config("[1, 8]") };
         let reached = Reached { mean: 0.5, least: 0.5, greatest: 0.5 };
@@ -255,7 +260,7 @@ mod tests {
     #[test]
     fn classes_have_a_line_each() {
         let config = SweepConfig { per_class: Some("accuracy".into()), ..config("[1, 8]") };
-        let with = |value, left: f64, right: f64| Outcome {
+        let with = |value, left: f64, right: f64| RunOutcome {
             validation: BTreeMap::from([
                 ("accuracy".to_owned(), 0.5),
                 ("accuracy.left".to_owned(), left),

@@ -23,7 +23,7 @@ pub(super) struct Done {
 
 /// What there is of a trial.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct KeptRuns {
     pub(super) done: Option<Done>,
     /// Runs that were stopped or are at work, the newest first.
     pub(super) begun: Vec<PathBuf>,
@@ -39,8 +39,8 @@ pub(super) fn find(
     trial: &Trial,
     standard: &Standard,
     present: &mut Present,
-) -> Result<Kept, RunError> {
-    let mut kept = Kept::default();
+) -> Result<KeptRuns, RunError> {
+    let mut kept = KeptRuns::default();
     for path in folders(directory, &trial.name)?.into_iter().rev() {
         let Ok(run) = Run::open(&path) else { continue };
         let changed = match plugins(&run, trial, standard) {

@@ -29,10 +29,10 @@ mod test_part;
 mod vary;
 mod write;
 
-pub use conduct::{Complete, Options, Report, conduct};
+pub use conduct::{Complete, SweepEvent, SweepOptions, conduct};
 pub use config::{MethodConfig, PrepareConfig, SettingConfig, SweepConfig};
 pub use error::SweepError;
 pub use load::{Sweep, schema};
-pub use results::{Outcome, Results};
+pub use results::{Results, RunOutcome};
 pub use table::Table;
 pub use vary::{Scale, SearchConfig, VaryConfig};

@@ -45,13 +45,13 @@ struct Draft {
     /// The name that it gets.
     name: String,
     base: Source,
-    changes: Vec<Change>,
+    changes: Vec<Override>,
     /// What the sweep says itself.
     fixed: Vec<String>,
 }
 
 /// A change of an experiment, with its places in the sweep file.
-struct Change {
+struct Override {
     text: String,
     /// The place of what says which key it is.
     key: String,
@@ -171,7 +171,7 @@ impl<'a> Plan<'a> {
             let listed = method.vary.get(number).and_then(|vary| vary.values.iter().position(|one| one == value));
             let at = listed.map_or("range".to_owned(), |listed| format!("values.{listed}"));
             let text = format!("{key}={}", as_toml(value));
-            changes.push(Change { text, key: format!("{place}.key"), value: format!("{place}.{at}") });
+            changes.push(Override { text, key: format!("{place}.key"), value: format!("{place}.{at}") });
             values += &format!("-{}", in_a_name(value));
         }
         name += &shortened(values);
@@ -251,10 +251,10 @@ impl<'a> Plan<'a> {
 }
 
 /// Changes with their places in the sweep file.
-fn listed(table: &str, set: &[String]) -> Vec<Change> {
+fn listed(table: &str, set: &[String]) -> Vec<Override> {
     let change = |(index, text): (usize, &String)| {
         let place = format!("{table}set.{index}");
-        Change { text: text.clone(), key: place.clone(), value: place }
+        Override { text: text.clone(), key: place.clone(), value: place }
     };
     set.iter().enumerate().map(change).collect()
 }

@@ -20,13 +20,13 @@ pub struct Results {
     pub selection_seeds: Vec<u64>,
     /// Its runs, by setting, method, value and seed, in the order of the sweep file. The prepared ones are not among
     /// them.
-    pub runs: Vec<Outcome>,
+    pub runs: Vec<RunOutcome>,
 }
 
 /// What a run measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Outcome {
+pub struct RunOutcome {
     /// Name of the experiment; the run's folder begins with it.
     pub name: String,
     /// The setting.
@@ -55,15 +55,15 @@ pub struct Outcome {
 
 impl Results {
     /// The outcomes of a method in a setting.
-    pub(super) fn of<'a>(&'a self, setting: &'a str, method: &'a str) -> impl Iterator<Item = &'a Outcome> {
+    pub(super) fn of<'a>(&'a self, setting: &'a str, method: &'a str) -> impl Iterator<Item = &'a RunOutcome> {
         self.runs.iter().filter(move |outcome| outcome.setting == setting && outcome.method == method)
     }
 
     /// What each seed reached: the mean over its folds, of seeds with a number in all `folds` of them.
     pub(super) fn by_seed<'a>(
-        outcomes: impl Iterator<Item = &'a Outcome>,
+        outcomes: impl Iterator<Item = &'a RunOutcome>,
         folds: usize,
-        reached: impl Fn(&Outcome) -> Option<f64>,
+        reached: impl Fn(&RunOutcome) -> Option<f64>,
     ) -> BTreeMap<u64, f64> {
         let mut values = BTreeMap::<u64, Vec<f64>>::new();
         for outcome in outcomes {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use lossmith_plugin::Value;
 
 use super::config::SweepConfig;
-use super::results::{Outcome, Results};
+use super::results::{Results, RunOutcome};
 use super::statistics::{Estimate, estimate};
 
 /// A table of texts.
@@ -66,7 +66,7 @@ fn short<'a>(key: &'a str, keys: &[&str]) -> &'a str {
 /// What a method reached on the validation part with each combination of values, by the seeds that chose. None if it
 /// has one.
 fn tried(results: &Results, config: &SweepConfig, setting: &str, method: &str) -> Option<Table> {
-    let mut points: Vec<(&BTreeMap<String, Value>, Vec<&Outcome>)> = Vec::new();
+    let mut points: Vec<(&BTreeMap<String, Value>, Vec<&RunOutcome>)> = Vec::new();
     for outcome in results.of(setting, method) {
         match points.iter_mut().find(|(varied, _)| *varied == &outcome.varied) {
             Some((_, outcomes)) => outcomes.push(outcome),
@@ -78,9 +78,9 @@ fn tried(results: &Results, config: &SweepConfig, setting: &str, method: &str) -
     if keys.is_empty() || points.len() < 2 {
         return None;
     }
-    let row = |(varied, outcomes): &(&BTreeMap<String, Value>, Vec<&Outcome>)| {
+    let row = |(varied, outcomes): &(&BTreeMap<String, Value>, Vec<&RunOutcome>)| {
         let choosing = outcomes.iter().copied().filter(|outcome| results.selection_seeds.contains(&outcome.seed));
-        let reached = |outcome: &Outcome| outcome.validation.get(&config.select).copied();
+        let reached = |outcome: &RunOutcome| outcome.validation.get(&config.select).copied();
         let reached = Results::by_seed(choosing, config.folds.unwrap_or(1), reached);
         let values = keys.iter().map(|key| varied.get(*key).map_or(NOTHING.to_owned(), plain));
         let chosen = if outcomes.iter().any(|outcome| outcome.chosen) { "chosen" } else { "" };
@@ -107,7 +107,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// What was chosen: the value, with its key where the header does not say it.
-fn chosen_value(outcome: &Outcome, config: &SweepConfig) -> String {
+fn chosen_value(outcome: &RunOutcome, config: &SweepConfig) -> String {
     let keys: Vec<&str> = outcome.varied.keys().map(String::as_str).collect();
     match (&outcome.value, one_key(config)) {
         (Some(value), Some(_)) => plain(value),
@@ -154,14 +154,14 @@ pub(super) fn markdown(tables: &[Table], config: &SweepConfig) -> String {
 fn row(results: &Results, config: &SweepConfig, setting: &str, method: &str) -> Vec<String> {
     let chosen = |method| results.of(setting, method).filter(|outcome| outcome.chosen);
     let value = chosen(method).next().map(|outcome| chosen_value(outcome, config));
-    let by_seed = |method, reached: &dyn Fn(&Outcome) -> Option<f64>| {
+    let by_seed = |method, reached: &dyn Fn(&RunOutcome) -> Option<f64>| {
         Results::by_seed(chosen(method), config.folds.unwrap_or(1), reached)
     };
     let cell = |values: &BTreeMap<u64, f64>| cell(&values.values().copied().collect::<Vec<_>>());
     let mut cells = vec![method.to_owned(), value.unwrap_or(NOTHING.to_owned())];
     cells.push(cell(&by_seed(method, &|outcome| outcome.validation.get(&config.select).copied())));
     for metric in &config.report {
-        let tested = |outcome: &Outcome| outcome.test.as_ref()?.get(metric).copied();
+        let tested = |outcome: &RunOutcome| outcome.test.as_ref()?.get(metric).copied();
         let ours = by_seed(method, &tested);
         cells.push(cell(&ours));
         if let Some(baseline) = &config.baseline {
@@ -192,9 +192,9 @@ mod tests {
 
     use super::*;
 
-    fn outcome(method: &str, value: Option<i64>, seed: u64, chosen: bool, p: f64) -> Outcome {
+    fn outcome(method: &str, value: Option<i64>, seed: u64, chosen: bool, p: f64) -> RunOutcome {
         let metric = |value| BTreeMap::from([("p".to_owned(), value)]);
-        Outcome {
+        RunOutcome {
             name: String::new(),
             setting: "s".into(),
             method: method.into(),
@@ -249,7 +249,7 @@ mod tests {
             let text = Value::Text("x|y".to_owned());
             BTreeMap::from([("a.loss.weight".to_owned(), Value::Integer(weight)), ("b.miner.weight".to_owned(), text)])
         };
-        let tried = |weight, chosen, p| Outcome {
+        let tried = |weight, chosen, p| RunOutcome {
             varied: varied(weight),
             setting: String::new(),
             ..outcome("grid", None, 1, chosen, p)

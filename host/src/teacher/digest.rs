@@ -26,7 +26,7 @@ pub(super) struct Digests {
 struct Identity<'a> {
     form: u32,
     /// None of a TorchScript module that gives the embedding itself.
-    network: Option<Network>,
+    network: Option<NetworkIdentity>,
     size: usize,
     mean: &'a [f64],
     std: &'a [f64],
@@ -34,7 +34,7 @@ struct Identity<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Network {
+struct NetworkIdentity {
     backbone: &'static str,
     width: u32,
     /// SHA-256 of the TorchScript file of the backbone.
@@ -64,7 +64,7 @@ impl Digests {
         };
         let network = config.map(|config| {
             let module = config.path.as_deref().map(|path| Ok::<_, TeacherError>(hex(&Sha256::digest(read(path)?))));
-            Ok::<_, TeacherError>(Network {
+            Ok::<_, TeacherError>(NetworkIdentity {
                 backbone: names(config.backbone).0,
                 width: config.width,
                 module: module.transpose()?,

@@ -7,7 +7,7 @@ use super::error::ToolchainError;
 use super::folders;
 
 /// How plugins of a language become components.
-pub(super) struct Script {
+pub(super) struct Componentizer {
     pub(super) tool: Tool,
     /// How its modules end.
     pub(super) endings: &'static [&'static str],
@@ -25,7 +25,7 @@ pub(super) struct Script {
     pub(super) missing: (&'static str, char),
 }
 
-impl Script {
+impl Componentizer {
     /// The error for a module that the plugin imports and that is not there.
     pub(super) fn missing(&self, plugin: &str, said: &str) -> Option<ToolchainError> {
         let (before, after) = self.missing;
@@ -52,14 +52,14 @@ pub(super) struct Tool {
 
 /// A tool that was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct InstalledTool {
     pub(super) program: PathBuf,
     pub(super) version: String,
 }
 
 impl Tool {
     /// The program, with its version.
-    pub(super) fn find(&self, dir: &Path) -> Result<Found, ToolchainError> {
+    pub(super) fn find(&self, dir: &Path) -> Result<InstalledTool, ToolchainError> {
         let install = || (self.install)(folders::tools());
         let program = self.place(dir, folders::tools()).ok_or_else(|| ToolchainError::NoComponentizer {
             language: self.language,
@@ -69,7 +69,7 @@ impl Tool {
         })?;
         let version = version(&program).unwrap_or_else(|| "of unknown version".to_owned());
         if line(&version) == line(self.version) {
-            return Ok(Found { program, version });
+            return Ok(InstalledTool { program, version });
         }
         Err(ToolchainError::OtherComponentizer {
             program: self.program,

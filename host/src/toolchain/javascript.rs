@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::componentizer::{Script, Tool};
+use super::componentizer::{Componentizer, Tool};
 use super::world::WORLD;
 
-pub(super) const JAVASCRIPT: Script = Script {
+pub(super) const JAVASCRIPT: Componentizer = Componentizer {
     tool: Tool {
         language: "JavaScript",
         program: "componentize-js",

@@ -21,11 +21,11 @@ const ROOM: u64 = 1 << 30;
 pub(super) type Inputs = BTreeMap<String, String>;
 
 /// The folder of components.
-pub(super) struct Kept {
+pub(super) struct ComponentCache {
     folder: PathBuf,
 }
 
-impl Kept {
+impl ComponentCache {
     /// The one in the user's cache folder. None where the user has none.
     pub(super) fn of_user() -> Option<Self> {
         Some(Self { folder: folders::cache()?.join("components") })
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_component_is_found_by_what_it_was_made_of_while_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept { folder: folder.path().join("components") };
+        let kept = ComponentCache { folder: folder.path().join("components") };
         let (one, two) = (inputs(&[("plugin.py", "1")]), inputs(&[("plugin.py", "2")]));
         assert_eq!(kept.get(&one), None);
         kept.put(&one, b"first").unwrap();
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_differs_is_the_reason() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept { folder: folder.path().to_owned() };
+        let kept = ComponentCache { folder: folder.path().to_owned() };
         let dir = Path::new("/plugins/soft");
         let first = inputs(&[("plugin.py", "1"), ("old.py", "1")]);
         assert_eq!(kept.why(dir, &first), "it was not built here before");

@@ -15,12 +15,12 @@ const ROLES: [&str; 6] = ["loss", "miner", "transfer", "balance", "schedule", "f
 /// The language of a plugin that is not a crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Language {
+pub(super) enum ScriptLanguage {
     Python,
     JavaScript,
 }
 
-impl Language {
+impl ScriptLanguage {
     /// The plugin's source file.
     pub(super) fn source(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Language {
 pub(super) struct PluginFolder {
     /// The folder, absolute.
     pub(super) dir: PathBuf,
-    pub(super) language: Language,
+    pub(super) language: ScriptLanguage,
     /// The plugin's name: the component is `NAME.wasm`.
     pub(super) name: String,
     /// Roles of its strategies, each once.
@@ -45,7 +45,7 @@ pub(super) struct PluginFolder {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
-    language: Language,
+    language: ScriptLanguage,
     name: String,
     roles: Vec<String>,
 }
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_folder_says_language_name_and_roles() {
         let folder = read("language = \"python\"\nname = \"soft\"\nroles = [\"loss\", \"miner\"]").unwrap();
-        assert_eq!((folder.language, folder.name.as_str()), (Language::Python, "soft"));
+        assert_eq!((folder.language, folder.name.as_str()), (ScriptLanguage::Python, "soft"));
         assert_eq!(folder.roles, ["loss", "miner"]);
     }
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::componentizer::{Script, Tool};
+use super::componentizer::{Componentizer, Tool};
 use super::python_mistakes;
 use super::world::WORLD;
 
-pub(super) const PYTHON: Script = Script {
+pub(super) const PYTHON: Componentizer = Componentizer {
     tool: Tool {
         language: "Python",
         program: "componentize-py",

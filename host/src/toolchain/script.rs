@@ -11,26 +11,26 @@ use sha2::{Digest, Sha256};
 
 use super::built::{Built, Messages};
 use super::command::clean;
-use super::componentizer::{Found, Script};
+use super::componentizer::{Componentizer, InstalledTool};
 use super::error::ToolchainError;
 use super::javascript::JAVASCRIPT;
-use super::kept::{Inputs, Kept};
-use super::plugin_toml::{self, Language, PluginFolder};
+use super::kept::{ComponentCache, Inputs};
+use super::plugin_toml::{self, PluginFolder, ScriptLanguage};
 use super::python::PYTHON;
 use super::sources::{Sources, walk};
 use super::world;
 use crate::run::hex;
 
-impl Script {
-    fn of(language: Language) -> Self {
+impl Componentizer {
+    fn of(language: ScriptLanguage) -> Self {
         match language {
-            Language::Python => PYTHON,
-            Language::JavaScript => JAVASCRIPT,
+            ScriptLanguage::Python => PYTHON,
+            ScriptLanguage::JavaScript => JAVASCRIPT,
         }
     }
 
     /// All that the component is made of.
-    fn inputs(&self, folder: &PluginFolder, sources: &Sources, tool: &Found) -> Result<Inputs, ToolchainError> {
+    fn inputs(&self, folder: &PluginFolder, sources: &Sources, tool: &InstalledTool) -> Result<Inputs, ToolchainError> {
         let mut inputs = sources.digests();
         let digest = |text: &[u8]| hex(&Sha256::digest(text));
         let program = std::fs::read(&tool.program).map_err(ToolchainError::file("reading", &tool.program))?;
@@ -57,13 +57,13 @@ impl Script {
 /// See [`ToolchainError`].
 pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<Built, ToolchainError> {
     let folder = PluginFolder::read(dir)?;
-    let script = Script::of(folder.language);
+    let script = Componentizer::of(folder.language);
     let sources = modules(&folder.dir, script.endings)?;
     let tool = script.tool.find(&folder.dir)?;
     let inputs = script.inputs(&folder, &sources, &tool)?;
     let name = &folder.name;
     let out_dir = out_dir.map_or_else(|| folder.dir.join("target/plugins"), Path::to_path_buf);
-    let Some(kept) = Kept::of_user() else {
+    let Some(kept) = ComponentCache::of_user() else {
         let component = componentize(&folder, &script, &sources, &tool, messages)?;
         return Ok(Built::new(name, component, out_dir, sources));
     };
@@ -99,15 +99,15 @@ impl Sources {
 /// The sources of the plugin in `dir`, if it has a `plugin.toml` that can be read.
 fn sources(dir: &Path) -> Option<Sources> {
     let folder = PluginFolder::read(dir).ok()?;
-    modules(&folder.dir, Script::of(folder.language).endings).ok()
+    modules(&folder.dir, Componentizer::of(folder.language).endings).ok()
 }
 
 /// Calls the tool on a copy: it sees one folder only, and would leave compiled modules in it.
 fn componentize(
     folder: &PluginFolder,
-    script: &Script,
+    script: &Componentizer,
     sources: &Sources,
-    tool: &Found,
+    tool: &InstalledTool,
     messages: Messages,
 ) -> Result<Vec<u8>, ToolchainError> {
     let work = tempfile::tempdir().map_err(ToolchainError::file("creating", std::env::temp_dir()))?;

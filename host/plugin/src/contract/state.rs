@@ -8,7 +8,7 @@ use crate::bindings::lossmith::plugin::state as wit;
 use crate::dtype::is_float;
 use crate::host::Host;
 use crate::host_fault::{HostFault, describe, fault, over};
-use crate::state::{Parameter, bytes, copy};
+use crate::state::{StateParameter, bytes, copy};
 
 /// A copy that can be trained.
 fn leaf(operation: &'static str, tensor: &Tensor) -> std::result::Result<Tensor, HostFault> {
@@ -42,7 +42,7 @@ impl wit::Host for Host {
         self.state_room(&name, &initial)?;
         let tensor = leaf(NAME, &initial)?;
         let handle = tensor.shallow_clone();
-        self.state.add_parameter(name, Parameter { tensor, learning_rate_multiplier: multiplier });
+        self.state.add_parameter(name, StateParameter { tensor, learning_rate_multiplier: multiplier });
         self.push(NAME, handle)
     }
 
@@ -50,7 +50,7 @@ impl wit::Host for Host {
         const NAME: &str = "state.replace-parameter";
         self.charge_text(name.len())?;
         let value = self.tensor(NAME, &value)?;
-        let Some(&Parameter { learning_rate_multiplier, .. }) = self.state.parameter(&name) else {
+        let Some(&StateParameter { learning_rate_multiplier, .. }) = self.state.parameter(&name) else {
             return Err(wrong(NAME, &[&value], format!("there is no parameter `{name}`")).into());
         };
         if !is_float(value.kind()) {
@@ -59,7 +59,7 @@ impl wit::Host for Host {
         self.state_room(&name, &value)?;
         let tensor = leaf(NAME, &value)?;
         let handle = tensor.shallow_clone();
-        self.state.add_parameter(name, Parameter { tensor, learning_rate_multiplier });
+        self.state.add_parameter(name, StateParameter { tensor, learning_rate_multiplier });
         self.push(NAME, handle)
     }
 

@@ -13,7 +13,7 @@ use crate::error::{Cause, ResultFault};
 use crate::origin::Watch;
 use crate::report::{Level, Metric};
 use crate::slot::Slot;
-use crate::state::{Parameter, State};
+use crate::state::{State, StateParameter};
 
 /// The loss of a batch and what the strategies reported.
 pub struct Outcome {
@@ -163,7 +163,7 @@ impl Objectives {
     pub fn parameters(&self) -> Vec<(String, Tensor, f64)> {
         let mut parameters = Vec::new();
         for Placed { place, slot } in self.slots() {
-            for (name, Parameter { tensor, learning_rate_multiplier }) in &slot.state().parameters {
+            for (name, StateParameter { tensor, learning_rate_multiplier }) in &slot.state().parameters {
                 parameters.push((format!("{place}/{name}"), tensor.shallow_clone(), *learning_rate_multiplier));
             }
         }
@@ -213,7 +213,7 @@ impl Objectives {
                     let multiplier = state
                         .get(&format!("{place}/multiplier/{name}"))
                         .ok_or_else(|| ComputeError::State(format!("`{key}` has no learning-rate multiplier")))?;
-                    let parameter = Parameter {
+                    let parameter = StateParameter {
                         tensor: tensor.f_detach()?.f_requires_grad_(true)?,
                         learning_rate_multiplier: multiplier.f_double_value(&[0])?,
                     };

@@ -11,7 +11,7 @@ use lossmith_plugin::{Role, Runtime, Strategy};
 use super::component::load;
 use super::eval::{given, json};
 use super::strategy::meant;
-use crate::bench::{self, KEEP_NOTHING, Measured, Quantity, Rival};
+use crate::bench::{self, KEEP_NOTHING, Measurement, Quantity, Rival};
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::role::role;
@@ -77,9 +77,9 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
     let params = given(&args.params)?;
     let quantity = if args.memory { Quantity::Memory } else { Quantity::Time };
     // A bench takes a while: say how far it is.
-    let tell = |row: &Measured| {
+    let tell = |row: &Measurement| {
         if !as_json && !args.memory {
-            let Measured { batch, dimension, milliseconds, error, .. } = row;
+            let Measurement { batch, dimension, milliseconds, error, .. } = row;
             match (milliseconds, error) {
                 (Some(milliseconds), _) => eprintln!("B = {batch}, D = {dimension}: {milliseconds:.2} ms"),
                 (None, error) => {
@@ -120,7 +120,7 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
 }
 
 /// The same sizes in a process of its own, whose allocator keeps nothing.
-fn memory(as_json: bool) -> Result<Vec<Measured>, CliError> {
+fn memory(as_json: bool) -> Result<Vec<Measurement>, CliError> {
     let program = std::env::current_exe().map_err(|error| CliError::file(Path::new("lossmith"), error))?;
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1)).arg("--memory").envs(KEEP_NOTHING);
@@ -135,7 +135,7 @@ fn memory(as_json: bool) -> Result<Vec<Measured>, CliError> {
     json(&String::from_utf8_lossy(&output.stdout), "what was measured")
 }
 
-fn print(rows: &[Measured], against: Option<&str>) -> Result<(), CliError> {
+fn print(rows: &[Measurement], against: Option<&str>) -> Result<(), CliError> {
     let mut table = output::table(presets::NOTHING);
     let mut header = vec!["B".to_owned(), "D".into(), "ms".into(), "quartiles".into(), "MB".into()];
     if let Some(against) = against {

@@ -9,7 +9,7 @@ use lossmith_plugin::Runtime;
 use lossmith_plugin::files;
 
 use super::eval::{given, json};
-use crate::check::{self, Options, Report, StrategyReport, Verdict};
+use crate::check::{self, CheckOptions, CheckReport, CheckVerdict, StrategyReport};
 use crate::cli::error::CliError;
 use crate::cli::output;
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
             Some(json(&text, &path.display().to_string())?)
         }
     };
-    let options = Options { strategy: args.strategy.clone(), params: given(&args.params)?, case };
+    let options = CheckOptions { strategy: args.strategy.clone(), params: given(&args.params)?, case };
     // Threads wait for each other longer than such small tensors take, and not at all evenly on a busy machine.
     tch::set_num_threads(1);
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
@@ -51,15 +51,15 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
     } else {
         print(&report)?
     }
-    let warnings = if args.strict { report.count(Verdict::Warning) } else { 0 };
-    match report.count(Verdict::Failed) + warnings {
+    let warnings = if args.strict { report.count(CheckVerdict::Warning) } else { 0 };
+    match report.count(CheckVerdict::Failed) + warnings {
         0 => Ok(()),
         failed => Err(CliError::Unsound { plugin: report.plugin, failed }),
     }
 }
 
-fn print(report: &Report) -> Result<(), CliError> {
-    let Report { plugin, hash, contract, bytes, strategies } = report;
+fn print(report: &CheckReport) -> Result<(), CliError> {
+    let CheckReport { plugin, hash, contract, bytes, strategies } = report;
     output::line(&format!(
         "{plugin} (sha256 {hash}), {:.1} MB, imports only lossmith:plugin@{contract}",
         *bytes as f64 / 1e6
@@ -70,10 +70,10 @@ fn print(report: &Report) -> Result<(), CliError> {
     let count = |verdict| report.count(verdict);
     output::line(&format!(
         "\n{} passed, {} warnings, {} failed, {} skipped",
-        count(Verdict::Passed),
-        count(Verdict::Warning),
-        count(Verdict::Failed),
-        count(Verdict::Skipped)
+        count(CheckVerdict::Passed),
+        count(CheckVerdict::Warning),
+        count(CheckVerdict::Failed),
+        count(CheckVerdict::Skipped)
     ))
 }
 
@@ -81,10 +81,10 @@ fn print_strategy(strategy: &StrategyReport) -> Result<(), CliError> {
     output::line(&format!("\n{} `{}`", strategy.role, strategy.name))?;
     for found in &strategy.findings {
         let mark = match found.verdict {
-            Verdict::Passed => "ok",
-            Verdict::Skipped => "skipped",
-            Verdict::Warning => "warning",
-            Verdict::Failed => "FAILED",
+            CheckVerdict::Passed => "ok",
+            CheckVerdict::Skipped => "skipped",
+            CheckVerdict::Warning => "warning",
+            CheckVerdict::Failed => "FAILED",
         };
         let detail = found.detail.replace('\n', &format!("\n{:33}", ""));
         output::line(&format!("  {mark:<8} {:<20}  {detail}", found.what))?;

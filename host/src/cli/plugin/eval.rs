@@ -58,7 +58,7 @@ enum Dtype {
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Outcome {
+struct EvalResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
         Dtype::F32 => Kind::Float,
         Dtype::F64 => Kind::Double,
     };
-    let trial = Trial {
+    let call = EvalCall {
         runtime: &runtime,
         plugin: &plugin,
         role: *role,
@@ -95,21 +95,21 @@ pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
         float,
         args,
     };
-    let mut made = match trial.run(&Watch::default()) {
+    let mut evaluated = match call.run(&Watch::default()) {
         Err(CliError::Plugin(error)) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
-            return Err(match trial.origin()? {
+            return Err(match call.origin()? {
                 Some(origin) => CliError::NotFinite(format!("{error}; {origin}")),
                 None => CliError::Plugin(error),
             });
         }
-        made => made?,
+        evaluated => evaluated?,
     };
-    if let Some(text) = made.differentiate().map_err(|error| CliError::input("gradients", &error))? {
-        let origin = trial.origin()?.map(|origin| format!(": {origin}")).unwrap_or_default();
+    if let Some(text) = evaluated.differentiate().map_err(|error| CliError::input("gradients", &error))? {
+        let origin = call.origin()?.map(|origin| format!(": {origin}")).unwrap_or_default();
         return Err(CliError::NotFinite(format!("plugin `{}`, {role} `{strategy}`: {text}{origin}", plugin.name)));
     }
-    made.read_metrics()?;
-    let text = serde_json::to_string_pretty(&made.outcome).map_err(CliError::json)?;
+    evaluated.read_metrics()?;
+    let text = serde_json::to_string_pretty(&evaluated.result).map_err(CliError::json)?;
     match &args.output {
         Some(path) => std::fs::write(path, text + "\n").map_err(|source| CliError::file(path, source)),
         None => output::line(&harmless_json(&text)),
@@ -132,7 +132,7 @@ pub(super) fn given(params: &str) -> Result<BTreeMap<String, Value>, CliError> {
 }
 
 /// All that is evaluated.
-struct Trial<'a> {
+struct EvalCall<'a> {
     runtime: &'a Arc<Runtime>,
     plugin: &'a Arc<Plugin>,
     role: Role,
@@ -144,14 +144,14 @@ struct Trial<'a> {
 }
 
 /// What came of it.
-struct Made {
-    outcome: Outcome,
+struct EvalOutput {
+    result: EvalResult,
     value: Option<Tensor>,
     embeddings: Option<Tensor>,
     slot: Slot,
 }
 
-impl Trial<'_> {
+impl EvalCall<'_> {
     fn slot(
         &self,
         plugin: &Arc<Plugin>,
@@ -169,20 +169,20 @@ impl Trial<'_> {
         Ok(slot)
     }
 
-    fn run(&self, watch: &Watch) -> Result<Made, CliError> {
+    fn run(&self, watch: &Watch) -> Result<EvalOutput, CliError> {
         let Self { case, float, role, .. } = self;
         let mut slot = self.slot(self.plugin, (*role, self.strategy), &self.given, 0, watch)?;
         let input = case.input(*float).map_err(CliError::Usage)?;
         *slot.state_mut() = case.state(*float).map_err(CliError::Usage)?;
         let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone);
         let progress = Progress { epochs: 1, steps_per_epoch: 1, ..Progress::default() };
-        let mut outcome = Outcome::default();
+        let mut result = EvalResult::default();
         let value = match role {
             Role::Loss => Some(slot.loss(input, &progress)?),
             Role::Miner => {
                 let parts = slot.mine(input, &progress)?;
                 let parts = parts.parts().iter().map(Vec::<i64>::try_from);
-                outcome.indices =
+                result.indices =
                     Some(parts.collect::<Result<_, _>>().map_err(|error| CliError::input("indices", &error))?);
                 None
             }
@@ -204,22 +204,22 @@ impl Trial<'_> {
                 ));
             }
             Role::Schedule => {
-                outcome.thresholds = Some(slot.thresholds(input, &progress)?);
+                result.thresholds = Some(slot.thresholds(input, &progress)?);
                 None
             }
             Role::Fusion => {
                 let fused = slot.fuse(Input { labels: None, ..input }, &progress)?;
-                outcome.embedding = Some(rows(&fused).map_err(|error| CliError::input("embedding", &error))?);
+                result.embedding = Some(rows(&fused).map_err(|error| CliError::input("embedding", &error))?);
                 None
             }
         };
-        Ok(Made { outcome, value, embeddings, slot })
+        Ok(EvalOutput { result, value, embeddings, slot })
     }
 
     /// The operation that made something that is not finite first, if it can be told.
     fn origin(&self) -> Result<Option<String>, CliError> {
         let origin = explain(|watch| {
-            let Made { value, embeddings, slot, .. } = self.run(watch).ok()?;
+            let EvalOutput { value, embeddings, slot, .. } = self.run(watch).ok()?;
             let parameters = slot.state().parameters.values().map(|parameter| parameter.tensor.shallow_clone());
             Some(Computed { value: value?, leaves: parameters.chain(embeddings).collect() })
         });
@@ -227,7 +227,7 @@ impl Trial<'_> {
     }
 }
 
-impl Made {
+impl EvalOutput {
     /// Fills in the value with its gradients. A text if one of them is not finite.
     fn differentiate(&mut self) -> Result<Option<String>, TchError> {
         let (Some(value), Some(embeddings)) = (&self.value, &self.embeddings) else { return Ok(None) };
@@ -235,15 +235,15 @@ impl Made {
         if !number.is_finite() {
             return Ok(Some(format!("its value is {number}, which is not finite")));
         }
-        self.outcome.value = Some(number);
+        self.result.value = Some(number);
         value.f_backward()?;
         let of_embeddings = gradient_of(embeddings)?;
         let mut gradients = vec![("the embeddings".to_owned(), of_embeddings.shallow_clone())];
-        self.outcome.gradient = Some(rows(&of_embeddings)?);
+        self.result.gradient = Some(rows(&of_embeddings)?);
         for (name, StateParameter { tensor, .. }) in &self.slot.state().parameters {
             let gradient = gradient_of(tensor)?;
             let flat = gradient.f_reshape([-1])?.f_to_kind(Kind::Double)?;
-            self.outcome.parameter_gradients.insert(name.clone(), Vec::try_from(&flat)?);
+            self.result.parameter_gradients.insert(name.clone(), Vec::try_from(&flat)?);
             gradients.push((format!("`{name}`"), gradient));
         }
         for (of, gradient) in gradients {
@@ -268,7 +268,7 @@ impl Made {
                 Metric::Tensor(value) => value.f_double_value(&[]).map_err(|error| CliError::input(&name, &error))?,
             };
             let number = if number.is_finite() { number.into() } else { number.to_string().into() };
-            self.outcome.metrics.insert(name, number);
+            self.result.metrics.insert(name, number);
         }
         Ok(())
     }

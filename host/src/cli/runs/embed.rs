@@ -31,13 +31,13 @@ pub(in crate::cli) struct EmbedArgs {
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum EmbeddingFormat {
     Csv,
     Npy,
     Safetensors,
 }
 
-impl Format {
+impl EmbeddingFormat {
     fn of(path: &Path) -> Result<Self, CliError> {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("csv") => Ok(Self::Csv),
@@ -52,7 +52,7 @@ impl Format {
 }
 
 pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliError> {
-    let format = Format::of(&args.output)?;
+    let format = EmbeddingFormat::of(&args.output)?;
     let names = args.output.with_extension("images.csv");
     for path in [&args.output, &names] {
         not_of_a_run("--output", path)?;
@@ -62,15 +62,15 @@ pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliEr
     let rows = trained.listed(part);
     let (count, dimension) = embeddings.size2().map_err(|error| CliError::Machine(error.to_string()))?;
     let names = match format {
-        Format::Csv => {
+        EmbeddingFormat::Csv => {
             run::replace(&args.output, &table(&rows, Some((floats(&embeddings)?.as_slice(), dimension))))?;
             None
         }
-        Format::Npy => {
+        EmbeddingFormat::Npy => {
             run::replace(&args.output, &npy(&floats(&embeddings)?, [count, dimension]))?;
             Some(names)
         }
-        Format::Safetensors => {
+        EmbeddingFormat::Safetensors => {
             let tensors = BTreeMap::from([("embeddings".to_owned(), embeddings), ("labels".to_owned(), labels)]);
             run::write_tensors(&args.output, &tensors)?;
             Some(names)
@@ -138,14 +138,16 @@ mod tests {
 
     #[test]
     fn the_ending_says_the_format() {
-        for (name, format) in
-            [("a.csv", Format::Csv), ("b/c.npy", Format::Npy), ("d.e.safetensors", Format::Safetensors)]
-        {
-            assert_eq!(Format::of(Path::new(name)).ok(), Some(format));
+        for (name, format) in [
+            ("a.csv", EmbeddingFormat::Csv),
+            ("b/c.npy", EmbeddingFormat::Npy),
+            ("d.e.safetensors", EmbeddingFormat::Safetensors),
+        ] {
+            assert_eq!(EmbeddingFormat::of(Path::new(name)).ok(), Some(format));
         }
         for name in ["a", "a.pt", "npy", "a.npz"] {
             assert!(
-                matches!(Format::of(Path::new(name)), Err(CliError::Usage(text)) if text.contains(".npy")),
+                matches!(EmbeddingFormat::of(Path::new(name)), Err(CliError::Usage(text)) if text.contains(".npy")),
                 "{name}"
             );
         }

@@ -5,7 +5,7 @@ use comfy_table::presets;
 use serde_json::json;
 
 use super::arguments::{TrainedArgs, print_data_remarks};
-use super::eval_progress::Line;
+use super::eval_progress::ProgressLine;
 use crate::cli::error::CliError;
 use crate::cli::{evaluation, output};
 use crate::eval::class_name;
@@ -19,7 +19,7 @@ pub(in crate::cli) struct EvalArgs {
 
 pub(in crate::cli) fn eval(args: &EvalArgs, json: bool) -> Result<(), CliError> {
     let (mut trained, part) = args.trained.open()?;
-    let mut measuring = Line::new();
+    let mut measuring = ProgressLine::new();
     let evaluation = trained.evaluate(part, &mut |now| measuring.show(now));
     measuring.finish();
     let evaluation = evaluation?;

@@ -7,9 +7,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::eval::Measuring;
 
 /// The line; nothing where there is no terminal.
-pub(super) struct Line(ProgressBar);
+pub(super) struct ProgressLine(ProgressBar);
 
-impl Line {
+impl ProgressLine {
     pub(super) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

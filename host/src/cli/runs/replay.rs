@@ -10,7 +10,7 @@ use super::diff::told;
 use crate::cli::error::CliError;
 use crate::cli::interrupt::Ear;
 use crate::cli::output;
-use crate::cli::progress::Progress;
+use crate::cli::progress::ProgressView;
 use crate::run::{self, Run};
 use crate::train::{Elsewhere, Training};
 use lossmith_plugin::Runtime;
@@ -35,7 +35,7 @@ pub(in crate::cli) fn replay(args: &ReplayArgs, json: bool) -> Result<(), CliErr
     let elsewhere = Elsewhere { data: args.data.clone(), ..Elsewhere::default() };
     let mut training = Training::repeat(&args.run, &elsewhere, runtime)?;
     let interrupts = ear.ready()?;
-    let mut progress = Progress::new(json);
+    let mut progress = ProgressView::new(json);
     let outcome = training.train(&interrupts, &mut |event| progress.show(&event));
     progress.finish();
     outcome?;

@@ -15,7 +15,7 @@ use super::arguments::{CheckpointArgs, data_remarks};
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::written::may_write;
-use crate::retrieve::{Found, RetrieveError, draw, find, queries, same_part, size};
+use crate::retrieve::{QueryResult, RetrieveError, draw, find, queries, same_part, size};
 use crate::train::Trained;
 
 /// Draw queries and their nearest neighbours: right ones framed green, wrong ones red.
@@ -96,14 +96,14 @@ pub(in crate::cli) fn retrieve(args: &RetrieveArgs, json: bool) -> Result<(), Cl
     output::line(&format!("wrong ones are in brackets; the picture: {}", args.output.display()))
 }
 
-fn counts(found: &[Found]) -> (usize, usize) {
+fn counts(found: &[QueryResult]) -> (usize, usize) {
     let hits = || found.iter().flat_map(|found| &found.neighbours);
     (hits().filter(|hit| hit.right).count(), hits().count())
 }
 
-fn table(found: &[Found]) -> Table {
+fn table(found: &[QueryResult]) -> Table {
     let mut table = output::table(presets::NOTHING);
-    for Found { class, neighbours, .. } in found {
+    for QueryResult { class, neighbours, .. } in found {
         let (right, of) = (neighbours.iter().filter(|hit| hit.right).count(), neighbours.len());
         let classes =
             neighbours.iter().map(|hit| if hit.right { hit.class.clone() } else { format!("[{}]", hit.class) });
@@ -112,7 +112,7 @@ fn table(found: &[Found]) -> Table {
     table
 }
 
-fn as_json(run: &Path, trained: &Trained, found: &[Found]) -> Value {
+fn as_json(run: &Path, trained: &Trained, found: &[QueryResult]) -> Value {
     let (right, of) = counts(found);
     json!({
         "run": run, "epoch": trained.epoch(), "right": right, "of": of, "queries": found,

@@ -1,7 +1,7 @@
 //! Which classes the batches of an epoch have, when larger classes are drawn more often.
 //!
 //! How often each class is drawn in the epoch is settled first, in whole numbers, and then the batches are drawn one by
-//! one with the number of times that is left as the weight. All arithmetic is in whole numbers, so a schedule is the
+//! one with the number of times that is left as the weight. All arithmetic is in whole numbers, so a quota is the
 //! same everywhere.
 
 use rand::seq::SliceRandom;
@@ -10,13 +10,13 @@ use rand::{Rng, RngExt};
 use crate::data::ClassWeights;
 
 /// How often each class is still to be drawn, and for how many batches.
-pub(super) struct Schedule {
+pub(super) struct ClassQuota {
     left: Vec<u64>,
     batches: u64,
 }
 
-impl Schedule {
-    /// A schedule of `batches` batches with `per_batch` different classes each, at most as many as there are. Class `c`
+impl ClassQuota {
+    /// A quota of `batches` batches with `per_batch` different classes each, at most as many as there are. Class `c`
     /// has `sizes[c]` images, at least one. It is drawn in proportion to its weight, up to the rounding, but at most
     /// once in a batch: what that takes from a class the others get.
     pub(super) fn draw(
@@ -126,10 +126,10 @@ mod tests {
     /// How often each class is drawn in an epoch; checks every batch.
     fn counts(sizes: &[usize], weights: ClassWeights, per_batch: usize, batches: usize, seed: u64) -> Vec<usize> {
         let mut random = generator(seed, Purpose::Sampler, 0, 0);
-        let mut schedule = Schedule::draw(sizes, weights, per_batch, batches, &mut random);
+        let mut quota = ClassQuota::draw(sizes, weights, per_batch, batches, &mut random);
         let mut counts = vec![0; sizes.len()];
         for _ in 0..batches {
-            let hand = schedule.deal(per_batch, &mut random);
+            let hand = quota.deal(per_batch, &mut random);
             assert_eq!((hand.len(), hand.iter().collect::<BTreeSet<_>>().len()), (per_batch, per_batch));
             hand.into_iter().for_each(|class| counts[class] += 1);
         }
@@ -174,9 +174,9 @@ mod tests {
     #[test]
     fn classes_meet_in_every_combination() {
         let mut random = generator(1, Purpose::Sampler, 0, 0);
-        let mut schedule = Schedule::draw(&[5; 6], ClassWeights::Frequency, 2, 300, &mut random);
+        let mut quota = ClassQuota::draw(&[5; 6], ClassWeights::Frequency, 2, 300, &mut random);
         let pairs: BTreeSet<BTreeSet<usize>> =
-            (0..300).map(|_| schedule.deal(2, &mut random).into_iter().collect()).collect();
+            (0..300).map(|_| quota.deal(2, &mut random).into_iter().collect()).collect();
         assert_eq!(pairs.len(), 15);
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::Rng;
 
-use super::balance::Schedule;
+use super::balance::ClassQuota;
 use super::shuffled::Deck;
 use crate::data::config::check;
 use crate::data::{ClassWeights, DataError, Dataset, SamplerConfig};
@@ -40,7 +40,7 @@ enum Classes {
     /// All equally often.
     Deck(Deck),
     /// In proportion to their weights.
-    Schedule(Schedule),
+    Quota(ClassQuota),
 }
 
 impl Sampler {
@@ -117,7 +117,7 @@ impl Sampler {
             ClassWeights::Uniform => Classes::Deck(Deck::new((0..self.images.len()).collect())),
             weights => {
                 let sizes: Vec<usize> = self.images.iter().map(Vec::len).collect();
-                Classes::Schedule(Schedule::draw(&sizes, weights, self.classes, self.batches, random))
+                Classes::Quota(ClassQuota::draw(&sizes, weights, self.classes, self.batches, random))
             }
         }
     }
@@ -128,7 +128,7 @@ impl Classes {
     fn deal(&mut self, count: usize, random: &mut impl Rng) -> Vec<usize> {
         match self {
             Self::Deck(deck) => deck.deal(count, random),
-            Self::Schedule(schedule) => schedule.deal(count, random),
+            Self::Quota(quota) => quota.deal(count, random),
         }
     }
 }

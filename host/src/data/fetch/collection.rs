@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{FetchError, VENDORS, Vendor};
 
 /// The folder of the emoji.
-pub(super) struct Collection {
+pub(super) struct EmojiFolder {
     folder: PathBuf,
     fetched: BTreeMap<String, Fetched>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Listed {
     pub(super) left_out: usize,
 }
 
-impl Collection {
+impl EmojiFolder {
     /// Opens the folder, which is made if it is not there.
     pub(super) fn open(folder: &Path) -> Result<Self, FetchError> {
         let images = folder.join("images");

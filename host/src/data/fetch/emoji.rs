@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::collection::Collection;
+use super::collection::EmojiFolder;
 use super::{FetchError, FetchEvent, VENDORS, Vendor, archive, npm, render};
 
 /// Images that a class needs to be in the manifest: three for a batch with a class-disjoint split, and one more, so
@@ -47,7 +47,7 @@ impl FetchEmoji<'_> {
 /// No npm client, a download that fails or is not what was pinned, a package or image that is damaged, a file that
 /// cannot be written.
 pub fn fetch_emoji(request: &FetchEmoji, show: &mut dyn FnMut(FetchEvent)) -> Result<(), FetchError> {
-    let mut collection = Collection::open(request.directory)?;
+    let mut collection = EmojiFolder::open(request.directory)?;
     for vendor in request.vendors {
         let name = vendor.name.to_owned();
         if let Some(images) = collection.complete(vendor)? {

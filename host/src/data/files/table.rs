@@ -7,14 +7,14 @@ use crate::data::DataError;
 use lossmith_plugin::files;
 
 /// One line of a file.
-pub(in crate::data) struct Row<const N: usize> {
+pub(in crate::data) struct TableRow<const N: usize> {
     /// Its number, from 1.
     pub(in crate::data) line: u64,
     pub(in crate::data) columns: [String; N],
 }
 
 /// The lines of a file, which must have the named columns. Empty lines are left out. The last column may have blanks.
-pub(in crate::data) fn read<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<Row<N>>, DataError> {
+pub(in crate::data) fn read<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<TableRow<N>>, DataError> {
     let text = files::read_text(path, files::LIST).map_err(|cause| DataError::Read { path: path.to_owned(), cause })?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let row = |(line, text): (u64, &str)| {
@@ -24,7 +24,7 @@ pub(in crate::data) fn read<const N: usize>(path: &Path, names: [&str; N]) -> Re
             let problem = format!("there are {count} columns, expected {N}: {}", names.join(", "));
             Index::text(path).wrong(line, problem, "the file is not the one of the data set; fetch it again")
         })?;
-        Ok(Row { line, columns })
+        Ok(TableRow { line, columns })
     };
     lines.map(row).collect()
 }

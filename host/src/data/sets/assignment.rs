@@ -9,12 +9,12 @@ use lossmith_plugin::suggest::nearest;
 
 /// What the column says of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum PartOrFold {
     Part(OwnPart),
     Fold(usize),
 }
 
-impl Place {
+impl PartOrFold {
     /// A text for the digest of the data, which must stay as it is.
     pub(super) fn digest(self) -> String {
         match self {
@@ -43,11 +43,11 @@ impl Place {
 #[derive(Default)]
 pub(super) struct Assignment {
     /// The first cell and its line.
-    first: Option<(u64, Place)>,
+    first: Option<(u64, PartOrFold)>,
     /// The first line of each fold.
     folds: BTreeMap<usize, u64>,
     /// The first line of each subject and its cell.
-    subjects: BTreeMap<String, (u64, Place)>,
+    subjects: BTreeMap<String, (u64, PartOrFold)>,
 }
 
 impl Assignment {
@@ -58,9 +58,9 @@ impl Assignment {
         line: u64,
         text: &str,
         subject: Option<&str>,
-    ) -> Result<Place, DataError> {
+    ) -> Result<PartOrFold, DataError> {
         let known = OwnPart::ALL.map(OwnPart::name);
-        let place = Place::parse(text).ok_or_else(|| {
+        let place = PartOrFold::parse(text).ok_or_else(|| {
             let hint = nearest(text, &known).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
             let help = format!(
                 "{hint}a cell is `train`, `validation` (or `val`, `valid`) or `test`, or the number of a fold from 0"
@@ -68,7 +68,7 @@ impl Assignment {
             index.wrong(line, format!("`{text}` in the column `split` is no part and no fold"), help)
         })?;
         let (first_line, first) = *self.first.get_or_insert((line, place));
-        if matches!(first, Place::Part(_)) != matches!(place, Place::Part(_)) {
+        if matches!(first, PartOrFold::Part(_)) != matches!(place, PartOrFold::Part(_)) {
             let problem = format!(
                 "the column `split` has `{}`, but `{}` in line {first_line}: words and numbers are mixed",
                 place.name(),
@@ -76,13 +76,13 @@ impl Assignment {
             );
             return Err(index.wrong(line, problem, "name a part in every line, or number a fold in every line"));
         }
-        if let Place::Fold(fold) = place {
+        if let PartOrFold::Fold(fold) = place {
             self.folds.entry(fold).or_insert(line);
         }
         match subject.map(|subject| self.subjects.entry(subject.to_owned())) {
             Some(Entry::Occupied(known)) if known.get().1 != place => {
                 let (first_line, first) = known.get();
-                let what = if matches!(place, Place::Part(_)) { "part" } else { "fold" };
+                let what = if matches!(place, PartOrFold::Part(_)) { "part" } else { "fold" };
                 let problem = format!(
                     "the subject `{}` is in {what} `{}`, but in `{}` in line {first_line}",
                     known.key(),
@@ -100,9 +100,9 @@ impl Assignment {
     }
 
     /// Checks that there are two folds at least and none is missing between them, or that there is a training part.
-    pub(super) fn finish(self, index: Index, places: &[Place]) -> Result<(), DataError> {
-        let train = places.contains(&Place::Part(OwnPart::Train));
-        if matches!(self.first, Some((_, Place::Part(_)))) && !train {
+    pub(super) fn finish(self, index: Index, places: &[PartOrFold]) -> Result<(), DataError> {
+        let train = places.contains(&PartOrFold::Part(OwnPart::Train));
+        if matches!(self.first, Some((_, PartOrFold::Part(_)))) && !train {
             let help = "write `train` into the lines of the images to train on";
             return Err(index.wrong(0, "no image has `train` in the column `split`", help));
         }

@@ -26,14 +26,14 @@ pub(super) struct ClassFolder {
 }
 
 /// What is in a folder of class folders.
-pub(super) struct Folders {
+pub(super) struct ClassFolders {
     /// Sorted by name, at least one.
     pub(super) classes: Vec<ClassFolder>,
     pub(super) skipped: Vec<Skipped>,
 }
 
 /// The class folders in a folder.
-pub(super) fn list(part: &Path) -> Result<Folders, DataError> {
+pub(super) fn list(part: &Path) -> Result<ClassFolders, DataError> {
     let (mut classes, mut skipped) = (Vec::new(), Vec::new());
     for path in entries(part)? {
         if !path.is_dir() {
@@ -59,7 +59,7 @@ pub(super) fn list(part: &Path) -> Result<Folders, DataError> {
     if classes.is_empty() {
         return Err(DataError::NoClasses { path: part.to_owned() });
     }
-    Ok(Folders { classes, skipped })
+    Ok(ClassFolders { classes, skipped })
 }
 
 /// The paths in a folder, sorted, without the hidden ones.
@@ -89,7 +89,7 @@ pub(super) fn is_image(path: &Path) -> bool {
 }
 
 /// Image files that become the scan of a folder.
-pub(super) struct Collection<'a> {
+pub(super) struct ScanBuilder<'a> {
     root: &'a Path,
     files: Vec<ImageFile>,
     labels: Vec<i64>,
@@ -97,7 +97,7 @@ pub(super) struct Collection<'a> {
     digest: Sha256,
 }
 
-impl<'a> Collection<'a> {
+impl<'a> ScanBuilder<'a> {
     /// An empty collection of files below `root`.
     pub(super) fn new(root: &'a Path) -> Self {
         Self { root, files: Vec::new(), labels: Vec::new(), skipped: Vec::new(), digest: Sha256::new() }

@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::class_folders::{self, Collection, Folders, entries};
+use super::class_folders::{self, ClassFolders, ScanBuilder, entries};
 use crate::data::files::{OwnPart, Scan};
 use crate::data::{DataError, Skipped};
 
 /// Lists the images in the order of their names, part by part.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let own = parts(root)?;
-    let mut images = Collection::new(root);
+    let mut images = ScanBuilder::new(root);
     let mut found = Vec::new();
     if own.is_empty() {
         found.push((OwnPart::Train, class_folders::list(root)?));
@@ -31,7 +31,7 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
         found.iter().flat_map(|(_, folders)| &folders.classes).map(|class| class.name.clone()).collect();
     let class_names: Vec<String> = names.into_iter().collect();
     let mut own_parts = Vec::new();
-    for (part, Folders { classes, skipped }) in found {
+    for (part, ClassFolders { classes, skipped }) in found {
         images.skip(skipped);
         for class in classes {
             // Every class of the folders is in the sorted list of names.

@@ -15,8 +15,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::assignment::{Assignment, Place};
-use super::manifest_row::{Columns, Row, Vendors};
+use super::assignment::{Assignment, PartOrFold};
+use super::manifest_row::{Columns, ManifestRow, Vendors};
 use crate::data::DataError;
 use crate::data::files::{Index, Listed, Listing, OwnPart, Role, Scan, Sheet, Trim, extend_digest};
 use crate::quoted::quoted;
@@ -37,20 +37,20 @@ pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError>
         }
         rows.push(row);
     }
-    let places: Vec<Place> = rows.iter().filter_map(|row| row.place).collect();
+    let places: Vec<PartOrFold> = rows.iter().filter_map(|row| row.place).collect();
     assignment.finish(index, &places)?;
     rows.sort_unstable_by(|a, b| (&a.name, &a.class, a.line).cmp(&(&b.name, &b.class, b.line)));
     let names: BTreeSet<&String> = rows.iter().map(|row| &row.class).collect();
     let class_names: Vec<String> = names.into_iter().cloned().collect();
-    let images = rows.iter().map(|Row { name, class, line, area, .. }| {
+    let images = rows.iter().map(|ManifestRow { name, class, line, area, .. }| {
         // Every class of the rows is in the sorted list of names.
         let label = class_names.binary_search(class).unwrap_or_else(|place| place) as i64;
         Listed { index, record: *line, name: name.clone(), label, area: *area }
     });
     let images = images.collect();
     let scan = Listing { images, class_names }.scan(index, manifest.parent().unwrap_or(Path::new("")), None)?;
-    let part = |row: &Row| if let Some(Place::Part(part)) = row.place { Some(part) } else { None };
-    let fold = |row: &Row| if let Some(Place::Fold(fold)) = row.place { Some(fold) } else { None };
+    let part = |row: &ManifestRow| if let Some(PartOrFold::Part(part)) = row.place { Some(part) } else { None };
+    let fold = |row: &ManifestRow| if let Some(PartOrFold::Fold(fold)) = row.place { Some(fold) } else { None };
     let own_parts: Option<Vec<OwnPart>> = rows.iter().map(part).collect();
     let own_folds: Option<Vec<usize>> = rows.iter().map(fold).collect();
     let digest = digest(&columns, &rows, scan.digest);
@@ -62,24 +62,24 @@ pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError>
 }
 
 /// The line of a row in the digest. Its form never changes.
-fn digested(row: &Row) -> String {
+fn digested(row: &ManifestRow) -> String {
     let subject = row.subject.as_ref().map_or("None".to_owned(), |subject| format!("Some({})", quoted(subject)));
     let place = row.place.map_or("None".to_owned(), |place| format!("Some({})", place.digest()));
     format!("{subject} {place}\n")
 }
 
 /// Extends the digest of the listed files by what else the list says of them.
-fn digest(columns: &Columns, rows: &[Row], mut digest: String) -> String {
+fn digest(columns: &Columns, rows: &[ManifestRow], mut digest: String) -> String {
     // Vendors are in the paths already.
     if columns.subject.is_some() || columns.split.is_some() {
         digest = extend_digest(&digest, rows.iter().map(digested));
     }
     if rows.iter().any(|row| row.area.is_some()) {
-        let area = |row: &Row| row.area.map_or("whole\n".to_owned(), |area| format!("{area}\n"));
+        let area = |row: &ManifestRow| row.area.map_or("whole\n".to_owned(), |area| format!("{area}\n"));
         digest = extend_digest(&digest, rows.iter().map(area));
     }
     if rows.iter().any(|row| row.role.is_some_and(|role| role.query || role.gallery)) {
-        let role = |row: &Row| row.role.map_or((false, false), |role| (role.query, role.gallery));
+        let role = |row: &ManifestRow| row.role.map_or((false, false), |role| (role.query, role.gallery));
         let line = |(query, gallery)| format!("query {query} gallery {gallery}\n");
         digest = extend_digest(&digest, rows.iter().map(role).map(line));
     }

@@ -1,6 +1,6 @@
 //! The columns of a list of images, and what a line of it says.
 
-use super::assignment::Place;
+use super::assignment::PartOrFold;
 use crate::data::DataError;
 use crate::data::files::{Area, Column, Entry, Role, Sheet};
 
@@ -13,12 +13,12 @@ pub(super) enum Vendors {
 }
 
 /// One image.
-pub(super) struct Row {
+pub(super) struct ManifestRow {
     pub(super) name: String,
     pub(super) class: String,
     pub(super) line: u64,
     pub(super) subject: Option<String>,
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<PartOrFold>,
     pub(super) role: Option<Role>,
     pub(super) area: Option<Area>,
 }
@@ -64,14 +64,14 @@ impl Columns {
         sheet.unused(&used)
     }
 
-    pub(super) fn row(&self, entry: &Entry) -> Result<Row, DataError> {
+    pub(super) fn row(&self, entry: &Entry) -> Result<ManifestRow, DataError> {
         let text = |column| entry.text(column).map(str::to_owned);
         let designer = |column| text(column).map(|vendor| vendor.split('-').next().unwrap_or_default().to_owned());
         let subject = match (self.subject, self.vendor) {
             (Some(column), _) => Some(text(column)?),
             (None, vendor) => vendor.map(designer).transpose()?,
         };
-        Ok(Row {
+        Ok(ManifestRow {
             name: text(self.path)?,
             class: text(self.class)?,
             line: entry.line,

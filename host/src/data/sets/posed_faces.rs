@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::class_folders::{self, Collection, Folders, name};
+use super::class_folders::{self, ClassFolders, ScanBuilder, name};
 use crate::data::DataError;
 use crate::data::files::{Index, Scan};
 
 /// Lists the images in the order of their names. The subject is the file's name up to the first `_`.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
-    let mut images = Collection::new(root);
+    let mut images = ScanBuilder::new(root);
     let (mut class_names, mut subjects) = (Vec::new(), Vec::new());
-    let Folders { classes, skipped } = class_folders::list(root)?;
+    let ClassFolders { classes, skipped } = class_folders::list(root)?;
     images.skip(skipped);
     for class in classes {
         for file in &class.files {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::class_folders::{self, Collection, Folders, entries};
+use super::class_folders::{self, ClassFolders, ScanBuilder, entries};
 use crate::data::DataError;
 use crate::data::files::{Index, OwnPart, Scan};
 
@@ -21,10 +21,10 @@ const LAYOUTS: [[&str; 2]; 2] = [["Train", "Val"], ["Train_Aligned_Faces", "Val_
 
 /// Lists the images in the order of their names, those for training first.
 pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
-    let mut images = Collection::new(root);
+    let mut images = ScanBuilder::new(root);
     let mut own_parts = Vec::new();
     for (folder, part) in parts(root)?.into_iter().zip([OwnPart::Train, OwnPart::Test]) {
-        let Folders { classes, skipped } = class_folders::list(&folder)?;
+        let ClassFolders { classes, skipped } = class_folders::list(&folder)?;
         images.skip(skipped);
         for class in classes {
             let label =
