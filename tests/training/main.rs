@@ -3,17 +3,19 @@
 
 mod bad_data;
 mod bad_experiments;
-mod best;
+mod best_checkpoint;
 mod changed_data;
 mod classification;
 mod commands;
 mod config;
+mod corrupted_files;
 mod data_commands;
 mod deployment;
 mod determinism;
 mod directory;
 mod expressions;
 mod faults;
+mod finished_runs;
 mod folds;
 mod fusions;
 #[path = "../support/mod.rs"]
@@ -22,8 +24,6 @@ mod guests;
 mod install;
 mod learning;
 mod modules;
-mod more;
-mod mutated;
 mod network_files;
 mod not_finite;
 mod objectives;

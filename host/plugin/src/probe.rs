@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::origin::Watch;
+use crate::not_finite::Watch;
 
 /// What a call took.
 #[derive(Clone, Copy, Debug, Default)]

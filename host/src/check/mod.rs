@@ -9,12 +9,12 @@ mod cost;
 mod description;
 mod error;
 mod extreme;
-mod given;
 mod gradient;
 mod invariance;
 mod report;
 mod run;
 pub(crate) mod subject;
+mod user_batch;
 
 pub use case::{BalanceCase, Case, Expected};
 pub use error::CheckError;

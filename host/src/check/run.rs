@@ -10,7 +10,7 @@ use super::case::Case;
 use super::error::CheckError;
 use super::report::{CheckReport, CheckVerdict, StrategyReport};
 use super::subject::{NotComputed, Subject, refusal};
-use super::{cost, description, extreme, given, gradient, invariance};
+use super::{cost, description, extreme, gradient, invariance, user_batch};
 
 /// What is checked.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ fn of_strategy(
     let mut subject = Subject::new(runtime, plugin, strategy.role, &strategy.name, &options.params)?;
     if let Some(case) = &options.case {
         attempt(&mut report, "given batch", |report| {
-            given::check(runtime, plugin, strategy, &options.params, case, report)
+            user_batch::check(runtime, plugin, strategy, &options.params, case, report)
         })?;
     }
     let Some((extras, batch)) = computable(&mut subject, &mut report)? else { return Ok(report) };

@@ -17,6 +17,7 @@ mod error_text;
 mod evaluation;
 mod interrupt;
 mod output;
+mod output_path;
 mod plugin;
 mod progress;
 mod role;
@@ -24,7 +25,6 @@ mod runs;
 mod session;
 mod sweep;
 mod train;
-mod written;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;

@@ -1,7 +1,7 @@
 //! Objectives of an experiment: where the training meets the plugins. `train/` knows nothing of wasmtime,
 //! `lossmith-plugin` nothing of training.
 
-mod bind;
+mod build;
 mod error;
 mod load;
 mod strategies;

@@ -2,7 +2,7 @@
 
 use lossmith_plugin::objective::Objectives;
 
-use super::bind;
+use super::build;
 use super::error::ObjectiveError;
 use super::load::{Bound, Loader};
 use crate::experiment::{Experiment, ShadowConfig};
@@ -31,9 +31,9 @@ impl Strategies {
     /// # Errors
     /// See [`Loader::slot`].
     pub fn load(experiment: &Experiment, mut loader: Loader<'_>) -> Result<Self, ObjectiveError> {
-        let objectives = bind::objectives(&experiment.objective, experiment.fusion.as_ref(), &mut loader)?;
+        let objectives = build::objectives(&experiment.objective, experiment.fusion.as_ref(), &mut loader)?;
         let shadows = experiment.shadow.iter().zip(0..).map(|(config, index)| {
-            let objectives = bind::shadow(index, &config.objective, &mut loader)?;
+            let objectives = build::shadow(index, &config.objective, &mut loader)?;
             Ok(Shadow { config: config.clone(), objectives })
         });
         let shadows = shadows.collect::<Result<_, ObjectiveError>>()?;

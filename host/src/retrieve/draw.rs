@@ -5,7 +5,7 @@ use image::{Rgb, RgbImage};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use super::error::RetrieveError;
-use super::lists::QueryResult;
+use super::search::QueryResult;
 use crate::data::Dataset;
 
 /// Width and height that an image is fitted into, in pixels.

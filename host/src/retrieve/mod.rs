@@ -1,11 +1,11 @@
 //! What a network finds: queries, their nearest neighbours, and a picture of both.
 
-mod choose;
 mod draw;
 mod error;
-mod lists;
+mod queries;
+mod search;
 
-pub use choose::queries;
 pub use draw::{CAPTION, FRAME, GAP, INK, RIGHT, SIDE, WRONG, draw, size};
 pub use error::RetrieveError;
-pub use lists::{Hit, QueryResult, find, same_part};
+pub use queries::queries;
+pub use search::{Hit, QueryResult, find, same_part};

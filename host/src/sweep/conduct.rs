@@ -8,13 +8,13 @@ use std::time::Instant;
 use lossmith_plugin::suggest::nearest;
 use lossmith_plugin::{Level, Runtime};
 
-use super::choose;
 use super::error::SweepError;
-use super::kept::{self, Done};
+use super::existing_runs::{self, Done};
+use super::input_digests::InputDigests;
 use super::load::Sweep;
 use super::plan::{Cell, Plan, Trial};
-use super::present::Present;
 use super::results::{Results, RunOutcome};
+use super::selection;
 use super::test_part::TestPart;
 use crate::data::PartName;
 use crate::run::{Direction, report};
@@ -116,9 +116,9 @@ pub fn conduct(
     let mut test_part = TestPart::open(&options.output)?;
     let of = sweep.config.prepare.len()
         + plan.methods().iter().map(|(_, method)| runs(&plan, sweep, *method)).sum::<usize>();
-    let (threads, present) = (tch::get_num_threads(), Present::default());
+    let (threads, digests) = (tch::get_num_threads(), InputDigests::default());
     let mut conductor =
-        Conductor { sweep, options, runtime, interrupts, watch, number: 0, of, failed: Vec::new(), threads, present };
+        Conductor { sweep, options, runtime, interrupts, watch, number: 0, of, failed: Vec::new(), threads, digests };
     for (index, prepare) in sweep.config.prepare.iter().enumerate() {
         match conductor.run(&plan.preparation(index)?, true)? {
             RunEnd::Done(done) => plan.prepared(&prepare.name, &done.path),
@@ -203,7 +203,7 @@ struct Conductor<'a> {
     failed: Vec<String>,
     /// Threads of an operation where an experiment does not say.
     threads: i32,
-    present: Present,
+    digests: InputDigests,
 }
 
 impl Conductor<'_> {
@@ -229,7 +229,7 @@ impl Conductor<'_> {
             let runs = || selection.iter().flat_map(|seed| (0..sweep.folds()).map(move |fold| (seed, fold)));
             let values: Vec<Vec<_>> = (0..count).map(|value| runs().map(|run| reached(value, run)).collect()).collect();
             // A method without values has nothing to choose from.
-            let best = if count == 1 { Some(0) } else { choose::best(&values, direction) };
+            let best = if count == 1 { Some(0) } else { selection::best(&values, direction) };
             chosen.extend(best.map(|best| ((setting, method), best)));
         }
         let rest = sweep.config.seeds.get(selection.len()..).unwrap_or_default();
@@ -289,7 +289,7 @@ impl Conductor<'_> {
     fn train(&mut self, trial: &Trial) -> Result<Trainee, TrainingError> {
         // The run before may have set it, and results depend on it in the last bits.
         tch::set_num_threads(self.threads);
-        let kept = kept::find(&self.sweep.config.directory, trial, &self.options.standard, &mut self.present)?;
+        let kept = existing_runs::find(&self.sweep.config.directory, trial, &self.options.standard, &mut self.digests)?;
         if let Some(done) = kept.done {
             return Ok(Trainee::Kept(done));
         }

@@ -7,9 +7,9 @@ use lossmith_plugin::suggest::nearest;
 
 use super::config::{MethodConfig, SettingConfig, SweepConfig};
 use super::error::SweepError;
-use super::own_keys::{self, OwnKey, own_keys};
 use super::placeholders::placeholders;
 use super::points::{self, MOST, Point, number};
+use super::reserved_keys::{self, ReservedKey, reserved_keys};
 use super::vary::{Scale, VaryConfig};
 use crate::experiment::{ExperimentError, Source};
 use crate::run::Direction;
@@ -233,14 +233,14 @@ impl Sweep {
     /// Changes of what the sweep sets itself would be lost.
     fn check_own_keys(&self) -> Result<(), ExperimentError> {
         let SweepConfig { set, prepare, setting, method, .. } = &self.config;
-        let own = own_keys(&self.config);
-        let refuse = |place: &str, (key, help): &OwnKey| {
+        let own = reserved_keys(&self.config);
+        let refuse = |place: &str, (key, help): &ReservedKey| {
             let message = format!("a sweep sets `{key}` of its runs itself");
             Err(self.source.wrong_value(place, message, Some((*help).to_owned())))
         };
-        let check = |table: &str, set: &[String], own: &[OwnKey]| {
+        let check = |table: &str, set: &[String], own: &[ReservedKey]| {
             for (index, change) in set.iter().enumerate() {
-                if let Some(own) = own.iter().find(|(key, _)| own_keys::changes(change, key)) {
+                if let Some(own) = own.iter().find(|(key, _)| reserved_keys::changes(change, key)) {
                     return refuse(&format!("{table}set.{index}"), own);
                 }
             }
@@ -248,7 +248,7 @@ impl Sweep {
         };
         check("", set, &own)?;
         for (index, table) in prepare.iter().enumerate() {
-            check(&format!("prepare.{index}."), &table.set, &own_keys::PREPARED)?;
+            check(&format!("prepare.{index}."), &table.set, &reserved_keys::PREPARED)?;
         }
         for (index, table) in setting.iter().enumerate() {
             check(&format!("setting.{index}."), &table.set, &own)?;

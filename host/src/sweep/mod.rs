@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sweep file --[load]--> SweepConfig --[plan]--> Plan, whose runs are sources of experiments
-//!   --[conduct]--> selection runs --[choose]--> runs with the chosen values --[test_part]--> their test parts
+//!   --[conduct]--> selection runs --[selection]--> runs with the chosen values --[test_part]--> their test parts
 //!   --[results]--> results.json, table.md, curve-SETTING.svg
 //! ```
 //!
@@ -10,19 +10,19 @@
 //! text of their experiment, the components that they ran, and the digests of their data and of the files of their
 //! networks.
 
-mod choose;
 mod conduct;
 mod config;
 mod curve;
 mod error;
-mod kept;
+mod existing_runs;
+mod input_digests;
 mod load;
-mod own_keys;
 mod placeholders;
 mod plan;
 mod points;
-mod present;
+mod reserved_keys;
 mod results;
+mod selection;
 mod statistics;
 mod table;
 mod test_part;

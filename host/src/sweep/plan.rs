@@ -176,7 +176,7 @@ impl<'a> Plan<'a> {
         }
         name += &shortened(values);
         name += &format!("-s{}", cell.seed);
-        // `own_keys` refuses changes of these.
+        // `reserved_keys` refuses changes of these.
         let mut fixed = vec![format!("seed={}", cell.seed), "evaluation.test=false".to_owned()];
         fixed.extend(config.patience.map(|patience| format!("evaluation.patience={patience}")));
         if let Some(folds) = config.folds {

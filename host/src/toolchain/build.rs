@@ -9,6 +9,7 @@ use cargo_metadata::{CrateType, Message, Metadata, Target};
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
+use super::build_folder::BuildFolder;
 use super::built::{Built, Messages};
 use super::cargo;
 use super::command::clean;
@@ -16,7 +17,6 @@ use super::detect::{Toolchain, detect};
 use super::error::ToolchainError;
 use super::plugin_toml::PluginFolder;
 use super::script;
-use super::shared::BuildFolder;
 use super::sources::Sources;
 
 /// How often a crate is compiled again because its sources changed meanwhile.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::componentizer::{Componentizer, Tool};
-use super::world::WORLD;
+use super::wit_world::WORLD;
 
 pub(super) const JAVASCRIPT: Componentizer = Componentizer {
     tool: Tool {
@@ -53,12 +53,12 @@ fn arguments(command: &mut Command, wit: &Path, file: &Path) {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::world;
+    use super::super::wit_world;
     use super::*;
 
     #[test]
     fn the_sdk_imports_the_contract_of_this_version() {
-        let version = world::version().unwrap();
+        let version = wit_world::version().unwrap();
         let (_, sdk) = JAVASCRIPT.sdk;
         let imports: Vec<_> = sdk.lines().filter(|line| line.contains("from \"lossmith:plugin/")).collect();
         assert_eq!(imports.len(), 5);

@@ -5,22 +5,22 @@
 //! `plugin.toml` are in Python or JavaScript, see `scripts/setup/languages.sh`.
 
 mod build;
+mod build_folder;
 mod built;
 mod cargo;
 mod command;
+mod component_cache;
 mod componentizer;
 mod detect;
 mod error;
 mod folders;
 mod javascript;
-mod kept;
 mod plugin_toml;
 mod python;
 mod python_mistakes;
 mod script;
-mod shared;
 pub mod sources;
-mod world;
+mod wit_world;
 
 pub use build::build;
 pub(crate) use build::encode;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::componentizer::{Componentizer, Tool};
 use super::python_mistakes;
-use super::world::WORLD;
+use super::wit_world::WORLD;
 
 pub(super) const PYTHON: Componentizer = Componentizer {
     tool: Tool {

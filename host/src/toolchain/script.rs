@@ -11,14 +11,14 @@ use sha2::{Digest, Sha256};
 
 use super::built::{Built, Messages};
 use super::command::clean;
+use super::component_cache::{ComponentCache, Inputs};
 use super::componentizer::{Componentizer, InstalledTool};
 use super::error::ToolchainError;
 use super::javascript::JAVASCRIPT;
-use super::kept::{ComponentCache, Inputs};
 use super::plugin_toml::{self, PluginFolder, ScriptLanguage};
 use super::python::PYTHON;
 use super::sources::{Sources, walk};
-use super::world;
+use super::wit_world;
 use crate::run::hex;
 
 impl Componentizer {
@@ -43,7 +43,7 @@ impl Componentizer {
         inputs.extend([
             (tool_name.to_owned(), tool),
             ("the SDK".to_owned(), digest(sdk.as_bytes())),
-            ("the contract".to_owned(), digest(world::text(&folder.roles).as_bytes())),
+            ("the contract".to_owned(), digest(wit_world::text(&folder.roles).as_bytes())),
             ("the way it is built".to_owned(), digest(how.as_bytes())),
         ]);
         Ok(inputs)
@@ -63,17 +63,17 @@ pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Message
     let inputs = script.inputs(&folder, &sources, &tool)?;
     let name = &folder.name;
     let out_dir = out_dir.map_or_else(|| folder.dir.join("target/plugins"), Path::to_path_buf);
-    let Some(kept) = ComponentCache::of_user() else {
+    let Some(cache) = ComponentCache::of_user() else {
         let component = componentize(&folder, &script, &sources, &tool, messages)?;
         return Ok(Built::new(name, component, out_dir, sources));
     };
     // Two trainings that start with the same plugin build it once. Without a lock they build it twice.
-    let _lock = kept.lock(&inputs);
-    if let Some(component) = kept.get(&inputs) {
+    let _lock = cache.lock(&inputs);
+    if let Some(component) = cache.get(&inputs) {
         messages.say(&format!("plugin `{name}`: unchanged since it was built"));
         return Ok(Built::new(name, component, out_dir, sources));
     }
-    let why = kept.why(&folder.dir, &inputs);
+    let why = cache.why(&folder.dir, &inputs);
     messages.say(&format!(
         "plugin `{name}`: {} {} builds it, which takes {}: {why}",
         script.tool.program, tool.version, script.takes
@@ -81,7 +81,7 @@ pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Message
     let begun = Instant::now();
     let component = componentize(&folder, &script, &sources, &tool, messages)?;
     messages.say(&format!("plugin `{name}`: built in {:.1} s", begun.elapsed().as_secs_f64()));
-    if let Err(error) = kept.put(&inputs, &component) {
+    if let Err(error) = cache.put(&inputs, &component) {
         messages.say(&format!("plugin `{name}`: it cannot be kept, and is built again the next time: {error}"));
     }
     Ok(Built::new(name, component, out_dir, sources))
@@ -112,7 +112,7 @@ fn componentize(
 ) -> Result<Vec<u8>, ToolchainError> {
     let work = tempfile::tempdir().map_err(ToolchainError::file("creating", std::env::temp_dir()))?;
     let (wit, source, made) = (work.path().join("wit"), work.path().join("source"), work.path().join("plugin.wasm"));
-    world::write(&wit, &folder.roles)?;
+    wit_world::write(&wit, &folder.roles)?;
     for (place, content) in sources.files().filter(|(place, _)| *place != plugin_toml::FILE) {
         put(&source.join(place), content)?;
     }

@@ -12,7 +12,7 @@ use super::placed::Placed;
 use super::term::{ComputedOn, Objective, Term};
 use crate::context::Progress;
 use crate::error::PluginError;
-use crate::origin::{Computed, Watch, explain};
+use crate::not_finite::{Computed, Watch, explain};
 use crate::state::State;
 
 impl Objectives {

@@ -10,7 +10,7 @@ use super::placed::Placed;
 use super::term::{ComputedOn, Objective, Term};
 use crate::context::{Input, Progress};
 use crate::error::{Cause, ResultFault};
-use crate::origin::Watch;
+use crate::not_finite::Watch;
 use crate::report::{Level, Metric};
 use crate::slot::Slot;
 use crate::state::{State, StateParameter};

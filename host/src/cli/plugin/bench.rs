@@ -14,8 +14,8 @@ use super::strategy::meant;
 use crate::bench::{self, KEEP_NOTHING, Measurement, Quantity, Rival};
 use crate::cli::error::CliError;
 use crate::cli::output;
+use crate::cli::output_path::may_write;
 use crate::cli::role::role;
-use crate::cli::written::may_write;
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]

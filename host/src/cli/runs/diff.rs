@@ -9,7 +9,7 @@ use serde_json::json;
 use super::curves;
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::cli::written::may_write;
+use crate::cli::output_path::may_write;
 use crate::experiment::{Experiment, Source};
 use crate::run::{self, Change, Comparison, PluginEntry, RowKind, Run};
 use crate::session::edit;

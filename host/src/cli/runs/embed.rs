@@ -10,7 +10,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::arguments::{TrainedArgs, print_data_remarks};
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::cli::written::not_of_a_run;
+use crate::cli::output_path::not_of_a_run;
 use crate::run;
 use crate::train::Image;
 

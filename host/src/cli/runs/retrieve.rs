@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::arguments::{CheckpointArgs, data_remarks};
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::cli::written::may_write;
+use crate::cli::output_path::may_write;
 use crate::retrieve::{QueryResult, RetrieveError, draw, find, queries, same_part, size};
 use crate::train::Trained;
 

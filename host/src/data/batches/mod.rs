@@ -2,7 +2,7 @@
 //! the step.
 
 mod augmentation_config;
-mod balance;
+mod class_quota;
 mod crop;
 mod loader;
 mod resample;

@@ -4,8 +4,8 @@
 //! The filter is a triangle (bilinear interpolation) that widens with the factor when an image is made smaller, so that
 //! every pixel of a large image counts and fine patterns do not alias.
 //!
-//! No crate is used: `fast_image_resize` is faster, but its fixed point of 8 bits rounds as the instruction set does. So
-//! machines would differ in the last bits, and the crop, the mirroring and the normalisation would be passes of their
+//! No crate is used: `fast_image_resize` is faster, but its fixed point of 8 bits rounds as the instruction set does.
+//! Machines would differ in the last bits, and the crop, the mirroring and the normalisation would be passes of their
 //! own.
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::Rng;
 
-use super::balance::ClassQuota;
+use super::class_quota::ClassQuota;
 use super::shuffled::Deck;
 use crate::data::config::check;
 use crate::data::{ClassWeights, DataError, Dataset, SamplerConfig};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::collection::EmojiFolder;
+use super::emoji_folder::EmojiFolder;
 use super::{FetchError, FetchEvent, VENDORS, Vendor, archive, npm, render};
 
 /// Images that a class needs to be in the manifest: three for a batch with a class-disjoint split, and one more, so
@@ -47,26 +47,26 @@ impl FetchEmoji<'_> {
 /// No npm client, a download that fails or is not what was pinned, a package or image that is damaged, a file that
 /// cannot be written.
 pub fn fetch_emoji(request: &FetchEmoji, show: &mut dyn FnMut(FetchEvent)) -> Result<(), FetchError> {
-    let mut collection = EmojiFolder::open(request.directory)?;
+    let mut folder = EmojiFolder::open(request.directory)?;
     for vendor in request.vendors {
         let name = vendor.name.to_owned();
-        if let Some(images) = collection.complete(vendor)? {
+        if let Some(images) = folder.complete(vendor)? {
             show(FetchEvent::Complete { vendor: name, images });
             continue;
         }
-        let tarball = npm::tarball(request.npm, vendor, &collection.packages(), show)?;
+        let tarball = npm::tarball(request.npm, vendor, &folder.packages(), show)?;
         show(FetchEvent::Drawing { vendor: name.clone(), package: vendor.id() });
-        let images = collection.add(vendor, |aside| draw(vendor, &tarball, aside))?;
+        let images = folder.add(vendor, |aside| draw(vendor, &tarball, aside))?;
         show(FetchEvent::Drawn { vendor: name, images });
     }
     let asked = |name: &str| request.vendors.iter().any(|vendor| vendor.name == name);
-    for vendor in collection.vendors().filter(|name| !asked(name)) {
+    for vendor in folder.vendors().filter(|name| !asked(name)) {
         show(FetchEvent::LeftOut { vendor: vendor.to_owned() });
     }
-    collection.write_licences()?;
-    let listed = collection.list(request.vendors, MINIMUM)?;
+    folder.write_licences()?;
+    let listed = folder.list(request.vendors, MINIMUM)?;
     if !request.keep_packages {
-        collection.remove_packages(request.vendors)?;
+        folder.remove_packages(request.vendors)?;
     }
     show(FetchEvent::Listed {
         path: listed.path,

@@ -6,8 +6,8 @@
 //! data is looked for.
 
 mod archive;
-mod collection;
 mod emoji;
+mod emoji_folder;
 mod error;
 mod event;
 mod fashion_mnist;

@@ -15,8 +15,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::assignment::{Assignment, PartOrFold};
 use super::manifest_row::{Columns, ManifestRow, Vendors};
+use super::split_column::{PartOrFold, SplitColumn};
 use crate::data::DataError;
 use crate::data::files::{Index, Listed, Listing, OwnPart, Role, Scan, Sheet, Trim, extend_digest};
 use crate::quoted::quoted;
@@ -27,18 +27,18 @@ pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError>
     let sheet = Sheet::open(manifest, Trim::All, "`path` and `class` are needed")?;
     let columns = Columns::find(&sheet, vendors)?;
     let warning = columns.unused(&sheet);
-    let mut assignment = Assignment::default();
+    let mut split_column = SplitColumn::default();
     let mut rows = Vec::new();
     for entry in sheet.entries() {
         let entry = entry?;
         let mut row = columns.row(&entry)?;
         if let Some(split) = columns.split {
-            row.place = Some(assignment.place(index, row.line, entry.text(split)?, row.subject.as_deref())?);
+            row.place = Some(split_column.place(index, row.line, entry.text(split)?, row.subject.as_deref())?);
         }
         rows.push(row);
     }
     let places: Vec<PartOrFold> = rows.iter().filter_map(|row| row.place).collect();
-    assignment.finish(index, &places)?;
+    split_column.finish(index, &places)?;
     rows.sort_unstable_by(|a, b| (&a.name, &a.class, a.line).cmp(&(&b.name, &b.class, b.line)));
     let names: BTreeSet<&String> = rows.iter().map(|row| &row.class).collect();
     let class_names: Vec<String> = names.into_iter().cloned().collect();

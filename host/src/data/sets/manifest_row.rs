@@ -1,6 +1,6 @@
 //! The columns of a list of images, and what a line of it says.
 
-use super::assignment::PartOrFold;
+use super::split_column::PartOrFold;
 use crate::data::DataError;
 use crate::data::files::{Area, Column, Entry, Role, Sheet};
 

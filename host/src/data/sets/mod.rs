@@ -2,7 +2,6 @@
 //! [`scan`] chooses the file by the kind.
 
 mod affectnet;
-mod assignment;
 mod cars196;
 mod class_folders;
 mod cub;
@@ -16,5 +15,6 @@ mod products;
 mod raf_db;
 mod scan;
 mod sfew;
+mod split_column;
 
 pub(super) use scan::scan;

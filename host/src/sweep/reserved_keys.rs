@@ -3,16 +3,16 @@
 use super::config::SweepConfig;
 
 /// A key of the experiment, and what to do instead of changing it.
-pub(super) type OwnKey = (&'static str, &'static str);
+pub(super) type ReservedKey = (&'static str, &'static str);
 
 /// The keys that the sweep sets in its prepared runs.
-pub(super) const PREPARED: [OwnKey; 2] = [
+pub(super) const PREPARED: [ReservedKey; 2] = [
     ("name", "`name` of the sweep, its settings and its methods, or of a prepared run, makes the names of the runs"),
     ("run.directory", "`directory` of the sweep file says where the runs are kept"),
 ];
 
 /// The keys that the sweep sets in all other runs.
-pub(super) fn own_keys(config: &SweepConfig) -> Vec<OwnKey> {
+pub(super) fn reserved_keys(config: &SweepConfig) -> Vec<ReservedKey> {
     let mut keys = PREPARED.to_vec();
     keys.extend([
         ("seed", "`seeds` of the sweep file lists the seeds"),

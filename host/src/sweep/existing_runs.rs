@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::input_digests::InputDigests;
 use super::plan::Trial;
-use super::present::Present;
 use crate::experiment::PluginSource;
 use crate::run::{self, Row, RowKind, Run, RunError, Status};
 use crate::standard::Standard;
@@ -23,7 +23,7 @@ pub(super) struct Done {
 
 /// What there is of a trial.
 #[derive(Debug, Default)]
-pub(super) struct KeptRuns {
+pub(super) struct ExistingRuns {
     pub(super) done: Option<Done>,
     /// Runs that were stopped or are at work, the newest first.
     pub(super) begun: Vec<PathBuf>,
@@ -38,13 +38,13 @@ pub(super) fn find(
     directory: &Path,
     trial: &Trial,
     standard: &Standard,
-    present: &mut Present,
-) -> Result<KeptRuns, RunError> {
-    let mut kept = KeptRuns::default();
+    digests: &mut InputDigests,
+) -> Result<ExistingRuns, RunError> {
+    let mut kept = ExistingRuns::default();
     for path in folders(directory, &trial.name)?.into_iter().rev() {
         let Ok(run) = Run::open(&path) else { continue };
         let changed = match plugins(&run, trial, standard) {
-            Plugins::Same => present.changed(&run, trial),
+            Plugins::Same => digests.changed(&run, trial),
             Plugins::Changed(plugin) => Ok(Some(format!("the plugin `{}` changed since", plugin.path().display()))),
             Plugins::Unknown => continue,
         };

@@ -41,7 +41,7 @@ impl PartOrFold {
 
 /// Reads the cells of a column in the order of its lines and checks that they fit together.
 #[derive(Default)]
-pub(super) struct Assignment {
+pub(super) struct SplitColumn {
     /// The first cell and its line.
     first: Option<(u64, PartOrFold)>,
     /// The first line of each fold.
@@ -50,7 +50,7 @@ pub(super) struct Assignment {
     subjects: BTreeMap<String, (u64, PartOrFold)>,
 }
 
-impl Assignment {
+impl SplitColumn {
     /// The cell of a line. All cells must be parts or all folds, and those of one subject must be equal.
     pub(super) fn place(
         &mut self,

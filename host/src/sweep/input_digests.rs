@@ -9,14 +9,14 @@ use crate::run::{Run, RunError, file_digest};
 
 /// The digests of data and files as they are now, each computed once.
 #[derive(Debug, Default)]
-pub(super) struct Present {
+pub(super) struct InputDigests {
     /// None of data that cannot be opened.
     data: Vec<(DataConfig, Option<String>)>,
     /// None of files that cannot be read.
     files: BTreeMap<PathBuf, Option<String>>,
 }
 
-impl Present {
+impl InputDigests {
     /// What is no longer as it was when a run of the trial was trained; none if all is. Of what the run keeps no digest
     /// nothing is known.
     pub(super) fn changed(&mut self, run: &Run, trial: &Trial) -> Result<Option<String>, RunError> {

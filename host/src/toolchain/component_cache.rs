@@ -140,28 +140,28 @@ mod tests {
     #[test]
     fn a_component_is_found_by_what_it_was_made_of_while_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = ComponentCache { folder: folder.path().join("components") };
+        let cache = ComponentCache { folder: folder.path().join("components") };
         let (one, two) = (inputs(&[("plugin.py", "1")]), inputs(&[("plugin.py", "2")]));
-        assert_eq!(kept.get(&one), None);
-        kept.put(&one, b"first").unwrap();
-        kept.put(&two, b"second").unwrap();
-        assert_eq!((kept.get(&one).unwrap(), kept.get(&two).unwrap()), (b"first".to_vec(), b"second".to_vec()));
-        for (_, _, path) in kept.files() {
+        assert_eq!(cache.get(&one), None);
+        cache.put(&one, b"first").unwrap();
+        cache.put(&two, b"second").unwrap();
+        assert_eq!((cache.get(&one).unwrap(), cache.get(&two).unwrap()), (b"first".to_vec(), b"second".to_vec()));
+        for (_, _, path) in cache.files() {
             fs::write(path, b"damaged").unwrap();
         }
-        assert_eq!(kept.get(&one), None);
+        assert_eq!(cache.get(&one), None);
     }
 
     #[test]
     fn what_differs_is_the_reason() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = ComponentCache { folder: folder.path().to_owned() };
+        let cache = ComponentCache { folder: folder.path().to_owned() };
         let dir = Path::new("/plugins/soft");
         let first = inputs(&[("plugin.py", "1"), ("old.py", "1")]);
-        assert_eq!(kept.why(dir, &first), "it was not built here before");
-        assert_eq!(kept.why(dir, &first), "the last build was not kept");
+        assert_eq!(cache.why(dir, &first), "it was not built here before");
+        assert_eq!(cache.why(dir, &first), "the last build was not kept");
         let second = inputs(&[("plugin.py", "2"), ("new.py", "1")]);
-        assert_eq!(kept.why(dir, &second), "new.py is new, plugin.py changed, old.py is gone");
-        assert_eq!(kept.why(Path::new("/plugins/hard"), &second), "it was not built here before");
+        assert_eq!(cache.why(dir, &second), "new.py is new, plugin.py changed, old.py is gone");
+        assert_eq!(cache.why(Path::new("/plugins/hard"), &second), "it was not built here before");
     }
 }
