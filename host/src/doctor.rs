@@ -1,4 +1,4 @@
-//! What a training needs, what of it is there, and the remedy for what is missing.
+//! Checks of the installation: what a training needs, and the remedy for what is missing.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Faults of plugins as users of the command see them.
+//! Faults of plugins, with the help that users of the command need.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,4 +1,4 @@
-//! Names in what is hashed and stored.
+//! Quoting of names in what is hashed and stored.
 
 /// The name in quotation marks, so that no name can pass for the end of another. The form never changes: digests of
 /// data and checkpoints are made with it.

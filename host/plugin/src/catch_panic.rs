@@ -1,4 +1,4 @@
-//! Operations of libtorch whose failure is the fault of a plugin.
+//! Catches the panics in which `tch` ends some errors of libtorch, and makes errors of them.
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;

@@ -1,4 +1,4 @@
-//! What operations cost: the one table of charges.
+//! Charges: the one table of what each operation costs.
 //!
 //! Measured on one core of an Intel Xeon server with libtorch 2.13, 20,000,000 32-bit floats or as many indices,
 //! results in new memory. An element that is read or written takes 1 to 2.6 ns (`add`: two read, one written, 4.3 ns;

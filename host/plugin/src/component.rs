@@ -1,4 +1,4 @@
-//! From the bytes of a file to a compiled component whose imports are ours and whose strategies are known.
+//! Loads a component: checks its bytes and its imports, compiles it, and asks it for its strategies.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

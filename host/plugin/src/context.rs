@@ -1,4 +1,4 @@
-//! What a strategy is told: a batch, the progress of the training, tuples, pair losses.
+//! Inputs of a call: a batch, the progress of the training, tuples, pair losses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

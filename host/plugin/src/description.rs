@@ -1,4 +1,4 @@
-//! What a component says about its strategies.
+//! Descriptions of strategies: role, name, and parameters with their types, ranges and defaults.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What can go wrong with a plugin, as one type.
+//! The error of a plugin: which one, in which phase, and the cause.
 
 use std::fmt;
 

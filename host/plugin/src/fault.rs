@@ -1,4 +1,4 @@
-//! What ends a call: the limits that it is given, and afterwards the cause.
+//! Sets the limits of a call before it begins, and finds the cause where it failed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the host holds for one plugin slot while its store lives, and how a call's work is counted.
+//! The data of a slot's store: inputs, handles, state, and the work of a call counted so far.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

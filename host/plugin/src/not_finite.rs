@@ -1,4 +1,4 @@
-//! Where a value or a gradient that is not finite comes from: the operation of a plugin that made it first.
+//! Finds the operation of a plugin that made the first NaN or infinity of a value or a gradient.
 //!
 //! The calls are made again with their operations recorded. A third time they end at the operation that was found,
 //! which says where it stands in the plugin's source.

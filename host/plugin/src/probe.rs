@@ -1,4 +1,4 @@
-//! What a check of a plugin learns of a call: its cost, and the values that no gradient flows through.
+//! Probes for a check of a plugin: the cost of a call, and its values that no gradient flows through.
 
 use tch::Tensor;
 

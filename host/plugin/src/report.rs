@@ -1,4 +1,4 @@
-//! What a strategy says about its work.
+//! Reports of a slot: metrics and log lines of its strategy.
 
 use serde::{Serialize, Serializer};
 use tch::Tensor;

@@ -1,4 +1,4 @@
-//! What compiling and instantiating a component will take, found out from its bytes before anything is compiled.
+//! Estimates from the bytes of a component what compiling and instantiating it takes, before either begins.
 //!
 //! Compiling takes time and memory in proportion to the operators of a function and to the values (locals, and operands
 //! on the stack) that each branch may carry, so a small function of many locals and many branches can take minutes and

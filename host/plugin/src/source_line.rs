@@ -1,4 +1,4 @@
-//! Where in its author's code a plugin was when a call ended.
+//! Finds the line of an author's code at which a call ended.
 
 use wasmparser::{Parser, Payload};
 use wasmtime::WasmBacktrace;

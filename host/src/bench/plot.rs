@@ -1,4 +1,4 @@
-//! A picture of what was measured.
+//! The plot of a bench: milliseconds over the size of the batch.
 
 use std::collections::BTreeSet;
 

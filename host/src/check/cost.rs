@@ -1,4 +1,4 @@
-//! What a step takes, and how that grows with the batch.
+//! The cost of a step, and how it grows with the batch.
 
 use std::time::{Duration, Instant};
 

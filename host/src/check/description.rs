@@ -1,4 +1,4 @@
-//! What a strategy says about itself, and the parameters that it says it takes.
+//! Checks of a strategy's description, and of the ranges that it gives its parameters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

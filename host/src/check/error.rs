@@ -1,4 +1,4 @@
-//! Why a check could not be carried out.
+//! Errors that end a check before its report.
 
 use lossmith_plugin::{ParameterError, PluginError};
 use miette::Diagnostic;

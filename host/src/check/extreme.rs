@@ -1,4 +1,4 @@
-//! Batches at the edge: what is computed there is finite, or refused with a text.
+//! Extreme batches: their results are finite, or refused with a text.
 
 use lossmith_plugin::State;
 use tch::{Kind, TchError, Tensor};

@@ -1,4 +1,4 @@
-//! What must not change a result: the order of the batch, a repetition, the dtype.
+//! Invariances: the order of the batch, a repetition and the dtype do not change a result.
 
 use std::collections::BTreeSet;
 

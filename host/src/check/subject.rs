@@ -1,4 +1,4 @@
-//! One strategy with one choice of parameters, and what it makes of a batch.
+//! The subject of a check: one strategy with one choice of parameters, called with batches.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `lossmith data`: what data there is, and fetching it.
+//! `lossmith data`: lists the kinds of data, and fetches those that can be fetched.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What an evaluation measured, for people: numbers of the whole, a table of the slices, a table of the classes.
+//! An evaluation as text: numbers of the whole, a table of the slices, a table of the classes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

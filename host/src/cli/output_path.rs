@@ -1,4 +1,4 @@
-//! Files that commands are told to write.
+//! Paths of files that a command is to write: their endings, and nothing of a run in their place.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How a training shows itself: bars on a terminal, plain lines elsewhere, JSON on request.
+//! The progress of a training: bars on a terminal, plain lines elsewhere, JSON on request.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The opened data: all images, their classes and their parts.
+//! The data set: all images, their classes and their parts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What was opened, for a person or a program to read.
+//! The summary of a data set, for a person or a program to read.
 
 use std::fmt;
 use std::path::PathBuf;

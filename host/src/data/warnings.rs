@@ -1,4 +1,4 @@
-//! What somebody should know about data before training on it.
+//! Warnings about data, before anything is trained on it.
 
 use std::collections::BTreeMap;
 

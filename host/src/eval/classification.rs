@@ -1,4 +1,4 @@
-//! How well embeddings tell apart the classes that they were trained on.
+//! Classification by embeddings: nearest neighbours, class means and a linear classifier.
 //!
 //! Labelled training features decide on the class of a query. The vote and the class means use the distances and the
 //! order of [`retrieval`](fn@super::retrieval), the linear classifier uses the features as that scales them. All three

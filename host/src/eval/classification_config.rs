@@ -1,4 +1,4 @@
-//! How queries are classified, as an experiment file says it.
+//! The `[evaluation.classification]` table of an experiment file.
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -1,4 +1,4 @@
-//! k-means, and how well its clusters agree with the classes.
+//! k-means, and the normalised mutual information of clusters and classes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How far apart embeddings of one class are, and embeddings of different classes.
+//! Mean distances of embeddings within and between classes.
 
 use std::collections::BTreeMap;
 

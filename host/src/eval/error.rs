@@ -1,4 +1,4 @@
-//! What can be wrong with embeddings and labels.
+//! Errors of embeddings and labels.
 
 use miette::Diagnostic;
 use tch::TchError;

@@ -1,4 +1,4 @@
-//! Everything that is measured on one set of embeddings.
+//! The evaluation of one set of embeddings, with all its metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! How good an embedding is: retrieval metrics and clustering, for any number of images.
+//! Evaluation of embeddings: retrieval metrics, classification and clustering, for any number of images.
 //!
 //! [`evaluate`] is what a training calls after an epoch. [`retrieval`] ranks every row against all the others,
 //! [`retrieval_against`] ranks queries against a separate set of references. Distances are computed a block of queries

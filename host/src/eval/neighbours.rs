@@ -1,4 +1,4 @@
-//! Which images a query finds.
+//! Nearest neighbours of queries.
 
 use tch::{Kind, TchError, Tensor};
 

@@ -1,4 +1,4 @@
-//! Embeddings made ready for distances.
+//! Embeddings prepared for distances: in double precision, scaled to length 1 for the cosine.
 
 use tch::{Device, Kind, TchError, Tensor};
 

@@ -1,4 +1,4 @@
-//! How far a measurement is.
+//! The progress of a measurement.
 
 /// A moment of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

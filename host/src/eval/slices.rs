@@ -1,4 +1,4 @@
-//! How good the slices of an embedding are by themselves, and how different from each other.
+//! Slices of an embedding: the retrieval of each by itself, and their correlation.
 //!
 //! An embedding of D dimensions is cut into K slices of D/K dimensions each, in order. They help each other only as far
 //! as they differ: [`Slices::correlation`] compares their numbers, [`Slices::disagreement`] what they find.

@@ -1,4 +1,4 @@
-//! Places in a TOML text.
+//! Spans of keys and values in a TOML text.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What a TorchScript file is before libtorch reads it: a zip archive that says how large it becomes.
+//! Checks a TorchScript file before libtorch reads it: it is a zip archive, and says how large it becomes.
 
 use std::io::{BufReader, ErrorKind};
 use std::path::Path;

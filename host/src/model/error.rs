@@ -1,4 +1,4 @@
-//! What can go wrong with a network.
+//! Errors of networks and of their files.
 
 use super::state::Difference;
 use miette::Diagnostic;

@@ -1,4 +1,4 @@
-//! From the objectives of an experiment to objectives of slots.
+//! Builds the objectives of an experiment: each of its strategies gets a slot.
 
 use lossmith_plugin::Role;
 use lossmith_plugin::objective::{ComputedOn, Objective, Objectives};

@@ -1,4 +1,4 @@
-//! From the experiment's names to slots.
+//! Loads the plugins that an experiment names, and makes the slots of their strategies.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Every strategy of an experiment.
+//! All strategies of an experiment: objectives, fusion and shadows.
 
 use lossmith_plugin::objective::Objectives;
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a picture.
+//! Errors of drawing a plot.
 
 use miette::Diagnostic;
 use thiserror::Error;

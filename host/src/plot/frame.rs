@@ -1,4 +1,4 @@
-//! What all plots have: a title, a legend, the colours and the letters.
+//! The frame of a plot: title, legend, colours and letters.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

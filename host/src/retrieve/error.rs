@@ -1,4 +1,4 @@
-//! Why there is no picture of retrievals.
+//! Errors of a picture of retrievals.
 
 use std::path::PathBuf;
 

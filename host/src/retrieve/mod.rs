@@ -1,4 +1,4 @@
-//! What a network finds: queries, their nearest neighbours, and a picture of both.
+//! Retrieval by a run's network: queries, their nearest neighbours, and a picture of both.
 
 mod draw;
 mod error;

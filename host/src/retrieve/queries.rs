@@ -1,4 +1,4 @@
-//! Which images are the queries.
+//! Draws the images that are the queries.
 
 use std::collections::BTreeMap;
 

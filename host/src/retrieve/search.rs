@@ -1,4 +1,4 @@
-//! What each query finds.
+//! Searches the nearest neighbours of each query.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Why there is no new plugin.
+//! Errors of making a new plugin.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Which component a path or a bare name means.
+//! Finds the component that a path or a bare name means.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

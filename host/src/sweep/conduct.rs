@@ -1,4 +1,4 @@
-//! A sweep from its first run to its last.
+//! Runs a sweep: trains the runs that are missing, selects values, measures the test part of what is selected.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

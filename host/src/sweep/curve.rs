@@ -1,4 +1,4 @@
-//! The curve of a setting: what the validation part reached over the value that was varied.
+//! The curve of a setting: the metric of the validation part over the value that was varied.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What can end a sweep.
+//! Errors of a sweep.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Runs that are there already: finished ones to keep, stopped ones to go on with.
+//! Finds the existing runs of a sweep: finished ones to keep, stopped ones to go on with.
 
 use std::collections::BTreeMap;
 use std::fs;

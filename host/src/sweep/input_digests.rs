@@ -1,4 +1,4 @@
-//! Whether the data and the files of a run are still what they were.
+//! Digests of data and files as they are now, by which runs of other data or files are told.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Which trainings a sweep is made of, and the experiment of each.
+//! The plan of a sweep: its trainings, and the experiment of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What came out of a sweep: its record, and the files that show it.
+//! The results of a sweep: the record of its runs.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The choice of a value by the validation part.
+//! Selects the best value by the validation part.
 
 use super::statistics::mean;
 use crate::run::Direction;

@@ -1,4 +1,4 @@
-//! Means over seeds and how sure they are.
+//! Means over seeds, with confidence intervals.
 
 /// A mean with the 95 % interval around it.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! What a method varies, as a sweep file says it.
+//! The keys `vary` and `search` of a method in a sweep file.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a teacher.
+//! Errors of a teacher.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! A teacher at work.
+//! The teacher: its embeddings of a training's batches, known beforehand or computed.
 
 use std::path::Path;
 use std::sync::Arc;

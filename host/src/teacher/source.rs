@@ -1,4 +1,4 @@
-//! Where a teacher's network comes from.
+//! Opens the network of a teacher: that of a run, or weights or a TorchScript module in a file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

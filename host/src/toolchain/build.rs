@@ -1,4 +1,4 @@
-//! Building one plugin.
+//! Builds a plugin.
 
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Where cargo builds a plugin.
+//! The target folder in which cargo builds a plugin.
 //!
 //! Crates outside of a workspace build in one folder of the user's cache, so that a new plugin does not compile the SDK
 //! and what it depends on again. The folder can be removed at any time.

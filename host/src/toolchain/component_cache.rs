@@ -1,4 +1,4 @@
-//! Components that were built before, by the digest of all that they are made of.
+//! The cache of built components, by the digest of all that they are made of.
 //!
 //! They are in the user's cache folder, which can be removed at any time. The tools of some languages make other bytes
 //! of the same sources each time: what is kept makes one source one component.

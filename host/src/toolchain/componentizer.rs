@@ -1,4 +1,4 @@
-//! What makes components of plugins in Python or JavaScript: how each is called, and where it is.
+//! Componentizers: the tools that make components of plugins in Python or JavaScript.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Which compiler builds plugins.
+//! Detects the compiler that builds plugins.
 
 use std::ffi::OsString;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What can go wrong on the way from a crate to a component.
+//! Errors of building a plugin.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Building a plugin in Python or JavaScript: what the two have in common.
+//! Builds a plugin in Python or JavaScript.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The interface `context` of the contract: what a strategy is told.
+//! The interface `context` of the contract: a strategy reads the inputs of its call.
 
 use tch::{Kind, Tensor};
 use wasmtime::Result;

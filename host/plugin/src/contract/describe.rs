@@ -1,4 +1,4 @@
-//! The interface `describe` of the contract: what a component says about its strategies.
+//! The interface `describe` of the contract: descriptions of the strategies of a component.
 
 use crate::bindings::exports::lossmith::plugin::describe as wit;
 use crate::description::{Parameter, ParameterType, Range, Role, Strategy};

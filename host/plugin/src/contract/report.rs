@@ -1,4 +1,4 @@
-//! The interface `report` of the contract: what a strategy says about its work.
+//! The interface `report` of the contract: metrics and log lines of a strategy.
 
 use tch::Tensor;
 use wasmtime::Result;

@@ -1,4 +1,4 @@
-//! Whose fault it is when something comes out only after the call that caused it.
+//! Blames a strategy for what shows only after its call: a sum that is not finite, a backward pass that fails.
 
 use tch::{Device, TchError, Tensor};
 

@@ -1,4 +1,4 @@
-//! Which strategy or operation it was when something is wrong with the sum: found by computing it again.
+//! Finds the strategy or the operation that made a sum wrong, by computing the batch again.
 
 use std::collections::BTreeMap;
 

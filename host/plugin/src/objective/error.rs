@@ -1,4 +1,4 @@
-//! What can end the computing of objectives.
+//! Errors of computing objectives.
 
 use crate::PluginError;
 

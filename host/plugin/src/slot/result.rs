@@ -1,4 +1,4 @@
-//! What a call may return: of the dtype, shape and size that the contract asks for.
+//! Checks that results have the dtype, shape and size that the contract asks for.
 
 use tch::{Device, Tensor};
 use wasmtime::Store;

@@ -1,4 +1,4 @@
-//! The component that a command is given, or what there is instead.
+//! Loads the component that a command is given; where there is none, the error says what there is instead.
 
 use lossmith_plugin::suggest::nearest;
 use std::path::Path;

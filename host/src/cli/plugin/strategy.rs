@@ -1,4 +1,4 @@
-//! Which strategy of a component a command means.
+//! Chooses a strategy of a component by `--role` and `--strategy`.
 
 use crate::cli::error::CliError;
 use lossmith_plugin::{Plugin, Role, Strategy};

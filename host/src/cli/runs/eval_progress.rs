@@ -1,4 +1,4 @@
-//! How far a measurement is, in one line of a terminal that is gone when it is done.
+//! The progress of a measurement, in one line of a terminal that is gone when it is done.
 
 use std::io::IsTerminal;
 

@@ -1,4 +1,4 @@
-//! What is done with runs: looking at them, comparing them, repeating them, and using their networks.
+//! Commands on runs: list, show, compare and repeat them, and use their networks.
 
 mod arguments;
 mod curves;

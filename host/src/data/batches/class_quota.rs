@@ -1,4 +1,4 @@
-//! Which classes the batches of an epoch have, when larger classes are drawn more often.
+//! Quotas of classes: how often each is drawn in an epoch, when larger classes are drawn more often.
 //!
 //! How often each class is drawn in the epoch is settled first, in whole numbers, and then the batches are drawn one by
 //! one with the number of times that is left as the weight. All arithmetic is in whole numbers, so a quota is the

@@ -1,4 +1,4 @@
-//! Which rectangle of an image the network sees.
+//! Crops: the rectangle of an image that the network sees.
 
 use rand::{Rng, RngExt};
 

@@ -1,5 +1,4 @@
-//! How batches come about: a [`Sampler`] draws them, and a [`Loader`] decodes, crops and resizes their images ahead of
-//! the step.
+//! Batches: a [`Sampler`] draws them, and a [`Loader`] decodes, crops and resizes their images ahead of the step.
 
 mod augmentation_config;
 mod class_quota;

@@ -1,4 +1,4 @@
-//! From the pixels of a crop to the numbers that the network sees, in two passes: along the rows, then along the
+//! Resampling: the pixels of a crop become the input of the network in two passes, along the rows, then along the
 //! columns.
 //!
 //! The filter is a triangle (bilinear interpolation) that widens with the factor when an image is made smaller, so that

@@ -1,4 +1,4 @@
-//! Cards that are dealt in random order, each before any is dealt again.
+//! Drawing without replacement: a deck of numbers that is shuffled anew whenever all are drawn.
 
 use rand::Rng;
 use rand::seq::SliceRandom;

@@ -1,4 +1,4 @@
-//! What can go wrong while data is fetched.
+//! Errors of fetching data.
 
 use std::io;
 use std::path::{Path, PathBuf};

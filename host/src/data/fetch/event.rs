@@ -1,4 +1,4 @@
-//! What happens while data is fetched, for a person or a program to read.
+//! Events of fetching data, for a person or a program to read.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Where installed data is looked for.
+//! Search paths of installed data.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Who has drawn the emoji, and the packages that the drawings are in.
+//! Vendors of emoji, and the packages with their drawings.
 //!
 //! `npm view NAME@VERSION dist.integrity` prints the integrity of a package.
 

@@ -1,4 +1,4 @@
-//! From the bytes of an image file to pixels, as a viewer shows them.
+//! Decoding: from the bytes of an image file to pixels, as a viewer shows them.
 //!
 //! The content says whether a file is JPEG, PNG or WebP, not its name. Images are turned as their EXIF orientation
 //! says. What is transparent is laid on white. Of an animation the first frame is taken.

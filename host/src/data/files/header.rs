@@ -1,4 +1,4 @@
-//! What the beginning of an image file says: its format and size, how it is turned, and whether it can be transparent.
+//! Headers of image files: format, size, orientation, and whether pixels can be transparent.
 
 use std::io::{self, BufRead, Seek};
 

@@ -1,4 +1,4 @@
-//! What can be wrong with one image file.
+//! Faults of one image file.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! How image files, and the files that list them, are read. This folder knows no data set.
+//! Readers of image files, and of files that list images. This folder knows no data set.
 
 mod area;
 mod decode;

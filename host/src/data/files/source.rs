@@ -1,4 +1,4 @@
-//! Where pixels come from: memory or image files.
+//! Sources of pixels: memory or image files.
 
 use std::borrow::Cow;
 use std::path::PathBuf;

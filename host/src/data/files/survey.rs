@@ -1,4 +1,4 @@
-//! A look at the beginning of every image file, so that what cannot be read is known before the first step.
+//! Reads the header of every image file, so that a file that cannot be used is known before the first step.
 
 use std::fs::File;
 use std::io::BufReader;

@@ -1,4 +1,4 @@
-//! The columns of a list of images, and what a line of it says.
+//! Rows of a manifest, and the columns that it has.
 
 use super::split_column::PartOrFold;
 use crate::data::DataError;

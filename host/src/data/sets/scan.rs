@@ -1,4 +1,4 @@
-//! Which module reads which kind of data.
+//! Chooses the module that reads a kind of data.
 
 use std::path::Path;
 

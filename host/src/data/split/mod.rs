@@ -1,4 +1,4 @@
-//! Which images are for training, for validation and for testing, and which class each counts as.
+//! Splits: the images for training, for validation and for testing, and the class that each counts as.
 
 mod class_disjoint;
 mod closed_set;

@@ -1,4 +1,4 @@
-//! Other classes for the same images: a table says which label the images of a class get.
+//! Relabelling: a table says which label the images of a class get.
 
 use lossmith_plugin::suggest::nearest;
 use std::collections::{BTreeMap, BTreeSet};

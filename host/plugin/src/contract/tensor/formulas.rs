@@ -1,4 +1,4 @@
-//! What is more than one operation of libtorch, and what is said of shapes.
+//! Operations that take several of libtorch, and the checks of shapes that they share.
 
 use tch::{Device, Kind, Scalar, TchError, Tensor};
 

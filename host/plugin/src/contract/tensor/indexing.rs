@@ -1,4 +1,4 @@
-//! Elements that an index or a mask names.
+//! Indexing: elements chosen by an index or a mask.
 
 use tch::Kind;
 use wasmtime::Result;
