@@ -13,7 +13,7 @@ const TORCH_VERSION: &str = "2.13.0";
 /// The workspace's manifest, which pins the version of wasmtime.
 const MANIFEST: &str = include_str!("../../Cargo.toml");
 
-/// One thing that was looked for.
+/// The diagnosis of one thing that a training needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
     /// What was looked for, as `libtorch` or `data set fashion-mnist`.
@@ -37,7 +37,7 @@ impl Diagnosis {
 /// Looks for everything. `dir` is the folder that relative paths start from, bare names of plugins are looked for as
 /// `standard` says.
 ///
-/// Nothing is changed and nothing is an error: what is missing is a finding with a remedy.
+/// Nothing is changed and nothing is an error: what is missing is a diagnosis with a remedy.
 #[must_use]
 pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Diagnosis> {
     let mut findings = vec![

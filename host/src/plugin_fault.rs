@@ -21,7 +21,7 @@ impl Deref for PluginFault {
 }
 
 impl PluginFault {
-    /// What a user of the command can do.
+    /// Advice for a user of the command.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         let help = self.0.help()?;
@@ -38,7 +38,7 @@ impl Diagnostic for PluginFault {
     }
 }
 
-/// What the help of the crate cannot name.
+/// The commands and keys that matter for a cause, which the crate's help cannot name.
 fn commands(cause: &Cause) -> Option<&'static str> {
     match cause {
         Cause::NotWasm { .. } => Some("`lossmith plugin build DIR` makes one from a plugin's folder"),

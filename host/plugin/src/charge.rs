@@ -33,10 +33,10 @@ use tch::{Kind, Tensor};
 
 use crate::dtype::is_float;
 
-/// What a unit of `host-elements` may take, in nanoseconds.
+/// The time of a unit of `host-elements`, in nanoseconds.
 pub(crate) const NANOSECONDS: u64 = 2;
 
-/// What an operation takes of its inputs' elements.
+/// The charge of an operation, for each element of its inputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Charge {
     /// Units for each element of the inputs.
@@ -44,7 +44,7 @@ pub(crate) struct Charge {
     out: Out,
     /// Copies of the input that are made meanwhile.
     scratch: u64,
-    /// What the graph keeps of it, if it is differentiated.
+    /// The tensors that the graph keeps, if it is differentiated.
     pub(crate) graph: Graph,
     /// Tensors of the inputs' size that only the graph has.
     pub(crate) hidden: u64,
@@ -65,7 +65,7 @@ enum Out {
     Both,
 }
 
-/// What of an operation's tensors autograd keeps until the backward pass.
+/// The tensors of an operation that autograd keeps until the backward pass.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Graph {
     Nothing,

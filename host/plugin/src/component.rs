@@ -54,7 +54,7 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-/// Where the exported roles are.
+/// The indices of the exported roles.
 #[derive(Default)]
 pub(super) struct RoleExports {
     pub(super) loss: Option<loss::GuestIndices>,
@@ -217,7 +217,7 @@ fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Cow<'a, [u8]>, String),
     Ok((Cow::Owned(component), contract))
 }
 
-/// What a file is that begins neither as a component nor as a core module.
+/// The error for a file that begins neither as a component nor as a core module.
 fn other_file(bytes: &[u8]) -> Cause {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
     match bytes.split_at_checked(4) {
@@ -292,7 +292,7 @@ fn ours(name: &str) -> Result<Option<&str>, Cause> {
     Err(Cause::OtherVersion { interface: format!("{PACKAGE}{interface}"), found: found.to_owned(), spoken: SPOKEN })
 }
 
-/// What in the descriptions contradicts itself, if anything does.
+/// The first contradiction in the descriptions, if there is one.
 fn contradiction(strategies: &[Strategy]) -> Option<String> {
     let mut names = HashSet::new();
     strategies.iter().find_map(|strategy| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tch::{Kind, TchError, Tensor};
 
-/// What a strategy sees of a batch.
+/// The inputs of a strategy: a batch, and what other strategies made of it.
 #[derive(Debug, Default)]
 pub struct Input {
     /// B x D, in the run's float dtype.
@@ -24,7 +24,7 @@ pub struct Input {
     pub feature_map: Option<Tensor>,
     /// The teacher's last feature map, B x C' x H' x W'.
     pub teacher_feature_map: Option<Tensor>,
-    /// What the miner found.
+    /// The tuples that the miner found.
     pub tuples: Option<Tuples>,
 }
 
@@ -46,7 +46,7 @@ impl Input {
     }
 }
 
-/// Where the training is.
+/// The progress of the training.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// From 0.
@@ -96,7 +96,7 @@ impl Tuples {
 pub struct PairLosses {
     /// B x B.
     pub values: Tensor,
-    /// What their sum is divided by.
+    /// The divisor of their sum.
     pub divisor: f64,
     /// B x B matrices that `values` was made of, by name.
     pub parts: BTreeMap<String, Tensor>,

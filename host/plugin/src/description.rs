@@ -42,7 +42,7 @@ impl Role {
         }
     }
 
-    /// What goes in and what comes out, in one line.
+    /// Its inputs and its result, in one line.
     #[must_use]
     pub fn summary(self) -> &'static str {
         match self {
@@ -165,7 +165,7 @@ pub struct Range {
 }
 
 impl Strategy {
-    /// What in a description contradicts itself, if anything does.
+    /// The first contradiction in the description, if there is one.
     pub(super) fn contradiction(&self) -> Option<String> {
         let mut names = HashSet::new();
         self.params.iter().find_map(|parameter| {

@@ -15,9 +15,9 @@ pub struct PluginError {
     pub plugin: String,
     /// SHA-256 of its bytes in hexadecimal; empty before they were read.
     pub hash: String,
-    /// What was being done.
+    /// The phase in which it happened.
     pub phase: Phase,
-    /// What went wrong.
+    /// The cause.
     pub cause: Box<Cause>,
 }
 
@@ -28,7 +28,7 @@ impl PluginError {
         matches!(*self.cause, Cause::Machine(_))
     }
 
-    /// What the author of the plugin can do, or whoever chose it.
+    /// Advice for the author of the plugin, or for the user who chose it.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         self.cause.help().map(|help| shown(&help))
@@ -48,7 +48,7 @@ fn short(hash: &str) -> String {
     hash.get(..12).map(|start| format!(" ({start})")).unwrap_or_default()
 }
 
-/// What was being done when a fault occurred.
+/// The phase in which a fault occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Reading the file and checking its contract.
@@ -299,7 +299,7 @@ impl Cause {
     }
 }
 
-/// What is wrong with a result.
+/// The fault of a result.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ResultFault {
     /// A tensor with more or fewer than one element.

@@ -31,10 +31,10 @@ pub(super) fn arm(store: &mut Store<Host>) {
     store.data_mut().memory.failed = None;
 }
 
-/// What languages say when they get no more memory.
+/// Phrases with which languages report that there is no more memory.
 const OUT_OF_MEMORY: [&str; 3] = ["MemoryError", "memory allocation of", "out of memory"];
 
-/// What ended a call, by the types of what came out of it.
+/// The cause of a call's end, by the types of the error that came out of it.
 pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
     let sdk = Arc::clone(&store.data().sdk);
     let place = fault.downcast_ref::<WasmBacktrace>().and_then(|backtrace| source_line::of_trap(backtrace, &sdk));

@@ -25,7 +25,7 @@ pub(super) fn stale_handle(operation: &'static str, stale: StaleHandle) -> HostF
     HostFault::Operation { operation, shapes: "a stale handle".into(), message: stale.to_string() }
 }
 
-/// What libtorch says, without its own backtrace.
+/// The message of a libtorch error, without its own backtrace.
 #[must_use]
 pub fn brief(error: &TchError) -> String {
     let text = match error {

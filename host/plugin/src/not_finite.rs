@@ -18,7 +18,7 @@ const MOST_STEPS: usize = 2000;
 /// They write what the plugin gave them: an infinity there is meant, as in a mask before a maximum.
 const FILLS: [&str; 2] = ["full", "masked-fill"];
 
-/// What the calls of some slots are watched with. Handles of one watch count their operations together.
+/// A recorder of the operations of some slots. Handles of one watch count their operations together.
 #[derive(Clone, Debug, Default)]
 pub struct Watch(Option<Arc<Mutex<Watched>>>);
 
@@ -101,7 +101,7 @@ impl Watch {
     }
 }
 
-/// What was computed: the value, and the leaves that it was differentiated with respect to.
+/// A computed value, and the leaves that it was differentiated with respect to.
 pub struct Computed {
     /// A scalar with gradient.
     pub value: Tensor,
@@ -222,7 +222,7 @@ fn text(origin: &FirstFault, place: Option<&SourceLine>, call: Option<&str>) -> 
     }
 }
 
-/// What makes the slope of an operation infinite.
+/// The usual reason why the slope of an operation is infinite.
 fn advice(operation: &str) -> &'static str {
     match operation {
         "sqrt" | "rsqrt" => "a square root has an infinite slope at 0: `safe-sqrt` and `distance-matrix` have 0 there",

@@ -89,7 +89,7 @@ impl ParameterError {
         }
     }
 
-    /// What to do.
+    /// Advice on the mistake.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::not_finite::Watch;
 
-/// What a call took.
+/// The cost of a call.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     /// Wasm instructions, roughly.
@@ -21,7 +21,7 @@ pub struct Cost {
     pub given_gradients: u64,
 }
 
-/// What becomes of values that no gradient flows through: results of `detach` and `gradient`.
+/// The treatment of values that no gradient flows through: results of `detach` and `gradient`.
 #[derive(Debug, Default)]
 pub enum Stopped {
     /// They are what they are.
@@ -49,7 +49,7 @@ impl Stopped {
     }
 }
 
-/// What a slot's calls are watched for.
+/// The observations of a slot's calls.
 #[derive(Debug, Default)]
 pub struct Probe {
     /// Of the next call: how values without gradient are treated; of the last call: what was kept.

@@ -23,7 +23,7 @@ impl Serialize for Level {
     }
 }
 
-/// What the calls of a slot said since it was last asked.
+/// Metrics and log lines of a slot's calls since they were last taken.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Log lines, oldest first, printable; those of several lines are marked.

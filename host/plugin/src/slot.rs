@@ -27,7 +27,7 @@ use crate::probe::{Cost, Probe};
 use crate::report::Report;
 use crate::state::State;
 
-/// Where and how a slot computes.
+/// The setting of a slot: device, dtype, seed and limits.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// Device of all tensors.
@@ -42,7 +42,7 @@ pub struct Setting {
     pub limits: Arc<Limits>,
 }
 
-/// A strategy at work.
+/// A slot: a strategy of a plugin, bound with its parameters and its state.
 pub struct Slot {
     runtime: Arc<Runtime>,
     plugin: Arc<Plugin>,
@@ -51,7 +51,7 @@ pub struct Slot {
     params: Arc<Params>,
     setting: Setting,
     live: Option<LiveInstance>,
-    /// What survives the store.
+    /// The state that survives the store.
     state: State,
     report: Report,
     /// Names of all metrics that it ever reported.
@@ -104,7 +104,7 @@ impl Slot {
         &self.plugin
     }
 
-    /// What the strategy does.
+    /// The strategy's role.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
@@ -133,12 +133,12 @@ impl Slot {
         &mut self.state
     }
 
-    /// What calls are watched for, and what the last one took.
+    /// The probe: the observations of calls, and the cost of the last one.
     pub fn probe_mut(&mut self) -> &mut Probe {
         &mut self.probe
     }
 
-    /// What the strategy said since this was last asked.
+    /// Metrics and log lines of the strategy since they were last taken.
     pub fn take_report(&mut self) -> Report {
         std::mem::take(&mut self.report)
     }

@@ -3,7 +3,7 @@
 //! Invariants: `bytes` is the sum over the storages that a handle names or the graph keeps; a storage of the graph
 //! stays counted until the call ends.
 
-/// Which memory a handle's tensor lies in.
+/// The storage that a handle's tensor lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StorageId(usize);
 
@@ -14,7 +14,7 @@ struct Storage {
     kept: bool,
 }
 
-/// All of a call.
+/// The storages of all tensors of a call.
 #[derive(Debug, Default)]
 pub(super) struct Storages {
     all: Vec<Storage>,

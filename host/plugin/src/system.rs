@@ -41,12 +41,12 @@ impl System {
         ("udp_", Self::Network),
     ];
 
-    /// What a function of WASI would have given, by the name of its stub.
+    /// The system service of a function of WASI, by the name of its stub.
     pub(super) fn of_stub(name: &str) -> Option<Self> {
         Self::STUBS.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, system)| *system)
     }
 
-    /// What an author can do instead.
+    /// Advice for the author of the plugin.
     pub(super) fn help(self) -> &'static str {
         match self {
             Self::StandardError => {

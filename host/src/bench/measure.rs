@@ -19,7 +19,7 @@ const PER_CLASS: usize = 4;
 const PATIENCE: Duration = Duration::from_millis(400);
 const LEAST: usize = 5;
 
-/// What a strategy is held against.
+/// The rival that a strategy is compared with.
 #[derive(Clone)]
 pub enum Rival {
     /// A strategy of the same role in a component.
@@ -28,7 +28,7 @@ pub enum Rival {
     Native(String),
 }
 
-/// Steps of one size.
+/// The measurement of steps at one size.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measurement {
     /// Images.

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::PluginFault;
 
-/// What ended a check before its report.
+/// An error that ends a check before its report.
 #[derive(Debug, Error, Diagnostic)]
 #[non_exhaustive]
 pub enum CheckError {

@@ -168,7 +168,7 @@ impl Compared {
         if difference == 0.0 { 0.0 } else { difference / self.largest() }
     }
 
-    /// What is wrong with the gradient, if anything is.
+    /// The mistake of the gradient, if there is one.
     fn wrong(&self, given: bool) -> Option<String> {
         let allowed = TOLERANCE * self.largest() + self.magnitude;
         let off = |&&(_, gradient, slope): &&(i64, f64, f64)| {
@@ -197,7 +197,7 @@ impl Compared {
         Some(text)
     }
 
-    /// What kind of mistake it looks like.
+    /// The likely kind of mistake.
     fn guess(&self) -> Option<String> {
         let sum =
             |of: fn(f64, f64) -> f64| self.pairs.iter().map(|&(_, gradient, slope)| of(gradient, slope)).sum::<f64>();

@@ -62,7 +62,7 @@ fn finite(what: &'static str, evaluations: [&StrategyOutput; 2], report: &mut St
     not_finite.is_none()
 }
 
-/// What differs by a bit.
+/// The first part of two outputs that differs by a bit.
 fn different(a: &StrategyOutput, b: &StrategyOutput) -> Result<Option<&'static str>, TchError> {
     if a.output != b.output {
         return Ok(Some("result"));

@@ -3,7 +3,7 @@
 use lossmith_plugin::Role;
 use serde::Serialize;
 
-/// How something was found.
+/// The verdict on one thing that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckVerdict {
@@ -17,18 +17,18 @@ pub enum CheckVerdict {
     Failed,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// The name of the check.
     pub what: &'static str,
-    /// How it was found.
+    /// The verdict.
     pub verdict: CheckVerdict,
-    /// What was seen.
+    /// The details, in words.
     pub detail: String,
 }
 
-/// What one step of a strategy takes with batches of different sizes.
+/// The cost of one step of a strategy at one size of the batch.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CostRow {
@@ -46,7 +46,7 @@ pub struct CostRow {
     pub tensor_bytes: u64,
 }
 
-/// What was found of one strategy.
+/// The report on one strategy.
 #[derive(Clone, Debug, Serialize)]
 pub struct StrategyReport {
     /// What it does.
@@ -59,7 +59,7 @@ pub struct StrategyReport {
     pub cost: Vec<CostRow>,
 }
 
-/// What was found of a plugin.
+/// The report on a plugin.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckReport {
     /// The plugin's name.

@@ -12,7 +12,7 @@ use super::report::{CheckReport, CheckVerdict, StrategyReport};
 use super::subject::{NotComputed, Subject, refusal};
 use super::{cost, description, extreme, gradient, invariance, user_batch};
 
-/// What is checked.
+/// The options of a check.
 #[derive(Debug, Default)]
 pub struct CheckOptions {
     /// Only the strategies of this name.

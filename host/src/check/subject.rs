@@ -24,10 +24,10 @@ pub(crate) struct Subject {
     watch: Watch,
 }
 
-/// What a strategy made of a batch.
+/// The output of a strategy for a batch, with gradients and cost.
 pub(crate) struct StrategyOutput {
     pub(crate) output: Output,
-    /// What a fusion made, B x D'.
+    /// The embedding of a fusion, B x D'.
     pub(crate) fused: Option<Tensor>,
     /// Of the value with respect to the embeddings, B x D in 64 bits; none where there is no value.
     pub(crate) gradient: Option<Tensor>,
@@ -36,7 +36,7 @@ pub(crate) struct StrategyOutput {
     pub(crate) cost: Cost,
     /// Values that no gradient flows through, if they were to be kept.
     pub(crate) stopped: Vec<Tensor>,
-    /// What is to be said of gradients that are not finite. Such an evaluation is compared with nothing.
+    /// The message about gradients that are not finite. Such an output is compared with nothing.
     pub(crate) not_finite: Option<String>,
 }
 
@@ -88,7 +88,7 @@ impl Subject {
         !matches!(self.role, Role::Miner | Role::Schedule)
     }
 
-    /// What a first call with this batch leaves behind: trainable tensors and buffers.
+    /// The state after a first call with this batch: trainable tensors and buffers.
     pub(crate) fn initial_state(&mut self, batch: &TrialBatch) -> Result<State, CheckError> {
         let called = self.call(batch, Kind::Double, State::default(), Stopped::Computed);
         called.map_err(|error| self.with_origin(error, batch, Kind::Double, &State::default()))?;
@@ -269,7 +269,7 @@ fn cast(state: &State, float: Kind) -> Result<State, TchError> {
     Ok(copy)
 }
 
-/// Why a strategy did not compute something.
+/// The reason why a strategy did not compute a batch.
 pub(crate) enum NotComputed {
     /// With a text of its own, which is what it should do.
     Told(String),

@@ -104,7 +104,7 @@ fn compare(evaluation: &StrategyOutput, expected: &Expected, report: &mut Strate
     Ok(())
 }
 
-/// What was compared with what was expected.
+/// The comparisons with the expected values, and their differences.
 #[derive(Default)]
 struct Expectations {
     tolerance: f64,

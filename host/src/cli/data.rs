@@ -107,7 +107,7 @@ fn print(json: bool, event: &FetchEvent) -> Result<(), CliError> {
     output::line(&if json { serde_json::to_string(event).map_err(CliError::json)? } else { event.to_string() })
 }
 
-/// One kind of data in the list.
+/// A kind of data in the list, and whether it is installed.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct KindSummary {

@@ -24,7 +24,7 @@ use crate::train::TrainingError;
 /// The exit code of a process that a signal ended at once.
 pub(super) const LOST: u8 = 131;
 
-/// What ended a command.
+/// An error that ends a command.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum CliError {
     /// A request that makes no sense.

@@ -19,7 +19,7 @@ const SAVE: [i32; 2] = [SIGUSR1, SIGUSR2];
 /// several.
 const ONE_SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// What a signal to end comes to.
+/// The answer to a signal to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// The step is finished, the state is saved.
@@ -100,7 +100,7 @@ fn hear(mut signals: Signals, interrupts: &Interrupts) {
     }
 }
 
-/// What the signal to end with this number, counted from 1, comes to, so long after the first one.
+/// The answer to the signal to end with this number, counted from 1, so long after the first one.
 fn answer(count: usize, elapsed: Duration) -> Answer {
     match count {
         1 => Answer::Stop,

@@ -205,5 +205,5 @@ fn live_line<'a>(revision: u64, live: impl Iterator<Item = (&'a String, &'a Stri
     format!("revision {revision}: {}", live.collect::<Vec<_>>().join(", "))
 }
 
-/// What an epoch's line shows; the record has everything.
+/// The metrics in the line of an epoch; the record has all.
 const SHOWN: [&str; 4] = ["precision-at-1", "r-precision", "map-at-r", "nearest-neighbours-accuracy"];

@@ -142,7 +142,7 @@ impl Dataset {
         self.subjects.as_ref()?.get(index).map(String::as_str)
     }
 
-    /// What somebody should know before training on it, each a sentence.
+    /// Warnings about the data, each a sentence.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -156,7 +156,7 @@ impl Dataset {
         untrained.map(|label| self.class_name(label)).collect()
     }
 
-    /// What was opened, for a person or a program to read.
+    /// The summary, for a person or a program to read.
     #[must_use]
     pub fn summary(&self) -> Summary {
         let count = |part: &Part| (part.len(), part.classes().len());

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{DataKind, ImageFault};
 
-/// What is wrong with the data, its settings or its delivery.
+/// An error of the data, its settings or its loading.
 #[derive(Debug, Error, Diagnostic)]
 pub enum DataError {
     /// A setting is out of its range.

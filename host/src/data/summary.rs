@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::DataKind;
 
-/// What was opened. `Display` writes one line per part.
+/// The summary of a data set. `Display` writes one line per part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Summary {

@@ -60,7 +60,7 @@ pub(super) fn unmeasured(name: OwnPart, part: &Part) -> Option<String> {
     })
 }
 
-/// What a split of classes left for training, where that is little.
+/// A warning if a split of classes leaves few for training.
 pub(super) fn few_classes(split: SplitKind, parts: [&Part; 3]) -> Option<String> {
     let keys = match split {
         SplitKind::ClassDisjoint => "`data.test-classes` and `data.validation` say",

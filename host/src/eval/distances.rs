@@ -32,7 +32,7 @@ impl ClassDistances {
         self.intra.map(|intra| intra / inter)
     }
 
-    /// What there is of `intra-distance`, `inter-distance` and `distance-ratio`.
+    /// The values of `intra-distance`, `inter-distance` and `distance-ratio`, as far as there are pairs.
     #[must_use]
     pub fn values(&self) -> BTreeMap<String, f64> {
         let named = [("intra-distance", self.intra), ("inter-distance", self.inter), ("distance-ratio", self.ratio())];

@@ -15,7 +15,7 @@ use super::progress::{Measuring, Watch};
 use super::retrieval::{Retrieval, Roles, in_gallery_watched, retrieval_watched};
 use super::slices::Slices;
 
-/// Everything that is measured on one set of embeddings.
+/// The metrics of one set of embeddings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Evaluation {

@@ -46,7 +46,7 @@ impl Points {
         Ok(Self { rows, squared })
     }
 
-    /// How many points.
+    /// The number of points.
     pub(super) fn len(&self) -> i64 {
         self.rows.size().first().copied().unwrap_or(0)
     }
@@ -56,7 +56,7 @@ impl Points {
         self.rows.size().get(1).copied().unwrap_or(0)
     }
 
-    /// Where they are.
+    /// The device that they are on.
     pub(super) fn device(&self) -> Device {
         self.rows.device()
     }

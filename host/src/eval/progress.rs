@@ -17,5 +17,5 @@ impl Measuring {
     }
 }
 
-/// Whoever wants to know.
+/// A callback that is told the progress.
 pub type Watch<'a> = dyn FnMut(Measuring) + 'a;

@@ -151,7 +151,7 @@ pub fn retrieval_against(
     search(&queries, &query_labels, &targets, config, &mut |_| ())
 }
 
-/// What queries are searched for in.
+/// The rows that queries are searched for in.
 enum Targets<'a> {
     /// The other queries.
     Others,
@@ -182,7 +182,7 @@ impl Labels {
     }
 }
 
-/// What is counted for the queries of one class that have the same R.
+/// The counts for the queries of one class that have the same R.
 #[derive(Default)]
 struct Tally {
     /// R.

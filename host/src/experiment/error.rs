@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
-/// What is wrong with an experiment file.
+/// An error of an experiment file.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ExperimentError {
     /// The file cannot be read.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml_edit::{Document, Item, Value};
 
-/// Which part of an entry a place covers.
+/// The part of an entry that a span covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SpanPart {
     Key,

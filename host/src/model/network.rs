@@ -21,7 +21,7 @@ pub struct Model {
     head: Option<Linear>,
     registry: Registry,
     slices: i64,
-    /// What was taken of a file with weights and what was left, in a line.
+    /// The tensors that were taken of a file with weights, and those that were left, in a line.
     loaded: Option<String>,
 }
 
@@ -118,7 +118,8 @@ impl Model {
         &self.registry.buffers
     }
 
-    /// What was taken of a file with weights and what was left, in a line; `None` where the seed gave all weights.
+    /// The tensors that were taken of a file with weights, and those that were left, in a line; `None` where the seed
+    /// gave all weights.
     #[must_use]
     pub fn loaded(&self) -> Option<&str> {
         self.loaded.as_deref()

@@ -13,7 +13,7 @@ pub enum Group {
     Head,
 }
 
-/// A trainable tensor.
+/// A trainable tensor of the network.
 #[derive(Debug)]
 pub struct NetworkParameter {
     /// Unique in the network, e.g. `backbone.conv1.weight`.

@@ -12,7 +12,7 @@ pub(super) struct Resnet {
     blocks: Vec<Block>,
 }
 
-/// What distinguishes the ResNets.
+/// The shape of a ResNet: its blocks and their number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     /// Blocks in each of the four stages.

@@ -10,7 +10,7 @@ use crate::PluginFault;
 use crate::experiment::ExperimentError;
 use crate::toolchain::ToolchainError;
 
-/// What is wrong with an objective.
+/// An error of an objective.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ObjectiveError {
     /// The experiment names a strategy or parameter that does not fit.

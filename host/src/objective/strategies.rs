@@ -9,9 +9,9 @@ use crate::experiment::{Experiment, ShadowConfig};
 
 /// The strategies of an experiment, bound.
 pub struct Strategies {
-    /// What is minimised, and what makes one embedding of slices.
+    /// The objectives, and the fusion of their slices.
     pub objectives: Objectives,
-    /// What is computed beside the objectives.
+    /// The shadows, which are computed beside the objectives.
     pub shadows: Vec<Shadow>,
     /// All of them, in the order of the slots.
     pub bound: Vec<Bound>,

@@ -8,7 +8,7 @@ use plotters::prelude::*;
 
 use super::frame::{Area, GRID, INK, text};
 
-/// What the axes show.
+/// The names of the axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axes<'a> {
     /// Name of the horizontal axis, with its unit.

@@ -20,7 +20,7 @@ const LARGEST: usize = 56;
 const AXIS: i32 = 34;
 const FAINT: RGBColor = RGBColor(150, 150, 150);
 
-/// Where everything is, in pixels below the title.
+/// The layout of the picture, in pixels below the title.
 struct Layout {
     /// Width and height of a cell.
     side: i32,

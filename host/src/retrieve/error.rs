@@ -7,7 +7,7 @@ use miette::Diagnostic;
 use crate::data::DataError;
 use crate::train::TrainingError;
 
-/// What can go wrong with a picture of retrievals.
+/// An error of a picture of retrievals.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum RetrieveError {
     /// Two runs that cannot be compared.

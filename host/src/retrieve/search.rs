@@ -7,7 +7,7 @@ use crate::data::PartName;
 use crate::eval::neighbours;
 use crate::train::{Trained, TrainingError};
 
-/// A query and what it found.
+/// A query with its nearest neighbours.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct QueryResult {
@@ -15,7 +15,7 @@ pub struct QueryResult {
     pub image: usize,
     /// Its class.
     pub class: String,
-    /// What it found, nearest first.
+    /// Its neighbours, nearest first.
     pub neighbours: Vec<Hit>,
 }
 

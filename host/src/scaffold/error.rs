@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// What kept a plugin from being made.
+/// An error of making a new plugin.
 #[derive(Debug, Error, Diagnostic)]
 #[non_exhaustive]
 pub enum ScaffoldError {

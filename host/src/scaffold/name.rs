@@ -21,7 +21,7 @@ pub(super) fn check(name: &str, role: Role) -> Result<(), ScaffoldError> {
     Err(ScaffoldError::Name { name: name.to_owned(), reason, help })
 }
 
-/// What is wrong with a name.
+/// The fault of a name, if it has one.
 fn fault(name: &str, role: Role) -> Option<String> {
     let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     if name.is_empty() || !name.split('-').all(is_word) {

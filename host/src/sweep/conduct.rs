@@ -21,7 +21,7 @@ use crate::run::{Direction, report};
 use crate::standard::Standard;
 use crate::train::{Elsewhere, End, Event, Interrupts, Rehearsal, Trained, Training, TrainingError};
 
-/// How a sweep is run.
+/// The options of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepOptions {
     /// The folder of the results.
@@ -32,7 +32,7 @@ pub struct SweepOptions {
     pub keep_going: bool,
 }
 
-/// Something that happened.
+/// An event of a sweep.
 #[derive(Debug)]
 pub enum SweepEvent<'a> {
     /// A run is complete.
@@ -90,10 +90,10 @@ pub enum SweepEvent<'a> {
     },
 }
 
-/// What a complete sweep leaves.
+/// The outcome of a complete sweep.
 #[derive(Debug)]
 pub struct Complete {
-    /// What it measured.
+    /// The measurements of its runs.
     pub results: Results,
     /// Names of the runs that failed and were passed over.
     pub failed: Vec<String>,
@@ -103,7 +103,7 @@ pub struct Complete {
 /// signal stopped it; the run at work has saved its state then.
 ///
 /// # Errors
-/// What is wrong with an experiment (before anything is trained), or what ended a run.
+/// An experiment is wrong (before anything is trained), or a run failed.
 pub fn conduct(
     sweep: &Sweep,
     options: &SweepOptions,
@@ -191,7 +191,7 @@ enum RunEnd {
     Stopped,
 }
 
-/// What all runs of a sweep have in common.
+/// The conductor of a sweep: what all of its runs share.
 struct Conductor<'a> {
     sweep: &'a Sweep,
     options: &'a SweepOptions,

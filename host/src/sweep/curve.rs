@@ -14,7 +14,7 @@ use super::statistics::mean;
 use crate::plot::{self, Area, Axes, COLOURS, Drawn, framed, range};
 use crate::run::RunError;
 
-/// What some runs with different seeds reached.
+/// The metric that runs with different seeds reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Reached {
     mean: f64,
@@ -22,7 +22,7 @@ struct Reached {
     greatest: f64,
 }
 
-/// A method in the picture.
+/// The curve of a method.
 struct MethodCurve<'a> {
     name: &'a str,
     /// By value, ascending.

@@ -8,7 +8,7 @@ use crate::experiment::ExperimentError;
 use crate::run::RunError;
 use crate::train::TrainingError;
 
-/// What ended a sweep.
+/// An error that ends a sweep.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum SweepError {
     /// The sweep file.

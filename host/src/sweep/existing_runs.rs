@@ -21,7 +21,7 @@ pub(super) struct Done {
     pub(super) training: BTreeMap<String, f64>,
 }
 
-/// What there is of a trial.
+/// The existing runs of a trial.
 #[derive(Debug, Default)]
 pub(super) struct ExistingRuns {
     pub(super) done: Option<Done>,

@@ -17,8 +17,8 @@ pub(super) struct InputDigests {
 }
 
 impl InputDigests {
-    /// What is no longer as it was when a run of the trial was trained; none if all is. Of what the run keeps no digest
-    /// nothing is known.
+    /// The input that changed since a run of the trial was trained; `None` if none did. Of inputs without a digest in
+    /// the run nothing is known.
     pub(super) fn changed(&mut self, run: &Run, trial: &Trial) -> Result<Option<String>, RunError> {
         let now = self.data(&trial.experiment.data);
         let history = run.data_history()?;

@@ -40,17 +40,17 @@ pub(super) struct Trial {
     pub(super) text: String,
 }
 
-/// What the experiment of a training is made of.
+/// The parts of the experiment of a training.
 struct Draft {
     /// The name that it gets.
     name: String,
     base: Source,
     changes: Vec<Override>,
-    /// What the sweep says itself.
+    /// The changes that the sweep makes itself.
     fixed: Vec<String>,
 }
 
-/// A change of an experiment, with its places in the sweep file.
+/// An override of a key of the experiment, with its places in the sweep file.
 struct Override {
     text: String,
     /// The place of what says which key it is.

@@ -23,7 +23,7 @@ pub struct Results {
     pub runs: Vec<RunOutcome>,
 }
 
-/// What a run measured.
+/// The outcome of a run: its place in the sweep, and its metrics.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RunOutcome {
@@ -59,7 +59,7 @@ impl Results {
         self.runs.iter().filter(move |outcome| outcome.setting == setting && outcome.method == method)
     }
 
-    /// What each seed reached: the mean over its folds, of seeds with a number in all `folds` of them.
+    /// The metric of each seed: the mean over its folds, of seeds with a number in all `folds` of them.
     pub(super) fn by_seed<'a>(
         outcomes: impl Iterator<Item = &'a RunOutcome>,
         folds: usize,

@@ -20,7 +20,7 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// What stands where there is no number.
+/// The text where there is no number.
 const NOTHING: &str = "-";
 
 /// The tables of all settings, and of each method in one what was tried, if it has several values.

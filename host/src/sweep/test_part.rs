@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::SweepError;
 use crate::run::{self, RunError};
 
-/// What was measured so far, by the name of the run's folder and by metric.
+/// The measurements so far, by the name of the run's folder and by metric.
 pub(super) struct TestPart {
     path: PathBuf,
     values: BTreeMap<String, BTreeMap<String, f64>>,
@@ -30,7 +30,7 @@ impl TestPart {
         Ok(Self { path, values })
     }
 
-    /// What was measured of a run.
+    /// The measurements of a run.
     pub(super) fn get(&self, run: &Path) -> Option<&BTreeMap<String, f64>> {
         self.values.get(&name(run))
     }

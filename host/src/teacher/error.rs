@@ -11,7 +11,7 @@ use crate::experiment::ExperimentError;
 use crate::model::ModelError;
 use crate::run::{RunError, Status};
 
-/// Why there is no teacher.
+/// An error of a teacher.
 #[derive(Debug, Error, Diagnostic)]
 pub enum TeacherError {
     /// A key of `[teacher]`.

@@ -35,7 +35,7 @@ enum Sight {
     Batches(Option<Preparation>),
 }
 
-/// What the teacher sees in a batch of B images, on the device.
+/// The teacher's view of a batch of B images, on the device.
 pub struct View {
     /// B x D', 32-bit.
     pub embeddings: Tensor,
@@ -117,7 +117,7 @@ impl Teacher {
         &self.name
     }
 
-    /// What it is, in a line.
+    /// A description in one line.
     #[must_use]
     pub fn summary(&self) -> String {
         let sight = match &self.sight {

@@ -13,7 +13,7 @@ use crate::experiment::{Experiment, Source, TeacherConfig};
 use crate::model::{self, Model, ModelConfig};
 use crate::run::{Run, Status};
 
-/// A network and what it wants to see.
+/// A teacher's network, and how images are prepared for it.
 pub(super) struct Network {
     pub(super) model: Model,
     pub(super) preparation: Preparation,

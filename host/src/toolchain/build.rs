@@ -43,7 +43,7 @@ pub fn build(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<B
     Ok(Built::new(name, component, out_dir, sources))
 }
 
-/// What `cargo metadata` tells about the crate.
+/// A crate, as `cargo metadata` describes it.
 #[derive(Debug)]
 struct Package {
     /// The crate's folder, absolute.

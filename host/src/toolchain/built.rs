@@ -36,7 +36,7 @@ impl Built {
     }
 }
 
-/// Where the messages of the compiler go.
+/// The destination of the compiler's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
     /// To the standard error output.

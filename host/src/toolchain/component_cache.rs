@@ -14,13 +14,13 @@ use sha2::{Digest, Sha256};
 use super::folders;
 use crate::run::hex;
 
-/// What is kept in all, in bytes; what was not used for longest goes first.
+/// The size of the cache in bytes; what was not used for longest goes first.
 const ROOM: u64 = 1 << 30;
 
 /// All that a component is made of, by name: SHA-256 of the files, and the version of the tool.
 pub(super) type Inputs = BTreeMap<String, String>;
 
-/// The folder of components.
+/// The folder of built components.
 pub(super) struct ComponentCache {
     folder: PathBuf,
 }

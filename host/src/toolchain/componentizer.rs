@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::error::ToolchainError;
 use super::folders;
 
-/// How plugins of a language become components.
+/// The componentizer of a language: its tool, and how it is called.
 pub(super) struct Componentizer {
     pub(super) tool: Tool,
     /// How its modules end.
@@ -34,7 +34,7 @@ impl Componentizer {
     }
 }
 
-/// What makes components of a language.
+/// The tool that makes components of a language.
 pub(super) struct Tool {
     /// The language.
     pub(super) language: &'static str,
@@ -50,7 +50,7 @@ pub(super) struct Tool {
     pub(super) install: fn(Option<PathBuf>) -> String,
 }
 
-/// A tool that was found.
+/// A tool that is installed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InstalledTool {
     pub(super) program: PathBuf,

@@ -71,7 +71,7 @@ pub fn detect(dir: &Path) -> Result<Toolchain, ToolchainError> {
     choose(std::env::var_os(CHOICE), Facts::gather(dir))
 }
 
-/// What was found on this machine.
+/// The compilers and targets of this machine.
 #[derive(Clone, Debug, Default)]
 struct Facts {
     /// The version of the `rustc` on the PATH if it has a standard library for the target.
@@ -123,7 +123,7 @@ impl Facts {
     }
 }
 
-/// What a command prints, if it succeeds.
+/// The output of a command, if it succeeds.
 fn answer(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())

@@ -31,7 +31,7 @@ pub(super) const JAVASCRIPT: Componentizer = Componentizer {
     missing: ("Error loading module \"", '"'),
 };
 
-/// What the engine would import otherwise.
+/// The features of the engine that would be imports.
 const FEATURES: [&str; 5] = ["stdio", "random", "clocks", "http", "fetch-event"];
 
 /// It exports what `plugin.js` declares or exports.

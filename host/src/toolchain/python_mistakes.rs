@@ -9,7 +9,7 @@ use super::command::clean;
 /// Names another Python that looks for mistakes; empty, none does.
 const VARIABLE: &str = "LOSSMITH_PYTHON";
 const SCRIPT: &str = include_str!("../../../plugins/python/mistakes.py");
-/// What the component's Python is, which may read what an older one does not.
+/// The version of the component's Python, which may read what an older one does not.
 const PYTHON: &str = "3.14";
 
 /// What is wrong in the modules in the folder `source`, which has the SDK, too, for a plugin with these roles.

@@ -2,7 +2,7 @@
 
 use crate::PluginError;
 
-/// What ended the computing of objectives.
+/// An error of computing objectives.
 #[derive(Debug, thiserror::Error)]
 pub enum ComputeError {
     /// A fault of a plugin.

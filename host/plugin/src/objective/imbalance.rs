@@ -10,7 +10,7 @@ use tch::{Kind, TchError, Tensor};
 use crate::context::PairLosses;
 use crate::report::Metric;
 
-/// What was measured, by name.
+/// Measurements of imbalance, by name.
 pub(super) type Imbalance = Vec<(&'static str, Metric)>;
 
 /// Measures a batch. `balanced` is what a balance made of the pair losses, if it computed with their values alone.

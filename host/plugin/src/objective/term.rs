@@ -33,7 +33,7 @@ pub struct Objective {
     pub(super) schedule: Option<Placed>,
     pub(super) miner: Option<Placed>,
     pub(super) term: Term,
-    /// What the schedule said last.
+    /// The last thresholds of the schedule.
     thresholds: Thresholds,
 }
 

@@ -1,6 +1,6 @@
 //! The thresholds of a schedule, and the largest that has a meaning.
 
-/// What a schedule said.
+/// The thresholds of a schedule.
 #[derive(Debug, Default)]
 pub(super) struct Thresholds {
     /// One for each slice.

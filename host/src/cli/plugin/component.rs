@@ -47,7 +47,7 @@ fn is_source(folder: &Path) -> bool {
     ["Cargo.toml", "plugin.toml"].iter().any(|file| folder.join(file).is_file())
 }
 
-/// What to do about the folder of a plugin.
+/// Advice on the folder of a plugin.
 fn built_of(folder: &Path) -> String {
     let build = format!("`lossmith plugin build {}`", folder.display());
     let out = folder.join("target/plugins");
@@ -59,7 +59,7 @@ fn built_of(folder: &Path) -> String {
     }
 }
 
-/// What there is in place of a file that is not there. `known` are the bare names that mean something.
+/// Advice on a file that is not there: similar files and names. `known` are the bare names that mean something.
 fn instead(path: &Path, known: &[String]) -> String {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let beside = components(folder);
@@ -95,7 +95,7 @@ fn components(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What each component offers that a bare name means in the current folder, or why it cannot be loaded.
+/// The strategies of each component that a bare name means in the current folder, or why it cannot be loaded.
 pub(in crate::cli) fn offered() -> Vec<(String, String)> {
     let Ok(runtime) = Runtime::new() else { return Vec::new() };
     let offer = |name: &String| match load(&runtime, Path::new(name)) {

@@ -131,7 +131,7 @@ pub(super) fn given(params: &str) -> Result<BTreeMap<String, Value>, CliError> {
     given.map_err(|error| not_expected("--params", &error))
 }
 
-/// All that is evaluated.
+/// A call of one strategy with a case.
 struct EvalCall<'a> {
     runtime: &'a Arc<Runtime>,
     plugin: &'a Arc<Plugin>,
@@ -143,7 +143,7 @@ struct EvalCall<'a> {
     args: &'a PluginEvalArgs,
 }
 
-/// What came of it.
+/// The output of the call, before its gradients are computed.
 struct EvalOutput {
     result: EvalResult,
     value: Option<Tensor>,

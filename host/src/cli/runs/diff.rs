@@ -14,7 +14,7 @@ use crate::experiment::{Experiment, Source};
 use crate::run::{self, Change, Comparison, PluginEntry, RowKind, Run};
 use crate::session::edit;
 
-/// What a comparison found, in words.
+/// A comparison in words.
 pub(super) fn told(comparison: &Comparison) -> String {
     let Comparison { equal, different, first, equal_tensors, different_tensors, not_finite } = comparison;
     let mut text = if *equal_tensors + different_tensors.len() > 0 {

@@ -29,7 +29,7 @@ pub(in crate::cli) struct EmbedArgs {
     output: PathBuf,
 }
 
-/// What is written.
+/// The format of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EmbeddingFormat {
     Csv,

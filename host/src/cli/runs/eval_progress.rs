@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::eval::Measuring;
 
-/// The line; nothing where there is no terminal.
+/// The line of progress; nothing where there is no terminal.
 pub(super) struct ProgressLine(ProgressBar);
 
 impl ProgressLine {

@@ -9,7 +9,7 @@ use rand::{Rng, RngExt};
 
 use crate::data::ClassWeights;
 
-/// How often each class is still to be drawn, and for how many batches.
+/// The draws that are left of each class, and the batches that they are for.
 pub(super) struct ClassQuota {
     left: Vec<u64>,
     batches: u64,

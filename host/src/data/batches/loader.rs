@@ -47,7 +47,7 @@ struct Worker {
     thread: JoinHandle<()>,
 }
 
-/// What the workers of a loader share.
+/// The work that the workers of a loader share.
 struct Work {
     dataset: Arc<Dataset>,
     mode: Mode,

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// The cards, and those of this round that were not dealt yet.
+/// A deck: its cards, and those that were not drawn yet since it was shuffled.
 pub(super) struct Deck {
     cards: Vec<usize>,
     left: Vec<usize>,

@@ -11,7 +11,7 @@ use super::{FetchError, FetchEvent, VENDORS, Vendor, archive, npm, render};
 /// vendors.
 const MINIMUM: usize = 4;
 
-/// What is fetched, and where to.
+/// A request to fetch emoji: which ones, and where to.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchEmoji<'a> {
     /// The folder; it is made if it is not there.

@@ -22,7 +22,7 @@ pub(super) struct EmojiFolder {
     fetched: BTreeMap<String, Fetched>,
 }
 
-/// What is known of a vendor whose images are complete.
+/// The record of a vendor whose images are complete.
 #[derive(Serialize, Deserialize)]
 struct Fetched {
     package: String,
@@ -30,7 +30,7 @@ struct Fetched {
     images: usize,
 }
 
-/// What a manifest lists.
+/// The numbers of a written manifest.
 pub(super) struct Listed {
     pub(super) path: PathBuf,
     pub(super) images: usize,

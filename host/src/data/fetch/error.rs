@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// Why data could not be fetched.
+/// An error of fetching data.
 #[derive(Debug, Error, Diagnostic)]
 pub enum FetchError {
     /// A vendor that does not exist.

@@ -21,7 +21,7 @@ impl fmt::Display for Area {
 }
 
 impl Area {
-    /// What of it is in an image of this size, as left, top, width and height; `None` if nothing is.
+    /// The part of it inside an image of this size, as left, top, width and height; `None` if there is none.
     pub(in crate::data) fn within(self, width: u32, height: u32) -> Option<[u32; 4]> {
         let range = |start: i64, length: i64, end: u32| {
             let (first, last) = (start.max(0), start.saturating_add(length).min(i64::from(end)));

@@ -18,7 +18,7 @@ const BESIDE: u64 = 16 << 20;
 /// The most bytes of a pixel: four channels of 16 bits.
 const MOST_PIXEL_BYTES: u64 = 8;
 
-/// What a decoder may take for so many pixels; never more than its default.
+/// The memory limits of a decoder for so many pixels; never more than its default.
 pub(super) fn limits(pixels: u64) -> Limits {
     let mut limits = Limits::default();
     let most = pixels.min(MOST_PIXELS) * MOST_PIXEL_BYTES + BESIDE;
@@ -26,7 +26,7 @@ pub(super) fn limits(pixels: u64) -> Limits {
     limits
 }
 
-/// What a decoder that has these limits says.
+/// The fault that an error of a decoder with these limits stands for.
 pub(super) fn fault(error: ImageError, limits: &Limits) -> ImageFault {
     match error {
         ImageError::Limits(_) => ImageFault::Memory { most: limits.max_alloc.unwrap_or(0) >> 20 },

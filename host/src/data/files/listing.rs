@@ -34,7 +34,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// What an index file says.
+/// The images that an index file lists.
 pub(in crate::data) struct Listing<'a> {
     pub(in crate::data) images: Vec<Listed<'a>>,
     pub(in crate::data) class_names: Vec<String>,

@@ -92,7 +92,7 @@ impl<'a> Sheet<'a> {
 }
 
 impl Entry<'_> {
-    /// What is in a column; an error if that is nothing.
+    /// The value of a column; an error if it is empty.
     pub(in crate::data) fn text(&self, column: Column) -> Result<&str, DataError> {
         match self.record.get(column.place) {
             None | Some("") => Err(self.wrong(
@@ -107,7 +107,7 @@ impl Entry<'_> {
         }
     }
 
-    /// What is in a column; none if that is nothing.
+    /// The value of a column; `None` if it is empty.
     pub(in crate::data) fn optional(&self, column: Column) -> Result<Option<&str>, DataError> {
         match self.record.get(column.place) {
             None | Some("") => Ok(None),

@@ -11,7 +11,7 @@ use crate::data::{DataError, ImageFault, Skipped};
 use crate::quoted::quoted;
 use lossmith_plugin::files;
 
-/// What a folder of data holds, before it is split.
+/// The scan of a data set: its images with their classes, before they are split.
 pub(in crate::data) struct Scan {
     pub(in crate::data) source: Source,
     /// The class of every image, an index into `class_names`.
@@ -73,7 +73,7 @@ pub(in crate::data) struct ImageFile {
     pub(in crate::data) area: Option<Area>,
 }
 
-/// What an image is for in the retrieval of its part.
+/// The role of an image in the retrieval of its part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::data) struct Role {
     pub(in crate::data) query: bool,

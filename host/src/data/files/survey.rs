@@ -14,7 +14,7 @@ use crate::data::{DataError, ImageFault};
 /// The most bytes of an image file.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What the beginnings of all files say.
+/// The results of reading the headers of all files.
 #[derive(Default)]
 pub(in crate::data) struct Survey {
     /// A line for each image whose pixels are not used as they are stored.

@@ -25,7 +25,7 @@ pub(super) struct ClassFolder {
     pub(super) files: Vec<PathBuf>,
 }
 
-/// What is in a folder of class folders.
+/// The class folders of a folder, and what is skipped beside them.
 pub(super) struct ClassFolders {
     /// Sorted by name, at least one.
     pub(super) classes: Vec<ClassFolder>,
@@ -88,7 +88,7 @@ pub(super) fn is_image(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
 }
 
-/// Image files that become the scan of a folder.
+/// Builds the scan of a folder from its image files.
 pub(super) struct ScanBuilder<'a> {
     root: &'a Path,
     files: Vec<ImageFile>,

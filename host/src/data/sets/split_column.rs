@@ -7,7 +7,7 @@ use crate::data::DataError;
 use crate::data::files::{Index, OwnPart};
 use lossmith_plugin::suggest::nearest;
 
-/// What the column says of one image.
+/// The part or the fold that the column gives an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PartOrFold {
     Part(OwnPart),

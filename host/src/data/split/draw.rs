@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 
 use lossmith_plugin::random_streams::{Purpose, generator};
 
-/// What a draw is for: each has its own stream of random numbers.
+/// The purpose of a draw: each has its own stream of random numbers.
 #[derive(Clone, Copy)]
 pub(super) enum Draw {
     TestClasses = 0,
