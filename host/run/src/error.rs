@@ -4,14 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use tch::TchError;
 use thiserror::Error;
-
-use crate::plot::PlotError;
 
 /// Why a run directory could not be written or read.
 #[derive(Debug, Error, Diagnostic)]
-#[non_exhaustive]
 pub enum RunError {
     /// A name that cannot be the name of a folder.
     #[error("{name:?} cannot be the name of a run")]
@@ -89,26 +85,11 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
-    /// A tensor that a checkpoint cannot hold.
-    #[error("a checkpoint cannot hold {name:?}, a tensor of {kind:?}")]
-    TensorKind {
-        /// Its name.
-        name: String,
-        /// Its element type.
-        kind: tch::Kind,
-    },
-    /// A plot could not be drawn.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Plot(#[from] PlotError),
-    /// libtorch refused an operation.
-    #[error("reading or making tensors failed in libtorch")]
-    Torch(#[from] TchError),
 }
 
 impl RunError {
     /// For `map_err`: `action` on `path` failed.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
@@ -119,13 +100,13 @@ impl RunError {
     }
 
     /// For `map_err`: what `path` was to hold cannot be written in its format.
-    pub(crate) fn unwritable<E: ToString>(path: &Path) -> impl FnOnce(E) -> Self {
+    pub fn unwritable<E: ToString>(path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |reason| Self::Unwritable { path, reason: reason.to_string() }
     }
 
     /// For `map_err`: `path` has content that cannot be understood.
-    pub(crate) fn damaged<E: ToString>(path: &Path) -> impl FnOnce(E) -> Self {
+    pub fn damaged<E: ToString>(path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |reason| Self::Damaged { path, reason: reason.to_string() }
     }

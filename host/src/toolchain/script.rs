@@ -19,7 +19,6 @@ use super::plugin_toml::{self, Language, PluginFolder};
 use super::python::PYTHON;
 use super::sources::{Sources, walk};
 use super::world;
-use crate::run::hex;
 
 impl Script {
     fn of(language: Language) -> Self {
@@ -32,7 +31,7 @@ impl Script {
     /// All that the component is made of.
     fn inputs(&self, folder: &PluginFolder, sources: &Sources, tool: &Found) -> Result<Inputs, ToolchainError> {
         let mut inputs = sources.digests();
-        let digest = |text: &[u8]| hex(&Sha256::digest(text));
+        let digest = |text: &[u8]| lossmith_files::hex(&Sha256::digest(text));
         let program = std::fs::read(&tool.program).map_err(ToolchainError::file("reading", &tool.program))?;
         let (tool_name, (_, sdk), (_, entry)) = (self.tool.program, self.sdk, self.entry);
         let mut arguments = Command::new(tool_name);

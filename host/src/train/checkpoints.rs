@@ -34,7 +34,7 @@ impl Training {
             put("metrics/whole/", self.whole.state()?);
             put("", self.probation_state());
         }
-        let save = if inside == 0 { Run::save_checkpoint } else { Run::save_interrupted };
+        let save = if inside == 0 { run::save_checkpoint } else { run::save_interrupted };
         let path = save(&self.run, epoch, self.step, &tensors)?;
         self.saved = Some(self.step);
         Ok(path)

@@ -243,7 +243,8 @@ impl Training {
             revision.state = None;
             revision.about.reset.clear();
         }
-        if let Some(state) = &revision.state {
+        let state = run::revision_state(&revision)?;
+        if let Some(state) = &state {
             strategies.objectives.load_state(state)?;
             let places: BTreeSet<_> =
                 state.keys().filter_map(|name| name.split('/').next()).map(str::to_owned).collect();
@@ -258,7 +259,7 @@ impl Training {
                 bound.keep_in(&self.run)?;
             }
             self.run.copy_sources(&from, strategies.bound.iter().map(|bound| bound.plugin.hash.as_str()))?;
-            self.run.store_revision(number, &experiment.to_toml()?, &about, revision.state.as_ref())?;
+            run::store_revision(&self.run, number, &experiment.to_toml()?, &about, state.as_ref())?;
             let (epoch, step, changes) = (self.epoch_count(), self.step, Vec::new());
             let swap = run::Event::Swap { revision: number, epoch, step, changes, plugins };
             self.run.record(swap.clone())?;
@@ -538,7 +539,7 @@ impl Training {
 
 /// SHA-256 of an experiment, in hex.
 pub(super) fn digest(experiment: &Experiment) -> Result<String, TrainingError> {
-    Ok(run::hex(&Sha256::digest(experiment.to_toml()?)))
+    Ok(lossmith_files::hex(&Sha256::digest(experiment.to_toml()?)))
 }
 
 /// The revision that a checkpoint of a run is of.
