@@ -40,7 +40,7 @@ lint: setup ## Check the format, the lints, who uses whom, and the documentation
 	@scripts/stored-forms.sh
 	@scripts/circles.py
 	@scripts/columns.py
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-plugin -p lossmith-sdk
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-files -p lossmith-plugin -p lossmith-run -p lossmith-sdk
 
 bet: build ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji

@@ -11,7 +11,6 @@ pub mod model;
 pub mod objective;
 pub mod plot;
 mod plugin_fault;
-mod quoted;
 pub mod retrieve;
 pub mod run;
 pub mod scaffold;

@@ -17,7 +17,6 @@ use crate::bindings::exports::lossmith::plugin::{balance, describe, fusion, loss
 use crate::description::{Role, Strategy};
 use crate::engine::Runtime;
 use crate::error::{Cause, Phase, PluginError};
-use crate::files;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::printable::printable;
@@ -116,7 +115,7 @@ impl Plugin {
             phase: Phase::Load,
             cause: Box::new(cause),
         };
-        let bytes = files::read(path, limits.component_bytes).map_err(|source| {
+        let bytes = lossmith_files::read(path, limits.component_bytes).map_err(|source| {
             if source.kind() == std::io::ErrorKind::FileTooLarge {
                 let wanted = std::fs::metadata(path).ok().map(|metadata| metadata.len());
                 return error(Cause::Limit {
@@ -144,7 +143,7 @@ impl Plugin {
         bytes: Vec<u8>,
         limits: &Arc<Limits>,
     ) -> Result<Arc<Self>, PluginError> {
-        let hash = hex(&Sha256::digest(&bytes));
+        let hash = lossmith_files::hex(&Sha256::digest(&bytes));
         let error =
             |phase, cause| PluginError { plugin: name.to_owned(), hash: hash.clone(), phase, cause: Box::new(cause) };
         let (component, contract) = read(&bytes, limits).map_err(|cause| error(Phase::Load, cause))?;
@@ -189,15 +188,6 @@ impl Plugin {
 #[must_use]
 pub fn stem(path: &Path) -> String {
     printable(&path.file_stem().unwrap_or_default().to_string_lossy())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The bytes of a component from those of a file, and the contract's version. Nothing in them is too much to compile.

@@ -15,7 +15,6 @@ mod dtype;
 mod engine;
 mod error;
 mod fault;
-pub mod files;
 mod handles;
 mod host;
 mod host_fault;

@@ -7,14 +7,14 @@ use plotters::prelude::*;
 
 use super::measure::Measurement;
 use crate::plot::{Area, Axes, COLOURS, Drawn, Label, chart_labelled, framed, range};
-use crate::run::RunError;
+use crate::run::RecordError;
 
 /// Draws milliseconds over the size of the batch as SVG, both logarithmic: a line for each dimension of the embedding,
 /// and lighter ones for the rival.
 ///
 /// # Errors
 /// When the picture cannot be drawn.
-pub fn draw(title: &str, rows: &[Measurement], against: Option<&str>) -> Result<String, RunError> {
+pub fn draw(title: &str, rows: &[Measurement], against: Option<&str>) -> Result<String, RecordError> {
     let dimensions: BTreeSet<i64> = rows.iter().map(|row| row.dimension).collect();
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
     for dimension in dimensions {

@@ -14,7 +14,7 @@ use crate::data::fetch::FetchError;
 use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
 use crate::retrieve::RetrieveError;
-use crate::run::RunError;
+use crate::run::{RecordError, RunError};
 use crate::scaffold::ScaffoldError;
 use crate::session::control::ControlError;
 use crate::sweep::SweepError;
@@ -71,7 +71,7 @@ pub enum CliError {
     /// A run's folder.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] RecordError),
     /// A plugin crate that cannot be built.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -164,6 +164,12 @@ pub enum CliError {
     /// Something that this machine cannot do.
     #[error("{0}")]
     Machine(String),
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        Self::Run(error.into())
+    }
 }
 
 impl From<PluginError> for CliError {
@@ -273,7 +279,7 @@ fn training_code(error: &TrainingError) -> u8 {
         TrainingError::Data(_)
         | TrainingError::Teacher(_)
         | TrainingError::Network { .. }
-        | TrainingError::Run(RunError::OtherFile { .. })
+        | TrainingError::Run(RecordError::Run(RunError::OtherFile { .. }))
         | TrainingError::EmptyPart
         | TrainingError::Seen { .. }
         | TrainingError::OtherData { .. }

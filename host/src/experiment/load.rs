@@ -46,7 +46,7 @@ impl Source {
     /// When the file cannot be read or an argument has no place in it.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self, ExperimentError> {
         let shown = path.display().to_string();
-        let text = lossmith_plugin::files::read_text(path, lossmith_plugin::files::TEXT)
+        let text = lossmith_files::read_text(path, lossmith_files::TEXT)
             .map_err(|source| ExperimentError::Read { path: shown.clone(), source })?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let file = std::path::absolute(path).ok();

@@ -3,7 +3,6 @@
 use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 
-use lossmith_plugin::files;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::error::ModelError;
@@ -18,7 +17,7 @@ const CONSTANTS: &str = "/constants.pkl";
 /// # Errors
 /// It does not exist, is no such archive, or becomes too large.
 pub(super) fn check(path: &Path) -> Result<(), ModelError> {
-    let file = files::open(path, files::WEIGHTS).map_err(|cause| match cause.kind() {
+    let file = lossmith_files::open(path, lossmith_files::WEIGHTS).map_err(|cause| match cause.kind() {
         ErrorKind::NotFound => ModelError::NoModule { path: path.to_owned() },
         _ => ModelError::ModuleFile { path: path.to_owned(), cause },
     })?;
@@ -36,7 +35,7 @@ pub(super) fn check(path: &Path) -> Result<(), ModelError> {
             packed = packed.saturating_add(entry.size());
         }
     }
-    match [(unpacked, files::WEIGHTS), (packed, PACKED)].into_iter().find(|(size, limit)| size > limit) {
+    match [(unpacked, lossmith_files::WEIGHTS), (packed, PACKED)].into_iter().find(|(size, limit)| size > limit) {
         Some((size, limit)) => Err(ModelError::Unpacks { path: path.to_owned(), size, limit }),
         None => Ok(()),
     }

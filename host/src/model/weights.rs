@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use lossmith_plugin::files;
 use tch::{Kind, TchError, Tensor};
 
 use super::error::ModelError;
@@ -25,7 +24,7 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> 
     if !path.exists() {
         return Err(ModelError::NoWeights { path: path.to_owned() });
     }
-    let read = files::check_path(path, files::WEIGHTS)
+    let read = lossmith_files::check_path(path, lossmith_files::WEIGHTS)
         .map_err(TchError::from)
         .and_then(|()| Tensor::read_safetensors(path))
         .map_err(|source| ModelError::Unreadable { path: path.to_owned(), source })?;

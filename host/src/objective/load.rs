@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lossmith_plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, files, stem};
+use lossmith_plugin::{Cause, Limits, Params, Phase, Plugin, PluginError, Role, Runtime, Setting, Slot, stem};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 
 use super::error::ObjectiveError;
 use crate::PluginFault;
 use crate::experiment::{PluginSource, Source, StrategyConfig};
-use crate::run::{Run, RunError, hex};
+use crate::run::{Run, RunError};
 use crate::standard::Standard;
 use crate::toolchain::{self, Messages, Sources};
 
@@ -158,7 +158,9 @@ impl<'a> Loader<'a> {
             // One that is cut is no component any more; what it fails by does not matter.
             let hash = match &read {
                 Ok(plugin) => Some(plugin.hash.clone()),
-                Err(_) => files::read(path, self.limits.component_bytes).ok().map(|bytes| hex(&Sha256::digest(bytes))),
+                Err(_) => lossmith_files::read(path, self.limits.component_bytes)
+                    .ok()
+                    .map(|bytes| lossmith_files::hex(&Sha256::digest(bytes))),
             };
             if hash.is_some_and(|hash| hash != stem(path)) {
                 return Err(ObjectiveError::Damaged { path: path.clone() });

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, Event, Row, RowKind};
+use lossmith_run::{Entry, Event, Row, RowKind};
+
 use crate::plot::{Mark, Series};
 
 /// Points of a curve; more of them are drawn as means of neighbours.

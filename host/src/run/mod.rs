@@ -1,76 +1,25 @@
-//! The run directory: what a training leaves behind, as plain files.
-//!
-//! ```text
-//! runs/NAME-20250131-140502/
-//!   experiment.toml          the experiment with all defaults filled in
-//!   manifest.json            versions, seed, device, data, plugins: what is needed to run it again   [`Manifest`]
-//!   journal.jsonl            what happened to the run, one event a line                              [`Event`]
-//!   data.csv                 the image files that it was trained and measured on                    [`DataFile`]
-//!   metrics.jsonl            what was measured, one row a line                                       [`Row`]
-//!   confusion.jsonl          which classes were taken for which, where an experiment asks for it     [`Confusion`]
-//!   events.out.tfevents.*    the same for TensorBoard
-//!   plugins/SHA256.wasm      the components that ran
-//!   sources/SHA256/          what those were built of that were built for the run
-//!   revisions/0002/          what an edit of the running training changed it to                      [`Revision`]
-//!   checkpoints/epoch-0003.safetensors, best.safetensors                                             [`Checkpoint`]
-//!   control/socket           where a training at work listens for `lossmith session`
-//!   report.html              a page to look at                                                       [`report`]
-//! ```
-//!
-//! While a run goes on, files are only added or appended to. There is no lock and no database: whether a run still goes
-//! on is derived from its journal and from the process that wrote it ([`Status`]).
+//! What of a run takes libtorch or a plot: the tensors of its checkpoints and revisions, and its report. All else of
+//! the folder of a run is the crate `lossmith-run`, which has a picture of it.
 
-mod change;
 mod checkpoint;
 mod compare;
 mod config;
-mod confusion;
 mod curves;
-mod data;
-mod direction;
-mod directory;
-mod disk;
 mod error;
-mod file;
-mod history;
 mod html;
-mod journal;
-mod journal_text;
-mod jsonl;
-mod lock;
-mod manifest;
-mod metrics;
-mod process;
 pub mod report;
 mod report_results;
-mod revision;
-mod row;
-mod side_by_side;
-mod sources;
-mod status;
-mod tensorboard;
-mod varies;
 
-pub use change::Change;
-pub use checkpoint::{Checkpoint, load_checkpoint, write_checked, write_tensors};
-pub use compare::{Comparison, Difference, compare, compare_numbers};
+pub use checkpoint::{
+    Checkpoint, load_checkpoint, revision_state, save_checkpoint, save_interrupted, store_revision, write_checked,
+    write_tensors,
+};
+pub use compare::compare;
 pub use config::RunConfig;
-pub use confusion::Confusion;
-pub use data::{DataFile, DataHistory, data_changes};
-pub use direction::{Direction, best};
-pub use directory::{Run, Summary, list};
-pub use disk::Checkpoints;
-pub use error::RunError;
-pub(crate) use file::{hex, replace};
-pub use history::{PluginChange, RevisionChange, SourceChange};
-pub use journal::{Canary, Entry, Event, Verdict};
-pub use jsonl::Lines;
-pub use lock::Claim;
-pub use manifest::{FileEntry, Manifest, PluginEntry, Preprocessing, TeacherEntry, Versions, commit, file_digest};
-pub use metrics::MetricsLog;
-pub use process::Process;
-pub use revision::{About, Edit, Revision};
-pub use row::{Row, RowKind};
-pub use side_by_side::{SideBySide, side_by_side};
-pub use status::Status;
-pub use varies::varies;
+pub use error::RecordError;
+pub use lossmith_run::{
+    About, Canary, Change, Checkpoints, Claim, Comparison, Confusion, DataFile, DataHistory, Difference, Direction,
+    Edit, Entry, Event, FileEntry, Lines, Manifest, MetricsLog, PluginChange, PluginEntry, Preprocessing, Process,
+    Revision, RevisionChange, Row, RowKind, Run, RunError, SideBySide, SourceChange, Status, Summary, TeacherEntry,
+    Verdict, Versions, best, commit, compare_numbers, data_changes, file_digest, list, side_by_side, varies,
+};

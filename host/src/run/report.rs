@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use lossmith_run::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary};
+
+use super::RecordError;
 use super::curves::{marks, series};
 use super::html::escape;
 use super::report_results::results;
-use super::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary, file};
 use crate::plot::{self, Axes, Mark};
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#333}\
@@ -18,14 +20,14 @@ pre{background:#f6f6f6;padding:1rem;overflow-x:auto}svg{max-width:100%;height:au
 ///
 /// # Errors
 /// A file of the run cannot be read, or there is no room.
-pub fn write(run: &Run) -> Result<PathBuf, RunError> {
+pub fn write(run: &Run) -> Result<PathBuf, RecordError> {
     let journal = run.journal()?.rows;
     let mut html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows, &journal)?;
     html += &classification(&run.confusions()?)?;
     html += &history(run)?;
     html += "</body></html>\n";
     let path = run.path().join("report.html");
-    file::replace(&path, html.as_bytes())?;
+    lossmith_files::replace(&path, html.as_bytes()).map_err(RunError::io("write", &path))?;
     Ok(path)
 }
 
@@ -35,7 +37,7 @@ fn page(
     experiment: &str,
     rows: &[Row],
     journal: &[Entry],
-) -> Result<String, RunError> {
+) -> Result<String, RecordError> {
     let name = escape(&summary.name);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}</title>\
@@ -70,7 +72,7 @@ fn page(
 }
 
 /// The slices of the embedding, where there are few enough to be told apart: what each finds, and its threshold.
-fn slices(rows: &[Row], marks: &[Mark]) -> Result<String, RunError> {
+fn slices(rows: &[Row], marks: &[Mark]) -> Result<String, RecordError> {
     let found =
         series(rows, RowKind::Evaluation, |name| name.starts_with("validation/slice.") && name.ends_with("map-at-r"));
     let thresholds = series(rows, RowKind::Epoch, |name| name.contains(".schedule/threshold."));
@@ -88,7 +90,7 @@ fn slices(rows: &[Row], marks: &[Mark]) -> Result<String, RunError> {
 }
 
 /// Which classes were taken for which: of the test part, or of the validation part before that was measured.
-fn classification(confusions: &[Confusion]) -> Result<String, RunError> {
+fn classification(confusions: &[Confusion]) -> Result<String, RecordError> {
     let of = |part: &str| confusions.iter().filter(|row| row.part == part).collect::<Vec<_>>();
     let shown = Some(of("test")).filter(|rows| !rows.is_empty()).unwrap_or_else(|| of("validation"));
     let mut html = String::new();
@@ -102,7 +104,7 @@ fn classification(confusions: &[Confusion]) -> Result<String, RunError> {
 }
 
 /// What was edited while the run went on, what each edit changed, and what was undone.
-fn history(run: &Run) -> Result<String, RunError> {
+fn history(run: &Run) -> Result<String, RecordError> {
     let journal = run.journal()?.rows;
     let edits = journal.iter().filter(|entry| matches!(entry.event, Event::Swap { .. } | Event::Rollback { .. }));
     let edits: Vec<String> = edits
@@ -122,7 +124,7 @@ fn history(run: &Run) -> Result<String, RunError> {
 }
 
 /// The intra-class half of each transfer: its shares, and its weight.
-fn imbalance(rows: &[Row], marks: &[Mark]) -> Result<String, RunError> {
+fn imbalance(rows: &[Row], marks: &[Mark]) -> Result<String, RecordError> {
     let shares = series(rows, RowKind::Step, |name| name.ends_with("-share") && name.contains("intra-"));
     if shares.is_empty() {
         return Ok(String::new());
@@ -186,13 +188,13 @@ fn plugins(manifest: &Manifest) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
 
     use super::*;
-    use crate::run::{Event, PluginEntry, Versions};
+    use lossmith_run::{PluginEntry, Versions};
 
-    pub(in crate::run) fn manifest() -> Manifest {
+    fn manifest() -> Manifest {
         let plugin = |role: &str, strategy: &str, hash: &str| PluginEntry {
             slot: format!("objective.0.{role}"),
             role: role.into(),

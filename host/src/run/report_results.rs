@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use lossmith_run::{Direction, Row, RowKind, best};
+
 use super::html::escape;
-use super::{Direction, Row, RowKind, best};
 
 /// The parts that are measured again and again, and the one that is measured once.
 pub(super) fn results(rows: &[Row]) -> String {

@@ -22,7 +22,7 @@ use super::refusal::Refusal;
 use super::watch::Followed;
 use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
-use crate::run::{About, Canary, Change, Edit, PluginEntry, Run, Verdict, hex};
+use crate::run::{self, About, Canary, Change, Edit, PluginEntry, Run, Verdict};
 use crate::standard::Standard;
 
 /// The thread, until this is dropped.
@@ -100,7 +100,7 @@ impl Checker {
                 .with_help("it is looked at again when its file has other content"));
         }
         let toml = experiment.to_toml().map_err(|error| Refusal::new(error.to_string()))?;
-        if job.quarantine.contains(&hex(&Sha256::digest(&toml))) {
+        if job.quarantine.contains(&lossmith_files::hex(&Sha256::digest(&toml))) {
             return Err(Refusal::new("these parameters were rolled back before".into())
                 .with_help("they are looked at again when something else changes, too"));
         }
@@ -110,7 +110,7 @@ impl Checker {
         let mut about = About { plugins, edits, reset: Vec::new() };
         let keep = |about: &About, brought: Option<&States>| {
             let tensors = brought.map(named).transpose()?;
-            Ok::<_, Refusal>(self.run.store_revision(job.number, &toml, about, tensors.as_ref())?)
+            Ok::<_, Refusal>(run::store_revision(&self.run, job.number, &toml, about, tensors.as_ref())?)
         };
         keep(&about, None)?;
         let mut states = copies(&job.states)?;

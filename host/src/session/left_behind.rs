@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::edit::{self, edited};
 use crate::experiment::{Experiment, PluginSource, Source};
 use crate::objective::Bound;
-use crate::run::{Edit, Run, hex};
+use crate::run::{Edit, Run};
 use crate::standard::Standard;
 use crate::toolchain::Sources;
 
@@ -33,7 +33,7 @@ pub(super) fn left_behind(
     for Bound { plugin, source, .. } in bound {
         let text = match source {
             PluginSource::Component(path) => {
-                let found = standard.read(path, beside).map(|bytes| hex(&Sha256::digest(bytes)));
+                let found = standard.read(path, beside).map(|bytes| lossmith_files::hex(&Sha256::digest(bytes)));
                 found.filter(|hash| *hash != plugin.hash).map(|_| path.display().to_string())
             }
             PluginSource::Crate { directory } => changed_sources(run, &plugin.hash, directory),

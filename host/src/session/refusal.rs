@@ -6,7 +6,7 @@ use tch::TchError;
 
 use crate::experiment::ExperimentError;
 use crate::objective::ObjectiveError;
-use crate::run::RunError;
+use crate::run::{RecordError, RunError};
 
 /// A reason in a line, and what to do.
 #[derive(Clone, Debug)]
@@ -45,6 +45,12 @@ impl From<ObjectiveError> for Refusal {
 impl From<ComputeError> for Refusal {
     fn from(error: ComputeError) -> Self {
         ObjectiveError::from(error).into()
+    }
+}
+
+impl From<RecordError> for Refusal {
+    fn from(error: RecordError) -> Self {
+        Self::of(&error)
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::included::Included;
 use crate::experiment::is_bare;
-use lossmith_plugin::files;
 use lossmith_plugin::{Cause, Limits, Phase, Plugin, PluginError, Runtime, stem};
 
 /// The environment variable with the folder that is looked into first.
@@ -75,7 +74,7 @@ impl Standard {
     /// The bytes of the component that a path or a bare name means, if they can be read.
     pub(crate) fn read(&self, plugin: &Path, beside: &Path) -> Option<Vec<u8>> {
         match self.find(plugin, beside) {
-            Found::File(path) => files::read(&path, files::LIST).ok(),
+            Found::File(path) => lossmith_files::read(&path, lossmith_files::LIST).ok(),
             Found::Included(included) => included.component().ok().map(<[u8]>::to_vec),
             Found::Nowhere => None,
         }

@@ -12,7 +12,7 @@ use super::config::{MethodConfig, SweepConfig};
 use super::results::{Results, RunOutcome};
 use super::statistics::mean;
 use crate::plot::{self, Area, Axes, COLOURS, Drawn, framed, range};
-use crate::run::RunError;
+use crate::run::RecordError;
 
 /// The metric that runs with different seeds reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +35,7 @@ struct MethodCurve<'a> {
 /// seeds, with a bar from the lowest to the highest of them; for methods without a value a dashed horizontal line. The
 /// horizontal axis is logarithmic if the values are above zero and the largest is 8 times the smallest or more. None if
 /// no method of the setting varies a number.
-pub(super) fn draw(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RunError> {
+pub(super) fn draw(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RecordError> {
     let lines = config.method.iter().map(|method| line(results, config, setting, &method.name)).collect();
     let title = if setting.is_empty() { results.name.clone() } else { format!("{}: {setting}", results.name) };
     drawn(&title, config, lines, &results.select)
@@ -43,7 +43,11 @@ pub(super) fn draw(results: &Results, config: &SweepConfig, setting: &str) -> Re
 
 /// Draws the sweep's `per-class` metric of a setting as SVG, as [`draw`] does, for the first method that varies a
 /// number: a line for each class. None if there is no such method or metric.
-pub(super) fn draw_classes(results: &Results, config: &SweepConfig, setting: &str) -> Result<Option<String>, RunError> {
+pub(super) fn draw_classes(
+    results: &Results,
+    config: &SweepConfig,
+    setting: &str,
+) -> Result<Option<String>, RecordError> {
     let Some(metric) = &config.per_class else { return Ok(None) };
     let varies =
         |method: &&MethodConfig| results.of(setting, &method.name).any(|run| matches!(place(run), Some(Some(_))));
@@ -65,7 +69,7 @@ fn drawn(
     config: &SweepConfig,
     lines: Vec<MethodCurve<'_>>,
     metric: &str,
-) -> Result<Option<String>, RunError> {
+) -> Result<Option<String>, RecordError> {
     let lines: Vec<MethodCurve<'_>> =
         lines.into_iter().filter(|line| line.level.is_some() || !line.points.is_empty()).collect();
     let mut values: Vec<f64> = lines.iter().flat_map(|line| line.points.iter().map(|point| point.0)).collect();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 
 use crate::experiment::ExperimentError;
-use crate::run::RunError;
+use crate::run::{RecordError, RunError};
 use crate::train::TrainingError;
 
 /// An error that ends a sweep.
@@ -64,5 +64,11 @@ pub enum SweepError {
     /// A file of the results or a run's folder.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Folder(#[from] RunError),
+    Folder(#[from] RecordError),
+}
+
+impl From<RunError> for SweepError {
+    fn from(error: RunError) -> Self {
+        Self::Folder(error.into())
+    }
 }

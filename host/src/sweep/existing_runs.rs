@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::input_digests::InputDigests;
 use super::plan::Trial;
 use crate::experiment::PluginSource;
-use crate::run::{self, Row, RowKind, Run, RunError, Status};
+use crate::run::{self, RecordError, Row, RowKind, Run, RunError, Status};
 use crate::standard::Standard;
 use crate::toolchain::{self, Messages};
 
@@ -142,7 +142,7 @@ impl Done {
     ///
     /// # Errors
     /// The checkpoint that is measured, or the metrics, are missing or damaged.
-    pub(super) fn read(run: &Run) -> Result<Self, RunError> {
+    pub(super) fn read(run: &Run) -> Result<Self, RecordError> {
         let best = run.best_checkpoint();
         let file = if best.is_file() { Some(best) } else { run.checkpoints()?.pop_last().map(|(_, file)| file) };
         let file = file.ok_or_else(|| RunError::damaged(run.path())("it has no checkpoint"))?;

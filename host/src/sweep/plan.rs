@@ -278,7 +278,7 @@ fn shortened(values: String) -> String {
     if values.len() <= LONGEST {
         return values;
     }
-    let digest = run::hex(&Sha256::digest(&values));
+    let digest = lossmith_files::hex(&Sha256::digest(&values));
     format!("{}-{}", values.get(..LONGEST / 2).unwrap_or_default(), digest.get(..12).unwrap_or_default())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::SweepError;
-use crate::run::{self, RunError};
+use crate::run::RunError;
 
 /// The measurements so far, by the name of the run's folder and by metric.
 pub(super) struct TestPart {
@@ -40,7 +40,7 @@ impl TestPart {
         self.values.insert(name(run), values);
         let mut text = serde_json::to_string_pretty(&self.values).map_err(RunError::damaged(&self.path))?;
         text.push('\n');
-        Ok(run::replace(&self.path, text.as_bytes())?)
+        Ok(lossmith_files::replace(&self.path, text.as_bytes()).map_err(RunError::io("write", &self.path))?)
     }
 }
 

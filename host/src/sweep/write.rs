@@ -7,7 +7,7 @@ use super::curve;
 use super::error::SweepError;
 use super::results::Results;
 use super::table::{self, Table};
-use crate::run::{self, RunError};
+use crate::run::RunError;
 
 impl Results {
     /// Writes `results.json`, `table.md` and the curves into a folder, and returns the tables.
@@ -19,19 +19,23 @@ impl Results {
         let path = output.join("results.json");
         let mut text = serde_json::to_string_pretty(self).map_err(RunError::unwritable(&path))?;
         text.push('\n');
-        run::replace(&path, text.as_bytes())?;
+        put(&path, text.as_bytes())?;
         let tables = table::tables(self, config);
-        run::replace(&output.join("table.md"), table::markdown(&tables, config).as_bytes())?;
+        put(&output.join("table.md"), table::markdown(&tables, config).as_bytes())?;
         for setting in &config.setting {
             if let Some(svg) = curve::draw(self, config, &setting.name)? {
-                run::replace(&output.join(file("curve", &setting.name)), svg.as_bytes())?;
+                put(&output.join(file("curve", &setting.name)), svg.as_bytes())?;
             }
             if let Some(svg) = curve::draw_classes(self, config, &setting.name)? {
-                run::replace(&output.join(file("classes", &setting.name)), svg.as_bytes())?;
+                put(&output.join(file("classes", &setting.name)), svg.as_bytes())?;
             }
         }
         Ok(tables)
     }
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    lossmith_files::replace(path, bytes).map_err(RunError::io("write", path))
 }
 
 /// The name of a picture of a setting; a sweep without settings has one that has no name.

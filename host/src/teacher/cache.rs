@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
 use super::TeacherError;
-use crate::run::{self, hex};
+use crate::run;
 
 /// The file for one teacher and some images of one data set.
 pub(super) struct Cache {
@@ -27,7 +27,7 @@ impl Cache {
         for image in images {
             digest.update((*image as u64).to_le_bytes());
         }
-        let key = hex(&digest.finalize());
+        let key = lossmith_files::hex(&digest.finalize());
         Ok(Self { path: folder.join(&key).with_extension("safetensors"), key })
     }
 

@@ -3,15 +3,12 @@
 
 use std::path::Path;
 
-use lossmith_plugin::files;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::TeacherError;
 use crate::data::Preparation;
 use crate::model::{Architecture, ModelConfig};
-use crate::quoted::quoted;
-use crate::run::hex;
 
 /// SHA-256 in hexadecimal, in the form of today and in that of the first version, which runs and caches of it have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,17 +50,21 @@ impl Digests {
         file: &Path,
     ) -> Result<Self, TeacherError> {
         let read = |path: &Path| {
-            files::read(path, files::WEIGHTS).map_err(|cause| TeacherError::Read { path: path.to_owned(), cause })
+            lossmith_files::read(path, lossmith_files::WEIGHTS)
+                .map_err(|cause| TeacherError::Read { path: path.to_owned(), cause })
         };
         let weights = read(file)?;
         let of = |text: &str| {
             let mut digest = Sha256::new();
             digest.update(text);
             digest.update(&weights);
-            hex(&digest.finalize())
+            lossmith_files::hex(&digest.finalize())
         };
         let network = config.map(|config| {
-            let module = config.path.as_deref().map(|path| Ok::<_, TeacherError>(hex(&Sha256::digest(read(path)?))));
+            let module = config
+                .path
+                .as_deref()
+                .map(|path| Ok::<_, TeacherError>(lossmith_files::hex(&Sha256::digest(read(path)?))));
             Ok::<_, TeacherError>(NetworkIdentity {
                 backbone: names(config.backbone).0,
                 width: config.width,
@@ -83,7 +84,8 @@ impl Digests {
 /// The text of the first version, spelled out as its code happened to print it.
 fn earlier(config: Option<&ModelConfig>, preparation: &Preparation) -> Result<String, TeacherError> {
     let network = config.map_or("module".to_owned(), |config| {
-        let path = config.path.as_ref().map(|path| format!("Some({})", quoted(&path.to_string_lossy())));
+        let path =
+            config.path.as_ref().map(|path| format!("Some({})", lossmith_files::quoted(&path.to_string_lossy())));
         let features = config.features.map(|features| format!("Some({features})"));
         let none = || "None".to_owned();
         format!(

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::data::DataError;
 use crate::experiment::ExperimentError;
 use crate::model::ModelError;
-use crate::run::{RunError, Status};
+use crate::run::{RecordError, RunError, Status};
 
 /// An error of a teacher.
 #[derive(Debug, Error, Diagnostic)]
@@ -25,7 +25,7 @@ pub enum TeacherError {
     /// The run's folder.
     #[error("the teacher's run cannot be used: {0}")]
     #[diagnostic(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] RecordError),
     /// A run that still goes on, or was stopped.
     #[error("the teacher's run {} is {status}", path.display())]
     #[diagnostic(help("finish it with `lossmith train --resume {}`", path.display()))]
@@ -132,6 +132,12 @@ pub enum TeacherError {
 impl From<TchError> for TeacherError {
     fn from(error: TchError) -> Self {
         Self::Tensor(error)
+    }
+}
+
+impl From<RunError> for TeacherError {
+    fn from(error: RunError) -> Self {
+        Self::Run(error.into())
     }
 }
 

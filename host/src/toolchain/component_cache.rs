@@ -12,7 +12,6 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 use super::folders;
-use crate::run::hex;
 
 /// The size of the cache in bytes; what was not used for longest goes first.
 const ROOM: u64 = 1 << 30;
@@ -76,7 +75,7 @@ impl ComponentCache {
     /// Why a plugin in `dir` must be built, as what it is made of differs from the last time; and remembers these for
     /// the next.
     pub(super) fn why(&self, dir: &Path, inputs: &Inputs) -> String {
-        let name = hex(&Sha256::digest(dir.as_os_str().as_encoded_bytes()));
+        let name = lossmith_files::hex(&Sha256::digest(dir.as_os_str().as_encoded_bytes()));
         let file = self.folder.join("last").join(name).with_extension("json");
         let before = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Inputs>(&bytes).ok());
         if let (Some(folder), Ok(text)) = (file.parent(), serde_json::to_vec(inputs)) {
@@ -99,7 +98,7 @@ impl ComponentCache {
 
     /// Its name tells whether it is whole.
     fn path(&self, inputs: &str, component: &[u8]) -> PathBuf {
-        self.folder.join(format!("{inputs}-{}.wasm", hex(&Sha256::digest(component))))
+        self.folder.join(format!("{inputs}-{}.wasm", lossmith_files::hex(&Sha256::digest(component))))
     }
 }
 
@@ -111,7 +110,7 @@ fn digest(inputs: &Inputs) -> String {
             hasher.update(text);
         }
     }
-    hex(&hasher.finalize())
+    lossmith_files::hex(&hasher.finalize())
 }
 
 fn difference(before: &Inputs, now: &Inputs) -> String {

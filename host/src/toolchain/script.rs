@@ -19,7 +19,6 @@ use super::plugin_toml::{self, PluginFolder, ScriptLanguage};
 use super::python::PYTHON;
 use super::sources::{Sources, walk};
 use super::wit_world;
-use crate::run::hex;
 
 impl Componentizer {
     fn of(language: ScriptLanguage) -> Self {
@@ -32,7 +31,7 @@ impl Componentizer {
     /// All that the component is made of.
     fn inputs(&self, folder: &PluginFolder, sources: &Sources, tool: &InstalledTool) -> Result<Inputs, ToolchainError> {
         let mut inputs = sources.digests();
-        let digest = |text: &[u8]| hex(&Sha256::digest(text));
+        let digest = |text: &[u8]| lossmith_files::hex(&Sha256::digest(text));
         let program = std::fs::read(&tool.program).map_err(ToolchainError::file("reading", &tool.program))?;
         let (tool_name, (_, sdk), (_, entry)) = (self.tool.program, self.sdk, self.entry);
         let mut arguments = Command::new(tool_name);

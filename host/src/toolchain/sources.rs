@@ -178,7 +178,7 @@ impl Sources {
 
     /// SHA-256 of the content by place, in hex.
     pub(super) fn digests(&self) -> BTreeMap<String, String> {
-        self.0.iter().map(|(place, content)| (place.clone(), crate::run::hex(&Sha256::digest(content)))).collect()
+        self.0.iter().map(|(place, content)| (place.clone(), lossmith_files::hex(&Sha256::digest(content)))).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use super::training_error::TrainingError;
 use crate::data::PartName;
 use crate::eval::EvaluationConfig;
 use crate::experiment::Experiment;
-use crate::run::{self, Checkpoint, Claim, Row, RowKind, Run, RunError};
+use crate::run::{self, Checkpoint, Claim, RecordError, Row, RowKind, Run, RunError};
 
 /// The checkpoints of a run that this process trains.
 pub(super) struct Checkpoints {
@@ -66,7 +66,7 @@ impl Checkpoints {
             tensors.extend(metrics.tensors()?);
             tensors.extend(revisions.tensors());
         }
-        let save = if inside { Run::save_interrupted } else { Run::save_checkpoint };
+        let save = if inside { run::save_interrupted } else { run::save_checkpoint };
         let path = save(&self.run, state.epoch(), state.step(), &tensors)?;
         self.saved = Some(state.step());
         Ok(path)
@@ -138,7 +138,7 @@ impl Checkpoints {
 
     /// After the epochs behind `epoch` were undone: the best checkpoint is not one of theirs. Returns a warning if the
     /// best epoch before them is not kept any more.
-    pub(super) fn settle_best(&mut self, best: Option<u64>, epoch: u64) -> Result<Option<String>, RunError> {
+    pub(super) fn settle_best(&mut self, best: Option<u64>, epoch: u64) -> Result<Option<String>, RecordError> {
         let file = self.run.best_checkpoint();
         if !file.is_file() || run::load_checkpoint(&file)?.epoch <= epoch || self.run.mark_best_again(best)? {
             return Ok(None);
@@ -150,7 +150,7 @@ impl Checkpoints {
     }
 
     /// The best checkpoint; `None` if no epoch was marked.
-    pub(super) fn best(&self) -> Result<Option<Checkpoint>, RunError> {
+    pub(super) fn best(&self) -> Result<Option<Checkpoint>, RecordError> {
         self.best.map(|_| run::load_checkpoint(&self.run.best_checkpoint())).transpose()
     }
 

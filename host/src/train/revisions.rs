@@ -322,5 +322,5 @@ pub(super) fn revision_of(run: &Run, step: u64) -> Result<u64, RunError> {
 
 /// SHA-256 of an experiment, in hex.
 pub(super) fn digest(experiment: &Experiment) -> Result<String, TrainingError> {
-    Ok(run::hex(&Sha256::digest(experiment.to_toml()?)))
+    Ok(lossmith_files::hex(&Sha256::digest(experiment.to_toml()?)))
 }

@@ -12,7 +12,7 @@ use crate::eval::EvalError;
 use crate::experiment::ExperimentError;
 use crate::model::ModelError;
 use crate::objective::ObjectiveError;
-use crate::run::RunError;
+use crate::run::{RecordError, RunError};
 use crate::session::SessionError;
 use crate::teacher::TeacherError;
 
@@ -50,7 +50,7 @@ pub enum TrainingError {
     /// The run's folder.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] RecordError),
     /// The metric that is to mark the best checkpoint is not among those that were measured.
     #[error("`evaluation.best` is `{metric}`, which is not measured")]
     #[diagnostic(help("{}", best_help(metric, measured)))]
@@ -300,5 +300,11 @@ fn best_help(metric: &str, measured: &[String]) -> String {
     match lossmith_plugin::suggest::nearest(metric, measured) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("measured: {}", measured.join(", ")),
+    }
+}
+
+impl From<RunError> for TrainingError {
+    fn from(error: RunError) -> Self {
+        Self::Run(error.into())
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use clap::Args;
 use comfy_table::presets;
 use lossmith_plugin::Runtime;
-use lossmith_plugin::files;
 
 use super::eval::{given, json};
 use crate::check::{self, CheckOptions, CheckReport, CheckVerdict, StrategyReport};
@@ -37,7 +36,8 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
     let case = match &args.batch {
         None => None,
         Some(path) => {
-            let text = files::read_text(path, files::LIST).map_err(|source| CliError::file(path, source))?;
+            let text =
+                lossmith_files::read_text(path, lossmith_files::LIST).map_err(|source| CliError::file(path, source))?;
             Some(json(&text, &path.display().to_string())?)
         }
     };

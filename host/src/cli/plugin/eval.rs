@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use lossmith_plugin::files;
 use lossmith_plugin::objective::gradient_of;
 use lossmith_plugin::printable::harmless_json;
 use lossmith_plugin::{
@@ -78,7 +77,8 @@ struct EvalResult {
 pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let plugin = super::component::load(&runtime, &args.plugin)?;
-    let text = files::read_text(&args.input, files::LIST).map_err(|source| CliError::file(&args.input, source))?;
+    let text = lossmith_files::read_text(&args.input, lossmith_files::LIST)
+        .map_err(|source| CliError::file(&args.input, source))?;
     let case: Case = json(&text, &args.input.display().to_string())?;
     let Strategy { role, name: strategy, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;
     let float = match args.dtype {

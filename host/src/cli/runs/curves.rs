@@ -8,7 +8,7 @@ use lossmith_plugin::suggest::nearest;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::plot::{self, Axes, Series};
-use crate::run::{self, Direction, Run, RunError, SideBySide};
+use crate::run::{self, Direction, RecordError, Run, RunError, SideBySide};
 
 /// The metrics that are asked for; without any, if they are to be drawn, the loss and the metric of the best
 /// checkpoint.
@@ -64,9 +64,9 @@ pub(super) fn draw(path: &Path, shown: &[SideBySide], names: [String; 2]) -> Res
         };
         let lines: Vec<Series> = names.iter().enumerate().map(line).collect();
         let svg = plot::lines(&lines, metric, Axes { x: "epoch", y: metric }, &[]);
-        html += &svg.map_err(RunError::from)?;
+        html += &svg.map_err(RecordError::from)?;
         html.push('\n');
     }
-    run::replace(path, (html + "</body></html>\n").as_bytes())?;
-    Ok(())
+    html += "</body></html>\n";
+    Ok(lossmith_files::replace(path, html.as_bytes()).map_err(RunError::io("write", path))?)
 }

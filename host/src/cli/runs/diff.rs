@@ -78,8 +78,11 @@ pub(super) fn diff(args: &DiffArgs, json: bool) -> Result<(), CliError> {
     let at_the_end = changed(&|run| Ok(run.timeline()?.last_key_value().map_or(0, |(_, revision)| *revision)))?;
     let revisions = (first.revisions()?, second.revisions()?);
     let until = first.summary()?.step.min(second.summary()?.step);
-    let compare = if args.tensors { run::compare } else { run::compare_numbers };
-    let comparison = compare(&first, &second, until)?;
+    let comparison = if args.tensors {
+        run::compare(&first, &second, until)?
+    } else {
+        run::compare_numbers(&first, &second, until)?
+    };
     let shown = curves::side_by_side(&first, &second, &args.metric, args.plot.is_some())?;
     if let Some(path) = &args.plot {
         curves::draw(path, &shown, [first.name(), second.name()])?;

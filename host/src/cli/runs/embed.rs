@@ -11,7 +11,7 @@ use super::arguments::{TrainedArgs, print_data_remarks};
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::output_path::not_of_a_run;
-use crate::run;
+use crate::run::{self, RunError};
 use crate::train::Image;
 
 /// Write the embeddings of a part of a run's data, with the file and the class of each image.
@@ -63,11 +63,11 @@ pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliEr
     let (count, dimension) = embeddings.size2().map_err(|error| CliError::Machine(error.to_string()))?;
     let names = match format {
         EmbeddingFormat::Csv => {
-            run::replace(&args.output, &table(&rows, Some((floats(&embeddings)?.as_slice(), dimension))))?;
+            put(&args.output, &table(&rows, Some((floats(&embeddings)?.as_slice(), dimension))))?;
             None
         }
         EmbeddingFormat::Npy => {
-            run::replace(&args.output, &npy(&floats(&embeddings)?, [count, dimension]))?;
+            put(&args.output, &npy(&floats(&embeddings)?, [count, dimension]))?;
             Some(names)
         }
         EmbeddingFormat::Safetensors => {
@@ -77,7 +77,7 @@ pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliEr
         }
     };
     if let Some(names) = &names {
-        run::replace(names, &table(&rows, None))?;
+        put(names, &table(&rows, None))?;
     }
     if as_json {
         return output::json(&json!({
@@ -89,6 +89,10 @@ pub(in crate::cli) fn embed(args: &EmbedArgs, as_json: bool) -> Result<(), CliEr
     let told = format!("{count} embeddings of {dimension} numbers, of the {part} part: {}", args.output.display());
     let beside = names.map(|names| format!("\ntheir images and classes: {}", names.display()));
     output::line(&(told + &beside.unwrap_or_default()))
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    lossmith_files::replace(path, bytes).map_err(RunError::io("write", path))
 }
 
 fn floats(embeddings: &Tensor) -> Result<Vec<f32>, CliError> {

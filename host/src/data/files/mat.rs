@@ -11,7 +11,6 @@ use std::io::Read;
 use std::path::Path;
 
 use flate2::read::ZlibDecoder;
-use lossmith_plugin::files;
 
 use crate::data::DataError;
 
@@ -53,7 +52,8 @@ impl Value {
 
 /// All variables of a file by name.
 pub(in crate::data) fn read(path: &Path) -> Result<BTreeMap<String, Value>, DataError> {
-    let bytes = files::read(path, files::LIST).map_err(|cause| DataError::Read { path: path.to_owned(), cause })?;
+    let bytes = lossmith_files::read(path, lossmith_files::LIST)
+        .map_err(|cause| DataError::Read { path: path.to_owned(), cause })?;
     variables(&bytes).map_err(|problem| DataError::Record {
         place: path.display().to_string(),
         problem: format!("this is no whole MATLAB file of version 5: {problem}"),

@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
-use lossmith_plugin::files;
 
 use super::listing::Index;
 use crate::data::DataError;
@@ -42,7 +41,7 @@ impl<'a> Sheet<'a> {
     pub(in crate::data) fn open(path: &'a Path, trim: Trim, needed: &'static str) -> Result<Self, DataError> {
         let index = Index::text(path);
         let read = |cause| DataError::Read { path: path.to_owned(), cause };
-        let mut file = BufReader::new(files::open(path, files::LIST).map_err(read)?);
+        let mut file = BufReader::new(lossmith_files::open(path, lossmith_files::LIST).map_err(read)?);
         let mut first = Vec::new();
         file.by_ref().take(LONGEST_FIRST_LINE).read_until(b'\n', &mut first).map_err(read)?;
         file.rewind().map_err(read)?;

@@ -8,8 +8,6 @@ use sha2::{Digest, Sha256};
 use super::area::Area;
 use super::decode::decode;
 use crate::data::{DataError, ImageFault, Skipped};
-use crate::quoted::quoted;
-use lossmith_plugin::files;
 
 /// The scan of a data set: its images with their classes, before they are split.
 pub(in crate::data) struct Scan {
@@ -126,7 +124,8 @@ pub(in crate::data) fn filter<T>(items: impl IntoIterator<Item = T>, kept: &[boo
 }
 
 fn read(ImageFile { path, area }: &ImageFile) -> Result<Picture<'static>, DataError> {
-    let bytes = files::read(path, files::IMAGE).map_err(|cause| DataError::Read { path: path.clone(), cause })?;
+    let bytes = lossmith_files::read(path, lossmith_files::IMAGE)
+        .map_err(|cause| DataError::Read { path: path.clone(), cause })?;
     let mut image = decode(&bytes).map_err(|fault| DataError::Image { path: path.clone(), fault })?;
     if let Some(area) = area {
         image = area.cut(&image).ok_or_else(|| {
@@ -145,7 +144,7 @@ pub(in crate::data) fn hex(digest: Sha256) -> String {
 
 /// One line of the digest of a list of files. The name is quoted, so that no name can pass for another line.
 pub(in crate::data) fn digest_line(name: &str, size: u64, label: i64) -> String {
-    format!("{} {size} {label}\n", quoted(name))
+    format!("{} {size} {label}\n", lossmith_files::quoted(name))
 }
 
 /// The digest of data whose digest so far is `digest` and that has `more` to it, in hexadecimal.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::listing::Index;
 use crate::data::DataError;
-use lossmith_plugin::files;
 
 /// One line of a file.
 pub(in crate::data) struct TableRow<const N: usize> {
@@ -15,7 +14,8 @@ pub(in crate::data) struct TableRow<const N: usize> {
 
 /// The lines of a file, which must have the named columns. Empty lines are left out. The last column may have blanks.
 pub(in crate::data) fn read<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<TableRow<N>>, DataError> {
-    let text = files::read_text(path, files::LIST).map_err(|cause| DataError::Read { path: path.to_owned(), cause })?;
+    let text = lossmith_files::read_text(path, lossmith_files::LIST)
+        .map_err(|cause| DataError::Read { path: path.to_owned(), cause })?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let row = |(line, text): (u64, &str)| {
         let columns: Vec<String> = text.trim().splitn(N, ' ').map(|column| column.trim().to_owned()).collect();

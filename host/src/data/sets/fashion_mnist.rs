@@ -7,7 +7,6 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use lossmith_plugin::files;
 use sha2::{Digest, Sha256};
 
 use crate::data::DataError;
@@ -91,7 +90,7 @@ impl<const D: usize> Idx<D> {
         let gzipped = folder.join(format!("{name}.gz"));
         let (path, gzip) = if plain.exists() { (plain, false) } else { (gzipped, true) };
         let failed = |cause| DataError::Read { path: path.clone(), cause };
-        let file = BufReader::new(files::open(&path, files::WEIGHTS).map_err(failed)?);
+        let file = BufReader::new(lossmith_files::open(&path, lossmith_files::WEIGHTS).map_err(failed)?);
         let mut reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         // A byte more than any file may have, so that a small file that unpacks to a large one does not fill the
         // memory.

@@ -19,7 +19,6 @@ use super::manifest_row::{Columns, ManifestRow, Vendors};
 use super::split_column::{PartOrFold, SplitColumn};
 use crate::data::DataError;
 use crate::data::files::{Index, Listed, Listing, OwnPart, Role, Scan, Sheet, Trim, extend_digest};
-use crate::quoted::quoted;
 
 /// Lists the images in the order of their paths.
 pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError> {
@@ -63,7 +62,8 @@ pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError>
 
 /// The line of a row in the digest. Its form never changes.
 fn digested(row: &ManifestRow) -> String {
-    let subject = row.subject.as_ref().map_or("None".to_owned(), |subject| format!("Some({})", quoted(subject)));
+    let subject =
+        row.subject.as_ref().map_or("None".to_owned(), |subject| format!("Some({})", lossmith_files::quoted(subject)));
     let place = row.place.map_or("None".to_owned(), |place| format!("Some({})", place.digest()));
     format!("{subject} {place}\n")
 }

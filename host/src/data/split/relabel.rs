@@ -6,7 +6,6 @@ use std::path::Path;
 
 use crate::data::DataError;
 use crate::data::files::{Index, Scan, Sheet, Trim, extend_digest, filter};
-use crate::quoted::quoted;
 
 /// Gives the images of each class that the CSV file `table` lists in its column `class` the class of its column
 /// `label`. Images of other classes are left out. The new classes are in the order of their names; where the data has a
@@ -28,7 +27,9 @@ pub(in crate::data) fn relabel(scan: Scan, table: &Path) -> Result<Scan, DataErr
     let place = |name: &String| class_names.iter().position(|known| known == name).unwrap_or_default() as i64;
     let places: BTreeMap<&String, i64> = class_names.iter().map(|name| (name, place(name))).collect();
     let labels = new.iter().flatten().filter_map(|name| places.get(name)).copied().collect();
-    let lines = label_of.iter().map(|(class, label)| format!("{} {}\n", quoted(class), quoted(label)));
+    let lines = label_of
+        .iter()
+        .map(|(class, label)| format!("{} {}\n", lossmith_files::quoted(class), lossmith_files::quoted(label)));
     Ok(Scan {
         labels,
         own_parts: scan.own_parts.map(|parts| filter(parts, &kept).collect()),

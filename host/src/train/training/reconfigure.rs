@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Training;
 use crate::experiment::{Experiment, ExperimentError, Source};
 use crate::objective::{Loader, Places, Strategies};
-use crate::run::{About, Edit, Event, PluginEntry, Run};
+use crate::run::{self, About, Edit, Event, PluginEntry, Run};
 use crate::session::{Base, Staged, edit, entries};
 use crate::standard::Standard;
 use crate::train::checkpoints::{best_metric, stale};
@@ -98,7 +98,7 @@ impl Training {
         for bound in &strategies.bound {
             bound.keep_in(self.run())?;
         }
-        self.run().store_revision(number, &experiment.to_toml()?, &about, None)?;
+        run::store_revision(self.run(), number, &experiment.to_toml()?, &about, None)?;
         self.run().record(Event::Candidate { number, origin: "resume".into() })?;
         let revision = self.revisions.revision();
         let staged = Staged { number, revision, source, experiment, strategies, about, changes, brought: None };

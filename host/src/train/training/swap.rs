@@ -40,14 +40,15 @@ impl Training {
         self.way_back()?;
         let from = self.revisions.scripted_by().clone();
         let mut revision = from.revision(number)?;
+        let mut state = run::revision_state(&revision)?;
         let (source, experiment, mut strategies) = self.revisions.load(&from, number, &self.state, &self.runtime)?;
         let mut brought = None;
         if self.revisions.is_known(number) {
             // On the way back nothing begins anew: what is kept is what it had.
-            revision.state = None;
+            state = None;
             revision.about.reset.clear();
         }
-        if let Some(state) = &revision.state {
+        if let Some(state) = &state {
             strategies.objectives.load_state(state)?;
             let places: BTreeSet<_> =
                 state.keys().filter_map(|name| name.split('/').next()).map(str::to_owned).collect();
@@ -62,7 +63,7 @@ impl Training {
                 bound.keep_in(self.run())?;
             }
             self.run().copy_sources(&from, strategies.bound.iter().map(|bound| bound.plugin.hash.as_str()))?;
-            self.run().store_revision(number, &experiment.to_toml()?, &about, revision.state.as_ref())?;
+            run::store_revision(self.run(), number, &experiment.to_toml()?, &about, state.as_ref())?;
             let (epoch, step, changes) = (self.state.epoch(), self.state.step(), Vec::new());
             let swap = run::Event::Swap { revision: number, epoch, step, changes, plugins };
             self.run().record(swap.clone())?;

@@ -1,35 +1,28 @@
-//! Writing a file so that it is there whole or not at all, and naming one by its content.
+//! Writing a file so that it is there whole or not at all.
 
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{Result, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::RunError;
-
 /// How the names of files begin that are being written.
-pub(super) const ASIDE: &str = ".writing-";
+pub const ASIDE: &str = ".writing-";
 
 /// Writes `bytes` to `path`, replacing what was there: aside in the same folder, synced, renamed, the folder synced.
 /// After an error the old file, if any, is still there and nothing is left beside it.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+///
+/// # Errors
+/// No room, no such folder, or the system refuses to write.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     // The parent of a bare name is the empty path.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        // Readable as any other file of the user's; a temporary file would be private.
-        let everyone = Permissions::from_mode(0o666);
-        let mut aside = tempfile::Builder::new().prefix(ASIDE).permissions(everyone).tempfile_in(folder)?;
-        aside.write_all(bytes)?;
-        aside.as_file().sync_all()?;
-        aside.persist(path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(RunError::io("write", path))
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    // Readable as any other file of the user's; a temporary file would be private.
+    let everyone = Permissions::from_mode(0o666);
+    let mut aside = tempfile::Builder::new().prefix(ASIDE).permissions(everyone).tempfile_in(folder)?;
+    aside.write_all(bytes)?;
+    aside.as_file().sync_all()?;
+    aside.persist(path)?;
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -49,10 +42,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_named() {
+    fn a_missing_folder_is_not_made() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("missing/file");
-        let error = replace(&path, b"").unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
+        let error = replace(&folder.path().join("missing/file"), b"").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Run, RunError, file};
+use super::{Event, Run, RunError};
 
 /// How many names a line of changes shows.
 const SHOWN: usize = 3;
@@ -59,7 +59,7 @@ impl Run {
         let mut writer = csv::Writer::from_writer(Vec::new());
         files.iter().try_for_each(|file| writer.serialize(file)).map_err(RunError::unwritable(&path))?;
         let bytes = writer.into_inner().map_err(|error| RunError::unwritable(&path)(error.error()))?;
-        file::replace(&path, &bytes)
+        lossmith_files::replace(&path, &bytes).map_err(RunError::io("write", &path))
     }
 
     /// Reads `data.csv`; `None` if there is none, as in runs of versions before it and of data that is not in image

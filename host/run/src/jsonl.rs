@@ -25,14 +25,19 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, RunErro
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         bytes => bytes.map_err(RunError::io("read", path))?,
     };
+    Ok(parse(&bytes, 1))
+}
+
+/// The lines of a part of a file, the first of which has the number `first`.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], first: usize) -> Lines<T> {
     let mut lines = Lines { rows: Vec::new(), skipped: Vec::new() };
-    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty()) {
+    for (number, line) in (first..).zip(bytes.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(row) => lines.rows.push(row),
             Err(_) => lines.skipped.push(number),
         }
     }
-    Ok(lines)
+    lines
 }
 
 /// A file open for appending.

@@ -53,7 +53,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
 
     use super::*;
-    use crate::run::jsonl;
+    use crate::jsonl;
 
     #[test]
     fn numbers_come_back_to_the_last_bit() {

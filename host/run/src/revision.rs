@@ -6,22 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
-use super::{Event, PluginEntry, Run, RunError, file, load_checkpoint, write_checked};
+use super::{Event, PluginEntry, Run, RunError};
 
 /// A revision as the run keeps it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Revision {
     /// The file of its experiment.
     pub experiment: PathBuf,
     /// What else is known of it.
     pub about: About,
-    /// Tensors that its strategies begin with, by name, where it brought some along.
-    pub state: Option<BTreeMap<String, Tensor>>,
+    /// The file of the tensors that its strategies begin with, where it brought some along.
+    pub state: Option<PathBuf>,
 }
 
 /// `revision.json`.
@@ -46,7 +45,8 @@ pub enum Edit {
 }
 
 impl Run {
-    /// Keeps a revision. The components must be stored already.
+    /// Keeps a revision. The components must be stored already. `state` is the content of `state.safetensors`: the
+    /// tensors that its strategies begin with.
     ///
     /// # Errors
     /// No room, or the system refuses to write.
@@ -55,24 +55,26 @@ impl Run {
         number: u64,
         experiment: &str,
         about: &About,
-        state: Option<&BTreeMap<String, Tensor>>,
+        state: Option<&[u8]>,
     ) -> Result<(), RunError> {
         let folder = self.revision_folder(number);
         fs::create_dir_all(&folder).map_err(RunError::io("make", &folder))?;
-        let path = folder.join("state.safetensors");
+        let write =
+            |path: &Path, bytes: &[u8]| lossmith_files::replace(path, bytes).map_err(RunError::io("write", path));
+        let path = self.revision_state(number);
         match state {
-            Some(state) => write_checked(&path, state)?,
+            Some(state) => write(&path, state)?,
             // Of a candidate of this number that a dying process did not get into the journal.
             None if path.is_file() => fs::remove_file(&path).map_err(RunError::io("remove", &path))?,
             None => {}
         }
         let path = folder.join("revision.json");
         let about = serde_json::to_string_pretty(about).map_err(RunError::unwritable(&path))?;
-        file::replace(&path, about.as_bytes())?;
-        file::replace(&folder.join("experiment.toml"), experiment.as_bytes())
+        write(&path, about.as_bytes())?;
+        write(&folder.join("experiment.toml"), experiment.as_bytes())
     }
 
-    /// Reads a revision.
+    /// Reads a revision; its tensors stay in their file.
     ///
     /// # Errors
     /// It is not there, or its files are damaged.
@@ -86,9 +88,14 @@ impl Run {
         let path = folder.join("revision.json");
         let bytes = fs::read(&path).map_err(RunError::io("read", &path))?;
         let about = serde_json::from_slice(&bytes).map_err(RunError::damaged(&path))?;
-        let state = folder.join("state.safetensors");
-        let state = state.is_file().then(|| load_checkpoint(&state)).transpose()?.map(|file| file.tensors);
+        let state = Some(self.revision_state(number)).filter(|path| path.is_file());
         Ok(Revision { experiment: folder.join("experiment.toml"), about, state })
+    }
+
+    /// Where the tensors are that the strategies of a revision begin with, if it brought some along.
+    #[must_use]
+    pub fn revision_state(&self, number: u64) -> PathBuf {
+        self.revision_folder(number).join("state.safetensors")
     }
 
     /// Where components are kept, by slot.
@@ -116,6 +123,28 @@ impl Run {
         Ok(timeline)
     }
 
+    /// What was at work from which epoch on: epochs that were complete, the revision, and its components.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn revisions(&self) -> Result<Vec<(u64, u64, Vec<PluginEntry>)>, RunError> {
+        let mut epochs = BTreeMap::new();
+        for entry in self.journal()?.rows {
+            if let Event::Swap { epoch, step, .. } | Event::Rollback { epoch, step, .. } = entry.event {
+                epochs.insert(step, epoch);
+            }
+        }
+        let mut revisions = vec![(0, 0, self.manifest()?.plugins)];
+        for (step, revision) in self.timeline()? {
+            let same = revisions.last().is_some_and(|(_, last, _)| *last == revision);
+            if !same {
+                let epoch = epochs.get(&step).copied().unwrap_or_default();
+                revisions.push((epoch, revision, self.revision(revision)?.about.plugins));
+            }
+        }
+        Ok(revisions)
+    }
+
     /// A number that no candidate has yet.
     ///
     /// # Errors
@@ -138,6 +167,24 @@ impl Run {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
+
+    #[test]
+    fn a_revision_comes_back_and_without_a_state_none_is_left() {
+        let root = tempfile::tempdir().unwrap();
+        let run = Run::create(root.path(), "run").unwrap();
+        let about = About { edits: vec![Edit::Set("seed=2".into())], ..About::default() };
+        run.store_revision(3, "seed = 2\n", &about, Some(b"tensors")).unwrap();
+        let revision = run.revision(3).unwrap();
+        assert_eq!(
+            (fs::read_to_string(revision.experiment).unwrap().as_str(), &revision.about),
+            ("seed = 2\n", &about)
+        );
+        assert_eq!(revision.state, Some(run.revision_state(3)));
+        assert_eq!(fs::read(run.revision_state(3)).unwrap(), b"tensors");
+        run.store_revision(3, "", &About::default(), None).unwrap();
+        assert_eq!(run.revision(3).unwrap().state, None);
+        assert!(!run.revision_state(3).exists());
+    }
 
     #[test]
     fn the_timeline_is_what_was_not_rolled_back() {

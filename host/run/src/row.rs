@@ -47,16 +47,14 @@ impl fmt::Display for RowKind {
     }
 }
 
-/// The rows that count: without those that were undone, and without the rewinds.
-pub(super) fn settled(rows: Vec<Row>) -> Vec<Row> {
-    let mut settled: Vec<Row> = Vec::with_capacity(rows.len());
-    for row in rows {
+/// Adds rows to those that count: a rewind takes back what it undoes, and is not among them.
+pub(super) fn settle(rows: &mut Vec<Row>, new: impl IntoIterator<Item = Row>) {
+    for row in new {
         match row.kind {
-            RowKind::Rewind => settled.retain(|earlier| earlier.step <= row.step),
-            _ => settled.push(row),
+            RowKind::Rewind => rows.retain(|earlier| earlier.step <= row.step),
+            RowKind::Step | RowKind::Epoch | RowKind::Evaluation | RowKind::Origin => rows.push(row),
         }
     }
-    settled
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,8 +89,9 @@ mod tests {
     fn a_rewind_takes_back_the_rows_of_later_steps() {
         let row = |kind, step| Row { kind, epoch: 0, step, values: BTreeMap::new() };
         let rows = [1, 2, 3].map(|step| row(RowKind::Step, step));
-        let rows = rows.into_iter().chain([row(RowKind::Rewind, 1), row(RowKind::Step, 2)]).collect();
-        assert_eq!(settled(rows), [row(RowKind::Step, 1), row(RowKind::Step, 2)]);
+        let mut settled = Vec::new();
+        settle(&mut settled, rows.into_iter().chain([row(RowKind::Rewind, 1), row(RowKind::Step, 2)]));
+        assert_eq!(settled, [row(RowKind::Step, 1), row(RowKind::Step, 2)]);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::jsonl::{self, Appender, Lines};
-use super::row::settled;
+use super::row::settle;
 use super::varies::varies;
-use super::{Entry, Event, Manifest, MetricsLog, Row, RowKind, RunError, Status, file};
+use super::{Entry, Event, Manifest, MetricsLog, Row, RowKind, RunError, Status};
 
 /// A run directory. It holds a path and no open files, so a run can be looked at while another process writes to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Run {
             for entry in fs::read_dir(&folder).map_err(RunError::io("list", &folder))? {
                 let path = entry.map_err(RunError::io("list", &folder))?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let aside = name.starts_with(file::ASIDE);
+                let aside = name.starts_with(lossmith_files::ASIDE);
                 match (path.is_dir(), aside) {
                     (true, true) => fs::remove_dir_all(&path).map_err(RunError::io("remove", &path))?,
                     (true, false) => folders.push(path),
@@ -126,7 +126,8 @@ impl Run {
     /// # Errors
     /// No room, or the system refuses to write.
     pub fn write_experiment(&self, toml: &str) -> Result<(), RunError> {
-        file::replace(&self.experiment_path(), toml.as_bytes())
+        let path = self.experiment_path();
+        lossmith_files::replace(&path, toml.as_bytes()).map_err(RunError::io("write", &path))
     }
 
     /// Where `experiment.toml` is.
@@ -152,7 +153,7 @@ impl Run {
         let path = self.path.join("manifest.json");
         let mut text = serde_json::to_string_pretty(manifest).map_err(RunError::unwritable(&path))?;
         text.push('\n');
-        file::replace(&path, text.as_bytes())
+        lossmith_files::replace(&path, text.as_bytes()).map_err(RunError::io("write", &path))
     }
 
     /// Reads `manifest.json`.
@@ -171,10 +172,10 @@ impl Run {
     /// # Errors
     /// No room, or the system refuses to write.
     pub fn store_plugin(&self, component: &[u8]) -> Result<String, RunError> {
-        let hash = file::hex(&Sha256::digest(component));
+        let hash = lossmith_files::hex(&Sha256::digest(component));
         let path = self.plugin_path(&hash);
         if !path.is_file() {
-            file::replace(&path, component)?;
+            lossmith_files::replace(&path, component).map_err(RunError::io("write", &path))?;
         }
         Ok(hash)
     }
@@ -217,7 +218,9 @@ impl Run {
     /// It cannot be read. Lines that cannot be understood are counted, not refused.
     pub fn metrics(&self) -> Result<Lines<Row>, RunError> {
         let Lines { rows, skipped } = jsonl::read(&self.path.join("metrics.jsonl"))?;
-        Ok(Lines { rows: settled(rows), skipped })
+        let mut settled = Vec::with_capacity(rows.len());
+        settle(&mut settled, rows);
+        Ok(Lines { rows: settled, skipped })
     }
 
     /// The metric that marks the best checkpoint, as `validation/map-at-r`, by the experiment as it began.
@@ -365,7 +368,7 @@ mod tests {
         fs::create_dir(root.path().join("other")).unwrap();
         let runs = ["z", "a", "m"].map(|name| Run::create(root.path(), name).unwrap());
         for run in &runs {
-            run.record(Event::Started { process: crate::run::Process::current() }).unwrap();
+            run.record(Event::Started { process: crate::Process::current() }).unwrap();
         }
         let row = |kind, epoch, value| Row { kind, epoch, step: 10 * epoch, values: [("p".to_owned(), value)].into() };
         let mut metrics = runs[0].open_metrics().unwrap();
@@ -383,6 +386,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let run = Run::create(root.path(), "run").unwrap();
+        fs::remove_dir_all(run.path()).unwrap();
+        let error = run.write_experiment("").unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot write {}", run.experiment_path().display()));
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         let root = tempfile::tempdir().unwrap();
         let run = Run::create(root.path(), "run").unwrap();
@@ -392,7 +404,7 @@ mod tests {
 
         run.write_experiment("name = \"run\"\n").unwrap();
         assert_eq!(run.experiment().unwrap(), "name = \"run\"\n");
-        let manifest = crate::run::report::tests::manifest();
+        let manifest = crate::manifest::tests::manifest();
         run.write_manifest(&manifest).unwrap();
         assert_eq!(run.manifest().unwrap(), manifest);
 

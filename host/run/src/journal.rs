@@ -20,7 +20,6 @@ pub struct Entry {
 /// What can happen to a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Event {
     /// A process began to train.
     Started {

@@ -111,7 +111,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
 
     use super::*;
-    use crate::run::RowKind;
+    use crate::RowKind;
     use std::collections::BTreeMap;
 
     #[test]

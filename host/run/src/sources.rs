@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Run, RunError, file};
+use super::{Run, RunError};
 
 impl Run {
     /// Keeps the sources of the component with this SHA-256, by their places in its folder. Those that are there stay.
@@ -25,7 +25,7 @@ impl Run {
         fs::create_dir_all(&root).map_err(RunError::io("make", &root))?;
         let io = RunError::io("write", &root);
         let write = || -> io::Result<()> {
-            let aside = tempfile::Builder::new().prefix(file::ASIDE).tempdir_in(&root)?;
+            let aside = tempfile::Builder::new().prefix(lossmith_files::ASIDE).tempdir_in(&root)?;
             // It keeps files from others; the run does not.
             fs::set_permissions(aside.path(), fs::metadata(&root)?.permissions())?;
             for (place, content) in files {

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jiff::Timestamp;
-use lossmith_plugin::files;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{RunError, file};
+use super::RunError;
 
 /// What ran, on what, with what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -169,12 +168,12 @@ impl FileEntry {
 /// # Errors
 /// It cannot be read.
 pub fn file_digest(path: &Path) -> io::Result<String> {
-    let mut opened = files::open(path, files::WEIGHTS)?;
+    let mut opened = lossmith_files::open(path, lossmith_files::WEIGHTS)?;
     let (mut digest, mut bytes) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
         let count = opened.read(&mut bytes)?;
         if count == 0 {
-            return Ok(file::hex(&digest.finalize()));
+            return Ok(lossmith_files::hex(&digest.finalize()));
         }
         digest.update(bytes.get(..count).unwrap_or_default());
     }
@@ -211,10 +210,38 @@ pub fn commit(folder: &Path) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
 
     use super::*;
+
+    pub(crate) fn manifest() -> Manifest {
+        let plugin = |role: &str, strategy: &str, hash: &str| PluginEntry {
+            slot: format!("objective.0.{role}"),
+            role: role.into(),
+            strategy: strategy.into(),
+            hash: hash.repeat(32),
+        };
+        Manifest {
+            name: "fashion-triplet".into(),
+            started: "2025-01-31T14:05:02Z".parse().unwrap(),
+            command: ["lossmith", "train", "a <b>.toml"].map(String::from).to_vec(),
+            versions: Versions::current("2.13.0".into()),
+            seed: 17,
+            device: "cpu".into(),
+            threads: 2,
+            data: "fashion-mnist 3f2a".into(),
+            data_path: None,
+            commit: None,
+            preprocessing: None,
+            plugins: vec![plugin("loss", "triplet", "a1"), plugin("miner", "batch-hard", "b2")],
+            teacher: None,
+            files: Vec::new(),
+            experiment: None,
+            sets: Vec::new(),
+            parent: None,
+        }
+    }
 
     #[test]
     fn the_versions_are_those_that_are_built() {
@@ -235,7 +262,7 @@ mod tests {
         // More than is read at once.
         let long = vec![7; (1 << 20) + 1];
         std::fs::write(&path, &long).unwrap();
-        assert_eq!(file_digest(&path).unwrap(), file::hex(&Sha256::digest(&long)));
+        assert_eq!(file_digest(&path).unwrap(), lossmith_files::hex(&Sha256::digest(&long)));
         assert!(FileEntry::now("model.path", &folder.path().join("none")).is_err());
     }
 

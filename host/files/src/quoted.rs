@@ -2,7 +2,8 @@
 
 /// The name in quotation marks, so that no name can pass for the end of another. The form never changes: digests of
 /// data and checkpoints are made with it.
-pub(crate) fn quoted(name: &str) -> String {
+#[must_use]
+pub fn quoted(name: &str) -> String {
     let mut text = String::with_capacity(name.len() + 2);
     text.push('"');
     for character in name.chars() {

@@ -54,7 +54,7 @@ impl Run {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::run::{Row, RowKind};
+    use crate::{Row, RowKind};
 
     #[test]
     fn the_last_of_each_kind_counts_unless_it_was_undone() {

@@ -30,7 +30,7 @@ impl Run {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::run::Event;
+    use crate::Event;
 
     #[test]
     fn a_run_is_claimed_once_at_a_time() {
