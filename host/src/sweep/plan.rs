@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 use super::error::SweepError;
 use super::load::Sweep;
 use crate::experiment::{Experiment, ExperimentError, Source, rooted};
-use crate::run;
 use crate::train::{Rehearsal, TrainingError};
 
 /// Most letters of the values in the name of a run.
