@@ -57,8 +57,8 @@ impl Pipe {
     }
 }
 
-/// The plugin `top`, and a program in the place of `componentize-py`. What it makes is the component of the losses, with
-/// the comment of `plugin.py` in a section of its own. A process that it starts never ends if the comment is `endless`.
+/// The plugin `top`, and a program in the place of `componentize-py`. What it makes is the component of the losses, and
+/// the comment of `plugin.py` in a section of its own. A process of it never ends if that comment is `endless`.
 fn put_plugin(lab: &Lab, comment: &str) {
     fs::create_dir(lab.path("top")).unwrap();
     lab.write("top/plugin.toml", "language = \"python\"\nname = \"top\"\nroles = [\"loss\"]\n");
