@@ -2,7 +2,7 @@
 # What makes components of plugins in Python and in JavaScript, in the user's folder, so that plugins are built anywhere. The rules
 # and the versions are those of host/src/toolchain, which looks here.
 
-TOOLS=${LOSSMITH_TOOLS:-${XDG_DATA_HOME:-${HOME:?}/.local/share}/lossmith/tools}
+TOOLS=${LOSSMITH_TOOLS:-${XDG_DATA_HOME:-${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}/.local/share}/lossmith/tools}
 COMPONENTIZE_PY=0.25.1
 # 0.23.0 cannot free a tensor: its bindings of resources have no `Symbol.dispose`.
 COMPONENTIZE_JS=0.19.3

@@ -96,6 +96,27 @@ fn what_is_not_a_gradient_is_caught_too() {
     assert_eq!(check("lossmith-test-mistakes", "cubic", &["--strict"]).1, 4);
 }
 
+#[test]
+fn what_grows_from_call_to_call_is_told() {
+    for (strategy, words) in [
+        ("growing", "49152 bytes are kept after 8 calls, 12582912 after 16"),
+        ("naming", "160 names of metrics are reported after 8 calls, 320 after 16"),
+    ] {
+        let (findings, code) = wrong(strategy);
+        let [(what, verdict, detail)] = &findings[..] else { panic!("{strategy}: {findings:?}") };
+        assert_eq!((what.as_str(), verdict.as_str(), code), ("calls in a row", "warning", 0), "{strategy}");
+        assert!(detail.contains(words) && detail.contains("limits.state-bytes"), "{strategy}: {detail}");
+    }
+    // A memory that is full, and one that no limit lets grow so far.
+    let (findings, code) = check("lossmith-test-mistakes", "filling", &[]);
+    let words = "after 16 calls 1920 bytes are kept in 1 tensors";
+    assert!(findings.iter().any(|(_, _, detail)| detail.contains(words)) && code == 0, "{findings:?}");
+    let (findings, code) = check("lossmith-test-mistakes", "naming", &["--params", "{\"names\": 100}"]);
+    let of = findings.iter().find(|(what, ..)| what == "calls in a row").unwrap();
+    assert!(of.1 == "failed" && of.2.contains("call 11") && of.2.contains("metric-names"), "{findings:?}");
+    assert_eq!(code, 4);
+}
+
 /// The line of the guest `mistakes` that ends with a comment.
 fn line(comment: &str) -> String {
     let source = include_str!("../guests/mistakes/src/lib.rs");

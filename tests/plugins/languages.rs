@@ -335,6 +335,54 @@ fn mistakes_in_python_are_all_told_before_anything_is_built() {
 }
 
 #[test]
+fn what_a_tool_says_moves_no_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = put_tool(folder.path(), "printf 'first\\033]0;title\\007\\n' >&2; exit 1");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+    command.args(["plugin", "build"]).arg(repository().join("examples/languages/python"));
+    command.env("LOSSMITH_COMPONENTIZE_PY", &tool).env("LOSSMITH_PYTHON", "");
+    let output = command.env("XDG_CACHE_HOME", folder.path().join("cache")).output().unwrap();
+    let text = message(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("first\u{fffd}]0;title\u{fffd}") && !text.contains(['\u{1b}', '\u{7}']), "{text}");
+}
+
+#[test]
+fn a_missing_folder_for_temporary_files_is_told_with_its_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = put_tool(folder.path(), "exit 1");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+    command.args(["plugin", "build"]).arg(repository().join("examples/languages/python"));
+    command.env("LOSSMITH_COMPONENTIZE_PY", &tool).env("TMPDIR", folder.path().join("none"));
+    let output = command.env("XDG_CACHE_HOME", folder.path().join("cache")).output().unwrap();
+    let text = message(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("TMPDIR names it") && text.contains("/none"), "{text}");
+    assert!(!folder.path().join("calls").exists());
+}
+
+#[test]
+fn without_home_the_tools_are_where_the_database_of_users_has_it() {
+    let home = Command::new("sh").args(["-c", "getent passwd \"$(id -u)\" | cut -d: -f6"]).output().unwrap();
+    let home = String::from_utf8(home.stdout).unwrap();
+    assert!(home.starts_with('/'), "this user has no home");
+    let doctor = |home: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lossmith"));
+        command.args(["--json", "doctor"]);
+        for variable in ["HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "LOSSMITH_TOOLS"] {
+            command.env_remove(variable);
+        }
+        command.envs(home.map(|home| ("HOME", home)));
+        let said: Json = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        let findings = said["findings"].as_array().unwrap().iter();
+        let of_tools = findings.filter(|finding| finding["what"].as_str().unwrap().starts_with("plugins in "));
+        of_tools.cloned().collect::<Vec<_>>()
+    };
+    let found = doctor(None);
+    assert_eq!((found.len(), &found), (2, &doctor(Some(home.trim()))));
+}
+
+#[test]
 fn another_version_of_a_tool_is_refused_before_it_is_called() {
     let folder = tempfile::tempdir().unwrap();
     let tool = put_tool(folder.path(), "exit 1");

@@ -39,7 +39,7 @@ fn a_value_out_of_range_is_shown() {
         ("workers = 1", "workers = 0", "`data.workers` is 0, expected 1 to 256"),
         ("validation = 0.2", "validation = 1.5", "`data.validation` is 1.5"),
         ("learning-rate = 0.003", "learning-rate = 0.0", "`optimizer.learning-rate` is 0"),
-        ("log-every = 1", "log-every = 0", "nonzero"),
+        ("log-every = 1", "log-every = 0", "expected a whole number from 1 on"),
         ("embedding = 8", "embedding = 8\nslices = 3", "8 dimensions cannot be cut into 3 equal slices"),
         ("width = 4", "width = 0", "`model.width` is 0"),
         ("margin = 0.2", "margin = -0.2", "parameter `margin` of `triplet` must be at least 0"),

@@ -137,7 +137,7 @@ fn what_cannot_be_classified_is_refused_with_its_place() {
     const PLACE: &str = "[experiment.toml:";
     for (from, to, phrases) in [
         ("validation = 0.2", "validation = 0.2\nsplit = \"class-disjoint\"", ["nobody was trained on", "closed-set"]),
-        ("neighbours = 3", "neighbours = 0", ["nonzero", "neighbours = 0"]),
+        ("neighbours = 3", "neighbours = 0", ["a whole number from 1 on", "neighbours = 0"]),
         ("neighbours = 3", "neighbuors = 3", ["unknown key", "did you mean `neighbours`?"]),
         ("neighbours = 3", "classifiers = []", ["it must name at least one classifier", "classifiers = []"]),
         ("neighbours = 3", "classifiers = [\"lineal\"]", ["lineal", "`linear`"]),

@@ -64,6 +64,28 @@ fn set_refuses_a_path_that_leads_nowhere() {
 }
 
 #[test]
+fn what_a_key_expects_is_said_in_words() {
+    let lab = Lab::new(MINED_TRIPLETS);
+    for (set, phrase) in [
+        ("epochs=-1", "expected a whole number from 0 on"),
+        ("epochs=1e30", "expected a whole number from 0 on"),
+        ("seed=-1", "expected a whole number from 0 on"),
+        ("run.keep=0", "expected a whole number from 1 on"),
+        ("evaluation.every=0", "expected a whole number from 1 on"),
+        ("objective.0.loss=7", "expected a table with `plugin` and `strategy`"),
+        ("optimizer.learning-rate=fast", "expected a number"),
+    ] {
+        let outcome = lab.try_train(&[set]);
+        assert!(!outcome.stderr.contains("quotes"), "{outcome:?}");
+        outcome.fails(3, &[phrase]);
+    }
+    // Where a text would fit.
+    lab.try_train(&["name=7"]).fails(3, &["expected a text", "a text is written in quotes: --set 'name=\"7\"'"]);
+    lab.try_train(&["objective.0.loss.plugin=7"]).fails(3, &["a plugin is a path", "a text is written in quotes"]);
+    assert!(lab.runs().is_empty());
+}
+
+#[test]
 fn a_training_tells_what_happens_in_lines_of_json() {
     let lab = Lab::new(MINED_TRIPLETS);
     let stdout = lab.try_train(&["run.log-every=3"]).ok();

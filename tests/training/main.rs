@@ -4,6 +4,7 @@
 mod bad_data;
 mod bad_experiments;
 mod best_checkpoint;
+mod builds;
 mod changed_data;
 mod classification;
 mod commands;

@@ -59,11 +59,11 @@ fn a_wrong_sweep_file_is_shown_before_anything_is_trained() {
         ("values = [1, 16.0]", "values = [1, 2, 1.0]", ["this value is there twice", PLACE, "values = [1, 2, 1.0]"]),
         ("vary = {", "vary = 3\n#", ["a table with a key and its values, or a list of such tables", PLACE, "vary = 3"]),
         ("selection-seeds = 1", "select = \"inter-distance\"", ["neither high nor low is better", PLACE, "5 select"]),
-        ("selection-seeds = 1", "patience = 0", ["nonzero", PLACE, "5 patience"]),
+        ("selection-seeds = 1", "patience = 0", ["a whole number from 1 on", PLACE, "5 patience"]),
         ("values = [1, 16.0]", "values = [1, [2.0]]", ["a value must be a finite number", PLACE, "[2.0]"]),
         ("\"epochs=3\"", "\"epochs\"", ["expected key.path=value", PLACE, "\"epochs\""]),
         ("\"epochs=3\"", "\"epohcs=3\"", ["`epohcs=3`: unknown key `epohcs`", "`epochs`?", PLACE]),
-        ("[[setting]]", "[setting]", ["invalid type: map, expected a sequence", PLACE, "setting"]),
+        ("[[setting]]", "[setting]", ["invalid type: map, expected a list", PLACE, "setting"]),
         ("experiment = \"experiment.toml\"", "experiment = \"no.toml\"", ["cannot read no.toml", "No such file", ""]),
     ] {
         refused(from, to, &phrases);

@@ -10,6 +10,7 @@ mod description;
 mod error;
 mod extreme;
 mod gradient;
+mod growth;
 mod invariance;
 mod report;
 mod run;

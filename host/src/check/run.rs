@@ -10,7 +10,7 @@ use super::case::Case;
 use super::error::CheckError;
 use super::report::{CheckReport, CheckVerdict, StrategyReport};
 use super::subject::{NotComputed, Subject, refusal};
-use super::{cost, description, extreme, gradient, invariance, user_batch};
+use super::{cost, description, extreme, gradient, growth, invariance, user_batch};
 
 /// The options of a check.
 #[derive(Debug, Default)]
@@ -118,6 +118,7 @@ fn of_strategy(
         }
     }
     attempt(&mut report, "extreme batches", |report| extreme::check(&mut subject, extras, report))?;
+    attempt(&mut report, "calls in a row", |report| growth::check(&mut subject, extras, report))?;
     attempt(&mut report, "cost", |report| cost::check(&mut subject, extras, report))?;
     Ok(report)
 }
@@ -137,9 +138,15 @@ fn not_finite(subject: &mut Subject, batch: &TrialBatch, report: &mut StrategyRe
         };
         if let Some(text) = text {
             report.add("gradient", CheckVerdict::Failed, format!("in {bits} bits {text}"));
-            for what in
-                ["parameters", "determinism", "order of the batch", "32 bits against 64", "extreme batches", "cost"]
-            {
+            for what in [
+                "parameters",
+                "determinism",
+                "order of the batch",
+                "32 bits against 64",
+                "extreme batches",
+                "calls in a row",
+                "cost",
+            ] {
                 report.add(what, CheckVerdict::Skipped, "the gradient is not finite");
             }
             return Ok(true);

@@ -1,6 +1,6 @@
 //! The subject of a check: one strategy with one choice of parameters, called with batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lossmith_plugin::{
@@ -22,6 +22,17 @@ pub(crate) struct Subject {
     progress: Progress,
     slots: BTreeMap<bool, Slot>,
     watch: Watch,
+    /// Names of the metrics that it reported since it was restarted.
+    metrics: BTreeSet<String>,
+}
+
+/// How much a strategy keeps after a call.
+pub(crate) struct Kept {
+    pub(crate) bytes: u64,
+    /// Trainable ones, and buffers.
+    pub(crate) tensors: u64,
+    /// Names of metrics, over all calls.
+    pub(crate) metrics: u64,
 }
 
 /// The output of a strategy for a batch, with gradients and cost.
@@ -69,7 +80,8 @@ impl Subject {
         // In the middle of a training.
         let progress = Progress { epoch: 1, epochs: 4, step: 10, steps_per_epoch: 10, ..Progress::default() };
         let (strategy, slots, watch) = (strategy.to_owned(), BTreeMap::new(), Watch::default());
-        Ok(Self { runtime, plugin, role, strategy, params, progress, slots, watch })
+        let metrics = BTreeSet::new();
+        Ok(Self { runtime, plugin, role, strategy, params, progress, slots, watch, metrics })
     }
 
     /// Lets it believe that the training is at its first step, as `plugin eval` does.
@@ -81,6 +93,28 @@ impl Subject {
     /// Forgets its instances, so that the next call has a new one.
     pub(crate) fn restart(&mut self) {
         self.slots.clear();
+        self.metrics.clear();
+    }
+
+    /// A call as the step of a long epoch with this number, with what the last one kept. Returns what it keeps.
+    pub(crate) fn next_call(
+        &mut self,
+        batch: &TrialBatch,
+        state: State,
+        number: u64,
+    ) -> Result<(State, Kept), CheckError> {
+        let now = self.progress.clone();
+        self.progress.steps_per_epoch = 1000;
+        self.progress.step = self.progress.epoch * self.progress.steps_per_epoch + number;
+        let called = self.call(batch, Kind::Float, state, Stopped::Computed);
+        self.progress = now;
+        called?;
+        let state = std::mem::take(self.slot(Kind::Float)?.state_mut());
+        let parameters = state.parameters.values().map(|parameter| &parameter.tensor);
+        let tensors: Vec<&Tensor> = parameters.chain(state.buffers.values()).collect();
+        let bytes = tensors.iter().map(|tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64).sum();
+        let kept = Kept { bytes, tensors: tensors.len() as u64, metrics: self.metrics.len() as u64 };
+        Ok((state, kept))
     }
 
     /// Whether it has a value with a gradient.
@@ -224,8 +258,9 @@ impl Subject {
             }
             Role::Schedule => (Output::Thresholds(slot.thresholds(input, &progress)?), None),
         };
-        drop(slot.take_report());
+        let reported = slot.take_report().metrics.into_iter().map(|(name, _)| name);
         let probe = std::mem::take(slot.probe_mut());
+        self.metrics.extend(reported);
         let stopped = if let Stopped::Kept(values) = probe.stopped { values } else { Vec::new() };
         Ok(Called { output, fused, value, embeddings, cost: probe.cost, stopped })
     }

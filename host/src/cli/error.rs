@@ -272,6 +272,8 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Device(_) => 3,
         TrainingError::Changed { .. } | TrainingError::Finished { .. } | TrainingError::NoEpochs { .. } => 2,
         TrainingError::Objective(ObjectiveError::Plugin(error)) if error.is_of_the_machine() => 1,
+        // As `plugin build` has it.
+        TrainingError::Objective(ObjectiveError::Toolchain(_)) => 1,
         TrainingError::Objective(_)
         | TrainingError::Gradient { .. }
         | TrainingError::Loss { .. }

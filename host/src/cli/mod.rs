@@ -35,7 +35,7 @@ pub use error_text::shown;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success
-  1    a file or this machine: cannot read, write, or start something
+  1    a file or this machine: cannot read, write, start, or build something
   2    wrong use of the command line
   3    the experiment or sweep file: unknown key, wrong type, value out of range
   4    a plugin: refused, a fault while it ran, or a check that found something wrong

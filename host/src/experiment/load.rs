@@ -12,6 +12,7 @@ use toml_edit::{DocumentMut, Item};
 
 use super::config::{Experiment, ObjectiveConfig, On, PluginSource, ShadowConfig};
 use super::error::ExperimentError;
+use super::expected;
 use super::keys;
 use super::setting;
 use super::spans::{self, SpanPart};
@@ -168,12 +169,13 @@ impl Source {
             ));
         }
         toml::from_str(&self.text).map_err(|error| {
-            let help = error.span().and_then(|span| self.quoting(&span));
-            self.error(error.message().to_owned(), "here", help, error.span())
+            let fits = expected::is_text(error.message());
+            let help = error.span().filter(|_| fits).and_then(|span| self.quoting(&span));
+            self.error(expected::in_words(error.message(), &schema), "here", help, error.span())
         })
     }
 
-    /// How to write the value of a setting that is not of the type that its key wants, if it is meant as a text.
+    /// How to write the value of a setting whose key wants a text, if it is none.
     fn quoting(&self, span: &Range<usize>) -> Option<String> {
         let given = self.text.get(span.clone())?;
         let is_of = |set: &&String| {

@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod expected;
 mod keys;
 mod learning_rate;
 mod load;

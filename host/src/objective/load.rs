@@ -13,7 +13,7 @@ use crate::PluginFault;
 use crate::experiment::{PluginSource, Source, StrategyConfig};
 use crate::run::{Run, RunError};
 use crate::standard::Standard;
-use crate::toolchain::{self, Messages, Sources};
+use crate::toolchain::{self, Messages, Sources, UnderWay};
 
 /// Loads plugins, each once.
 pub struct Loader<'a> {
@@ -24,6 +24,7 @@ pub struct Loader<'a> {
     seed: u64,
     limits: Arc<Limits>,
     messages: Messages,
+    under_way: UnderWay,
     /// Compiled already, whatever file they came from.
     known: Vec<Arc<Plugin>>,
     plugins: BTreeMap<PluginSource, Arc<Plugin>>,
@@ -85,7 +86,14 @@ impl<'a> Loader<'a> {
     ) -> Self {
         let (plugins, sources, bound) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (limits, messages, known) = (Arc::new(limits), Messages::Shown, Vec::new());
-        Self { runtime, source, place, device, seed, limits, messages, known, plugins, sources, bound }
+        let under_way = UnderWay::default();
+        Self { runtime, source, place, device, seed, limits, messages, under_way, known, plugins, sources, bound }
+    }
+
+    /// Lets others see, and abandon, what is built.
+    #[must_use]
+    pub fn under_way(self, under_way: UnderWay) -> Self {
+        Self { under_way, ..self }
     }
 
     /// Reuses these components where a file has the same bytes.
@@ -169,7 +177,7 @@ impl<'a> Loader<'a> {
         }
         let loaded = match (self.place, plugin) {
             (_, PluginSource::Crate { directory }) => {
-                let built = toolchain::build(directory, None, self.messages)?;
+                let built = toolchain::build(directory, None, self.messages, &self.under_way)?;
                 self.sources.insert(plugin.clone(), Arc::new(built.sources));
                 match self.known.iter().find(|known| known.bytes == built.bytes) {
                     Some(known) => Ok(Arc::clone(known)),

@@ -24,6 +24,7 @@ use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
 use crate::run::{self, About, Canary, Change, Edit, PluginEntry, Run, Verdict};
 use crate::standard::Standard;
+use crate::toolchain::UnderWay;
 
 /// The thread, until this is dropped.
 pub(super) struct Gate {
@@ -31,7 +32,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Starts the thread. It answers by mail.
+    /// Starts the thread. It answers by mail; what it builds is `under_way`.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -41,10 +42,11 @@ impl Gate {
         standard: Standard,
         run: Run,
         mail: Sender<Mail>,
+        under_way: UnderWay,
     ) -> std::io::Result<Self> {
         let (jobs, received): (_, Receiver<Box<Job>>) = mpsc::channel();
         std::thread::Builder::new().name("gate".into()).spawn(move || {
-            let gate = Checker { runtime, device, standard, run };
+            let gate = Checker { runtime, device, standard, run, under_way };
             for job in received {
                 if mail.send(Mail::Checked(Box::new(gate.judge(*job)))).is_err() {
                     return;
@@ -65,15 +67,20 @@ struct Checker {
     device: Device,
     standard: Standard,
     run: Run,
+    under_way: UnderWay,
 }
 
 impl Checker {
     fn judge(&self, mut job: Job) -> Checked {
         let (number, asked, mut followed) = (job.number, job.asked.take(), None);
         let reverts = matches!(job.wanted, Wanted::Revision(_));
-        let (verdict, staged) = match self.check(job, &mut followed) {
+        let found = self.check(job, &mut followed);
+        let abandoned = self.under_way.take_abandoned();
+        let (verdict, staged) = match found {
             Ok(Some((verdict, staged))) => (verdict, Some(staged)),
             Ok(None) => (Verdict::Same, None),
+            // Its files have changed since, so it says nothing of what is there now.
+            Err(_) if abandoned => (Verdict::Superseded, None),
             Err(Refusal { reason, help }) => (Verdict::Refused { reason, help }, None),
         };
         Checked { number, verdict, staged, asked, followed, reverts }
@@ -178,6 +185,7 @@ impl Checker {
         let places = kept.map_or(Places::Standard(&self.standard), Places::Run);
         let runtime = Arc::clone(&self.runtime);
         let loader = Loader::new(runtime, source, places, self.device, experiment.seed, experiment.limits.clone());
+        let loader = loader.under_way(self.under_way.clone());
         let live = job.bound.iter().map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin)));
         let pinned = if job.reread || kept.is_some() { BTreeMap::new() } else { live.collect() };
         let known: Vec<Arc<Plugin>> = job.bound.iter().map(|bound| Arc::clone(&bound.plugin)).collect();

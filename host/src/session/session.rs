@@ -26,8 +26,9 @@ use super::order::Order;
 use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::Experiment;
 use crate::objective::{Bound, ObjectiveError};
-use crate::run::{Edit, Run};
+use crate::run::{Edit, Run, Verdict};
 use crate::standard::Standard;
+use crate::toolchain::UnderWay;
 
 /// How often a paused training looks for Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -50,6 +51,8 @@ pub struct Session {
     paused: bool,
     /// Whether the gate is at work.
     busy: bool,
+    /// What the gate builds.
+    under_way: UnderWay,
     /// Names of files that have changed since they were last read.
     changed: BTreeSet<String>,
     /// Commands that ask for a candidate, the oldest first. Files that have changed come before them.
@@ -67,6 +70,23 @@ enum Proposal {
     Revert,
 }
 
+impl Proposal {
+    /// None of a command that asks for no candidate.
+    fn of(request: &Request) -> Option<Self> {
+        match request {
+            Request::Set { sets } => Some(Self::Set(sets.clone())),
+            Request::Promote { name } => Some(Self::Promote(name.clone())),
+            Request::Revert { weights: false } => Some(Self::Revert),
+            Request::Pause
+            | Request::Resume
+            | Request::Stop
+            | Request::Checkpoint
+            | Request::Revert { weights: true }
+            | Request::Status => None,
+        }
+    }
+}
+
 impl Session {
     /// Starts the gate and listens for commands. Bare names of plugins are looked for as `standard` says.
     ///
@@ -74,14 +94,15 @@ impl Session {
     /// Another process controls the run, or the system refuses something.
     pub fn start(run: &Run, runtime: Arc<Runtime>, device: Device, standard: &Standard) -> Result<Self, SessionError> {
         let (sender, mail) = mpsc::channel();
-        let gate = Gate::start(runtime, device, standard.clone(), run.clone(), sender.clone());
+        let under_way = UnderWay::default();
+        let gate = Gate::start(runtime, device, standard.clone(), run.clone(), sender.clone(), under_way.clone());
         let gate = gate.map_err(SessionError::Thread)?;
         let snapshot =
             Arc::new(Mutex::new(Snapshot { run: run.name(), process: std::process::id(), ..Snapshot::default() }));
-        let (told, commands) = (Arc::clone(&snapshot), Mutex::new(sender.clone()));
+        let (told, commands) = ((Arc::clone(&snapshot), under_way.clone()), Mutex::new(sender.clone()));
         let server = Server::start(run.path(), move |request| {
             if request == Request::Status {
-                return status(&told);
+                return status(&told.0, &told.1);
             }
             let (client, answered) = mpsc::channel();
             let asked = Mail::Asked(Asked::new(request, client));
@@ -108,6 +129,7 @@ impl Session {
             standard: standard.clone(),
             paused: false,
             busy: false,
+            under_way,
             changed: BTreeSet::new(),
             queue: VecDeque::new(),
             number: run.next_candidate()?,
@@ -123,10 +145,17 @@ impl Session {
         let now = || Seen::now(followed(file, experiment, &self.standard));
         let seen = seen.map_or_else(now, Seen::with_new_locks);
         let quiet = Duration::from_millis(experiment.session.quiet_ms.get());
-        let sender = self.sender.clone();
+        let (sender, under_way) = (self.sender.clone(), self.under_way.clone());
         self.watcher = Some(Watcher::start(seen, quiet, move |changed| {
+            let (round, of_file) = (under_way.round(), |changed: &Followed| matches!(changed, Followed::File(_)));
+            let a_file_changed = changed.iter().any(of_file);
             // Nobody reads when the training has ended.
             let _ = sender.send(Mail::Changed(changed));
+            // A build of what is not there any more may never end.
+            match a_file_changed {
+                true => under_way.abandon(round),
+                false => under_way.abandon_if_changed(round),
+            }
         })?);
         Ok(())
     }
@@ -197,6 +226,13 @@ impl Session {
                 if let Some(followed) = checked.followed.take() {
                     self.follow(followed);
                 }
+                // The files that changed are looked at first, then the command again.
+                if checked.verdict == Verdict::Superseded
+                    && let Some(asked) = checked.asked.take()
+                    && let Some(proposal) = Proposal::of(asked.request())
+                {
+                    self.queue.push_front((proposal, asked));
+                }
                 Some(Order::Judge(checked))
             }
             Mail::Asked(asked) => self.ask(asked),
@@ -204,7 +240,7 @@ impl Session {
     }
 
     fn ask(&mut self, asked: Asked) -> Option<Order> {
-        let proposal = match asked.request() {
+        match asked.request() {
             Request::Pause => {
                 self.paused = true;
                 return Some(Order::Pause(asked));
@@ -219,15 +255,12 @@ impl Session {
             }
             Request::Checkpoint => return Some(Order::Checkpoint(asked)),
             Request::Revert { weights: true } => return Some(Order::GoBack(asked)),
-            Request::Status => {
-                asked.answer(status(&self.snapshot));
-                return None;
+            Request::Status => asked.answer(status(&self.snapshot, &self.under_way)),
+            Request::Set { .. } | Request::Promote { .. } | Request::Revert { weights: false } => {
+                let proposal = Proposal::of(asked.request());
+                self.queue.extend(proposal.map(|proposal| (proposal, asked)));
             }
-            Request::Set { sets } => Proposal::Set(sets.clone()),
-            Request::Promote { name } => Proposal::Promote(name.clone()),
-            Request::Revert { weights: false } => Proposal::Revert,
-        };
-        self.queue.push_back((proposal, asked));
+        }
         None
     }
 
@@ -343,9 +376,14 @@ impl Session {
     }
 }
 
-/// The answer to somebody who wants to know how it stands with the training.
-fn status(snapshot: &Mutex<Snapshot>) -> Response {
-    let snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+/// The answer to somebody who wants to know how it stands with the training, and with what is built beside it.
+fn status(snapshot: &Mutex<Snapshot>, under_way: &UnderWay) -> Response {
+    let mut snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some((directory, time)) = under_way.building() {
+        let candidate = snapshot.candidate.map(|candidate| format!("{candidate}: ")).unwrap_or_default();
+        let building = format!("the plugin in {} is being built, for {} s now", directory.display(), time.as_secs());
+        snapshot.candidate = Some(candidate + &building);
+    }
     Response::Status { snapshot: Box::new(snapshot) }
 }
 

@@ -9,7 +9,7 @@ use super::plan::Trial;
 use crate::experiment::PluginSource;
 use crate::run::{self, RecordError, Row, RowKind, Run, RunError, Status};
 use crate::standard::Standard;
-use crate::toolchain::{self, Messages};
+use crate::toolchain::{self, Messages, UnderWay};
 
 /// A finished run and what it measured.
 #[derive(Debug)]
@@ -125,7 +125,9 @@ fn plugins(run: &Run, trial: &Trial, standard: &Standard) -> Plugins {
 fn wanted(plugin: &PluginSource, standard: &Standard, beside: &Path) -> Option<Vec<u8>> {
     match plugin {
         PluginSource::Component(path) => standard.read(path, beside),
-        PluginSource::Crate { directory } => Some(toolchain::build(directory, None, Messages::Kept).ok()?.bytes),
+        PluginSource::Crate { directory } => {
+            Some(toolchain::build(directory, None, Messages::Kept, &UnderWay::default()).ok()?.bytes)
+        }
     }
 }
 

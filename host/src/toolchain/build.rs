@@ -1,6 +1,6 @@
 //! Builds a plugin.
 
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
@@ -18,6 +18,8 @@ use super::error::ToolchainError;
 use super::plugin_toml::PluginFolder;
 use super::script;
 use super::sources::Sources;
+use super::spoken;
+use super::under_way::UnderWay;
 
 /// How often a crate is compiled again because its sources changed meanwhile.
 const ATTEMPTS: usize = 4;
@@ -25,15 +27,23 @@ const ATTEMPTS: usize = 4;
 /// Builds the plugin in `dir`, a crate or a folder with a `plugin.toml`. [`Built::write`] puts the component into
 /// `out_dir`, by default `plugins` in the target folder of the crate's workspace, or `target/plugins` of the folder.
 ///
+/// Meanwhile it is `under_way`: others can see it there, and abandon it.
+///
 /// # Errors
-/// See [`ToolchainError`].
-pub fn build(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<Built, ToolchainError> {
+/// See [`ToolchainError`]. That of a build that was abandoned says nothing of the plugin.
+pub fn build(
+    dir: &Path,
+    out_dir: Option<&Path>,
+    messages: Messages,
+    under_way: &UnderWay,
+) -> Result<Built, ToolchainError> {
+    let _begun = under_way.begin(dir);
     if PluginFolder::is_at(dir) {
-        return script::build_script(dir, out_dir, messages);
+        return script::build_script(dir, out_dir, messages, under_way);
     }
-    let package = Package::read(dir)?;
+    let package = Package::read(dir, under_way)?;
     let toolchain = detect(&package.dir)?;
-    let (sources, bytes) = package.build_settled(&toolchain, messages)?;
+    let (sources, bytes) = package.build_settled(&toolchain, messages, under_way)?;
     if !has_contract(&bytes) {
         return Err(ToolchainError::NoContract { package: package.name });
     }
@@ -65,16 +75,15 @@ struct CoreModule {
 }
 
 impl Package {
-    fn read(dir: &Path) -> Result<Self, ToolchainError> {
+    fn read(dir: &Path, under_way: &UnderWay) -> Result<Self, ToolchainError> {
         if !dir.join("Cargo.toml").is_file() {
             return Err(ToolchainError::NoManifest { dir: dir.to_path_buf() });
         }
         let dir = dir.canonicalize().map_err(ToolchainError::file("opening", dir))?;
         let manifest = dir.join("Cargo.toml");
-        let output = clean("cargo", &dir)
-            .args(["metadata", "--no-deps", "--format-version=1", "--manifest-path=Cargo.toml"])
-            .output()
-            .map_err(ToolchainError::start("cargo"))?;
+        let mut command = clean("cargo", &dir);
+        command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path=Cargo.toml"]);
+        let output = under_way.output(&mut command).map_err(ToolchainError::start("cargo"))?;
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(ToolchainError::Manifest { manifest, message });
@@ -95,14 +104,19 @@ impl Package {
 
     /// Compiles the crate, again if its sources were edited meanwhile, so that what is compiled is known. Returns the
     /// sources and the module.
-    fn build_settled(&self, toolchain: &Toolchain, messages: Messages) -> Result<(Sources, Vec<u8>), ToolchainError> {
+    fn build_settled(
+        &self,
+        toolchain: &Toolchain,
+        messages: Messages,
+        under_way: &UnderWay,
+    ) -> Result<(Sources, Vec<u8>), ToolchainError> {
         let begun = Instant::now();
         let kind = cargo::folder(toolchain);
         let folder = BuildFolder::of(&self.dir, &self.library, &self.target_dir.join(kind), self.alone.then_some(kind));
-        let folder = folder.open(&self.name, messages)?;
+        let folder = folder.open(&self.name, messages, under_way)?;
         let (mut sources, mut fresh) = (Sources::read(&self.dir), true);
         for _ in 0..ATTEMPTS {
-            let module = self.build_module(toolchain, folder.path(), messages)?;
+            let module = self.build_module(toolchain, folder.path(), messages, under_way)?;
             let bytes = std::fs::read(&module.file).map_err(ToolchainError::file("reading", &module.file))?;
             fresh &= module.fresh;
             let now = Sources::read(&self.dir);
@@ -125,20 +139,25 @@ impl Package {
         toolchain: &Toolchain,
         target_dir: &Path,
         messages: Messages,
+        under_way: &UnderWay,
     ) -> Result<CoreModule, ToolchainError> {
         let mut command = cargo::compile(toolchain, &self.dir, target_dir);
-        command.arg("--message-format=json-render-diagnostics");
+        command.args(["--message-format=json-render-diagnostics", "--color=never"]);
+        command.env("CARGO_TERM_PROGRESS_WHEN", "never");
+        // Outside of the terminal's group nobody could answer.
+        command.env("GIT_TERMINAL_PROMPT", "0");
         if messages == Messages::Kept {
-            command.arg("--quiet").stderr(Stdio::piped());
+            command.arg("--quiet");
         }
-        let mut child = command.stdout(Stdio::piped()).spawn().map_err(ToolchainError::start("cargo"))?;
+        let start = || ToolchainError::start("cargo");
+        let group = under_way.group().map_err(start())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = group.spawn(&mut command).map_err(start())?;
         // On a thread of its own: cargo would wait for whichever pipe nobody empties.
-        let kept = child.stderr.take().map(|mut stderr| {
+        let said = child.stderr.take().map(|stderr| {
             std::thread::spawn(move || {
-                let mut text = Vec::new();
-                // What could be read is worth showing.
-                let _ = stderr.read_to_end(&mut text);
-                String::from_utf8_lossy(&text).trim().to_owned()
+                let lines: Vec<_> = spoken::lines(stderr).inspect(|line| messages.say(line)).collect();
+                lines.join("\n").trim().to_owned()
             })
         });
         let mut module = None;
@@ -148,9 +167,14 @@ impl Package {
                 module = self.module_of(message).or(module);
             }
         }
-        let status = child.wait().map_err(ToolchainError::start("cargo"))?;
-        let kept = kept.and_then(|thread| thread.join().ok());
-        let messages = kept.unwrap_or_else(|| "the compiler's messages are above".to_owned());
+        let status = child.wait().map_err(start())?;
+        // Nobody is left who could write.
+        drop(group);
+        let said = said.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let messages = match messages {
+            Messages::Kept => said,
+            Messages::Shown => "the compiler's messages are above".to_owned(),
+        };
         module
             .filter(|_| status.success())
             .ok_or_else(|| ToolchainError::Compile { package: self.name.clone(), messages })
@@ -200,15 +224,20 @@ mod tests {
         dir
     }
 
+    fn refused(dir: &Path, out: Option<&Path>) -> ToolchainError {
+        build(dir, out, Messages::Shown, &UnderWay::default()).unwrap_err()
+    }
+
     const CDYLIB: &str = "crate-type = [\"cdylib\"]";
 
     #[test]
     fn a_crate_without_the_contract_becomes_a_core_module_only() {
         let dir = crate_with(CDYLIB, "#[unsafe(no_mangle)] pub extern \"C\" fn answer() -> i32 { 42 }");
-        let package = Package::read(dir.path()).unwrap();
-        let (_, bytes) = package.build_settled(&detect(dir.path()).unwrap(), Messages::Shown).unwrap();
+        let under_way = UnderWay::default();
+        let package = Package::read(dir.path(), &under_way).unwrap();
+        let (_, bytes) = package.build_settled(&detect(dir.path()).unwrap(), Messages::Shown, &under_way).unwrap();
         assert!(Parser::is_core_wasm(&bytes));
-        let error = build(dir.path(), None, Messages::Shown).unwrap_err();
+        let error = refused(dir.path(), None);
         assert!(matches!(error, ToolchainError::NoContract { .. }), "{error}");
     }
 
@@ -218,7 +247,7 @@ mod tests {
         let out = dir.path().join("out");
         std::fs::create_dir(&out).unwrap();
         std::fs::write(out.join("tiny.wasm"), "the last one").unwrap();
-        let error = build(dir.path(), Some(&out), Messages::Shown).unwrap_err();
+        let error = refused(dir.path(), Some(&out));
         assert!(matches!(error, ToolchainError::Compile { package, .. } if package == "lossmith-tiny"));
         assert_eq!(std::fs::read_to_string(out.join("tiny.wasm")).unwrap(), "the last one");
     }
@@ -226,26 +255,26 @@ mod tests {
     #[test]
     fn a_library_that_is_no_cdylib_is_refused() {
         let dir = crate_with("", "");
-        assert!(matches!(build(dir.path(), None, Messages::Shown), Err(ToolchainError::NoCdylib { .. })));
+        assert!(matches!(refused(dir.path(), None), ToolchainError::NoCdylib { .. }));
     }
 
     #[test]
     fn a_folder_without_a_manifest_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(build(dir.path(), None, Messages::Shown), Err(ToolchainError::NoManifest { .. })));
+        assert!(matches!(refused(dir.path(), None), ToolchainError::NoManifest { .. }));
     }
 
     #[test]
     fn a_workspace_is_not_a_crate() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("Cargo.toml"), "[workspace]\n").unwrap();
-        assert!(matches!(build(dir.path(), None, Messages::Shown), Err(ToolchainError::Workspace { .. })));
+        assert!(matches!(refused(dir.path(), None), ToolchainError::Workspace { .. }));
     }
 
     #[test]
     fn a_broken_manifest_is_shown_as_cargo_sees_it() {
         let dir = crate_with("crate-type = 7", "");
-        let error = build(dir.path(), None, Messages::Shown).unwrap_err();
+        let error = refused(dir.path(), None);
         assert!(error.to_string().contains("crate-type"), "{error}");
     }
 }

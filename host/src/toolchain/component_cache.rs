@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 use super::folders;
+use super::under_way::UnderWay;
 
 /// The size of the cache in bytes; what was not used for longest goes first.
 const ROOM: u64 = 1 << 30;
@@ -31,13 +32,13 @@ impl ComponentCache {
     }
 
     /// Waits for another build of the same, and keeps others waiting until the lock is dropped.
-    pub(super) fn lock(&self, inputs: &Inputs) -> io::Result<File> {
+    pub(super) fn lock(&self, inputs: &Inputs, under_way: &UnderWay) -> io::Result<File> {
         let folder = self.folder.join("locks");
         fs::create_dir_all(&folder)?;
         // Few files, whatever is built: those that have one in common wait for each other.
         let digest = digest(inputs);
         let lock = File::create(folder.join(digest.get(..2).unwrap_or_default()))?;
-        lock.lock()?;
+        under_way.wait_for(&lock)?;
         Ok(lock)
     }
 

@@ -202,6 +202,19 @@ pub enum ToolchainError {
         cause: std::io::Error,
     },
 
+    /// There is no room for what a build needs meanwhile.
+    #[error("a folder in {} could not be made", folder.display())]
+    #[diagnostic(help(
+        "a build needs a folder for temporary files; TMPDIR names it, and /tmp is it where that is unset"
+    ))]
+    NoTemporary {
+        /// The folder of temporary files.
+        folder: PathBuf,
+        /// The system's error.
+        #[source]
+        cause: std::io::Error,
+    },
+
     /// A file could not be read or written.
     #[error("{action} {} failed", path.display())]
     File {
@@ -227,4 +240,10 @@ impl ToolchainError {
         let program = program.to_owned();
         move |cause| Self::Start { program, cause }
     }
+}
+
+/// An error with its cause, in one line.
+pub(super) fn with_cause(error: &ToolchainError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
 }

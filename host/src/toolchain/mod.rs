@@ -20,6 +20,8 @@ mod python;
 mod python_mistakes;
 mod script;
 pub mod sources;
+mod spoken;
+mod under_way;
 mod wit_world;
 
 pub use build::build;
@@ -30,3 +32,4 @@ pub use error::ToolchainError;
 pub use folders::tools;
 pub use script::componentizers;
 pub use sources::Sources;
+pub use under_way::UnderWay;

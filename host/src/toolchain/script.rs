@@ -1,6 +1,5 @@
 //! Builds a plugin in Python or JavaScript.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,6 +17,8 @@ use super::javascript::JAVASCRIPT;
 use super::plugin_toml::{self, PluginFolder, ScriptLanguage};
 use super::python::PYTHON;
 use super::sources::{Sources, walk};
+use super::spoken;
+use super::under_way::UnderWay;
 use super::wit_world;
 
 impl Componentizer {
@@ -54,7 +55,12 @@ impl Componentizer {
 ///
 /// # Errors
 /// See [`ToolchainError`].
-pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Messages) -> Result<Built, ToolchainError> {
+pub(super) fn build_script(
+    dir: &Path,
+    out_dir: Option<&Path>,
+    messages: Messages,
+    under_way: &UnderWay,
+) -> Result<Built, ToolchainError> {
     let folder = PluginFolder::read(dir)?;
     let script = Componentizer::of(folder.language);
     let sources = modules(&folder.dir, script.endings)?;
@@ -63,11 +69,11 @@ pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Message
     let name = &folder.name;
     let out_dir = out_dir.map_or_else(|| folder.dir.join("target/plugins"), Path::to_path_buf);
     let Some(cache) = ComponentCache::of_user() else {
-        let component = componentize(&folder, &script, &sources, &tool, messages)?;
+        let component = componentize(&folder, &script, &sources, &tool, messages, under_way)?;
         return Ok(Built::new(name, component, out_dir, sources));
     };
     // Two trainings that start with the same plugin build it once. Without a lock they build it twice.
-    let _lock = cache.lock(&inputs);
+    let _lock = cache.lock(&inputs, under_way);
     if let Some(component) = cache.get(&inputs) {
         messages.say(&format!("plugin `{name}`: unchanged since it was built"));
         return Ok(Built::new(name, component, out_dir, sources));
@@ -78,7 +84,7 @@ pub(super) fn build_script(dir: &Path, out_dir: Option<&Path>, messages: Message
         script.tool.program, tool.version, script.takes
     ));
     let begun = Instant::now();
-    let component = componentize(&folder, &script, &sources, &tool, messages)?;
+    let component = componentize(&folder, &script, &sources, &tool, messages, under_way)?;
     messages.say(&format!("plugin `{name}`: built in {:.1} s", begun.elapsed().as_secs_f64()));
     if let Err(error) = cache.put(&inputs, &component) {
         messages.say(&format!("plugin `{name}`: it cannot be kept, and is built again the next time: {error}"));
@@ -108,8 +114,10 @@ fn componentize(
     sources: &Sources,
     tool: &InstalledTool,
     messages: Messages,
+    under_way: &UnderWay,
 ) -> Result<Vec<u8>, ToolchainError> {
-    let work = tempfile::tempdir().map_err(ToolchainError::file("creating", std::env::temp_dir()))?;
+    let no_folder = |cause| ToolchainError::NoTemporary { folder: std::env::temp_dir(), cause };
+    let work = tempfile::tempdir().map_err(no_folder)?;
     let (wit, source, made) = (work.path().join("wit"), work.path().join("source"), work.path().join("plugin.wasm"));
     wit_world::write(&wit, &folder.roles)?;
     for (place, content) in sources.files().filter(|(place, _)| *place != plugin_toml::FILE) {
@@ -127,7 +135,7 @@ fn componentize(
     put(&source.join(entry), text(&folder.roles).as_bytes())?;
     let mut command = clean(&tool.program, &source);
     (script.arguments)(&mut command, &wit, &made);
-    run(&mut ending(&command, LONGEST), script.tool.program, messages, LONGEST)
+    run(&mut ending(&command, LONGEST), script.tool.program, messages, LONGEST, under_way)
         .map_err(|failure| failure.into_error(&folder.name, messages, |said| script.missing(&folder.name, said)))?;
     std::fs::read(&made).map_err(ToolchainError::file("reading", &made))
 }
@@ -161,7 +169,7 @@ fn modules(dir: &Path, endings: &[&str]) -> Result<Sources, ToolchainError> {
 /// other work.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// A command that ends by itself after so much computing, if whoever started it is gone.
+/// A command that ends by itself after so much computing, whoever waits for it.
 fn ending(command: &Command, longest: Duration) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("ulimit -t {}; exec \"$0\" \"$@\"", longest.as_secs()));
@@ -179,7 +187,13 @@ fn ending(command: &Command, longest: Duration) -> Command {
 }
 
 /// Runs a componentizer, for so long at most. An error is what it said.
-fn run(command: &mut Command, program: &str, messages: Messages, longest: Duration) -> Result<(), Failure> {
+fn run(
+    command: &mut Command,
+    program: &str,
+    messages: Messages,
+    longest: Duration,
+    under_way: &UnderWay,
+) -> Result<(), Failure> {
     let start = |cause| Failure::Start(ToolchainError::start(program)(cause));
     // On a terminal only.
     let progress = match messages {
@@ -190,15 +204,14 @@ fn run(command: &mut Command, program: &str, messages: Messages, longest: Durati
     progress.set_style(elapsed());
     progress.enable_steady_tick(Duration::from_millis(200));
     // Its standard output would be taken for ours.
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(start)?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let group = under_way.group().map_err(start)?;
+    let mut child = group.spawn(command).map_err(start)?;
     let begun = Instant::now();
     let (sender, lines) = mpsc::channel();
     if let Some(stderr) = child.stderr.take() {
         // What could be read is worth showing; nobody listens after the end.
-        let read = move || {
-            let lines = BufReader::new(stderr).split(b'\n').map_while(Result::ok);
-            lines.for_each(|line| drop(sender.send(String::from_utf8_lossy(&line).into_owned())));
-        };
+        let read = move || spoken::lines(stderr).for_each(|line| drop(sender.send(line)));
         std::thread::Builder::new().spawn(read).map_err(start)?;
     }
     let mut said = String::new();
@@ -214,8 +227,8 @@ fn run(command: &mut Command, program: &str, messages: Messages, longest: Durati
             }
             Err(RecvTimeoutError::Disconnected) => ended = true,
             Err(RecvTimeoutError::Timeout) => {
-                // It may have ended meanwhile.
-                let _ = child.kill();
+                // With whatever it started; it may have ended meanwhile.
+                drop(group);
                 let _ = child.wait();
                 let text = format!(
                     "it was ended after {} s: look for an endless loop outside of functions, where the plugin is \
@@ -300,7 +313,8 @@ mod tests {
     fn what_a_tool_says_is_in_the_error() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo wrong >&2; exit 1"]);
-        let Err(failure) = run(&mut command, "sh", Messages::Kept, LONGEST) else { unreachable!("it fails") };
+        let run = run(&mut command, "sh", Messages::Kept, LONGEST, &UnderWay::default());
+        let Err(failure) = run else { unreachable!("it fails") };
         let error = failure.into_error("soft", Messages::Kept, |_| None);
         assert!(matches!(error, ToolchainError::Componentize { messages, .. } if messages == "wrong"));
     }
@@ -309,7 +323,8 @@ mod tests {
     fn a_tool_that_does_not_end_is_ended() {
         let mut command = Command::new("sh");
         command.args(["-c", "while :; do :; done"]);
-        let run = run(&mut ending(&command, LONGEST), "sh", Messages::Kept, Duration::ZERO);
+        let mut command = ending(&command, LONGEST);
+        let run = run(&mut command, "sh", Messages::Kept, Duration::ZERO, &UnderWay::default());
         let Err(failure) = run else { unreachable!("it does not end") };
         let error = failure.into_error("soft", Messages::Kept, |_| None);
         assert!(error.to_string().contains("soft"), "{error}");

@@ -176,6 +176,14 @@ impl Sources {
         self.0.iter().map(|(place, content)| (place.as_str(), content.as_slice()))
     }
 
+    /// Whether these are others than those, but for what cargo writes: `Cargo.lock`.
+    pub(super) fn differ_from(&self, others: &Self) -> bool {
+        fn edited(sources: &Sources) -> impl Iterator<Item = (&str, &[u8])> {
+            sources.files().filter(|(place, _)| Path::new(place).file_name().is_none_or(|name| name != "Cargo.lock"))
+        }
+        !edited(self).eq(edited(others))
+    }
+
     /// SHA-256 of the content by place, in hex.
     pub(super) fn digests(&self) -> BTreeMap<String, String> {
         self.0.iter().map(|(place, content)| (place.clone(), lossmith_files::hex(&Sha256::digest(content)))).collect()

@@ -17,9 +17,9 @@ const SETS: [&str; 4] = ["epochs=1000000", "session.quiet-ms=20", "evaluation.ev
 /// A failure limit, not a measurement: nothing here takes long.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-pub(super) struct Live<'a> {
+pub(crate) struct Live<'a> {
     pub(super) lab: &'a Lab,
-    pub(super) run: Run,
+    pub(crate) run: Run,
     /// The first event.
     pub(super) ready: Value,
     child: Reaped,
@@ -58,7 +58,7 @@ impl<'a> Live<'a> {
     }
 
     /// Starts a command that trains.
-    pub(super) fn of(lab: &'a Lab, mut command: Command) -> Self {
+    pub(crate) fn of(lab: &'a Lab, mut command: Command) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -79,7 +79,7 @@ impl<'a> Live<'a> {
 
     /// The next event of a kind; those before it are passed over.
     #[track_caller]
-    pub(super) fn event(&mut self, kind: &str) -> Value {
+    pub(crate) fn event(&mut self, kind: &str) -> Value {
         self.find(kind, |event| event["event"] == kind)
     }
 
@@ -109,7 +109,7 @@ impl<'a> Live<'a> {
 
     /// The next verdict that is not of what took another's place.
     #[track_caller]
-    pub(super) fn verdict(&mut self) -> Value {
+    pub(crate) fn verdict(&mut self) -> Value {
         self.find("verdict", |event| event["event"] == "verdict" && event["verdict"] != "superseded")
     }
 
@@ -150,7 +150,7 @@ impl<'a> Live<'a> {
     }
 
     /// `lossmith session COMMAND RUN REST`.
-    pub(super) fn session(&self, command: &str, rest: &[&str]) -> Outcome {
+    pub(crate) fn session(&self, command: &str, rest: &[&str]) -> Outcome {
         self.lab.lossmith(&[&["session", command, self.run.name()], rest].concat())
     }
 
@@ -165,7 +165,7 @@ impl<'a> Live<'a> {
     }
 
     #[track_caller]
-    pub(super) fn command_done(&self, command: &str) {
+    pub(crate) fn command_done(&self, command: &str) {
         let answer = self.ask(&json!({ "command": command }));
         assert_eq!(answer["answer"], "done", "{answer}");
     }
@@ -218,7 +218,7 @@ impl<'a> Live<'a> {
     }
 
     /// Waits for the end.
-    pub(super) fn finish(mut self) -> (Outcome, Run) {
+    pub(crate) fn finish(mut self) -> (Outcome, Run) {
         let lines: Vec<String> = self.lines.iter().map(|line| line.to_string()).collect();
         let mut stderr = String::new();
         self.child.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();

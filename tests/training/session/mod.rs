@@ -5,7 +5,7 @@ mod branch;
 mod control;
 mod crates;
 mod disk;
-mod driver;
+pub(crate) mod driver;
 mod edits;
 mod hostile;
 mod kills;

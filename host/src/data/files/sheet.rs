@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
@@ -18,7 +18,7 @@ pub(in crate::data) struct Sheet<'a> {
     /// Which columns are needed, for errors: "`path` and `class` are needed".
     needed: &'static str,
     header: StringRecord,
-    reader: Reader<BufReader<File>>,
+    reader: Reader<LineEnds<BufReader<File>>>,
 }
 
 /// A column of a sheet.
@@ -45,7 +45,7 @@ impl<'a> Sheet<'a> {
         let mut first = Vec::new();
         file.by_ref().take(LONGEST_FIRST_LINE).read_until(b'\n', &mut first).map_err(read)?;
         file.rewind().map_err(read)?;
-        let mut reader = ReaderBuilder::new().delimiter(delimiter(&first)).trim(trim).from_reader(file);
+        let mut reader = ReaderBuilder::new().delimiter(delimiter(&first)).trim(trim).from_reader(LineEnds::of(file));
         let header = reader.headers().map_err(|error| damaged(index, &error))?.clone();
         let sheet = Self { index, needed, header, reader };
         let mut names = BTreeSet::new();
@@ -82,11 +82,68 @@ impl<'a> Sheet<'a> {
 
     /// The other lines.
     pub(in crate::data) fn entries(self) -> impl Iterator<Item = Result<Entry<'a>, DataError>> {
-        let index = self.index;
-        self.reader.into_records().map(move |record| {
-            let record = record.map_err(|error| damaged(index, &error))?;
-            Ok(Entry { index, line: record.position().map_or(0, Position::line), record })
+        let (index, mut records) = (self.index, self.reader.into_records());
+        std::iter::from_fn(move || {
+            let record = records.next()?;
+            // Its own position is that of the empty lines before it.
+            let next = records.reader().position().line();
+            let entry = |record: StringRecord| {
+                let breaks = record.iter().flat_map(str::bytes).filter(|byte| *byte == b'\n').count() as u64;
+                Entry { index, line: next.saturating_sub(1 + breaks), record }
+            };
+            Some(record.map(entry).map_err(|error| damaged(index, &error)))
         })
+    }
+}
+
+/// A text whose lines all end in `\n`, the last one, too: the reader of CSV counts these, and no others.
+struct LineEnds<R> {
+    from: R,
+    /// After what was read last.
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    Inside,
+    AfterReturn,
+}
+
+impl<R> LineEnds<R> {
+    fn of(from: R) -> Self {
+        Self { from, place: Place::Start }
+    }
+}
+
+impl<R: BufRead> Read for LineEnds<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let mut given = self.from.fill_buf()?;
+        if self.place == Place::AfterReturn {
+            self.place = Place::Start;
+            if given.first() == Some(&b'\n') {
+                self.from.consume(1);
+                given = self.from.fill_buf()?;
+            }
+        }
+        let plain = given.iter().position(|byte| *byte == b'\r').unwrap_or(given.len()).min(to.len());
+        let (Some((place, _)), Some(text)) = (to.split_at_mut_checked(plain), given.get(..plain)) else { return Ok(0) };
+        if let Some(last) = text.last() {
+            self.place = if *last == b'\n' { Place::Start } else { Place::Inside };
+            place.copy_from_slice(text);
+            self.from.consume(plain);
+            return Ok(plain);
+        }
+        // A `\r`, or the end.
+        let Some(place) = to.first_mut() else { return Ok(0) };
+        if given.is_empty() && self.place == Place::Start {
+            return Ok(0);
+        }
+        self.place = if given.is_empty() { Place::Start } else { Place::AfterReturn };
+        let taken = given.len().min(1);
+        self.from.consume(taken);
+        *place = b'\n';
+        Ok(1)
     }
 }
 
@@ -155,4 +212,31 @@ fn damaged(index: Index, error: &csv::Error) -> DataError {
         _ => error.to_string(),
     };
     index.wrong(line, problem, "the file must be CSV in UTF-8 with a first line that names the columns")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn every_line_ends_alike() {
+        for (text, expected) in [
+            ("", ""),
+            ("a", "a\n"),
+            ("a\nb\n", "a\nb\n"),
+            ("a\r\n\r\nb\r\n", "a\n\nb\n"),
+            ("a\rb\r\rc", "a\nb\n\nc\n"),
+            ("\n\ra\n\n", "\n\na\n\n"),
+        ] {
+            // Line ends are cut by the end of the buffer, too.
+            for room in 1..4 {
+                let mut read = String::new();
+                let text = BufReader::with_capacity(room, text.as_bytes());
+                LineEnds::of(text).read_to_string(&mut read).unwrap();
+                assert_eq!(read, expected, "{room}");
+            }
+        }
+    }
 }

@@ -162,7 +162,8 @@ impl Training {
             Verdict::Refused { reason, help } => Response::Refused { text: reason.clone(), help: help.clone() },
             Verdict::Superseded => Response::Refused { text: verdict.to_string(), help: None },
         };
-        let replaces = !matches!(verdict, Verdict::Refused { .. });
+        // Of one that says nothing, since its files have changed, another one follows.
+        let replaces = matches!(verdict, Verdict::Accepted { .. } | Verdict::Same);
         if replaces && let Some(Staged { number, .. }) = self.revisions.stage(staged) {
             self.note(run::Event::Verdict { number, verdict: Verdict::Superseded }, watch);
         }

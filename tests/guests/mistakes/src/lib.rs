@@ -10,7 +10,7 @@ export! {
     losses: [
         Right, Held, WrongSign, Doubled, Shifted, HalfLost, AnchorsOnly, ParameterWrong,
         Rare, Counting, FirstImage, Cubic, Unguarded, Imprecise,
-        RootOfZero, RootByChoice, LogOfZero, DeadParameter, OddMetric, TooLarge,
+        RootOfZero, RootByChoice, LogOfZero, DeadParameter, OddMetric, TooLarge, Growing, Naming, Filling,
     ]
 }
 
@@ -281,6 +281,59 @@ impl Loss for TooLarge {
         let (value, x) = value(batch);
         if batch.size() > 40 {
             drop(x.sum(ALL).expand(&[1 << 20, 1 << 20]) + 1.0); // too large
+        }
+        Ok(value)
+    }
+}
+
+/// What was kept, with the rows of `more` below it.
+fn keep_more(more: &Tensor) {
+    match state::buffer("kept") {
+        Some(kept) => state::replace_buffer("kept", &Tensor::cat(&[&kept, more], 0)),
+        None => state::set_buffer("kept", more),
+    }
+}
+
+strategy! {
+    /// Keeps twice as much with each call.
+    pub struct Growing as "growing" {}
+}
+
+impl Loss for Growing {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let (value, embeddings) = value(batch);
+        keep_more(&state::buffer("kept").unwrap_or_else(|| embeddings.detach()));
+        Ok(value)
+    }
+}
+
+strategy! {
+    /// Reports metrics of new names with each call.
+    pub struct Naming as "naming" {
+        /// How many there are.
+        names: i64 = 20, range 1..=100;
+    }
+}
+
+impl Loss for Naming {
+    fn loss(&self, batch: &Batch, progress: &Progress) -> Result<Tensor> {
+        for number in 0..self.names {
+            report::metric(&format!("of-{}-{number}", progress.step()), 1.0);
+        }
+        Ok(value(batch).0)
+    }
+}
+
+strategy! {
+    /// Keeps the embeddings of the last batches, five of them at most.
+    pub struct Filling as "filling" {}
+}
+
+impl Loss for Filling {
+    fn loss(&self, batch: &Batch, _: &Progress) -> Result<Tensor> {
+        let (value, embeddings) = value(batch);
+        if state::buffer("kept").is_none_or(|kept| kept.shape()[0] < 5 * batch.size()) {
+            keep_more(&embeddings.detach());
         }
         Ok(value)
     }
