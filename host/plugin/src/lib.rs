@@ -4,6 +4,7 @@
 //! `contract/`.
 
 mod bindings;
+pub mod candidate;
 mod catch_panic;
 mod charge;
 mod component;

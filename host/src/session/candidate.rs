@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use lossmith_plugin::candidate::{Sample, States};
+
 use super::asked::Asked;
-use super::canary::{Sample, States};
 use super::watch::Followed;
 use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, ObjectiveError, Shadow, Strategies};

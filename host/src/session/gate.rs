@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use lossmith_plugin::{Plugin, Runtime, State};
+use lossmith_plugin::candidate::{Measured, States, Trial, copies, cosine, measure, try_out};
+use lossmith_plugin::{Plugin, Runtime};
 use sha2::{Digest, Sha256};
-use tch::{Device, Kind};
+use tch::Device;
 
-use super::canary::{self, States, copies};
 use super::candidate::{Base, Checked, Job, Staged, Wanted};
 use super::edit::{self, edited};
 use super::files::followed;
@@ -115,9 +115,14 @@ impl Checker {
         keep(&about, None)?;
         let mut states = copies(&job.states)?;
         states.extend(job.brought.as_ref().map(copies).transpose()?.into_iter().flatten());
-        let tried = self.try_out(&mut strategies, &job, &experiment, &states);
-        strategies.objectives.put_states(BTreeMap::new());
-        let (canary, reset) = tried?;
+        let may_reset = |place: &str, name: &str| {
+            experiment.strategy(place).is_some_and(|strategy| strategy.reset.iter().any(|reset| reset == name))
+        };
+        let Trial { measured, reset } = try_out(&mut strategies.objectives, &job.sample, &states, may_reset)?;
+        let live = self.live(&job);
+        let cosine = live.as_ref().map(|live| cosine(&measured.gradient, &live.gradient)).transpose()?.flatten();
+        let (loss, milliseconds) = (measured.loss, measured.milliseconds);
+        let canary = Canary { loss, live_loss: live.map(|live| live.loss), cosine, milliseconds };
         about.reset.clone_from(&reset);
         if !reset.is_empty() || job.brought.is_some() {
             keep(&about, job.brought.as_ref())?;
@@ -178,6 +183,17 @@ impl Checker {
         let known: Vec<Arc<Plugin>> = job.bound.iter().map(|bound| Arc::clone(&bound.plugin)).collect();
         Ok(Strategies::load(experiment, loader.knowing(known).pinned(pinned))?)
     }
+
+    /// What is at work, on the same batch; none if it fails there.
+    fn live(&self, job: &Job) -> Option<Measured> {
+        let Job { live, bound, sample, states, .. } = job;
+        let source = Source::from_text("the live experiment", live.to_toml().ok()?);
+        let pinned = bound.iter().map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin))).collect();
+        let (runtime, places) = (Arc::clone(&self.runtime), Places::Standard(&self.standard));
+        let loader = Loader::new(runtime, &source, places, self.device, live.seed, live.limits.clone()).pinned(pinned);
+        let mut strategies = Strategies::load(live, loader).ok()?;
+        measure(&mut strategies.objectives, sample, states).ok()
+    }
 }
 
 /// The components of strategies, as a run records them.
@@ -207,109 +223,6 @@ fn allowed(changes: &[Change], experiment: &Experiment, job: &Job) -> Result<(),
         return Err(Refusal::new(text).with_help("`lossmith session stop RUN` ends the training"));
     }
     experiment.optimizer.check().map_err(|error| Refusal::new(error.to_string()))
-}
-
-impl Checker {
-    /// Runs the candidate: with what the run keeps, twice, and with nothing, to see what it would keep.
-    fn try_out(
-        &self,
-        strategies: &mut Strategies,
-        job: &Job,
-        experiment: &Experiment,
-        states: &States,
-    ) -> Result<(Canary, Vec<String>), Refusal> {
-        let sample = &job.sample;
-        canary::measure(&mut strategies.objectives, sample, &BTreeMap::new())?;
-        let fresh = strategies.objectives.take_states();
-        let (states, reset) = fitting(states, &fresh, experiment)?;
-        let misfits = || {
-            states
-                .iter()
-                .find_map(|(place, state)| Some((place, fresh.get(place).and_then(|fresh| misfit(state, fresh))?)))
-        };
-        let first =
-            canary::measure(&mut strategies.objectives, sample, &states).map_err(|refusal| match misfits() {
-                Some((place, (name, kept, wanted))) => unfit(place, &name, &kept, &wanted),
-                None => refusal,
-            })?;
-        for (place, state) in strategies.objectives.take_states() {
-            if let Some((name, kept, wanted)) = fresh.get(&place).and_then(|fresh| misfit(&state, fresh)) {
-                return Err(unfit(&place, &name, &kept, &wanted));
-            }
-        }
-        let second = canary::measure(&mut strategies.objectives, sample, &states)?;
-        if first.loss.to_bits() != second.loss.to_bits() || !first.gradient.f_equal(&second.gradient)? {
-            return Err(Refusal::new("computed twice on one batch it gives two results".into())
-                .with_help("keep what must last in `state`, and take random numbers from `random`"));
-        }
-        // The last batch of an evaluation has any size.
-        let images = sample.batch.embeddings.size().first().copied().unwrap_or_default();
-        for size in [images, images - 1, images / 2, 1] {
-            let some = sample.batch.embeddings.f_narrow(0, 0, size.max(1))?;
-            drop(strategies.objectives.fuse(some, sample.batch.slice_count, &sample.progress)?);
-        }
-        let live = self.live(job);
-        let cosine = match &live {
-            Some(live) => canary::cosine(&first.gradient, &live.gradient)?,
-            None => None,
-        };
-        let live_loss = live.map(|live| live.loss);
-        Ok((Canary { loss: first.loss, live_loss, cosine, milliseconds: first.milliseconds }, reset))
-    }
-
-    /// What is at work, on the same batch; none if it fails there.
-    fn live(&self, job: &Job) -> Option<canary::Measured> {
-        let Job { live, bound, sample, states, .. } = job;
-        let source = Source::from_text("the live experiment", live.to_toml().ok()?);
-        let pinned = bound.iter().map(|bound| (bound.source.clone(), Arc::clone(&bound.plugin))).collect();
-        let (runtime, places) = (Arc::clone(&self.runtime), Places::Standard(&self.standard));
-        let loader = Loader::new(runtime, &source, places, self.device, live.seed, live.limits.clone()).pinned(pinned);
-        let mut strategies = Strategies::load(live, loader).ok()?;
-        canary::measure(&mut strategies.objectives, sample, states).ok()
-    }
-}
-
-/// What of `states` the candidate begins with: names that do not fit and are to begin anew are left out.
-fn fitting(states: &States, fresh: &States, experiment: &Experiment) -> Result<(States, Vec<String>), Refusal> {
-    let (mut fitting, mut reset) = (BTreeMap::new(), Vec::new());
-    for (place, state) in states {
-        let mut state = state.copy()?;
-        while let Some((name, ..)) = fresh.get(place).and_then(|fresh| misfit(&state, fresh)) {
-            if !experiment.strategy(place).is_some_and(|strategy| strategy.reset.contains(&name)) {
-                break;
-            }
-            state.parameters.remove(&name);
-            state.buffers.remove(&name);
-            reset.push(format!("{place}/{name}"));
-        }
-        fitting.insert(place.clone(), state);
-    }
-    Ok((fitting, reset))
-}
-
-type Shape = (Vec<i64>, Kind);
-
-/// A tensor that both have with another shape or dtype: its name, as it is kept, and as it would be made.
-fn misfit(kept: &State, fresh: &State) -> Option<(String, Shape, Shape)> {
-    let shape = |tensor: &tch::Tensor| (tensor.size(), tensor.kind());
-    let tensors = |state: &State| {
-        let parameters = state.parameters.iter().map(|(name, parameter)| (name.clone(), shape(&parameter.tensor)));
-        parameters.chain(state.buffers.iter().map(|(name, tensor)| (name.clone(), shape(tensor)))).collect()
-    };
-    let fresh: BTreeMap<String, Shape> = tensors(fresh);
-    let kept: BTreeMap<String, Shape> = tensors(kept);
-    let pairs = kept.into_iter().filter_map(|(name, kept)| Some((fresh.get(&name)?.clone(), name, kept)));
-    pairs.into_iter().find(|(fresh, _, kept)| fresh != kept).map(|(fresh, name, kept)| (name, kept, fresh))
-}
-
-fn unfit(place: &str, name: &str, (kept, kept_kind): &Shape, (wanted, wanted_kind): &Shape) -> Refusal {
-    let kept = format!("{kept:?} ({kept_kind:?})"); // For people.
-    let wanted = format!("{wanted:?} ({wanted_kind:?})"); // For people.
-    let text = format!("{place} keeps `{name}` of shape {kept}, and the new code makes it {wanted}");
-    Refusal::new(text).with_help(&format!(
-        "`reset = [\"{name}\"]` beside the strategy lets it begin anew; code that calls `replace-parameter` or \
-         `replace-buffer` carries it over"
-    ))
 }
 
 /// States as tensors by name, as a checkpoint has them.

@@ -9,14 +9,13 @@
 //!                                                                           |
 //!    +-- job <-- a training carries it out, as it does other orders <-------+
 //!    v
-//! gate: load, compare (edit), try out on the sample (canary): what is staged, or a refusal      (thread)
+//! gate: load, compare (edit), try out on the sample: what is staged, or a refusal      (thread)
 //! ```
 //!
 //! Which request is served when is decided here, and how a candidate is made and checked. Taking one, and going back
 //! from it, is the training's business (`train/training/swap.rs` and `rollback.rs`).
 
 mod asked;
-mod canary;
 mod candidate;
 pub mod control;
 pub mod edit;
@@ -32,7 +31,6 @@ mod session;
 mod watch;
 
 pub use asked::Asked;
-pub use canary::{Sample, States};
 pub use candidate::{Base, Checked, Job, Live, Staged, Wanted};
 pub use error::SessionError;
 pub use files::{followed, sources_of};

@@ -1,6 +1,6 @@
 //! Why a candidate is not taken.
 
-use lossmith_plugin::objective::ComputeError;
+use lossmith_plugin::candidate::{CandidateError, Misfit};
 use miette::Diagnostic;
 use tch::TchError;
 
@@ -42,9 +42,23 @@ impl From<ObjectiveError> for Refusal {
     }
 }
 
-impl From<ComputeError> for Refusal {
-    fn from(error: ComputeError) -> Self {
-        ObjectiveError::from(error).into()
+impl From<CandidateError> for Refusal {
+    fn from(error: CandidateError) -> Self {
+        let reason = error.to_string();
+        match error {
+            CandidateError::Compute(error) => ObjectiveError::from(error).into(),
+            CandidateError::Result { .. } | CandidateError::Loss { .. } => Self::new(reason),
+            CandidateError::Gradient { .. } => {
+                Self::new(reason).with_help("look for a square root or a logarithm at zero, or a division by zero")
+            }
+            CandidateError::NotRepeatable => {
+                Self::new(reason).with_help("keep what must last in `state`, and take random numbers from `random`")
+            }
+            CandidateError::Misfit(Misfit { name, .. }) => Self::new(reason).with_help(&format!(
+                "`reset = [\"{name}\"]` beside the strategy lets it begin anew; code that calls `replace-parameter` \
+                 or `replace-buffer` carries it over"
+            )),
+        }
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use lossmith_plugin::candidate::Sample;
 use lossmith_plugin::objective::Batch;
 use lossmith_plugin::{Progress, Runtime};
 use tch::{Device, TchError};
 
 use super::asked::Asked;
-use super::canary::Sample;
 use super::candidate::{Job, Live, Wanted, brought};
 use super::control::{ControlError, Request, Response, Server, Snapshot};
 use super::error::SessionError;

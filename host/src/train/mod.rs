@@ -12,7 +12,7 @@
 //!   state               network, strategies, optimizer and step: what a checkpoint has
 //!     step              one step; shadows: candidates that are computed beside it
 //!   checkpoints         writing, finding and restoring them; which is the best, and patience
-//!   revisions           which experiment is at work, was before and is next; probation: its first steps
+//!   revisions           which experiment is at work, was before and is next, and its first steps
 //!   metrics             means (averages), rows, last values
 //!   session             messages, queue and gate: the folder `session`
 //! event                 what is told to whoever watches; interrupts: what signals ask for
@@ -34,7 +34,6 @@ mod metrics;
 mod optimizer;
 mod optimizer_error;
 mod pace;
-mod probation;
 mod rehearsal;
 mod revisions;
 mod shadows;

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lossmith_plugin::candidate::{Probation, ProbationError};
 use lossmith_plugin::{Progress, Runtime};
 use sha2::{Digest, Sha256};
 use tch::Tensor;
 
-use super::probation::Probation;
 use super::state::State;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, Source};
@@ -22,6 +22,8 @@ use crate::session::{Base, Live, Staged};
 
 /// So many of the last revisions keep the checkpoint before them until the run ends.
 const WAYS_BACK: usize = 5;
+/// What losses are compared to, in a checkpoint inside the first steps of a revision.
+const REFERENCE: &str = "probation/reference";
 
 /// What a training knows of its revisions.
 pub(super) struct Revisions {
@@ -274,8 +276,8 @@ impl Revisions {
     ) -> Result<(), TrainingError> {
         let Some(checkpoint) = checkpoint else { return Ok(()) };
         let swapped = run.timeline()?.range(..checkpoint.step).next_back().map(|(step, _)| *step);
-        if let Some(swapped) = swapped {
-            self.probation = Probation::restored(&checkpoint.tensors, swapped, steps)?;
+        if let (Some(step), Some(reference)) = (swapped, checkpoint.tensors.get(REFERENCE)) {
+            self.probation = Some(Probation::restored(step, steps, reference.f_double_value(&[])?));
         }
         Ok(())
     }
@@ -292,8 +294,10 @@ impl Revisions {
         loss: &Tensor,
         progress: &Progress,
         divergence: f64,
-    ) -> Result<(), TrainingError> {
-        self.probation.as_mut().map_or(Ok(()), |probation| probation.check(loss, progress, divergence))
+    ) -> Result<(), ProbationError> {
+        let Some(probation) = &mut self.probation else { return Ok(()) };
+        let before = progress.metrics.get("loss").copied().unwrap_or_default();
+        probation.check(loss, progress.step, before, divergence)
     }
 
     /// Ends the first steps of a revision when they are over; with the epoch at the latest.
@@ -306,7 +310,8 @@ impl Revisions {
 
     /// What a checkpoint inside an epoch has of them.
     pub(super) fn tensors(&self) -> BTreeMap<String, Tensor> {
-        self.probation.as_ref().map(Probation::tensors).unwrap_or_default()
+        let reference = self.probation.as_ref().and_then(Probation::reference);
+        reference.map(|reference| (REFERENCE.to_owned(), Tensor::from(reference))).into_iter().collect()
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lossmith_plugin::Progress;
+use lossmith_plugin::candidate::States;
 use tch::Tensor;
 
 use super::Optimizer;
@@ -25,7 +26,6 @@ use crate::experiment::Experiment;
 use crate::model::Group;
 use crate::objective::{Bound, Strategies};
 use crate::run::Checkpoint;
-use crate::session::States;
 
 /// What a training has at a step.
 pub(super) struct State {

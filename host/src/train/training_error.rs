@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lossmith_plugin::candidate::ProbationError;
 use lossmith_plugin::objective::{Batch, ComputeError, Objectives};
 use lossmith_plugin::{PluginError, Progress, is_exhausted};
 use miette::Diagnostic;
@@ -280,6 +281,16 @@ impl TrainingError {
         match objectives.culprit(batch, progress) {
             Ok(Some(culprit)) => culprit.into(),
             Ok(None) | Err(_) => error.into(),
+        }
+    }
+}
+
+impl From<ProbationError> for TrainingError {
+    fn from(error: ProbationError) -> Self {
+        match error {
+            ProbationError::NotFinite { value, step } => Self::Loss { value, step },
+            ProbationError::Divergence { value, bound, step } => Self::Divergence { value, bound, step },
+            ProbationError::Tensor(error) => error.into(),
         }
     }
 }

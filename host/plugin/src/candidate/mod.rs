@@ -1,0 +1,18 @@
+//! Candidates: strategies that are to take over from those at work, tried out before and looked at after they did.
+//!
+//! ```text
+//! try_out: a batch of the run, with copies of the states (canary) --> what it made of it, or why it is not taken
+//! probation: the losses of its first steps                        --> an error if one is not finite or too large
+//! ```
+
+mod canary;
+mod error;
+mod misfit;
+mod probation;
+mod trial;
+
+pub use canary::{Measured, Sample, States, copies, cosine, measure};
+pub use error::CandidateError;
+pub use misfit::{Layout, Misfit};
+pub use probation::{Probation, ProbationError};
+pub use trial::{Trial, try_out};

@@ -1,0 +1,88 @@
+//! Trying out a candidate: with nothing, with what the run keeps, and once more.
+
+use std::collections::BTreeMap;
+
+use super::canary::{Measured, Sample, States, measure};
+use super::error::CandidateError;
+use super::misfit::Misfit;
+use crate::objective::Objectives;
+
+/// What a candidate made of a batch.
+pub struct Trial {
+    /// Loss and gradient.
+    pub measured: Measured,
+    /// What begins anew with it, as `PLACE/NAME`.
+    pub reset: Vec<String>,
+}
+
+/// Computes a sample with objectives that are to take over: with nothing, to see what they would keep, and twice with
+/// copies of `states`, what is kept now. Names of a place that do not fit begin anew where `may_reset` allows it.
+/// Afterwards the objectives keep nothing.
+///
+/// # Errors
+/// Why they cannot take over.
+pub fn try_out(
+    objectives: &mut Objectives,
+    sample: &Sample,
+    states: &States,
+    may_reset: impl Fn(&str, &str) -> bool,
+) -> Result<Trial, CandidateError> {
+    let tried = compute(objectives, sample, states, may_reset);
+    objectives.put_states(BTreeMap::new());
+    tried
+}
+
+fn compute(
+    objectives: &mut Objectives,
+    sample: &Sample,
+    states: &States,
+    may_reset: impl Fn(&str, &str) -> bool,
+) -> Result<Trial, CandidateError> {
+    measure(objectives, sample, &BTreeMap::new())?;
+    let fresh = objectives.take_states();
+    let misfit =
+        |states: &States| states.iter().find_map(|(place, state)| Misfit::first(place, state, fresh.get(place)?));
+    let Fitting { states, reset } = fitting(states, &fresh, may_reset)?;
+    let first = measure(objectives, sample, &states).map_err(|error| match misfit(&states) {
+        Some(misfit) => misfit.into(),
+        None => error,
+    })?;
+    if let Some(misfit) = misfit(&objectives.take_states()) {
+        return Err(misfit.into());
+    }
+    let second = measure(objectives, sample, &states)?;
+    if first.loss.to_bits() != second.loss.to_bits() || !first.gradient.f_equal(&second.gradient)? {
+        return Err(CandidateError::NotRepeatable);
+    }
+    // The last batch of an evaluation has any size.
+    let images = sample.batch.embeddings.size().first().copied().unwrap_or_default();
+    for size in [images, images - 1, images / 2, 1] {
+        let some = sample.batch.embeddings.f_narrow(0, 0, size.max(1))?;
+        drop(objectives.fuse(some, sample.batch.slice_count, &sample.progress)?);
+    }
+    Ok(Trial { measured: first, reset })
+}
+
+/// What candidates begin with.
+struct Fitting {
+    states: States,
+    /// Names that do not fit and are left out.
+    reset: Vec<String>,
+}
+
+fn fitting(states: &States, fresh: &States, may_reset: impl Fn(&str, &str) -> bool) -> Result<Fitting, CandidateError> {
+    let mut fitting = Fitting { states: BTreeMap::new(), reset: Vec::new() };
+    for (place, state) in states {
+        let mut state = state.copy()?;
+        while let Some(Misfit { name, .. }) = fresh.get(place).and_then(|fresh| Misfit::first(place, &state, fresh)) {
+            if !may_reset(place, &name) {
+                break;
+            }
+            state.parameters.remove(&name);
+            state.buffers.remove(&name);
+            fitting.reset.push(format!("{place}/{name}"));
+        }
+        fitting.states.insert(place.clone(), state);
+    }
+    Ok(fitting)
+}
