@@ -16,14 +16,14 @@ use crate::session::{Seen, entries, followed};
 use crate::standard::Standard;
 use crate::teacher::Teacher;
 use crate::train::assembly::{Assembly, Site, device_name, kept};
+use crate::train::branch_checks::{check_unseen, trains};
 use crate::train::checkpoints::{Checkpoints, newest};
+use crate::train::epoch_length::Pace;
 use crate::train::location::{Accepting, CHANGED_PARTS, Elsewhere, absolute, changed, files, same_files};
 use crate::train::metrics::Metrics;
-use crate::train::pace::Pace;
 use crate::train::revisions::{Revisions, revision_at};
 use crate::train::state::{Fit, State};
 use crate::train::training_error::TrainingError;
-use crate::train::unseen::{check_unseen, trains};
 
 /// Where a branch begins: a run and the epoch of one of its checkpoints.
 #[derive(Clone, Debug)]
