@@ -238,13 +238,17 @@ from lossmith import loss, report, text
 class Wanting:
     """Does what a parameter says before it computes."""
 
-    how = text("nothing", "What it does.", choices=("nothing", "print", "time", "exit", "surrogate"))
+    how = text("nothing", "What it does.", choices=("nothing", "print", "time", "input", "import", "exit", "surrogate"))
 
     def loss(self, batch, progress):
         if self.how == "print":
             print("said", flush=True)
         elif self.how == "time":
             time.time()
+        elif self.how == "input":
+            input()
+        elif self.how == "import":
+            import uuid
         elif self.how == "exit":
             sys.exit(7)
         elif self.how == "surrogate":
@@ -278,7 +282,12 @@ class Wanting:
     }
     let line = SOURCE.lines().position(|line| line.contains("sys.exit")).unwrap() + 1;
     let exit = format!("plugin.py:{line}");
-    let cases = [("print", ["standard output", "`report.info"]), ("time", ["a plugin has no clock", "`progress`"])];
+    let cases = [
+        ("print", ["standard output", "`report.info"]),
+        ("time", ["a plugin has no clock", "`progress`"]),
+        ("input", ["input of a process", "its batch"]),
+        ("import", ["wanted files", "import it at the top"]),
+    ];
     for (how, words) in cases.into_iter().chain([("exit", ["SystemExit: 7", exit.as_str()])]) {
         let output = does(how);
         let text = message(&output);

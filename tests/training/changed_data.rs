@@ -35,6 +35,24 @@ fn stopped(lab: &Lab, sets: &[&str]) -> Run {
     lab.run("own")
 }
 
+/// A run that was stopped inside an epoch, but not the first.
+fn stopped_inside(lab: &Lab) -> Run {
+    let mut run = stopped(lab, &["run.checkpoint-every=1", "data.validation=0.25", "evaluation.every=1"]);
+    // A signal may also come at the end of an epoch.
+    while run.files("checkpoints").len() < 3 || !run.files("checkpoints").contains(&INSIDE.to_owned()) {
+        let mut running = Running::start(lab.command(&resume(&run, &[])));
+        for event in ["epoch", "step"] {
+            running.wait_for(event);
+        }
+        running.signal(libc::SIGINT);
+        assert_eq!(running.finish().code, Some(130));
+        run = lab.run("own");
+    }
+    run
+}
+
+const INSIDE: &str = "interrupted.safetensors";
+
 /// One class more, one image less, one of another size, one in another class.
 fn change(lab: &Lab) {
     for number in 0..12 {
@@ -89,6 +107,39 @@ fn changed_data_is_named_and_taken_with_consent_only() {
     lab.lossmith(&["eval", run.name()]).ok();
     // Nobody has the data of before, so the repetition ends where it changed.
     lab.lossmith(&["replay", run.name()]).fails(5, &["the data is not what the run was trained on", "--data PATH"]);
+}
+
+#[test]
+fn an_epoch_that_was_begun_begins_anew_from_its_start_with_changed_data() {
+    let lab = own_data();
+    let run = stopped_inside(&lab);
+    let files = run.files("checkpoints");
+    let last = files.iter().rfind(|name| name.starts_with("epoch-")).unwrap();
+    let epoch: u64 = last.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+    let name = last.trim_end_matches(".safetensors");
+    let before = run.checkpoint(name);
+    change(&lab);
+    let epochs = format!("epochs={}", epoch + 1);
+    let keep = "run.keep=9";
+    let said = lab.lossmith(&resume(&run, &["--accept-changes", "--set", &epochs, "--set", keep])).ok();
+    for phrase in [&format!("epoch {} begins anew", epoch + 1), "the parts are drawn anew", "trained on before"] {
+        assert!(said.contains(phrase), "`{phrase}` is missing in: {said}");
+    }
+    // The epoch that is complete keeps its weights.
+    assert!(run.checkpoint(name) == before);
+    let rows = run.rows("epoch");
+    let start = rows.iter().find(|row| row["epoch"] == epoch).unwrap();
+    let [changed] = journal(&run, "data-changed").try_into().unwrap();
+    assert_eq!((&changed["epoch"], &changed["step"]), (&start["epoch"], &start["step"]));
+    assert!(!run.files("checkpoints").contains(&INSIDE.to_owned()));
+
+    // Whoever looks at the run later is told.
+    let told = lab.lossmith(&["--json", "eval", run.name(), "--checkpoint", "last"]).json();
+    assert!(told["data-warnings"].to_string().contains("trained on before"), "{told}");
+    let early = lab.lossmith(&["--json", "eval", run.name(), "--checkpoint", &epoch.to_string()]);
+    assert!(early.json()["data-warnings"].to_string().contains("trained on before"));
+    assert!(lab.lossmith(&["runs", "show", run.name()]).ok().contains("with changed data"));
+    assert!(run.text("report.html").contains("Changed data"));
 }
 
 #[test]

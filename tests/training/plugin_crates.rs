@@ -32,10 +32,14 @@ fn crate_with(lab: &Lab, source: &str) {
 
 /// The crate `spread` in a folder.
 fn crate_in(lab: &Lab, folder: &str, source: &str) {
+    crate_named("spread", lab, folder, source);
+}
+
+fn crate_named(name: &str, lab: &Lab, folder: &str, source: &str) {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/sdk").canonicalize().unwrap();
     fs::create_dir_all(lab.path(folder).join("src")).unwrap();
     let manifest = format!(
-        "[package]\nname = \"spread\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
+        "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
          [dependencies]\nlossmith-sdk = {{ path = {sdk:?} }}\n"
     );
     lab.write(&format!("{folder}/Cargo.toml"), &manifest);
@@ -122,16 +126,17 @@ fn crates_of_one_name_share_what_they_depend_on_and_nothing_else() {
 #[test]
 fn a_training_builds_only_what_changed_and_keeps_the_source() {
     let lab = Lab::new(MINED_TRIPLETS);
-    crate_with(&lab, SOURCE);
+    // Another test that builds a crate of the same name meanwhile would have it built again.
+    crate_named("alone", &lab, "spread", SOURCE);
     lab.replace(
         "plugin = \"losses\", strategy = \"triplet\", params = { margin = 0.2 }",
         "plugin = { crate = \"spread\" }, strategy = \"spread\"",
     );
     let train = || cached(&lab, &lab.training(&["epochs=1", "evaluation.test=false"]));
     let first = train();
-    assert!(first.stderr.contains("plugin `spread`: built in"), "{first:?}");
+    assert!(first.stderr.contains("plugin `alone`: built in"), "{first:?}");
     let again = train();
-    assert!(again.stderr.contains("plugin `spread`: unchanged since it was built"), "{again:?}");
+    assert!(again.stderr.contains("plugin `alone`: unchanged since it was built"), "{again:?}");
     let run = lab.run_of(&again.ok());
     let manifest: serde_json::Value = serde_json::from_str(&run.text("manifest.json")).unwrap();
     let slots = manifest["plugins"].as_array().unwrap();

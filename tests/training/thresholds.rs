@@ -262,7 +262,7 @@ fn thresholds_that_do_not_fit_the_slices_end_the_first_step() {
     // A schedule of somebody else may say anything.
     let other = whole.replace("\"schedules\", strategy = \"constant\"", "\"test-roles\", strategy = \"uniform\"");
     let other = other.replace("strategy = \"uniform\"", "strategy = \"uniform\", params = { minimum = -0.25 }");
-    fails(&other, &["the threshold of slice 0 is -0.25: it must be above 0"]);
+    fails(&other, &["the schedule's threshold of slice 0 is -0.25: it must be above 0"]);
 }
 
 #[test]

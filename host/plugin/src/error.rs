@@ -361,7 +361,7 @@ pub enum ResultFault {
         before: i64,
     },
     /// A threshold that no distance has.
-    #[error("the threshold {0}, which is too large for 32-bit distances")]
+    #[error("the threshold {0:e}, which is too large for 32-bit distances")]
     Threshold(f64),
     /// A wrong number of thresholds.
     #[error("{found} thresholds for {expected} slices")]

@@ -70,9 +70,12 @@ pub(super) fn cause(store: &mut Store<Host>, fault: &wasmtime::Error) -> Cause {
         let (file, line) = own.unwrap_or((file, line));
         return Cause::Panic { message, file, line };
     }
-    if let (Some(wanted), false) = (system(fault), refused(host)) {
+    let system = system(fault);
+    if let (Some(wanted), false) = (system, refused(host)) {
         return Cause::NoSystem { wanted, place };
     }
+    // A language that is refused memory may end in the function that stands in for a system.
+    let place = place.filter(|_| system.is_none());
     let limits = Arc::clone(&host.limits);
     let limit = |limit, value, wanted| Cause::Limit { limit, value, wanted, place: place.clone() };
     if let Some(wanted) = host.memory.refused.take() {

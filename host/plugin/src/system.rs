@@ -24,7 +24,7 @@ pub enum System {
 }
 
 impl System {
-    const STUBS: [(&'static str, Self); 14] = [
+    const STUBS: [(&'static str, Self); 15] = [
         ("stderr_", Self::StandardError),
         ("terminal_stderr_", Self::StandardError),
         ("stdout_", Self::StandardOutput),
@@ -36,6 +36,7 @@ impl System {
         ("insecure_", Self::Random),
         ("environment_", Self::Environment),
         ("stdin_", Self::Environment),
+        ("terminal_stdin_", Self::Environment),
         ("exit_", Self::Exit),
         ("tcp_", Self::Network),
         ("udp_", Self::Network),
@@ -56,7 +57,11 @@ impl System {
             Self::StandardOutput => "`report.info(...)` prints a line beside the training",
             Self::Clock => "a step must give the same each time: `progress` says the epoch and the step",
             Self::Random => "`random` of the SDK gives seeded numbers, the same in a repetition",
-            Self::Files | Self::Environment | Self::Exit | Self::Network => {
+            Self::Files => {
+                "a plugin sees its batch, its parameters and its state, and nothing else; Python reads a file where a \
+                 module is imported for the first time: import it at the top of the plugin's file"
+            }
+            Self::Environment | Self::Exit | Self::Network => {
                 "a plugin sees its batch, its parameters and its state, and nothing else"
             }
         }

@@ -5,7 +5,7 @@ use super::convnet::Convnet;
 use super::error::ModelError;
 use super::registry::Registry;
 use super::resnet::{RESNET18, RESNET34, RESNET50, Resnet};
-use super::script::Script;
+use super::torchscript::Script;
 use tch::{Device, Tensor};
 
 /// From images (B x C x H x W) to features (B x F).

@@ -12,8 +12,8 @@ mod layers;
 mod network;
 mod registry;
 mod resnet;
-mod script;
 mod state;
+mod torchscript;
 mod weights;
 
 pub use config::{Architecture, ModelConfig};

@@ -24,6 +24,7 @@ pub fn write(run: &Run) -> Result<PathBuf, RecordError> {
     let journal = run.journal()?.rows;
     let mut html = page(&run.summary()?, &run.manifest()?, &run.experiment()?, &run.metrics()?.rows, &journal)?;
     html += &classification(&run.confusions()?)?;
+    html += &changed_data(&journal);
     html += &history(run)?;
     html += "</body></html>\n";
     let path = run.path().join("report.html");
@@ -101,6 +102,19 @@ fn classification(confusions: &[Confusion]) -> Result<String, RecordError> {
         html += &plot::confusion::draw(&format!("{classifier}, {part} part, epoch {epoch}"), classes, confusion)?;
     }
     Ok(html)
+}
+
+/// Where the run went on with changed data.
+fn changed_data(journal: &[Entry]) -> String {
+    let changes: Vec<String> = journal
+        .iter()
+        .filter(|entry| matches!(entry.event, Event::DataChanged { .. }))
+        .map(|entry| entry.event.to_string())
+        .collect();
+    if changes.is_empty() {
+        return String::new();
+    }
+    format!("<h2>Changed data</h2>\n<pre>{}</pre>\n", escape(&changes.join("\n")))
 }
 
 /// What was edited while the run went on, what each edit changed, and what was undone.

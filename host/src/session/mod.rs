@@ -22,10 +22,10 @@ pub mod edit;
 mod error;
 mod files;
 mod gate;
-mod left_behind;
 mod message;
 mod order;
 mod refusal;
+mod reverted_files;
 #[expect(clippy::module_inception, reason = "it has what the folder is named after")]
 mod session;
 mod watch;

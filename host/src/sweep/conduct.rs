@@ -19,7 +19,7 @@ use super::test_part::TestPart;
 use crate::data::PartName;
 use crate::run::{Direction, report};
 use crate::standard::Standard;
-use crate::train::{Elsewhere, End, Event, Interrupts, Rehearsal, Trained, Training, TrainingError};
+use crate::train::{Elsewhere, End, Event, Interrupts, StrategyCheck, Trained, Training, TrainingError};
 
 /// The options of a sweep.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ pub fn conduct(
     interrupts: &Interrupts,
     watch: &mut dyn FnMut(SweepEvent<'_>),
 ) -> Result<Option<Complete>, SweepError> {
-    let mut plan = Plan::new(sweep, &mut Rehearsal::new(Arc::clone(&runtime), &options.standard))?;
+    let mut plan = Plan::new(sweep, &mut StrategyCheck::new(Arc::clone(&runtime), &options.standard))?;
     // A damaged file shows before anything is trained.
     let mut test_part = TestPart::open(&options.output)?;
     let of = sweep.config.prepare.len()

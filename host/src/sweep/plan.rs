@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::error::SweepError;
 use super::load::Sweep;
 use crate::experiment::{Experiment, ExperimentError, Source, rooted};
-use crate::train::{Rehearsal, TrainingError};
+use crate::train::{StrategyCheck, TrainingError};
 
 /// Most letters of the values in the name of a run.
 const LONGEST: usize = 100;
@@ -69,7 +69,7 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Reads the experiment, makes a trial of every value and binds its strategies, so that what is wrong with one
     /// shows before anything is trained.
-    pub(super) fn new(sweep: &'a Sweep, rehearsal: &mut Rehearsal<'_>) -> Result<Self, SweepError> {
+    pub(super) fn new(sweep: &'a Sweep, strategy_check: &mut StrategyCheck<'_>) -> Result<Self, SweepError> {
         let config = &sweep.config;
         let base = Source::read(&sweep.source.directory().join(&config.experiment), &[])?;
         let mut plan = Self { sweep, base, prepared: BTreeMap::new() };
@@ -78,13 +78,13 @@ impl<'a> Plan<'a> {
         }
         let mut seen = BTreeSet::new();
         for index in 0..config.prepare.len() {
-            plan.rehearse(&plan.prepared_draft(index)?, rehearsal, &mut seen)?;
+            plan.check_strategies(&plan.prepared_draft(index)?, strategy_check, &mut seen)?;
         }
         for (setting, method) in plan.methods() {
             for value in 0..plan.value_count(method) {
                 for seed in config.seeds.iter().take(1) {
                     let draft = plan.draft(Cell { setting, method, value, seed: *seed, fold: 0 });
-                    plan.rehearse(&draft, rehearsal, &mut seen)?;
+                    plan.check_strategies(&draft, strategy_check, &mut seen)?;
                 }
             }
         }
@@ -92,10 +92,10 @@ impl<'a> Plan<'a> {
     }
 
     /// Makes a trial and binds its strategies, if they are not among those that were `seen`.
-    fn rehearse(
+    fn check_strategies(
         &self,
         draft: &Draft,
-        rehearsal: &mut Rehearsal<'_>,
+        strategy_check: &mut StrategyCheck<'_>,
         seen: &mut BTreeSet<String>,
     ) -> Result<(), SweepError> {
         let Trial { source, experiment, .. } = self.made(draft)?;
@@ -104,9 +104,9 @@ impl<'a> Plan<'a> {
         if strategies.is_ok_and(|strategies| !seen.insert(strategies)) {
             return Ok(());
         }
-        rehearsal
+        strategy_check
             .check(&source)
-            .map_err(|error| self.pointed(draft, error, &mut |source| rehearsal.check(source).err()))
+            .map_err(|error| self.pointed(draft, error, &mut |source| strategy_check.check(source).err()))
     }
 
     /// Says where a prepared run is.

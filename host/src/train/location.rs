@@ -19,6 +19,10 @@ pub struct Elsewhere {
     pub accept_changes: bool,
 }
 
+/// What is so of the parts of a data set that changed while a run was trained.
+pub(super) const CHANGED_PARTS: &str = "images that were trained on before may be among those that are measured, and \
+    what was measured before is of other images";
+
 /// What `--accept-changes` does in a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accepting {

@@ -17,15 +17,17 @@
 //!   session             messages, queue and gate: the folder `session`
 //! event                 what is told to whoever watches; interrupts: what signals ask for
 //! assembly              data, network and strategies of an experiment; location: where the data is now
-//! unseen                what a branch must not be
+//! branch_checks         what a branch must not be
 //! trained               the network of a run, to measure and to use
-//! rehearsal             the strategies of experiments that are trained later
+//! strategy_check        the strategies of experiments that are trained later
 //! ```
 
 mod assembly;
 mod averages;
+mod branch_checks;
 mod checkpoints;
 mod decision;
+mod epoch_length;
 mod event;
 mod interrupts;
 mod learning_rate;
@@ -33,22 +35,20 @@ mod location;
 mod metrics;
 mod optimizer;
 mod optimizer_error;
-mod pace;
-mod rehearsal;
 mod revisions;
 mod shadows;
 mod state;
+mod strategy_check;
 mod trained;
 mod training;
 mod training_error;
-mod unseen;
 
 pub use event::{End, Event};
 pub use interrupts::Interrupts;
 pub use location::Elsewhere;
 pub use optimizer::Optimizer;
 pub use optimizer_error::TrainError;
-pub use rehearsal::Rehearsal;
+pub use strategy_check::StrategyCheck;
 pub use trained::{Image, Trained};
 pub use training::{Origin, Training, extends};
 pub use training_error::TrainingError;

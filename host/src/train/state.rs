@@ -16,8 +16,8 @@ use tch::Tensor;
 
 use super::Optimizer;
 use super::assembly::{Assembly, below};
+use super::epoch_length::Pace;
 use super::optimizer_error::TrainError;
-use super::pace::Pace;
 use super::shadows::Shadows;
 use super::training_error::TrainingError;
 use crate::data::{PartName, Sampler};

@@ -7,7 +7,7 @@ use lossmith_plugin::{Progress, Runtime};
 use tch::Tensor;
 
 use super::assembly::{Assembly, below, images, kept};
-use super::location::{Accepting, Elsewhere, changed};
+use super::location::{Accepting, CHANGED_PARTS, Elsewhere, changed};
 use super::revisions::revision_of;
 use super::training_error::TrainingError;
 use crate::data::{Dataset, Part, PartName};
@@ -30,6 +30,8 @@ pub struct Trained {
     assembly: Assembly,
     progress: Progress,
     changes: Vec<String>,
+    /// The epoch after which the run went on with changed data last, if it did.
+    changed_after: Option<u64>,
 }
 
 impl Trained {
@@ -51,7 +53,9 @@ impl Trained {
         assembly.load_fusion(&checkpoint.tensors)?;
         let epochs = assembly.experiment.epochs;
         let progress = Progress { epoch: checkpoint.epoch, epochs, step: checkpoint.step, ..Progress::default() };
-        Ok(Self { assembly, progress, changes })
+        let history = run.data_history()?;
+        let changed_after = history.changes.range(..=checkpoint.step).next_back().map(|(_, (epoch, _))| *epoch);
+        Ok(Self { assembly, progress, changes, changed_after })
     }
 
     /// Epochs of the checkpoint.
@@ -69,7 +73,11 @@ impl Trained {
     /// What somebody should know about the data, in lines.
     #[must_use]
     pub fn data_warnings(&self) -> Vec<String> {
-        self.assembly.data_warnings()
+        let mut warnings = self.assembly.data_warnings();
+        if let Some(epoch) = self.changed_after {
+            warnings.push(format!("the run went on with changed data after epoch {epoch}: {CHANGED_PARTS}"));
+        }
+        warnings
     }
 
     /// Names of the classes that labels stand for.

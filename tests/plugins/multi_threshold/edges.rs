@@ -247,7 +247,7 @@ fn thresholds_that_are_missing_or_not_above_0_are_refused() {
             (&[0.1, 0.2, 0.3, -1.5], 3, "-1.5"),
         ] {
             let text = refused(thresholds, thresholds.len() as i64);
-            let words = format!("the threshold of slice {slice} is {value}: it must be above 0");
+            let words = format!("the schedule's threshold of slice {slice} is {value}: it must be above 0");
             assert!(text.contains(&words), "{words} is not in: {text}");
         }
     }

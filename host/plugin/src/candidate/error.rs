@@ -1,6 +1,6 @@
 //! Why a candidate is not taken.
 
-use super::misfit::Misfit;
+use super::state_layout::Misfit;
 use crate::PluginError;
 use crate::objective::ComputeError;
 

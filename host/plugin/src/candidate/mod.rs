@@ -7,12 +7,12 @@
 
 mod canary;
 mod error;
-mod misfit;
 mod probation;
+mod state_layout;
 mod trial;
 
 pub use canary::{Measured, Sample, States, copies, cosine, measure};
 pub use error::CandidateError;
-pub use misfit::{Layout, Misfit};
 pub use probation::{Probation, ProbationError};
+pub use state_layout::{Layout, Misfit};
 pub use trial::{Trial, try_out};

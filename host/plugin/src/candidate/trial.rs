@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::canary::{Measured, Sample, States, measure};
 use super::error::CandidateError;
-use super::misfit::Misfit;
+use super::state_layout::Misfit;
 use crate::objective::Objectives;
 
 /// What a candidate made of a batch.

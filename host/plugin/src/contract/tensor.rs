@@ -7,10 +7,10 @@ mod einsum;
 mod formulas;
 mod indexing;
 mod operation;
-mod order;
 mod products;
 mod run;
 mod shapes;
+mod sort;
 
 use lossmith_torch_shim::euclidean_distances;
 use tch::{Kind, Reduction, Tensor};
@@ -166,7 +166,7 @@ impl HostTensor for Host {
     }
 
     fn searchsorted(&mut self, sorted: Handle, values: Handle, right: bool) -> Result<Handle> {
-        order::searchsorted(self, sorted, values, right)
+        sort::searchsorted(self, sorted, values, right)
     }
 
     unary! {
@@ -321,23 +321,23 @@ impl HostTensor for Host {
     }
 
     fn sort(&mut self, x: Handle, dim: i64, descending: bool) -> Result<(Handle, Handle)> {
-        order::sort(self, x, dim, descending)
+        sort::sort(self, x, dim, descending)
     }
 
     fn topk(&mut self, x: Handle, k: i64, dim: i64, largest: bool) -> Result<(Handle, Handle)> {
-        order::topk(self, x, k, dim, largest)
+        sort::topk(self, x, k, dim, largest)
     }
 
     fn unique(&mut self, x: Handle) -> Result<(Handle, Handle)> {
-        order::unique(self, x)
+        sort::unique(self, x)
     }
 
     fn bincount(&mut self, x: Handle, size: i64) -> Result<Handle> {
-        order::bincount(self, x, size)
+        sort::bincount(self, x, size)
     }
 
     fn nonzero(&mut self, x: Handle) -> Result<Handle> {
-        order::nonzero(self, x)
+        sort::nonzero(self, x)
     }
 
     fn matmul(&mut self, a: Handle, b: Handle) -> Result<Handle> {

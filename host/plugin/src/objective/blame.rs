@@ -2,7 +2,7 @@
 
 use tch::{Device, TchError, Tensor};
 
-use super::placed::Placed;
+use super::placed_slot::Placed;
 use crate::context::PairLosses;
 use crate::error::{Cause, PluginError, ResultFault};
 use crate::host_fault::brief;

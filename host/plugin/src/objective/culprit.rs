@@ -8,7 +8,7 @@ use super::batch::{Batch, leaf};
 use super::blame::backward;
 use super::error::ComputeError;
 use super::objectives::Objectives;
-use super::placed::Placed;
+use super::placed_slot::Placed;
 use super::term::{ComputedOn, Objective, Term};
 use crate::context::Progress;
 use crate::error::PluginError;

@@ -6,7 +6,7 @@ mod culprit;
 mod error;
 mod imbalance;
 mod objectives;
-mod placed;
+mod placed_slot;
 mod term;
 mod thresholds;
 

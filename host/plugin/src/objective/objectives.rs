@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use super::batch::Batch;
 use super::error::ComputeError;
-use super::placed::Placed;
+use super::placed_slot::Placed;
 use super::term::{ComputedOn, Objective, Term};
 use crate::context::{Input, Progress};
 use crate::error::{Cause, ResultFault};

@@ -6,7 +6,7 @@ use super::batch::Batch;
 use super::blame;
 use super::error::ComputeError;
 use super::imbalance::{self, Imbalance};
-use super::placed::Placed;
+use super::placed_slot::Placed;
 use super::thresholds::Thresholds;
 use crate::context::{Input, Progress};
 use crate::error::{Cause, ResultFault};

@@ -38,7 +38,7 @@ pub(super) fn show(path: &Path, json: bool) -> Result<(), CliError> {
     }
     output::line(&format!("kept      {checkpoints}"))?;
     for entry in run.journal()?.rows {
-        if matches!(entry.event, Event::StoppedEarly { .. }) {
+        if matches!(entry.event, Event::StoppedEarly { .. } | Event::DataChanged { .. }) {
             output::line(&entry.event.to_string())?;
         }
     }

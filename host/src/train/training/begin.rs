@@ -9,19 +9,21 @@ use tch::Device;
 use super::Training;
 use crate::experiment::{Experiment, MOST_THREADS, Source};
 use crate::objective::Places;
-use crate::run::{self, Checkpoint, Manifest, Preprocessing, RowKind, Run, RunError, Status, TeacherEntry, Versions};
+use crate::run::{
+    self, Checkpoint, Claim, Manifest, Preprocessing, RowKind, Run, RunError, Status, TeacherEntry, Versions,
+};
 use crate::session::{Seen, entries, followed};
 use crate::standard::Standard;
 use crate::teacher::Teacher;
 use crate::train::assembly::{Assembly, Site, device_name, kept};
+use crate::train::branch_checks::{check_unseen, trains};
 use crate::train::checkpoints::{Checkpoints, newest};
-use crate::train::location::{Accepting, Elsewhere, absolute, changed, files, same_files};
+use crate::train::epoch_length::Pace;
+use crate::train::location::{Accepting, CHANGED_PARTS, Elsewhere, absolute, changed, files, same_files};
 use crate::train::metrics::Metrics;
-use crate::train::pace::Pace;
 use crate::train::revisions::{Revisions, revision_at};
 use crate::train::state::{Fit, State};
 use crate::train::training_error::TrainingError;
-use crate::train::unseen::{check_unseen, trains};
 
 /// Where a branch begins: a run and the epoch of one of its checkpoints.
 #[derive(Clone, Debug)]
@@ -124,12 +126,28 @@ impl Training {
         let claim = run.claim()?.filter(|_| !run.status().is_ok_and(|status| status == Status::Running));
         let Some(claim) = claim else { return Err(TrainingError::AtWork { run: path.to_owned() }) };
         run.tidy()?;
+        Self::resume_claimed(run, claim, elsewhere, runtime)
+    }
+
+    fn resume_claimed(
+        run: Run,
+        claim: Claim,
+        elsewhere: &Elsewhere,
+        runtime: Arc<Runtime>,
+    ) -> Result<Self, TrainingError> {
         let (checkpoint, mut warnings) = newest(&run)?;
         let (step, epoch) = checkpoint.as_ref().map_or((0, 0), |checkpoint| (checkpoint.step, checkpoint.epoch));
         let revisions = Revisions::at(&run, step)?;
         let (assembly, source) =
             kept(&run, revisions.revision(), Arc::clone(&runtime), elsewhere, checkpoint.is_some())?;
         let changes = changed(&run, &assembly.dataset, elsewhere.accept_changes, Accepting::GoesOn)?;
+        if let Some(undone) = begins_anew(&run, checkpoint.as_ref(), &changes)? {
+            // Before the change is recorded: what is saved inside the epoch is of the data before.
+            run.forget_interrupted()?;
+            let mut training = Self::resume_claimed(run, claim, elsewhere, runtime)?;
+            training.warnings.push(undone);
+            return Ok(training);
+        }
         let (pace, begins) = goes_on_with(&run, &assembly, &changes, (step, epoch))?;
         warnings.extend(remarks(&run, &assembly, checkpoint.is_some(), &changes)?);
         let teacher = teacher(&assembly)?;
@@ -144,7 +162,7 @@ impl Training {
         training.revisions.resume_probation(training.checkpoints.run(), checkpoint.as_ref(), probation)?;
         let best = training.checkpoints.recollect(&training.state, &mut training.metrics)?;
         training.checkpoints.mark_again(best, &training.state)?;
-        if begins && checkpoint.is_some() {
+        if begins && checkpoint.is_some() && !training.run().checkpoints()?.contains_key(&epoch) {
             // What an epoch with the new data can go back to.
             training.save_epoch(None)?;
         }
@@ -304,6 +322,20 @@ fn goes_on_with(
     Ok((Pace { step, epoch }, true))
 }
 
+/// What to say where the epoch at work begins anew, as the data has changed inside of it: from the checkpoint of its
+/// start, whose file keeps what it has. `None` where nothing is undone, or no such checkpoint is kept.
+fn begins_anew(
+    run: &Run,
+    checkpoint: Option<&Checkpoint>,
+    changes: &[String],
+) -> Result<Option<String>, TrainingError> {
+    let Some(Checkpoint { epoch, step, .. }) = checkpoint.filter(|_| !changes.is_empty()) else { return Ok(None) };
+    let Some(start) = run.checkpoints()?.remove(epoch) else { return Ok(None) };
+    let undone = step.saturating_sub(run::load_checkpoint(&start)?.step);
+    Ok((undone > 0)
+        .then(|| format!("epoch {} begins anew: its {undone} steps with the data of before are undone", epoch + 1)))
+}
+
 /// What to say of a run that goes on.
 fn remarks(
     run: &Run,
@@ -317,6 +349,7 @@ fn remarks(
     }
     if !changes.is_empty() {
         remarks.push(format!("goes on with changed data: {}", changes.join("; ")));
+        remarks.push(format!("the parts are drawn anew: {CHANGED_PARTS}"));
     }
     let (before, now) = (run.manifest()?.threads, tch::get_num_threads().unsigned_abs());
     if assembly.device == Device::Cpu && before != now {

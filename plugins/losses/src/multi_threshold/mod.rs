@@ -250,7 +250,8 @@ fn checked(batch: &Batch) -> Result<Vec<f64>> {
     }
     match thresholds.iter().position(|threshold| *threshold <= 0.0) {
         Some(slice) => {
-            Err(format!("the threshold of slice {slice} is {}: it must be above 0", thresholds[slice]).into())
+            let value = thresholds[slice];
+            Err(format!("the schedule's threshold of slice {slice} is {value}: it must be above 0").into())
         }
         None => Ok(thresholds),
     }

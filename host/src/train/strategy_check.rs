@@ -13,14 +13,14 @@ use crate::objective::{Loader, Places, Strategies};
 use crate::standard::Standard;
 
 /// Binds the strategies of experiments as the start of a training does. Each component is compiled once.
-pub struct Rehearsal<'a> {
+pub struct StrategyCheck<'a> {
     runtime: Arc<Runtime>,
     standard: &'a Standard,
     /// What was loaded, by the folder of the experiment file: a bare name may mean a component beside it.
     plugins: BTreeMap<PathBuf, BTreeMap<PluginSource, Arc<Plugin>>>,
 }
 
-impl<'a> Rehearsal<'a> {
+impl<'a> StrategyCheck<'a> {
     /// Nothing is loaded yet. Bare names of plugins are looked for as `standard` says.
     #[must_use]
     pub fn new(runtime: Arc<Runtime>, standard: &'a Standard) -> Self {
