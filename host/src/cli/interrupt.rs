@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 
-use super::error::{CliError, LOST};
+use super::error::CliError;
+use super::exit_code::LOST;
 use crate::train::Interrupts;
 
 const STOP: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];

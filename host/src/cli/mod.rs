@@ -15,6 +15,7 @@ mod doctor;
 mod error;
 mod error_text;
 mod evaluation;
+mod exit_code;
 mod interrupt;
 mod output;
 mod output_path;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use lossmith_plugin::candidate::{Sample, States};
 
-use super::asked::Asked;
+use super::command::Command;
 use super::watch::Followed;
 use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, ObjectiveError, Shadow, Strategies};
@@ -77,7 +77,7 @@ pub struct Job {
     /// Copies of what slots are to begin with instead.
     pub brought: Option<States>,
     /// The command that asked for it, if it was one. It is answered when there is a verdict.
-    pub asked: Option<Asked>,
+    pub asked: Option<Command>,
     /// When it was asked for.
     pub begun: Instant,
 }
@@ -91,7 +91,7 @@ pub struct Checked {
     /// What can be taken now.
     pub staged: Option<Staged>,
     /// The command that asked for it, if it was one. It is answered when there is a verdict.
-    pub asked: Option<Asked>,
+    pub asked: Option<Command>,
     /// The files that it is made of, once they are known.
     pub followed: Option<Vec<Followed>>,
     /// Whether it is a revision from before.

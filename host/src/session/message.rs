@@ -1,7 +1,7 @@
 //! Messages to the training thread.
 
-use super::asked::Asked;
 use super::candidate::Checked;
+use super::command::Command;
 use super::watch::Followed;
 
 /// Something that a training looks at between two steps.
@@ -9,7 +9,7 @@ pub enum Mail {
     /// Files that it follows have changed.
     Changed(Vec<Followed>),
     /// A command.
-    Asked(Asked),
+    Command(Command),
     /// A candidate was checked.
     Checked(Box<Checked>),
 }

@@ -15,8 +15,8 @@
 //! Which request is served when is decided here, and how a candidate is made and checked. Taking one, and going back
 //! from it, is the training's business (`train/training/swap.rs` and `rollback.rs`).
 
-mod asked;
 mod candidate;
+mod command;
 pub mod control;
 pub mod edit;
 mod error;
@@ -24,14 +24,15 @@ mod files;
 mod gate;
 mod message;
 mod order;
+mod queue;
 mod refusal;
 mod reverted_files;
 #[expect(clippy::module_inception, reason = "it has what the folder is named after")]
 mod session;
 mod watch;
 
-pub use asked::Asked;
 pub use candidate::{Base, Checked, Job, Live, Staged, Wanted};
+pub use command::Command;
 pub use error::SessionError;
 pub use files::{followed, sources_of};
 pub use gate::entries;

@@ -1,20 +1,20 @@
 //! Orders: what a training is to do because of a message or of what waits in the queue.
 
-use super::asked::Asked;
 use super::candidate::{Checked, Job};
+use super::command::Command;
 
 /// What a training is to do. It answers whoever asked for it.
 pub enum Order {
     /// It waits before the next step; the session does so already.
-    Pause(Asked),
+    Pause(Command),
     /// It goes on after a pause.
-    Resume(Asked),
+    Resume(Command),
     /// It saves its state and ends.
-    Stop(Asked),
+    Stop(Command),
     /// It writes a checkpoint.
-    Checkpoint(Asked),
+    Checkpoint(Command),
     /// It goes back to the weights before the revision at work.
-    GoBack(Asked),
+    GoBack(Command),
     /// It notes that there is a candidate, and has it checked by [`Session::check`](super::Session::check).
     Check {
         /// Where the candidate comes from, in words.
@@ -27,7 +27,7 @@ pub enum Order {
     /// It says that it cannot do it.
     Refuse {
         /// The command.
-        asked: Asked,
+        asked: Command,
         /// Why not.
         reason: String,
     },

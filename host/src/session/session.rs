@@ -3,7 +3,6 @@
 // A new request must not be served as another one.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,14 +13,15 @@ use lossmith_plugin::objective::Batch;
 use lossmith_plugin::{Progress, Runtime};
 use tch::{Device, TchError};
 
-use super::asked::Asked;
 use super::candidate::{Job, Live, Wanted, brought};
+use super::command::Command;
 use super::control::{ControlError, Request, Response, Server, Snapshot};
 use super::error::SessionError;
 use super::files::followed;
 use super::gate::Gate;
 use super::message::Mail;
 use super::order::Order;
+use super::queue::{Proposal, Queue, Waiting};
 use super::reverted_files::left_behind;
 use super::watch::{Followed, Seen, Watcher};
 use crate::experiment::Experiment;
@@ -53,38 +53,11 @@ pub struct Session {
     busy: bool,
     /// What the gate builds.
     under_way: UnderWay,
-    /// Names of files that have changed since they were last read.
-    changed: BTreeSet<String>,
-    /// Commands that ask for a candidate, the oldest first. Files that have changed come before them.
-    queue: VecDeque<(Proposal, Asked)>,
+    queue: Queue,
     /// The number of the next candidate.
     number: u64,
     /// A batch of the run; `None` before the first step.
     sample: Option<Sample>,
-}
-
-/// What a command asks for.
-enum Proposal {
-    Set(Vec<String>),
-    Promote(String),
-    Revert,
-}
-
-impl Proposal {
-    /// None of a command that asks for no candidate.
-    fn of(request: &Request) -> Option<Self> {
-        match request {
-            Request::Set { sets } => Some(Self::Set(sets.clone())),
-            Request::Promote { name } => Some(Self::Promote(name.clone())),
-            Request::Revert { weights: false } => Some(Self::Revert),
-            Request::Pause
-            | Request::Resume
-            | Request::Stop
-            | Request::Checkpoint
-            | Request::Revert { weights: true }
-            | Request::Status => None,
-        }
-    }
 }
 
 impl Session {
@@ -105,7 +78,7 @@ impl Session {
                 return status(&told.0, &told.1);
             }
             let (client, answered) = mpsc::channel();
-            let asked = Mail::Asked(Asked::new(request, client));
+            let asked = Mail::Command(Command::new(request, client));
             let sent = commands.lock().unwrap_or_else(PoisonError::into_inner).send(asked);
             let answer = sent.ok().and_then(|()| answered.recv().ok());
             answer.unwrap_or_else(|| Response::Refused { text: "the training has ended".into(), help: None })
@@ -130,8 +103,7 @@ impl Session {
             paused: false,
             busy: false,
             under_way,
-            changed: BTreeSet::new(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             number: run.next_candidate()?,
             sample: None,
         })
@@ -218,7 +190,7 @@ impl Session {
     pub fn take(&mut self, mail: Mail) -> Option<Order> {
         match mail {
             Mail::Changed(followed) => {
-                self.changed.extend(followed.iter().map(name));
+                self.queue.add_files(followed.iter().map(name));
                 None
             }
             Mail::Checked(mut checked) => {
@@ -228,18 +200,17 @@ impl Session {
                 }
                 // The files that changed are looked at first, then the command again.
                 if checked.verdict == Verdict::Superseded
-                    && let Some(asked) = checked.asked.take()
-                    && let Some(proposal) = Proposal::of(asked.request())
+                    && let Some(command) = checked.asked.take()
                 {
-                    self.queue.push_front((proposal, asked));
+                    self.queue.put_back(command);
                 }
                 Some(Order::Judge(checked))
             }
-            Mail::Asked(asked) => self.ask(asked),
+            Mail::Command(asked) => self.ask(asked),
         }
     }
 
-    fn ask(&mut self, asked: Asked) -> Option<Order> {
+    fn ask(&mut self, asked: Command) -> Option<Order> {
         match asked.request() {
             Request::Pause => {
                 self.paused = true;
@@ -257,8 +228,7 @@ impl Session {
             Request::Revert { weights: true } => return Some(Order::GoBack(asked)),
             Request::Status => asked.answer(status(&self.snapshot, &self.under_way)),
             Request::Set { .. } | Request::Promote { .. } | Request::Revert { weights: false } => {
-                let proposal = Proposal::of(asked.request());
-                self.queue.extend(proposal.map(|proposal| (proposal, asked)));
+                self.queue.push(asked)
             }
         }
         None
@@ -271,35 +241,32 @@ impl Session {
     /// What libtorch says of the copies of what the strategies keep.
     pub fn next(&mut self, live: &Live<'_>) -> Result<Option<Order>, ObjectiveError> {
         let Some(sample) = self.sample.as_ref().filter(|_| !self.busy) else { return Ok(None) };
-        if self.changed.is_empty() && self.queue.is_empty() {
-            return Ok(None);
-        }
         let (mut edits, settled) = (live.edits.to_vec(), live.edits.len());
-        let (origin, wanted, brought, asked) = if !self.changed.is_empty() {
-            let names: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
-            (names.join(", "), Wanted::Edited(live.base.clone(), edits), None, None)
-        } else {
-            let Some((proposal, asked)) = self.queue.pop_front() else { return Ok(None) };
-            let (wanted, states) = match proposal {
-                Proposal::Set(sets) => {
-                    edits.extend(sets.into_iter().map(Edit::Set));
-                    (Wanted::Edited(live.base.clone(), edits), None)
-                }
-                Proposal::Promote(name) => {
-                    let shadow = live.strategies.shadows.iter().find(|shadow| shadow.config.name == name);
-                    let states = shadow.map(brought).transpose()?;
-                    edits.push(Edit::Promote(name));
-                    (Wanted::Edited(live.base.clone(), edits), states)
-                }
-                Proposal::Revert => match live.before {
-                    Some(revision) => (Wanted::Revision(revision), None),
-                    None => {
-                        let reason = "the run trains with what it began with".to_owned();
-                        return Ok(Some(Order::Refuse { asked, reason }));
+        let (origin, wanted, brought, asked) = match self.queue.take() {
+            None => return Ok(None),
+            Some(Waiting::Changed(names)) => (names.join(", "), Wanted::Edited(live.base.clone(), edits), None, None),
+            Some(Waiting::Command(proposal, asked)) => {
+                let (wanted, states) = match proposal {
+                    Proposal::Set(sets) => {
+                        edits.extend(sets.into_iter().map(Edit::Set));
+                        (Wanted::Edited(live.base.clone(), edits), None)
                     }
-                },
-            };
-            (asked.command(), wanted, states, Some(asked))
+                    Proposal::Promote(name) => {
+                        let shadow = live.strategies.shadows.iter().find(|shadow| shadow.config.name == name);
+                        let states = shadow.map(brought).transpose()?;
+                        edits.push(Edit::Promote(name));
+                        (Wanted::Edited(live.base.clone(), edits), states)
+                    }
+                    Proposal::Revert => match live.before {
+                        Some(revision) => (Wanted::Revision(revision), None),
+                        None => {
+                            let reason = "the run trains with what it began with".to_owned();
+                            return Ok(Some(Order::Refuse { asked, reason }));
+                        }
+                    },
+                };
+                (asked.text(), wanted, states, Some(asked))
+            }
         };
         let number = self.number;
         self.number += 1;
@@ -329,7 +296,7 @@ impl Session {
 
     /// Asks for a candidate of the files as they are, as if they had changed. `why` is where it comes from, in words.
     pub fn look_again(&mut self, why: &str) {
-        self.changed.insert(why.to_owned());
+        self.queue.add_files([why.to_owned()]);
     }
 
     /// Keeps handles of a batch for the checks of candidates.

@@ -29,7 +29,7 @@ use super::state::State;
 use super::training_error::TrainingError;
 use crate::data::{self, SamplerConfig};
 use crate::run::{self, RowKind, Run};
-use crate::session::{Asked, Seen, Session};
+use crate::session::{Command, Seen, Session};
 use crate::teacher::Teacher;
 
 pub use begin::Origin;
@@ -45,9 +45,9 @@ pub struct Training {
     metrics: Metrics,
     session: Option<Session>,
     /// The command that waits for a checkpoint.
-    checkpoint_asked: Option<Asked>,
+    checkpoint_asked: Option<Command>,
     /// The command that waits for the weights before the revision at work.
-    rollback_asked: Option<Asked>,
+    rollback_asked: Option<Command>,
     /// The files as they were before the first build of the plugins; `None` of a run that goes on.
     seen: Option<Seen>,
     /// Whether it goes on with a run: files may have changed since that began.

@@ -73,7 +73,7 @@ impl Training {
                 return Some(Decision::Checkpoint(Reason::Command));
             }
             Order::GoBack(asked) => {
-                self.note(run::Event::Control { command: asked.command() }, watch);
+                self.note(run::Event::Control { command: asked.text() }, watch);
                 self.rollback_asked = Some(asked);
                 return None;
             }
@@ -86,13 +86,13 @@ impl Training {
                 return None;
             }
             Order::Refuse { asked, reason } => {
-                let command = asked.command();
+                let command = asked.text();
                 asked.answer(Response::Refused { text: reason, help: None });
                 self.note(run::Event::Control { command }, watch);
                 return None;
             }
         };
-        self.note(run::Event::Control { command: asked.command() }, watch);
+        self.note(run::Event::Control { command: asked.text() }, watch);
         self.report(None);
         asked.answer(Response::Done { text });
         None
@@ -121,7 +121,7 @@ impl Training {
             }
             Err(error) => Response::Refused { text: error.to_string(), help: None },
         };
-        self.note(run::Event::Control { command: asked.command() }, watch);
+        self.note(run::Event::Control { command: asked.text() }, watch);
         self.report(None);
         asked.answer(response);
     }

@@ -5,12 +5,12 @@ use std::sync::mpsc::Sender;
 use super::control::{Request, Response};
 
 /// A command, and who waits for the answer.
-pub struct Asked {
+pub struct Command {
     request: Request,
     client: Sender<Response>,
 }
 
-impl Asked {
+impl Command {
     pub(super) fn new(request: Request, client: Sender<Response>) -> Self {
         Self { request, client }
     }
@@ -21,7 +21,7 @@ impl Asked {
 
     /// The words of the command line.
     #[must_use]
-    pub fn command(&self) -> String {
+    pub fn text(&self) -> String {
         self.request.to_string()
     }
 
