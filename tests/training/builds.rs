@@ -174,7 +174,7 @@ fn what_a_crate_says_while_it_is_built_moves_no_cursor() {
     put_crate(&lab, "//! Says something.\nfn main() { println!(\"cargo::warning=\\u{1b}]0;title\\u{7}said\"); }\n");
     let mut command = command(&lab, &["plugin", "build", "loops"]);
     let outcome = Outcome::of(command.env("CARGO_TERM_COLOR", "always"));
-    assert!(outcome.stderr.contains("]0;title") && !outcome.stderr.contains(['\u{1b}', '\u{7}']), "{outcome:?}");
+    assert!(outcome.stderr.contains("said") && !outcome.stderr.contains(['\u{1b}', '\u{7}']), "{outcome:?}");
     outcome.fails(1, &["exports no plugin"]);
 }
 
