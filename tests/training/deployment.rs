@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use lossmith::data::{DataConfig, DataKind, Dataset, Loader};
+use lossmith::data::{BatchLoader, DataConfig, DataKind, Dataset};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ fn images_are_prepared_as_the_example_in_python_does() {
             ..DataConfig::new(DataKind::Folder)
         };
         let dataset = Arc::new(Dataset::open(&config, 0).unwrap());
-        let batch = Loader::evaluation(&dataset, &[0], 1).unwrap().next().unwrap().unwrap();
+        let batch = BatchLoader::evaluation(&dataset, &[0], 1).unwrap().next().unwrap().unwrap();
         let found = Vec::<f32>::try_from(&batch.images.f_reshape([-1]).unwrap()).unwrap();
         let expected: Vec<f64> = serde_json::from_value(case["pixels"].clone()).unwrap();
         assert_eq!(found.len(), expected.len());

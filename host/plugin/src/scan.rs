@@ -18,8 +18,15 @@ use crate::limits::Limits;
 /// # Errors
 /// The limit that it reaches, or what is not valid.
 pub(super) fn scan(bytes: &[u8], limits: &Limits) -> Result<(), Cause> {
-    let mut scan =
-        Scan { limits, functions: 0, entries: 0, work: 0, levels: Vec::new(), modules: Vec::new(), largest_inner: 0 };
+    let mut scan = ComponentScan {
+        limits,
+        functions: 0,
+        entries: 0,
+        work: 0,
+        levels: Vec::new(),
+        modules: Vec::new(),
+        largest_inner: 0,
+    };
     let mut validator = Validator::new();
     let mut allocations = FuncValidatorAllocations::default();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -47,7 +54,7 @@ const WRITTEN: u64 = 1 << 20;
 /// The bytes of an expression that is one number, with its end.
 const NUMBER: u64 = 12;
 
-struct Scan<'a> {
+struct ComponentScan<'a> {
     limits: &'a Limits,
     functions: u64,
     /// Entries of all that was read.
@@ -68,7 +75,7 @@ struct Level {
     tables: u64,
 }
 
-impl Scan<'_> {
+impl ComponentScan<'_> {
     fn count(&mut self, payload: &Payload<'_>) -> Result<(), Cause> {
         let entries = match payload {
             Payload::Version { encoding, .. } => return self.begin(*encoding),

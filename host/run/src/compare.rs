@@ -61,7 +61,7 @@ impl Comparison {
 }
 
 /// Compares the numbers of two runs up to a step. Those of shadows are left out: how often a shadow is computed depends
-/// on the clock. Checkpoints are not opened: the comparison has no tensors.
+/// on the clock. KeptCheckpoints are not opened: the comparison has no tensors.
 ///
 /// # Errors
 /// A file cannot be read.

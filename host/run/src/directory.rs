@@ -23,7 +23,7 @@ pub struct Run {
 /// One run in a list.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Summary {
+pub struct RunSummary {
     /// Its folder below the one that was listed.
     pub name: String,
     /// When its journal begins, in UTC; none if the journal is empty.
@@ -243,7 +243,7 @@ impl Run {
     ///
     /// # Errors
     /// The journal or the metrics cannot be read.
-    pub fn summary(&self) -> Result<Summary, RunError> {
+    pub fn summary(&self) -> Result<RunSummary, RunError> {
         let (journal, metrics) = (self.journal()?.rows, self.metrics()?.rows);
         let measured = metrics.iter().map(|row| (row.epoch, row.step));
         let most = |most: (u64, u64), at: (u64, u64)| (at.0.max(most.0), at.1.max(most.1));
@@ -254,7 +254,7 @@ impl Run {
         });
         let (epoch, step) = measured.fold(recorded, most);
         let evaluation = metrics.iter().rfind(|row| row.kind == RowKind::Evaluation);
-        Ok(Summary {
+        Ok(RunSummary {
             name: self.name(),
             started: journal.first().map(|entry| entry.time),
             status: Status::of(&journal),
@@ -274,7 +274,7 @@ const LEVELS: usize = 4;
 ///
 /// # Errors
 /// The root cannot be read.
-pub fn list(root: &Path) -> Result<(Vec<Summary>, Vec<RunError>), RunError> {
+pub fn list(root: &Path) -> Result<(Vec<RunSummary>, Vec<RunError>), RunError> {
     let (mut runs, mut experiments, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     let mut folders = vec![(root.to_owned(), 1)];
     while let Some((folder, depth)) = folders.pop() {

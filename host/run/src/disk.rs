@@ -12,7 +12,7 @@ use super::{Run, RunError};
 /// The checkpoints of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Checkpoints {
+pub struct KeptCheckpoints {
     /// Their names without the ending: `best`, `epoch-0003`.
     pub names: Vec<String>,
     /// What they take, in bytes. The best one is often the file of an epoch, and counts once.
@@ -24,9 +24,9 @@ impl Run {
     ///
     /// # Errors
     /// The system refuses to list the folder. One that is not there has none.
-    pub fn kept_checkpoints(&self) -> Result<Checkpoints, RunError> {
+    pub fn kept_checkpoints(&self) -> Result<KeptCheckpoints, RunError> {
         let folder = self.path().join("checkpoints");
-        let list = || -> std::io::Result<Checkpoints> {
+        let list = || -> std::io::Result<KeptCheckpoints> {
             let (mut names, mut files) = (Vec::new(), BTreeMap::new());
             for entry in fs::read_dir(&folder)? {
                 let entry = entry?;
@@ -39,16 +39,16 @@ impl Run {
                 files.insert((about.dev(), about.ino()), about.len());
             }
             names.sort();
-            Ok(Checkpoints { names, bytes: files.into_values().sum() })
+            Ok(KeptCheckpoints { names, bytes: files.into_values().sum() })
         };
         match list() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Checkpoints::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(KeptCheckpoints::default()),
             listed => listed.map_err(RunError::io("list", &folder)),
         }
     }
 }
 
-impl fmt::Display for Checkpoints {
+impl fmt::Display for KeptCheckpoints {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.names.as_slice() {
             [] => out.write_str("none"),
@@ -82,7 +82,7 @@ mod tests {
         fs::write(at(".writing-x"), [0; 50]).unwrap();
         assert_eq!(run.kept_checkpoints().unwrap().to_string(), "best, epoch-0001, epoch-0002 (2.9 kB)");
         fs::remove_dir_all(run.path().join("checkpoints")).unwrap();
-        assert_eq!(run.kept_checkpoints().unwrap(), Checkpoints::default());
+        assert_eq!(run.kept_checkpoints().unwrap(), KeptCheckpoints::default());
         assert_eq!([size(999), size(3 << 20), size(5 << 29)], ["999 bytes", "3.0 MB", "2.5 GB"]);
     }
 }

@@ -12,7 +12,7 @@
 //!   plugins/SHA256.wasm      the components that ran
 //!   sources/SHA256/          what those were built of that were built for the run
 //!   revisions/0002/          what an edit of the running training changed it to                      [`Revision`]
-//!   checkpoints/epoch-0003.safetensors, best.safetensors                                             [`Checkpoints`]
+//!   checkpoints/epoch-0003.safetensors, best.safetensors                                         [`KeptCheckpoints`]
 //!   control/socket           where a training at work listens for `lossmith session`
 //!   report.html              a page to look at
 //! ```
@@ -52,8 +52,8 @@ pub use compare::{Comparison, Difference, compare_numbers};
 pub use confusion::Confusion;
 pub use data::{DataFile, DataHistory, data_changes};
 pub use direction::{Direction, best};
-pub use directory::{Run, Summary, list};
-pub use disk::Checkpoints;
+pub use directory::{Run, RunSummary, list};
+pub use disk::KeptCheckpoints;
 pub use error::RunError;
 pub use history::{PluginChange, RevisionChange, SourceChange};
 pub use journal::{Canary, Entry, Event, Verdict};

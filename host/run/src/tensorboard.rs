@@ -16,7 +16,7 @@ use super::{Row, RunError, process};
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 #[derive(Clone, PartialEq, Message)]
-struct Event {
+struct LoggedEvent {
     #[prost(double, tag = "1")]
     wall_time: f64,
     #[prost(int64, tag = "2")]
@@ -68,7 +68,7 @@ impl EventFile {
         let path = folder.join(format!("events.out.tfevents.{now}.{}.{}", process::host(), std::process::id()));
         let file = File::create_new(&path).map_err(RunError::io("make", &path))?;
         let mut events = Self { path, file };
-        events.append(0, Event { file_version: Some("brain.Event:2".to_owned()), ..Event::default() })?;
+        events.append(0, LoggedEvent { file_version: Some("brain.Event:2".to_owned()), ..LoggedEvent::default() })?;
         Ok(events)
     }
 
@@ -79,19 +79,19 @@ impl EventFile {
             simple_value: Some(*value as f32),
         };
         let values = row.values.iter().map(scalar).collect();
-        self.append(row.step, Event { summary: Some(Scalars { values }), ..Event::default() })
+        self.append(row.step, LoggedEvent { summary: Some(Scalars { values }), ..LoggedEvent::default() })
     }
 
     /// Undoes what is after `step`, in this file and those before it.
     pub(super) fn rewind(&mut self, step: u64) -> Result<(), RunError> {
         let session = Some(SessionLog { status: START });
-        self.append(step.saturating_add(1), Event { session, ..Event::default() })
+        self.append(step.saturating_add(1), LoggedEvent { session, ..LoggedEvent::default() })
     }
 
-    fn append(&mut self, step: u64, event: Event) -> Result<(), RunError> {
+    fn append(&mut self, step: u64, event: LoggedEvent) -> Result<(), RunError> {
         let wall_time = Timestamp::now().as_millisecond() as f64 / 1000.0;
         let step = i64::try_from(step).unwrap_or(i64::MAX);
-        let message = Event { wall_time, step, ..event }.encode_to_vec();
+        let message = LoggedEvent { wall_time, step, ..event }.encode_to_vec();
         self.file.write_all(&record(&message)).map_err(RunError::io("append to", &self.path))
     }
 }
@@ -132,7 +132,7 @@ mod tests {
         let mut messages = Vec::new();
         while !rest.is_empty() {
             let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
-            messages.push(Event::decode(&rest[12..12 + length]).unwrap());
+            messages.push(LoggedEvent::decode(&rest[12..12 + length]).unwrap());
             rest = &rest[16 + length..];
         }
         assert_eq!(messages.len(), 2);

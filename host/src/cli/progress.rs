@@ -12,7 +12,7 @@ use super::{evaluation, output};
 use crate::data::PartName;
 use crate::eval::Measuring;
 use crate::run;
-use crate::train::{End, Event};
+use crate::train::{End, TrainingEvent};
 
 /// Without a terminal, a line at most this often: a log of an hour has 60 of them.
 const QUIET: Duration = Duration::from_secs(60);
@@ -54,11 +54,11 @@ impl ProgressView {
         }
     }
 
-    pub(super) fn show(&mut self, event: &Event<'_>) {
+    pub(super) fn show(&mut self, event: &TrainingEvent<'_>) {
         if self.json {
             // A measurement tells many times a second how far it is, and nothing has happened yet. A path that is no
             // Unicode has no line.
-            if !matches!(event, Event::Measuring { .. })
+            if !matches!(event, TrainingEvent::Measuring { .. })
                 && let Ok(line) = serde_json::to_string(event)
             {
                 self.print(&harmless_json(&line));
@@ -66,7 +66,18 @@ impl ProgressView {
             return;
         }
         match event {
-            Event::Ready { run, data, device, parameters, weights, bound, teacher, epochs, steps, from_step } => {
+            TrainingEvent::Ready {
+                run,
+                data,
+                device,
+                parameters,
+                weights,
+                bound,
+                teacher,
+                epochs,
+                steps,
+                from_step,
+            } => {
                 (self.epochs, self.steps) = (*epochs, *steps);
                 self.print(&data.to_string());
                 self.print(&format!("network of {parameters} numbers on {device}"));
@@ -88,16 +99,16 @@ impl ProgressView {
                 }
                 self.begin_epoch();
             }
-            Event::Step { epoch, epochs, step, images, loss } => {
+            TrainingEvent::Step { epoch, epochs, step, images, loss } => {
                 self.epochs = *epochs;
                 self.step(*epoch, *step, *images, *loss);
             }
-            Event::Line { slot, level, text } => {
+            TrainingEvent::Line { slot, level, text } => {
                 if *level != Level::Debug {
                     self.print(&format!("{slot} {}: {text}", level.name()));
                 }
             }
-            Event::Epoch { epoch, epochs, loss, seconds, values, best } => {
+            TrainingEvent::Epoch { epoch, epochs, loss, seconds, values, best } => {
                 self.epochs = *epochs;
                 let digits = self.epochs.to_string().len();
                 let mut line = format!("epoch {epoch:>digits$}/{}  loss {loss:.4}", self.epochs);
@@ -111,10 +122,10 @@ impl ProgressView {
                 self.print(&line);
                 self.begin_epoch();
             }
-            Event::Measuring { part, now } => self.measuring(*part, *now),
+            TrainingEvent::Measuring { part, now } => self.measuring(*part, *now),
             // A command is answered where it was given.
-            Event::Session { event: run::Event::Control { .. }, .. } => {}
-            Event::Session { event, milliseconds } => {
+            TrainingEvent::Session { event: run::Event::Control { .. }, .. } => {}
+            TrainingEvent::Session { event, milliseconds } => {
                 let taken = milliseconds.map_or(String::new(), |milliseconds| format!("\n  in {milliseconds:.1} ms"));
                 let text = event.to_string();
                 self.news = text.lines().next().unwrap_or_default().to_owned();
@@ -127,15 +138,15 @@ impl ProgressView {
                 self.print(&format!("{text}{taken}"));
                 self.bar.set_message(printable(&format!("{}  {}", self.live, self.news)));
             }
-            Event::Tested { epoch, values } => {
+            TrainingEvent::Tested { epoch, values } => {
                 self.bar.finish_and_clear();
                 self.print(&format!("test part, with the weights of epoch {epoch}:"));
                 let values =
                     values.iter().map(|(name, value)| (name.strip_prefix("test/").unwrap_or(name).to_owned(), *value));
                 self.print(evaluation::text(&values.collect()).trim_end());
             }
-            Event::Ended(End::Finished) => {}
-            Event::Ended(End::Interrupted) => self.print("stopped; the state is saved"),
+            TrainingEvent::Ended(End::Finished) => {}
+            TrainingEvent::Ended(End::Interrupted) => self.print("stopped; the state is saved"),
         }
     }
 

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 
 use super::batches::Preparation;
-use super::files::{OwnPart, Source, Survey};
+use super::files::{ImageSource, OwnPart, Survey};
 use super::split::{Split, split};
-use super::{AugmentationConfig, DataConfig, DataError, DataKind, Part, Skipped, Summary, find, sets, warnings};
+use super::{AugmentationConfig, DataConfig, DataError, DataKind, DataSummary, Part, Skipped, find, sets, warnings};
 
 /// An opened data set. It never changes, so threads can share it.
 pub struct Dataset {
     kind: DataKind,
     path: PathBuf,
-    source: Source,
+    source: ImageSource,
     labels: Vec<i64>,
     subjects: Option<Vec<String>>,
     class_names: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Dataset {
 impl Dataset {
     /// Finds the data, checks it and splits it by `data.seed`, or by `seed` if there is none. Pixels of Fashion-MNIST
     /// (55 MB) and FER2013 (83 MB) are read now; of image files only the beginning, so one that is damaged behind it is
-    /// an error of the [`super::Loader`].
+    /// an error of the [`super::BatchLoader`].
     ///
     /// # Errors
     /// A setting out of range, data that is not there or damaged, a class without images, too few classes or subjects
@@ -158,9 +158,9 @@ impl Dataset {
 
     /// The summary, for a person or a program to read.
     #[must_use]
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> DataSummary {
         let count = |part: &Part| (part.len(), part.classes().len());
-        Summary {
+        DataSummary {
             kind: self.kind,
             path: self.path.clone(),
             train: count(&self.train).into(),
@@ -191,8 +191,8 @@ impl Dataset {
     #[must_use]
     pub fn file(&self, index: usize) -> Option<&Path> {
         match &self.source {
-            Source::Bytes { .. } => None,
-            Source::Files(files) => files.get(index).map(|file| file.path.as_path()),
+            ImageSource::Bytes { .. } => None,
+            ImageSource::Files(files) => files.get(index).map(|file| file.path.as_path()),
         }
     }
 
@@ -206,13 +206,13 @@ impl Dataset {
     /// own.
     pub fn files(&self) -> impl Iterator<Item = (&Path, i64)> {
         let files = match &self.source {
-            Source::Bytes { .. } => [].as_slice(),
-            Source::Files(files) => files,
+            ImageSource::Bytes { .. } => [].as_slice(),
+            ImageSource::Files(files) => files,
         };
         files.iter().map(|file| file.path.as_path()).zip(self.labels.iter().copied())
     }
 
-    pub(super) fn source(&self) -> &Source {
+    pub(super) fn source(&self) -> &ImageSource {
         &self.source
     }
 

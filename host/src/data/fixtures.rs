@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{Rgb, RgbImage};
 
-use super::files::{OwnPart, Scan, Source};
+use super::files::{ImageSource, OwnPart, Scan};
 use super::split::Split;
 use super::{DataConfig, DataKind, Dataset};
 
@@ -163,7 +163,7 @@ pub(super) fn counted_scan(counts: &[usize], parts: &[(OwnPart, usize)]) -> Scan
     let labels: Vec<i64> = (0..).zip(counts).flat_map(|(label, count)| vec![label; *count]).collect();
     let part = |image| parts.iter().rev().find(|(_, first)| *first <= image).map_or(OwnPart::Train, |(part, _)| *part);
     Scan {
-        source: Source::Files(Vec::new()),
+        source: ImageSource::Files(Vec::new()),
         own_parts: (!parts.is_empty()).then(|| (0..labels.len()).map(part).collect()),
         labels,
         class_names: counts.iter().map(usize::to_string).collect(),

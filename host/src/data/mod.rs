@@ -1,7 +1,8 @@
 //! Images and labels: where they come from, how they are split, in which order and how prepared they reach the network.
 //!
 //! [`Dataset::open`] reads a [`DataConfig`] and splits the images into a training, a validation and a test [`Part`].
-//! A [`Sampler`] draws the batches of an epoch, and a [`Loader`] decodes, augments and delivers them ahead of the step.
+//! A [`Sampler`] draws the batches of an epoch, and a [`BatchLoader`] decodes, augments and delivers them ahead of the
+//! step.
 //!
 //! ```text
 //! fetch: where data comes from and where it lies
@@ -25,7 +26,7 @@ mod split;
 mod summary;
 mod warnings;
 
-pub use batches::{AugmentationConfig, Batch, ClassWeights, Loader, Preparation, Sampler, SamplerConfig};
+pub use batches::{AugmentationConfig, BatchLoader, ClassWeights, ImageBatch, Preparation, Sampler, SamplerConfig};
 pub use config::{DataConfig, SplitKind};
 pub use dataset::Dataset;
 pub use error::DataError;
@@ -33,4 +34,4 @@ pub use fetch::{find, places};
 pub use files::{Area, ImageFault};
 pub use kind::DataKind;
 pub use part::{Part, PartName};
-pub use summary::{PartSummary, Skipped, Summary};
+pub use summary::{DataSummary, PartSummary, Skipped};

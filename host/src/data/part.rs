@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::files::{Role, Scan};
+use super::files::{RetrievalRole, Scan};
 
 /// A part of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -39,7 +39,7 @@ pub struct Part {
 impl Part {
     pub(super) fn new(indices: Vec<usize>, scan: &Scan) -> Self {
         let labels = indices.iter().filter_map(|index| scan.labels.get(*index)).copied().collect();
-        let of_part = |roles: &Vec<Role>| {
+        let of_part = |roles: &Vec<RetrievalRole>| {
             let roles = indices.iter().filter_map(|index| roles.get(*index));
             roles.map(|role| (role.query, role.gallery)).unzip()
         };

@@ -10,7 +10,7 @@ use super::DataKind;
 /// The summary of a data set. `Display` writes one line per part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Summary {
+pub struct DataSummary {
     /// What the data is.
     pub kind: DataKind,
     /// Its folder.
@@ -65,7 +65,7 @@ impl From<(usize, usize)> for PartSummary {
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for DataSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind.title();
         write!(f, "{kind} in {}", self.path.display())?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::files::{OwnPart, Source};
+use super::files::{ImageSource, OwnPart};
 use super::{DataError, Part, SplitKind};
 
 /// Images that are compared to find out whether all are equal.
@@ -78,7 +78,7 @@ pub(super) fn few_classes(split: SplitKind, parts: [&Part; 3]) -> Option<String>
 }
 
 /// A warning if all training images are equal once they are decoded.
-pub(super) fn equal_images(source: &Source, train: &Part) -> Result<Option<String>, DataError> {
+pub(super) fn equal_images(source: &ImageSource, train: &Part) -> Result<Option<String>, DataError> {
     let step = train.len().div_ceil(COMPARED).max(1);
     let mut images = train.indices().iter().step_by(step);
     let Some(first) = images.next().and_then(|image| source.picture(*image)).transpose()? else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! Errors of networks and of their files.
 
-use super::state::Difference;
+use super::state::StateDifference;
 use miette::Diagnostic;
 use std::path::PathBuf;
 use tch::TchError;
@@ -100,12 +100,12 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
         /// What differs.
-        difference: Difference,
+        difference: StateDifference,
     },
     /// A saved state is of another network.
     #[error("the saved state does not fit the network: {0}")]
     #[diagnostic(help("build the network with the `[model]` that it was saved with"))]
-    State(Difference),
+    State(StateDifference),
     /// There is no TorchScript file.
     #[error("there is no TorchScript module {}", path.display())]
     #[diagnostic(help(

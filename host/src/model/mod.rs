@@ -20,5 +20,5 @@ pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
 pub use network::Model;
 pub use registry::{Group, NetworkParameter};
-pub use state::{Difference, copy_state};
+pub use state::{StateDifference, copy_state};
 pub(crate) use weights::{prefix, read};

@@ -6,7 +6,7 @@ use tch::{TchError, Tensor};
 
 /// How two sets of named tensors differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Difference {
+pub struct StateDifference {
     /// Names that were wanted and not found.
     pub missing: Vec<String>,
     /// Names that were found and not wanted.
@@ -15,7 +15,7 @@ pub struct Difference {
     pub shapes: Vec<(String, Vec<i64>, Vec<i64>)>,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for StateDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A wrong file differs in hundreds of names; a few of each kind say which.
         const SHOWN: usize = 4;
@@ -46,8 +46,8 @@ impl fmt::Display for Difference {
 pub fn copy_state<'a>(
     targets: impl IntoIterator<Item = (&'a String, &'a Tensor)>,
     source: &BTreeMap<String, Tensor>,
-) -> Result<Result<(), Difference>, TchError> {
-    let mut difference = Difference::default();
+) -> Result<Result<(), StateDifference>, TchError> {
+    let mut difference = StateDifference::default();
     let mut pairs = Vec::with_capacity(source.len());
     let mut left: BTreeMap<&String, &Tensor> = source.iter().collect();
     for (name, target) in targets {
@@ -60,7 +60,7 @@ pub fn copy_state<'a>(
         }
     }
     difference.unexpected = left.into_keys().cloned().collect();
-    if difference != Difference::default() {
+    if difference != StateDifference::default() {
         return Ok(Err(difference));
     }
     let _no_grad = tch::no_grad_guard();

@@ -7,7 +7,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::error::ModelError;
 use super::registry::Registry;
-use super::state::{Difference, copy_state};
+use super::state::{StateDifference, copy_state};
 
 /// What the names of a run's checkpoint begin with; it has the optimizer's state beside the network.
 const CHECKPOINT: &str = "model/";
@@ -98,10 +98,10 @@ pub(super) fn load_backbone(registry: &Registry, path: &Path) -> Result<String, 
     copy_state(registry.tensors(), &source)?.map_err(|difference| {
         let shown =
             |name: String| name.strip_prefix("backbone.").map_or(name.clone(), |name| format!("{prefix}{name}"));
-        let Difference { missing, mut unexpected, shapes } = difference;
+        let StateDifference { missing, mut unexpected, shapes } = difference;
         unexpected = unexpected.into_iter().map(shown).chain(left.iter().cloned()).collect();
         unexpected.sort();
-        let difference = Difference {
+        let difference = StateDifference {
             missing: missing.into_iter().map(shown).collect(),
             unexpected,
             shapes: shapes.into_iter().map(|(name, wanted, found)| (shown(name), wanted, found)).collect(),

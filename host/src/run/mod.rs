@@ -18,8 +18,8 @@ pub use compare::compare;
 pub use config::RunConfig;
 pub use error::RecordError;
 pub use lossmith_run::{
-    About, Canary, Change, Checkpoints, Claim, Comparison, Confusion, DataFile, DataHistory, Difference, Direction,
-    Edit, Entry, Event, FileEntry, Lines, Manifest, MetricsLog, PluginChange, PluginEntry, Preprocessing, Process,
-    Revision, RevisionChange, Row, RowKind, Run, RunError, SideBySide, SourceChange, Status, Summary, TeacherEntry,
+    About, Canary, Change, Claim, Comparison, Confusion, DataFile, DataHistory, Difference, Direction, Edit, Entry,
+    Event, FileEntry, KeptCheckpoints, Lines, Manifest, MetricsLog, PluginChange, PluginEntry, Preprocessing, Process,
+    Revision, RevisionChange, Row, RowKind, Run, RunError, RunSummary, SideBySide, SourceChange, Status, TeacherEntry,
     Verdict, Versions, best, commit, compare_numbers, data_changes, file_digest, list, side_by_side, varies,
 };

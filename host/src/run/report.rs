@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lossmith_run::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, Summary};
+use lossmith_run::{Confusion, Entry, Event, Manifest, Row, RowKind, Run, RunError, RunSummary};
 
 use super::RecordError;
 use super::curves::{marks, series};
@@ -33,7 +33,7 @@ pub fn write(run: &Run) -> Result<PathBuf, RecordError> {
 }
 
 fn page(
-    summary: &Summary,
+    summary: &RunSummary,
     manifest: &Manifest,
     experiment: &str,
     rows: &[Row],
@@ -154,7 +154,7 @@ fn imbalance(rows: &[Row], marks: &[Mark]) -> Result<String, RecordError> {
     Ok(html)
 }
 
-fn facts(summary: &Summary, manifest: &Manifest, experiment: &str) -> String {
+fn facts(summary: &RunSummary, manifest: &Manifest, experiment: &str) -> String {
     let Manifest { versions, .. } = manifest;
     let versions = format!(
         "lossmith {}, libtorch {}, tch {}, wasmtime {}",

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use lossmith_plugin::candidate::{Measured, States, Trial, copies, cosine, measure, try_out};
+use lossmith_plugin::candidate::{Measured, States, TriedOut, copies, cosine, measure, try_out};
 use lossmith_plugin::{Plugin, Runtime};
 use sha2::{Digest, Sha256};
 use tch::Device;
@@ -125,7 +125,7 @@ impl Checker {
         let may_reset = |place: &str, name: &str| {
             experiment.strategy(place).is_some_and(|strategy| strategy.reset.iter().any(|reset| reset == name))
         };
-        let Trial { measured, reset } = try_out(&mut strategies.objectives, &job.sample, &states, may_reset)?;
+        let TriedOut { measured, reset } = try_out(&mut strategies.objectives, &job.sample, &states, may_reset)?;
         let live = self.live(&job);
         let cosine = live.as_ref().map(|live| cosine(&measured.gradient, &live.gradient)).transpose()?.flatten();
         let (loss, milliseconds) = (measured.loss, measured.milliseconds);

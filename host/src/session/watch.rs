@@ -184,14 +184,14 @@ impl Folders {
 }
 
 /// A followed place, as it was when it was last reported and when it was last looked at.
-struct Place {
+struct WatchedPlace {
     reported: Fingerprint,
     seen: Fingerprint,
 }
 
 /// The state of the thread.
 struct Follower<F> {
-    places: BTreeMap<Followed, Place>,
+    places: BTreeMap<Followed, WatchedPlace>,
     /// When the first and the last of the changes that are not yet reported were seen.
     pending: Option<(Instant, Instant)>,
     quiet: Duration,
@@ -233,7 +233,7 @@ impl<F: FnMut(Vec<Followed>)> Follower<F> {
     fn follow(&mut self, found: BTreeMap<Followed, Fingerprint>) {
         let mut before = std::mem::take(&mut self.places);
         for (followed, found) in found {
-            let new = || Place { reported: found.clone(), seen: found };
+            let new = || WatchedPlace { reported: found.clone(), seen: found };
             let place = before.remove(&followed).unwrap_or_else(new);
             self.places.insert(followed, place);
         }

@@ -19,7 +19,7 @@ use super::test_part::TestPart;
 use crate::data::PartName;
 use crate::run::{Direction, report};
 use crate::standard::Standard;
-use crate::train::{Elsewhere, End, Event, Interrupts, StrategyCheck, Trained, Training, TrainingError};
+use crate::train::{Elsewhere, End, Interrupts, StrategyCheck, Trained, Training, TrainingError, TrainingEvent};
 
 /// The options of a sweep.
 #[derive(Clone, Debug)]
@@ -299,7 +299,7 @@ impl Conductor<'_> {
         let mut training = self.begin(trial, kept.begun)?;
         let watch = &mut *self.watch;
         let ended = training.train(self.interrupts, &mut |event| {
-            if let Event::Line { slot, level: Level::Warn, text } = event {
+            if let TrainingEvent::Line { slot, level: Level::Warn, text } = event {
                 watch(SweepEvent::Warning { name: &trial.name, slot: &slot, text: &text });
             }
         });

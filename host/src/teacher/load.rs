@@ -10,7 +10,7 @@ use super::TeacherError;
 use super::cache::Cache;
 use super::digest::Digests;
 use super::source::{self, Network};
-use crate::data::{Batch, Dataset, Loader, Preparation};
+use crate::data::{BatchLoader, Dataset, ImageBatch, Preparation};
 use crate::experiment::TeacherConfig;
 use crate::model::Model;
 
@@ -129,7 +129,7 @@ impl Teacher {
         format!("{} dimensions, {sight} ({}, {digest})", self.dimension, self.name)
     }
 
-    /// How a loader has to prepare [`Batch::teacher_images`]; none where the teacher needs none.
+    /// How a loader has to prepare [`ImageBatch::teacher_images`]; none where the teacher needs none.
     #[must_use]
     pub fn preparation(&self) -> Option<&Preparation> {
         match &self.sight {
@@ -142,7 +142,7 @@ impl Teacher {
     ///
     /// # Errors
     /// What libtorch says, or if the teacher gives other rows or columns than at the start.
-    pub fn view(&self, batch: &Batch, images: &Tensor, step: u64) -> Result<View, TeacherError> {
+    pub fn view(&self, batch: &ImageBatch, images: &Tensor, step: u64) -> Result<View, TeacherError> {
         match &self.sight {
             Sight::Known { embeddings, rows, .. } => {
                 let rows: Vec<i64> = batch.indices.iter().filter_map(|image| rows.get(*image)).copied().collect();
@@ -195,7 +195,7 @@ impl Teacher {
         preparation: &Preparation,
     ) -> Result<Tensor, TeacherError> {
         let mut embeddings = Vec::new();
-        for batch in Loader::evaluation_as(dataset, images, batch_size, preparation)? {
+        for batch in BatchLoader::evaluation_as(dataset, images, batch_size, preparation)? {
             let batch = batch?;
             let (embedding, _) = self.forward(&batch.images.f_to_device(self.device)?, embeddings.len() as u64)?;
             self.check_shape(&embedding, batch.indices.len())?;

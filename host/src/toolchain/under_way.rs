@@ -22,10 +22,10 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// The build under way, if there is one. One at a time.
 #[derive(Clone, Debug, Default)]
-pub struct UnderWay(Arc<Mutex<State>>);
+pub struct UnderWay(Arc<Mutex<Shared>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Shared {
     build: Option<Build>,
     /// Keeps the group at work alive.
     leash: Option<ChildStdin>,
@@ -89,12 +89,12 @@ impl UnderWay {
     }
 
     /// A group for tools of the build.
-    pub(super) fn group(&self) -> io::Result<Group> {
+    pub(super) fn group(&self) -> io::Result<ProcessGroup> {
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", WATCH]).current_dir("/").process_group(0);
         let mut watchdog = watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let leash = watchdog.stdin.take();
-        let group = Group { under_way: self.clone(), watchdog };
+        let group = ProcessGroup { under_way: self.clone(), watchdog };
         let mut state = self.state();
         if state.abandoned {
             // The group is dropped next, and waits for its watchdog.
@@ -124,7 +124,7 @@ impl UnderWay {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Shared> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -144,12 +144,12 @@ impl Drop for Begun {
 
 /// A process group, whose processes are killed when this is dropped, when the build is abandoned, and when this process
 /// ends. What leaves the group is not.
-pub(super) struct Group {
+pub(super) struct ProcessGroup {
     under_way: UnderWay,
     watchdog: Child,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Starts a tool in the group. If this process ends meanwhile, the group is gone, and the tool does not start.
     pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         let group = i32::try_from(self.watchdog.id()).map_err(io::Error::other)?;
@@ -157,7 +157,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         drop(self.under_way.state().leash.take());
         // It kills itself with the others.
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     /// A tool with a process of its own: neither ends by itself.
-    fn endless(group: &Group) -> (Child, BufReader<std::process::ChildStdout>) {
+    fn endless(group: &ProcessGroup) -> (Child, BufReader<std::process::ChildStdout>) {
         let mut command = Command::new("sh");
         command.args(["-c", "sh -c 'echo begun; while :; do sleep 1000; done' & wait"]);
         let mut child = group.spawn(command.stdout(Stdio::piped())).unwrap();

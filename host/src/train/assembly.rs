@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::location::{Elsewhere, same_files};
 use super::training_error::TrainingError;
-use crate::data::{DataConfig, Dataset, Loader as Images, Part, PartName};
+use crate::data::{BatchLoader, DataConfig, Dataset, Part, PartName};
 use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::{Model, ModelConfig, ModelError};
@@ -112,7 +112,7 @@ impl Assembly {
         let part = images(dataset, part);
         let mut embeddings = Vec::new();
         let batch_size = self.experiment.evaluation.batch_size.get();
-        for batch in Images::evaluation(dataset, part.indices(), batch_size)? {
+        for batch in BatchLoader::evaluation(dataset, part.indices(), batch_size)? {
             watch(Measuring {
                 what: "embedding",
                 done: (embeddings.len() * batch_size) as u64,

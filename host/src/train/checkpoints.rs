@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::metrics::Metrics;
 use super::revisions::Revisions;
-use super::state::{Fit, State};
+use super::state::{Fit, TrainingState};
 use super::training_error::TrainingError;
 use crate::data::PartName;
 use crate::eval::EvaluationConfig;
@@ -56,7 +56,7 @@ impl Checkpoints {
     /// Writes everything that a later process needs to go on.
     pub(super) fn save(
         &mut self,
-        state: &State,
+        state: &TrainingState,
         metrics: &Metrics,
         revisions: &Revisions,
     ) -> Result<PathBuf, TrainingError> {
@@ -77,7 +77,7 @@ impl Checkpoints {
     pub(super) fn save_epoch(
         &mut self,
         best: Option<f64>,
-        state: &State,
+        state: &TrainingState,
         metrics: &Metrics,
         revisions: &Revisions,
     ) -> Result<Option<String>, TrainingError> {
@@ -98,12 +98,12 @@ impl Checkpoints {
         self.run.prune_checkpoints(experiment.run.keep.get(), &BTreeSet::new())
     }
 
-    /// Sets everything to a checkpoint, or to the beginning without one; see [`State::restore`].
+    /// Sets everything to a checkpoint, or to the beginning without one; see [`TrainingState::restore`].
     pub(super) fn restore(
         &mut self,
         checkpoint: Option<&Checkpoint>,
         fit: Fit,
-        state: &mut State,
+        state: &mut TrainingState,
         metrics: &mut Metrics,
     ) -> Result<(), TrainingError> {
         state.restore(checkpoint, fit)?;
@@ -115,7 +115,11 @@ impl Checkpoints {
     }
 
     /// What the rows up to the present step say; later ones are undone. Returns the best epoch.
-    pub(super) fn recollect(&mut self, state: &State, metrics: &mut Metrics) -> Result<Option<u64>, TrainingError> {
+    pub(super) fn recollect(
+        &mut self,
+        state: &TrainingState,
+        metrics: &mut Metrics,
+    ) -> Result<Option<u64>, TrainingError> {
         let rows = metrics.rewind(&self.run, state.epoch(), state.step())?;
         let metric = best_metric(&state.experiment().evaluation);
         let best = run::best(&rows, &metric);
@@ -127,7 +131,7 @@ impl Checkpoints {
 
     /// After a restart: marks the best epoch if it is the last one. The process may have died between the checkpoint
     /// and its mark. An earlier epoch has its mark, whether it is still kept or not.
-    pub(super) fn mark_again(&self, best: Option<u64>, state: &State) -> Result<(), RunError> {
+    pub(super) fn mark_again(&self, best: Option<u64>, state: &TrainingState) -> Result<(), RunError> {
         if let Some(epoch) = best.filter(|epoch| *epoch == state.epoch() && state.inside() == 0)
             && self.run.checkpoints()?.contains_key(&epoch)
         {

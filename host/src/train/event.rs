@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lossmith_plugin::Level;
 use serde::Serialize;
 
-use crate::data::{PartName, Summary};
+use crate::data::{DataSummary, PartName};
 use crate::eval::Measuring;
 use crate::objective::Bound;
 use crate::run;
@@ -14,13 +14,13 @@ use crate::run;
 /// Something that happened. As JSON it is what `lossmith train --json` prints.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub enum Event<'a> {
+pub enum TrainingEvent<'a> {
     /// Everything is loaded.
     Ready {
         /// The run's folder.
         run: PathBuf,
         /// The images.
-        data: Box<Summary>,
+        data: Box<DataSummary>,
         /// The device, as `cpu` or `cuda:0`.
         device: String,
         /// Trainable numbers of the network.
@@ -126,22 +126,25 @@ mod tests {
     fn events_have_a_fixed_form() {
         let values = BTreeMap::from([("validation/map-at-r".to_owned(), 0.5)]);
         let paused = run::Event::Control { command: "pause".to_owned() };
-        let step = Event::Step { epoch: 1, epochs: 3, step: 2, images: 32, loss: None };
+        let step = TrainingEvent::Step { epoch: 1, epochs: 3, step: 2, images: 32, loss: None };
         let step_form = json!({ "event": "step", "epoch": 1, "epochs": 3, "step": 2, "images": 32, "loss": null });
-        let line = Event::Line { slot: "data".to_owned(), level: Level::Warn, text: "dark".to_owned() };
-        let tested = Event::Tested { epoch: 3, values: &values };
+        let line = TrainingEvent::Line { slot: "data".to_owned(), level: Level::Warn, text: "dark".to_owned() };
+        let tested = TrainingEvent::Tested { epoch: 3, values: &values };
         let part = PartName::Test;
-        let measuring = Event::Measuring { part, now: Measuring { what: "slices", done: 0, of: 1 } };
-        let swapped = Event::Session { event: &paused, milliseconds: Some(1.5) };
+        let measuring = TrainingEvent::Measuring { part, now: Measuring { what: "slices", done: 0, of: 1 } };
+        let swapped = TrainingEvent::Session { event: &paused, milliseconds: Some(1.5) };
         for (event, form) in [
             (step, step_form),
             (line, json!({ "event": "line", "slot": "data", "level": "warning", "text": "dark" })),
             (tested, json!({ "event": "tested", "epoch": 3, "values": { "validation/map-at-r": 0.5 } })),
             (measuring, json!({ "event": "measuring", "part": "test", "what": "slices", "done": 0, "of": 1 })),
             (swapped, json!({ "event": "control", "command": "pause", "milliseconds": 1.5 })),
-            (Event::Session { event: &paused, milliseconds: None }, json!({ "event": "control", "command": "pause" })),
-            (Event::Ended(End::Finished), json!({ "event": "finished" })),
-            (Event::Ended(End::Interrupted), json!({ "event": "interrupted" })),
+            (
+                TrainingEvent::Session { event: &paused, milliseconds: None },
+                json!({ "event": "control", "command": "pause" }),
+            ),
+            (TrainingEvent::Ended(End::Finished), json!({ "event": "finished" })),
+            (TrainingEvent::Ended(End::Interrupted), json!({ "event": "interrupted" })),
         ] {
             assert_eq!(serde_json::to_value(event).unwrap(), form);
         }

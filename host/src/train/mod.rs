@@ -43,7 +43,7 @@ mod trained;
 mod training;
 mod training_error;
 
-pub use event::{End, Event};
+pub use event::{End, TrainingEvent};
 pub use interrupts::Interrupts;
 pub use location::Elsewhere;
 pub use optimizer::Optimizer;

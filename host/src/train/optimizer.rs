@@ -15,17 +15,17 @@ pub struct Optimizer {
     config: OptimizerConfig,
     /// The parameters of one multiplier are updated by one call. Sorted by multiplier, and in a group by name: the norm
     /// of all gradients is a sum in this order, which must not depend on when a parameter came.
-    groups: Vec<Group>,
+    groups: Vec<ParameterGroup>,
 }
 
 #[derive(Debug)]
-struct Group {
+struct ParameterGroup {
     multiplier: f64,
-    slots: Vec<Slot>,
+    slots: Vec<ParameterSlot>,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct ParameterSlot {
     name: String,
     parameter: Tensor,
     moments: Moments,
@@ -61,15 +61,15 @@ impl Optimizer {
             return Err(TrainError::NotTrainable { name: name.to_owned() });
         }
         let moments = Moments::new(&self.config, parameter)?;
-        let slot = Slot { name: name.to_owned(), parameter: parameter.shallow_clone(), moments };
+        let slot = ParameterSlot { name: name.to_owned(), parameter: parameter.shallow_clone(), moments };
         let place = match self.groups.binary_search_by(|group| group.multiplier.total_cmp(&multiplier)) {
             Ok(place) => place,
             Err(place) => {
-                self.groups.insert(place, Group { multiplier, slots: Vec::new() });
+                self.groups.insert(place, ParameterGroup { multiplier, slots: Vec::new() });
                 place
             }
         };
-        if let Some(Group { slots, .. }) = self.groups.get_mut(place) {
+        if let Some(ParameterGroup { slots, .. }) = self.groups.get_mut(place) {
             slots.insert(slots.partition_point(|other| other.name < slot.name), slot);
         }
         Ok(())
@@ -146,7 +146,7 @@ impl Optimizer {
         copy_state(targets.iter().map(|(name, tensor)| (name, *tensor)), state)?.map_err(TrainError::State)
     }
 
-    fn slots(&self) -> impl Iterator<Item = &Slot> {
+    fn slots(&self) -> impl Iterator<Item = &ParameterSlot> {
         self.groups.iter().flat_map(|group| &group.slots)
     }
 
@@ -157,23 +157,23 @@ impl Optimizer {
     }
 }
 
-impl Group {
+impl ParameterGroup {
     fn step(&self, config: &OptimizerConfig, learning_rate: f64) -> Result<(), TchError> {
         let &OptimizerConfig { weight_decay, momentum, betas: [beta1, beta2], epsilon, .. } = config;
         let decoupled = match config.name {
             Algorithm::Sgd => {
-                let slots = self.slots.iter().map(Slot::sgd);
+                let slots = self.slots.iter().map(ParameterSlot::sgd);
                 return fused_sgd(slots, SgdSettings { learning_rate, momentum, weight_decay });
             }
             Algorithm::Adam => false,
             Algorithm::Adamw => true,
         };
         let settings = AdamSettings { learning_rate, beta1, beta2, weight_decay, epsilon, decoupled };
-        fused_adam(self.slots.iter().filter_map(Slot::adam), settings)
+        fused_adam(self.slots.iter().filter_map(ParameterSlot::adam), settings)
     }
 }
 
-impl Slot {
+impl ParameterSlot {
     fn sgd(&self) -> SgdSlot<'_> {
         let momentum = if let Moments::Sgd { momentum } = &self.moments { Some(momentum) } else { None };
         SgdSlot { parameter: &self.parameter, momentum }

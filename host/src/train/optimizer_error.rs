@@ -1,7 +1,7 @@
 //! What can go wrong with an optimizer.
 
 use crate::experiment::OutOfRange;
-use crate::model::Difference;
+use crate::model::StateDifference;
 use miette::Diagnostic;
 use tch::TchError;
 use thiserror::Error;
@@ -28,7 +28,7 @@ pub enum TrainError {
     /// A saved state is of another optimizer.
     #[error("the saved state does not fit the optimizer: {0}")]
     #[diagnostic(help("use the `optimizer.name` and the network that it was saved with"))]
-    State(Difference),
+    State(StateDifference),
     /// An operation of libtorch failed.
     #[error("libtorch failed in the optimizer: {}", lossmith_plugin::brief(.0))]
     Torch(TchError),

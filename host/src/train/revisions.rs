@@ -13,7 +13,7 @@ use lossmith_plugin::{Progress, Runtime};
 use sha2::{Digest, Sha256};
 use tch::Tensor;
 
-use super::state::State;
+use super::state::TrainingState;
 use super::training_error::TrainingError;
 use crate::experiment::{Experiment, Source};
 use crate::objective::{Bound, Loader, Places, Strategies};
@@ -168,7 +168,7 @@ impl Revisions {
     }
 
     /// What is live, as the next candidate is compared to it; `None` before the training is assembled.
-    pub(super) fn live<'a>(&'a self, state: &'a State) -> Option<Live<'a>> {
+    pub(super) fn live<'a>(&'a self, state: &'a TrainingState) -> Option<Live<'a>> {
         Some(Live {
             revision: self.revision(),
             before: self.before(),
@@ -246,7 +246,7 @@ impl Revisions {
         &self,
         run: &Run,
         number: u64,
-        state: &State,
+        state: &TrainingState,
         runtime: &Arc<Runtime>,
     ) -> Result<(Source, Experiment, Strategies), TrainingError> {
         let revision = run.revision(number)?;

@@ -13,7 +13,7 @@ use tch::{TchError, Tensor};
 
 use super::Optimizer;
 use super::assembly::below;
-use super::event::Event;
+use super::event::TrainingEvent;
 use super::training_error::TrainingError;
 use crate::experiment::OptimizerConfig;
 use crate::objective::{ObjectiveError, Shadow};
@@ -68,7 +68,7 @@ impl Shadows {
         shadows: &mut [Shadow],
         batch: &Batch,
         progress: &Progress,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Vec<Shaded>, TrainingError> {
         let mut shaded = Vec::new();
         for shadow in shadows {
@@ -83,7 +83,7 @@ impl Shadows {
                 Ok(one) => shaded.push(one),
                 Err(TrainingError::Objective(error)) => {
                     let text = format!("left out until it changes: {error}");
-                    watch(Event::Line { slot: format!("shadow.{name}"), level: Level::Warn, text });
+                    watch(TrainingEvent::Line { slot: format!("shadow.{name}"), level: Level::Warn, text });
                     self.failed.insert(name.clone());
                 }
                 Err(error) => return Err(error),

@@ -1,8 +1,8 @@
 //! The state of a training: what changes with each step, and what a checkpoint has of it.
 //!
 //! The network, the strategies with what they keep, the optimizer, and the count of steps belong together: they change
-//! by a step ([`State::train`]), by a revision ([`State::exchange`]) and by a checkpoint ([`State::restore`]), and by
-//! nothing else.
+//! by a step ([`TrainingState::train`]), by a revision ([`TrainingState::exchange`]) and by a checkpoint
+//! ([`TrainingState::restore`]), and by nothing else.
 
 mod step;
 
@@ -28,7 +28,7 @@ use crate::objective::{Bound, Strategies};
 use crate::run::Checkpoint;
 
 /// What a training has at a step.
-pub(super) struct State {
+pub(super) struct TrainingState {
     assembly: Assembly,
     sampler: Sampler,
     optimizer: Optimizer,
@@ -50,7 +50,7 @@ pub(super) enum Fit {
     Where,
 }
 
-impl State {
+impl TrainingState {
     /// At the beginning of a run.
     pub(super) fn new(assembly: Assembly) -> Result<Self, TrainingError> {
         let Experiment { optimizer: config, session, sampler, seed, .. } = &assembly.experiment;

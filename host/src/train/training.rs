@@ -21,11 +21,11 @@ use lossmith_plugin::{Level, Role, Runtime};
 use super::assembly::device_name;
 use super::checkpoints::{Checkpoints, best_metric};
 use super::decision::{Decision, Moment, Reason};
-use super::event::{End, Event};
+use super::event::{End, TrainingEvent};
 use super::interrupts::Interrupts;
 use super::metrics::Metrics;
 use super::revisions::Revisions;
-use super::state::State;
+use super::state::TrainingState;
 use super::training_error::TrainingError;
 use crate::data::{self, SamplerConfig};
 use crate::run::{self, RowKind, Run};
@@ -39,7 +39,7 @@ pub use reconfigure::extends;
 pub struct Training {
     runtime: Arc<Runtime>,
     teacher: Option<Teacher>,
-    state: State,
+    state: TrainingState,
     checkpoints: Checkpoints,
     revisions: Revisions,
     metrics: Metrics,
@@ -80,7 +80,11 @@ impl Training {
     ///
     /// # Errors
     /// What went wrong. The state before the failing step is saved, as far as the disk allows.
-    pub fn train(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) -> Result<End, TrainingError> {
+    pub fn train(
+        &mut self,
+        interrupts: &Interrupts,
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
+    ) -> Result<End, TrainingError> {
         self.run().record(run::Event::Started { process: run::Process::current() })?;
         self.checkpoints.claim();
         self.tell_start(watch);
@@ -96,7 +100,7 @@ impl Training {
                     End::Interrupted => run::Event::Interrupted { epoch, step },
                 })?;
                 self.metrics.sync()?;
-                watch(Event::Ended(end));
+                watch(TrainingEvent::Ended(end));
                 Ok(end)
             }
             Err(error) => {
@@ -115,9 +119,9 @@ impl Training {
     }
 
     /// Tells what is trained, and what somebody should know of it.
-    fn tell_start(&mut self, watch: &mut dyn FnMut(Event<'_>)) {
+    fn tell_start(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         let assembly = self.state.assembly();
-        watch(Event::Ready {
+        watch(TrainingEvent::Ready {
             run: self.run().path().to_owned(),
             data: Box::new(assembly.dataset.summary()),
             device: device_name(assembly.device),
@@ -133,15 +137,19 @@ impl Training {
         for slot in self.empty_halves() {
             let text = "a batch has one image of each class, so there are no pairs of one class to learn from; raise \
                 `sampler.samples` or `sampler.views`";
-            watch(Event::Line { slot, level: Level::Warn, text: text.to_owned() });
+            watch(TrainingEvent::Line { slot, level: Level::Warn, text: text.to_owned() });
         }
         self.warn(watch);
         for text in self.state.assembly().data_warnings() {
-            watch(Event::Line { slot: "data".to_owned(), level: Level::Warn, text });
+            watch(TrainingEvent::Line { slot: "data".to_owned(), level: Level::Warn, text });
         }
     }
 
-    fn epochs(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) -> Result<End, TrainingError> {
+    fn epochs(
+        &mut self,
+        interrupts: &Interrupts,
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
+    ) -> Result<End, TrainingError> {
         self.make_up(watch)?;
         loop {
             let course = match self.between_epochs(interrupts, watch)? {
@@ -165,7 +173,7 @@ impl Training {
     fn between_epochs(
         &mut self,
         interrupts: &Interrupts,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Course, TrainingError> {
         if self.state.inside() != 0 {
             return self.proceed(Moment::Inside, interrupts, watch);
@@ -175,7 +183,11 @@ impl Training {
     }
 
     /// The steps of an epoch that are not complete yet, and what it came to.
-    fn epoch(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) -> Result<Course, TrainingError> {
+    fn epoch(
+        &mut self,
+        interrupts: &Interrupts,
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
+    ) -> Result<Course, TrainingError> {
         let begun = Instant::now();
         let epoch = self.state.epoch();
         let mut batches = self.state.batches(epoch);
@@ -188,7 +200,7 @@ impl Training {
         let mut logged = skipped - skipped % self.state.experiment().run.log_every.get() as u64;
         let preparation = self.teacher.as_ref().and_then(Teacher::preparation);
         let (dataset, seed) = (&self.state.assembly().dataset, self.state.experiment().seed);
-        for batch in data::Loader::train_from(dataset, batches, seed, epoch, skipped, preparation)? {
+        for batch in data::BatchLoader::train_from(dataset, batches, seed, epoch, skipped, preparation)? {
             let batch = batch?;
             let Self { state, teacher, revisions, session, metrics, .. } = self;
             let progress = state.progress(epoch, steps, metrics.last());
@@ -205,7 +217,7 @@ impl Training {
             }
             self.revisions.end_probation(step, done == steps);
             let epochs = self.state.experiment().epochs;
-            watch(Event::Step { epoch, epochs, step: done, images: batch.indices.len(), loss });
+            watch(TrainingEvent::Step { epoch, epochs, step: done, images: batch.indices.len(), loss });
             self.report(loss);
             if done < steps {
                 match self.proceed(Moment::Step(done), interrupts, watch)? {
@@ -223,7 +235,7 @@ impl Training {
         &mut self,
         mut moment: Moment,
         interrupts: &Interrupts,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Course, TrainingError> {
         loop {
             match self.decide(moment, interrupts, watch)? {
@@ -259,32 +271,33 @@ impl Training {
     }
 
     /// Writes down what an epoch came to, and measures it.
-    fn end_epoch(&mut self, begun: Instant, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    fn end_epoch(&mut self, begun: Instant, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainingError> {
         let means = self.metrics.end_epoch()?;
         let loss = means.get("loss").copied().unwrap_or(f64::NAN);
         if means.get("gradient-norm") == Some(&0.0) {
             let text = "the gradient was 0 in every step of this epoch: nothing was learned";
-            watch(Event::Line { slot: "training".to_owned(), level: Level::Warn, text: text.to_owned() });
+            watch(TrainingEvent::Line { slot: "training".to_owned(), level: Level::Warn, text: text.to_owned() });
         }
         self.write(RowKind::Epoch, self.state.epoch(), means)?;
         self.measure(loss, begun, watch)
     }
 
     /// Says why the training ends before its last epoch.
-    fn stop_early(&self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    fn stop_early(&self, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainingError> {
         let event = run::Event::StoppedEarly {
             epoch: self.state.epoch(),
             step: self.state.step(),
             metric: best_metric(&self.state.experiment().evaluation),
             evaluations: self.checkpoints.stale() as u64,
         };
-        let line = Event::Line { slot: "evaluation.patience".to_owned(), level: Level::Info, text: event.to_string() };
+        let line =
+            TrainingEvent::Line { slot: "evaluation.patience".to_owned(), level: Level::Info, text: event.to_string() };
         watch(line);
         Ok(self.run().record(event)?)
     }
 
     /// Measures the test part, and keeps no checkpoints to go back to.
-    fn finish(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<Course, TrainingError> {
+    fn finish(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<Course, TrainingError> {
         self.test(watch)?;
         self.checkpoints.prune(self.state.experiment())?;
         Ok(Course::End(End::Finished))
@@ -318,9 +331,9 @@ impl Training {
     }
 
     /// Tells what is to be told.
-    fn warn(&mut self, watch: &mut dyn FnMut(Event<'_>)) {
+    fn warn(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         for text in std::mem::take(&mut self.warnings) {
-            watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
+            watch(TrainingEvent::Line { slot: "session".to_owned(), level: Level::Warn, text });
         }
     }
 
@@ -334,17 +347,17 @@ impl Training {
 
     /// Writes an event into the journal and tells it. A journal that cannot be written does not end the training:
     /// nothing that it goes on from is only there.
-    fn note(&mut self, event: run::Event, watch: &mut dyn FnMut(Event<'_>)) {
+    fn note(&mut self, event: run::Event, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         self.tell(&event, None, watch);
         if let Err(error) = self.run().record(event) {
             let text = format!("this is not in the journal: {error}");
-            watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
+            watch(TrainingEvent::Line { slot: "session".to_owned(), level: Level::Warn, text });
         }
     }
 
     /// Tells an event of the journal, also to those who ask for the status. `milliseconds` is how long it took.
-    fn tell(&self, event: &run::Event, milliseconds: Option<f64>, watch: &mut dyn FnMut(Event<'_>)) {
-        watch(Event::Session { event, milliseconds });
+    fn tell(&self, event: &run::Event, milliseconds: Option<f64>, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
+        watch(TrainingEvent::Session { event, milliseconds });
         if let Some(session) = &self.session {
             session.tell(event.to_string());
         }

@@ -14,5 +14,5 @@ mod trial;
 pub use canary::{Measured, Sample, States, copies, cosine, measure};
 pub use error::CandidateError;
 pub use probation::{Probation, ProbationError};
-pub use state_layout::{Layout, Misfit};
-pub use trial::{Trial, try_out};
+pub use state_layout::{Misfit, TensorLayout};
+pub use trial::{TriedOut, try_out};

@@ -9,7 +9,7 @@ use crate::State;
 
 /// The shape and the dtype of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct TensorLayout {
     size: Vec<i64>,
     kind: Kind,
 }
@@ -23,16 +23,16 @@ pub struct Misfit {
     /// The name of the tensor.
     pub name: String,
     /// As it is kept.
-    pub kept: Layout,
+    pub kept: TensorLayout,
     /// As it would be made.
-    pub wanted: Layout,
+    pub wanted: TensorLayout,
 }
 
 impl Misfit {
     /// The first tensor of a slot that does not fit.
     pub(super) fn first(place: &str, kept: &State, fresh: &State) -> Option<Self> {
         let fresh = layouts(fresh);
-        let differs = |(name, kept): (String, Layout)| {
+        let differs = |(name, kept): (String, TensorLayout)| {
             let wanted = fresh.get(&name).filter(|wanted| **wanted != kept)?.clone();
             Some(Self { place: place.to_owned(), name, kept, wanted })
         };
@@ -40,14 +40,14 @@ impl Misfit {
     }
 }
 
-impl fmt::Display for Layout {
+impl fmt::Display for TensorLayout {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:?} ({:?})", self.size, self.kind) // For people.
     }
 }
 
-fn layouts(state: &State) -> BTreeMap<String, Layout> {
-    let layout = |tensor: &Tensor| Layout { size: tensor.size(), kind: tensor.kind() };
+fn layouts(state: &State) -> BTreeMap<String, TensorLayout> {
+    let layout = |tensor: &Tensor| TensorLayout { size: tensor.size(), kind: tensor.kind() };
     let parameters = state.parameters.iter().map(|(name, parameter)| (name.clone(), layout(&parameter.tensor)));
     parameters.chain(state.buffers.iter().map(|(name, buffer)| (name.clone(), layout(buffer)))).collect()
 }

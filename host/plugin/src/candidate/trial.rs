@@ -8,7 +8,7 @@ use super::state_layout::Misfit;
 use crate::objective::Objectives;
 
 /// What a candidate made of a batch.
-pub struct Trial {
+pub struct TriedOut {
     /// Loss and gradient.
     pub measured: Measured,
     /// What begins anew with it, as `PLACE/NAME`.
@@ -26,7 +26,7 @@ pub fn try_out(
     sample: &Sample,
     states: &States,
     may_reset: impl Fn(&str, &str) -> bool,
-) -> Result<Trial, CandidateError> {
+) -> Result<TriedOut, CandidateError> {
     let tried = compute(objectives, sample, states, may_reset);
     objectives.put_states(BTreeMap::new());
     tried
@@ -37,7 +37,7 @@ fn compute(
     sample: &Sample,
     states: &States,
     may_reset: impl Fn(&str, &str) -> bool,
-) -> Result<Trial, CandidateError> {
+) -> Result<TriedOut, CandidateError> {
     measure(objectives, sample, &BTreeMap::new())?;
     let fresh = objectives.take_states();
     let misfit =
@@ -60,7 +60,7 @@ fn compute(
         let some = sample.batch.embeddings.f_narrow(0, 0, size.max(1))?;
         drop(objectives.fuse(some, sample.batch.slice_count, &sample.progress)?);
     }
-    Ok(Trial { measured: first, reset })
+    Ok(TriedOut { measured: first, reset })
 }
 
 /// What candidates begin with.

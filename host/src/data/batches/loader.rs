@@ -21,7 +21,7 @@ const WAITING: usize = 1;
 
 /// A batch of prepared images, on the CPU.
 #[derive(Debug)]
-pub struct Batch {
+pub struct ImageBatch {
     /// Normalised pixels, `f32`, N x channels x size x size.
     pub images: Tensor,
     /// The same crops prepared for the teacher, if it was asked for.
@@ -35,7 +35,7 @@ pub struct Batch {
 
 /// Delivers batches in order. After an error it delivers nothing more. Dropping it stops its threads and waits for
 /// them.
-pub struct Loader {
+pub struct BatchLoader {
     workers: Vec<Worker>,
     stop: Arc<AtomicBool>,
     delivered: usize,
@@ -43,7 +43,7 @@ pub struct Loader {
 }
 
 struct Worker {
-    finished: Receiver<Result<Batch, DataError>>,
+    finished: Receiver<Result<ImageBatch, DataError>>,
     thread: JoinHandle<()>,
 }
 
@@ -53,7 +53,7 @@ struct Work {
     mode: Mode,
     /// The images of each batch.
     batches: Vec<Vec<usize>>,
-    /// How each crop is prepared: for [`Batch::images`], and maybe for [`Batch::teacher_images`].
+    /// How each crop is prepared: for [`ImageBatch::images`], and maybe for [`ImageBatch::teacher_images`].
     preparations: Vec<Preparation>,
     stop: Arc<AtomicBool>,
 }
@@ -65,7 +65,7 @@ enum Mode {
     Evaluation,
 }
 
-impl Loader {
+impl BatchLoader {
     /// Training batches, as [`crate::data::Sampler::epoch`] draws them: augmented, with labels from 0 to the number of
     /// training classes. `first` is the number in the epoch of the first of `batches`, above 0 where an epoch goes on
     /// that was stopped. What happens to an image depends only on the seed, the epoch, the number of its batch and its
@@ -90,15 +90,15 @@ impl Loader {
     /// largest square in the middle of each, resized and normalised.
     ///
     /// # Errors
-    /// As for [`Loader::train_from`].
+    /// As for [`BatchLoader::train_from`].
     pub fn evaluation(dataset: &Arc<Dataset>, indices: &[usize], batch_size: usize) -> Result<Self, DataError> {
         Self::evaluation_as(dataset, indices, batch_size, dataset.preparation())
     }
 
-    /// As [`Loader::evaluation`], prepared for another network than the data set's own.
+    /// As [`BatchLoader::evaluation`], prepared for another network than the data set's own.
     ///
     /// # Errors
-    /// As for [`Loader::train_from`].
+    /// As for [`BatchLoader::train_from`].
     pub fn evaluation_as(
         dataset: &Arc<Dataset>,
         indices: &[usize],
@@ -130,8 +130,8 @@ impl Loader {
     }
 }
 
-impl Iterator for Loader {
-    type Item = Result<Batch, DataError>;
+impl Iterator for BatchLoader {
+    type Item = Result<ImageBatch, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.delivered == self.batches {
@@ -148,7 +148,7 @@ impl Iterator for Loader {
     }
 }
 
-impl Drop for Loader {
+impl Drop for BatchLoader {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for Worker { finished, thread } in self.workers.drain(..) {
@@ -161,7 +161,7 @@ impl Drop for Loader {
 }
 
 impl Work {
-    fn run(&self, first: usize, threads: usize, sender: &SyncSender<Result<Batch, DataError>>) {
+    fn run(&self, first: usize, threads: usize, sender: &SyncSender<Result<ImageBatch, DataError>>) {
         let mut scratch = Scratch::default();
         let mut pixels = vec![Vec::new(); self.preparations.len()];
         for (number, indices) in self.batches.iter().enumerate().skip(first).step_by(threads) {
@@ -181,7 +181,7 @@ impl Work {
         number: u64,
         scratch: &mut Scratch,
         pixels: &mut [Vec<f32>],
-    ) -> Result<Option<Batch>, DataError> {
+    ) -> Result<Option<ImageBatch>, DataError> {
         let dataset = &self.dataset;
         for (pixels, preparation) in pixels.iter_mut().zip(&self.preparations) {
             pixels.resize(indices.len() * preparation.resampler.len(), 0.0);
@@ -216,7 +216,12 @@ impl Work {
         let mut prepared = prepared.collect::<Result<Vec<_>, DataError>>()?.into_iter();
         let images = prepared.next().ok_or(DataError::Worker)?;
         let teacher_images = prepared.next();
-        Ok(Some(Batch { images, teacher_images, labels: Tensor::f_from_slice(&labels)?, indices: indices.to_vec() }))
+        Ok(Some(ImageBatch {
+            images,
+            teacher_images,
+            labels: Tensor::f_from_slice(&labels)?,
+            indices: indices.to_vec(),
+        }))
     }
 
     fn label(&self, index: usize) -> Result<i64, DataError> {
@@ -271,19 +276,19 @@ mod tests {
     }
 
     /// The bits of every batch: pixels, labels, image numbers.
-    fn bits(loader: Loader) -> Vec<(Vec<u32>, Vec<i64>, Vec<usize>)> {
-        let batch = |batch: Result<Batch, DataError>| {
-            let Batch { images, labels, indices, .. } = batch.unwrap();
+    fn bits(loader: BatchLoader) -> Vec<(Vec<u32>, Vec<i64>, Vec<usize>)> {
+        let batch = |batch: Result<ImageBatch, DataError>| {
+            let ImageBatch { images, labels, indices, .. } = batch.unwrap();
             let pixels = Vec::<f32>::try_from(images.flatten(0, -1)).unwrap();
             (pixels.into_iter().map(f32::to_bits).collect(), Vec::try_from(labels).unwrap(), indices)
         };
         loader.map(batch).collect()
     }
 
-    fn epoch(dataset: &Arc<Dataset>, seed: u64, epoch: u64) -> Loader {
+    fn epoch(dataset: &Arc<Dataset>, seed: u64, epoch: u64) -> BatchLoader {
         let sampler =
             Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, dataset, 7).unwrap();
-        Loader::train_from(dataset, sampler.epoch(0), seed, epoch, 0, None).unwrap()
+        BatchLoader::train_from(dataset, sampler.epoch(0), seed, epoch, 0, None).unwrap()
     }
 
     #[test]
@@ -299,7 +304,7 @@ mod tests {
         let dataset = fashion_mnist(|c| c.workers = 3);
         let sampler =
             Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, &dataset, 7).unwrap();
-        let batches = bits(Loader::train_from(&dataset, sampler.epoch(0), 1, 0, 0, None).unwrap());
+        let batches = bits(BatchLoader::train_from(&dataset, sampler.epoch(0), 1, 0, 0, None).unwrap());
         let indices: Vec<Vec<usize>> = batches.iter().map(|(.., indices)| indices.clone()).collect();
         assert_eq!(indices, sampler.epoch(0));
         for (_, labels, indices) in batches {
@@ -313,7 +318,7 @@ mod tests {
         let pixels = |seed, number| bits(epoch(&dataset, seed, number));
         assert_ne!(pixels(1, 0), pixels(2, 0));
         assert_ne!(pixels(1, 0), pixels(1, 1));
-        let twice = bits(Loader::train_from(&dataset, vec![vec![0, 0], vec![0]], 1, 0, 0, None).unwrap());
+        let twice = bits(BatchLoader::train_from(&dataset, vec![vec![0, 0], vec![0]], 1, 0, 0, None).unwrap());
         let (first, second) = twice[0].0.split_at(28 * 28);
         assert!(first != second && first != twice[1].0 && second != twice[1].0);
     }
@@ -323,7 +328,7 @@ mod tests {
         let dataset = fashion_mnist(|_| ());
         let sampler =
             Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, &dataset, 7).unwrap();
-        let rest = Loader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6, None).unwrap();
+        let rest = BatchLoader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6, None).unwrap();
         assert!(bits(rest) == bits(epoch(&dataset, 1, 0)).split_off(6));
     }
 
@@ -332,15 +337,17 @@ mod tests {
         let dataset = fashion_mnist(|c| c.augmentation.enabled = false);
         let images = dataset.train().indices();
         let trained =
-            Loader::train_from(&dataset, images.chunks(32).map(<[usize]>::to_vec).collect(), 1, 0, 0, None).unwrap();
-        assert!(bits(trained) == bits(Loader::evaluation(&dataset, images, 32).unwrap()));
+            BatchLoader::train_from(&dataset, images.chunks(32).map(<[usize]>::to_vec).collect(), 1, 0, 0, None)
+                .unwrap();
+        assert!(bits(trained) == bits(BatchLoader::evaluation(&dataset, images, 32).unwrap()));
     }
 
     #[test]
     fn evaluation_gives_the_pixels_of_the_file() {
         let dataset = fashion_mnist(|c| (c.mean, c.std) = (Some(vec![0.25]), Some(vec![0.5])));
         let test = dataset.test().indices();
-        let batches: Vec<Batch> = Loader::evaluation(&dataset, test, 20).unwrap().map(Result::unwrap).collect();
+        let batches: Vec<ImageBatch> =
+            BatchLoader::evaluation(&dataset, test, 20).unwrap().map(Result::unwrap).collect();
         let sizes: Vec<Vec<i64>> = batches.iter().map(|batch| batch.images.size()).collect();
         assert_eq!(sizes, [20, 20, 10].map(|n| vec![n, 1, 28, 28]));
         assert!(batches.iter().all(|batch| batch.labels.kind() == tch::Kind::Int64));
@@ -365,9 +372,9 @@ mod tests {
         }
         let tested = dataset.test().indices()[0];
         let error =
-            Loader::train_from(&dataset, vec![vec![tested]], 1, 0, 0, None).unwrap().next().unwrap().unwrap_err();
+            BatchLoader::train_from(&dataset, vec![vec![tested]], 1, 0, 0, None).unwrap().next().unwrap().unwrap_err();
         assert!(matches!(error, DataError::NotTrained { index, .. } if index == tested), "{error}");
-        let error = Loader::evaluation(&dataset, &[250], 1).unwrap().next().unwrap().unwrap_err();
+        let error = BatchLoader::evaluation(&dataset, &[250], 1).unwrap().next().unwrap().unwrap_err();
         assert!(error.to_string().contains("no image 250; the data set has 250 images"), "{error}");
     }
 
@@ -383,7 +390,7 @@ mod tests {
             (c.size, c.test, c.validation, c.workers) = (Some(32), 0.0, 0.0, 1);
             (c.mean, c.std) = (Some(vec![0.0; 3]), Some(vec![1.0; 3]));
         });
-        let batch = Loader::evaluation(&dataset, dataset.train().indices(), 4).unwrap().next().unwrap().unwrap();
+        let batch = BatchLoader::evaluation(&dataset, dataset.train().indices(), 4).unwrap().next().unwrap().unwrap();
         assert_eq!(batch.images.size(), [4, 3, 32, 32]);
         let pixels = Vec::<f32>::try_from(batch.images.flatten(0, -1)).unwrap();
         let planes: Vec<&[f32]> = pixels.chunks(32 * 32).collect();
@@ -416,7 +423,7 @@ mod tests {
         ];
         for (text, damage) in damages {
             damage(&class.join("4.jpg"));
-            let mut loader = Loader::evaluation(&dataset, dataset.train().indices(), 2).unwrap();
+            let mut loader = BatchLoader::evaluation(&dataset, dataset.train().indices(), 2).unwrap();
             for expected in [[0, 1], [2, 3]] {
                 assert_eq!(loader.next().unwrap().unwrap().indices, expected);
             }
@@ -439,6 +446,6 @@ mod tests {
     #[test]
     fn no_images_are_no_batches() {
         let dataset = fashion_mnist(|_| ());
-        assert!(Loader::evaluation(&dataset, &[], 8).unwrap().next().is_none());
+        assert!(BatchLoader::evaluation(&dataset, &[], 8).unwrap().next().is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Batches: a [`Sampler`] draws them, and a [`Loader`] decodes, crops and resizes their images ahead of the step.
+//! Batches: a [`Sampler`] draws them, and a [`BatchLoader`] decodes, crops and resizes their images ahead of the step.
 
 mod augmentation_config;
 mod class_quota;
@@ -10,7 +10,7 @@ mod sampler_config;
 mod shuffled;
 
 pub use augmentation_config::AugmentationConfig;
-pub use loader::{Batch, Loader};
+pub use loader::{BatchLoader, ImageBatch};
 pub use resample::Preparation;
 pub use sampler::Sampler;
 pub use sampler_config::{ClassWeights, SamplerConfig};

@@ -31,7 +31,7 @@ struct Fetched {
 }
 
 /// The numbers of a written manifest.
-pub(super) struct Listed {
+pub(super) struct ListedEmoji {
     pub(super) path: PathBuf,
     pub(super) images: usize,
     pub(super) classes: usize,
@@ -104,10 +104,10 @@ impl EmojiFolder {
     }
 
     /// Writes the manifest: the images of these vendors, of classes that have at least `minimum` of them.
-    pub(super) fn list(&self, vendors: &[Vendor], minimum: usize) -> Result<Listed, FetchError> {
+    pub(super) fn list(&self, vendors: &[Vendor], minimum: usize) -> Result<ListedEmoji, FetchError> {
         let mut names: Vec<&str> = vendors.iter().map(|vendor| vendor.name).collect();
         names.sort_unstable();
-        let mut listed = Listed { path: self.folder.join("manifest.csv"), images: 0, classes: 0, left_out: 0 };
+        let mut listed = ListedEmoji { path: self.folder.join("manifest.csv"), images: 0, classes: 0, left_out: 0 };
         // No name has a comma or a quote.
         let mut text = "path,class,vendor\n".to_owned();
         for class in self.classes()? {

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::area::Area;
-use super::source::{ImageFile, Scan, Source, digest_line, hex};
+use super::source::{ImageFile, ImageSource, Scan, digest_line, hex};
 use crate::data::DataError;
 
 /// An index file, for errors about its records.
@@ -86,7 +86,7 @@ impl Listing<'_> {
             labels.push(label);
         }
         Ok(Scan {
-            source: Source::Files(files),
+            source: ImageSource::Files(files),
             labels,
             class_names: self.class_names,
             own_parts: None,

@@ -22,17 +22,17 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// The value of a matrix, its elements in the file's order.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::data) enum Value {
+pub(in crate::data) enum MatValue {
     Numbers(Vec<f64>),
     Text(String),
-    Cells(Vec<Value>),
+    Cells(Vec<MatValue>),
     /// A structure array: the values of each record by the name of the field.
-    Records(Vec<BTreeMap<String, Value>>),
+    Records(Vec<BTreeMap<String, MatValue>>),
     /// Something that annotations do not need.
     Other,
 }
 
-impl Value {
+impl MatValue {
     /// The number, if it is one.
     pub(in crate::data) fn number(&self) -> Option<f64> {
         match self {
@@ -51,7 +51,7 @@ impl Value {
 }
 
 /// All variables of a file by name.
-pub(in crate::data) fn read(path: &Path) -> Result<BTreeMap<String, Value>, DataError> {
+pub(in crate::data) fn read(path: &Path) -> Result<BTreeMap<String, MatValue>, DataError> {
     let bytes = lossmith_files::read(path, lossmith_files::LIST)
         .map_err(|cause| DataError::Read { path: path.to_owned(), cause })?;
     variables(&bytes).map_err(|problem| DataError::Record {
@@ -61,7 +61,7 @@ pub(in crate::data) fn read(path: &Path) -> Result<BTreeMap<String, Value>, Data
     })
 }
 
-fn variables(bytes: &[u8]) -> Result<BTreeMap<String, Value>, String> {
+fn variables(bytes: &[u8]) -> Result<BTreeMap<String, MatValue>, String> {
     let header = bytes.get(..HEADER).ok_or("it is shorter than its header")?;
     if !header.starts_with(b"MATLAB 5.0 MAT-file") {
         return Err("it does not begin with `MATLAB 5.0 MAT-file`".to_owned());
@@ -141,14 +141,14 @@ fn word(bytes: &[u8], place: usize) -> Option<u32> {
 }
 
 /// The name and value of a matrix.
-fn matrix(data: &[u8], depth: usize) -> Result<(String, Value), String> {
+fn matrix(data: &[u8], depth: usize) -> Result<(String, MatValue), String> {
     const CELL: u8 = 1;
     const STRUCTURE: u8 = 2;
     const TEXT: u8 = 4;
     const NUMBERS: std::ops::RangeInclusive<u8> = 6..=15;
     // What was never given a value has no content at all.
     if data.is_empty() {
-        return Ok((String::new(), Value::Numbers(Vec::new())));
+        return Ok((String::new(), MatValue::Numbers(Vec::new())));
     }
     if depth > DEPTH {
         return Err(format!("it has more than {DEPTH} matrices inside each other"));
@@ -161,24 +161,24 @@ fn matrix(data: &[u8], depth: usize) -> Result<(String, Value), String> {
     let count = count.ok_or("a matrix is too large")?;
     let name = String::from_utf8_lossy(elements.data()?).into_owned();
     let value = match class {
-        CELL => Value::Cells((0..count).map(|_| inner(&mut elements, depth)).collect::<Result<_, _>>()?),
-        STRUCTURE => Value::Records(records(&mut elements, count, depth)?),
-        TEXT => Value::Text(text(elements.next()?)?),
-        class if NUMBERS.contains(&class) => Value::Numbers(numbers(elements.next()?)?),
-        _ => Value::Other,
+        CELL => MatValue::Cells((0..count).map(|_| inner(&mut elements, depth)).collect::<Result<_, _>>()?),
+        STRUCTURE => MatValue::Records(records(&mut elements, count, depth)?),
+        TEXT => MatValue::Text(text(elements.next()?)?),
+        class if NUMBERS.contains(&class) => MatValue::Numbers(numbers(elements.next()?)?),
+        _ => MatValue::Other,
     };
     Ok((name, value))
 }
 
 /// The next matrix of a cell or structure.
-fn inner(elements: &mut Elements, depth: usize) -> Result<Value, String> {
+fn inner(elements: &mut Elements, depth: usize) -> Result<MatValue, String> {
     match elements.next()? {
         (Kind::MATRIX, data) => Ok(matrix(data, depth + 1)?.1),
         (kind, _) => Err(format!("it has an element of the type {} in place of a matrix", kind.0)),
     }
 }
 
-fn records(elements: &mut Elements, count: usize, depth: usize) -> Result<Vec<BTreeMap<String, Value>>, String> {
+fn records(elements: &mut Elements, count: usize, depth: usize) -> Result<Vec<BTreeMap<String, MatValue>>, String> {
     let width = word(elements.data()?, 0).filter(|width| *width > 0).ok_or("a structure has names of no length")?;
     let names = elements.data()?.chunks(width as usize).map(|name| {
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -238,8 +238,8 @@ mod tests {
         let found = variables(CARS).unwrap();
         let names =
             ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "Acura TL Sedan 2012", "Acura TL Type-S 2008"];
-        assert_eq!(found["class_names"], Value::Cells(names.map(|name| Value::Text(name.to_owned())).to_vec()));
-        let Value::Records(annotations) = &found["annotations"] else { unreachable!() };
+        assert_eq!(found["class_names"], MatValue::Cells(names.map(|name| MatValue::Text(name.to_owned())).to_vec()));
+        let MatValue::Records(annotations) = &found["annotations"] else { unreachable!() };
         assert_eq!(annotations.len(), 12);
         let last = annotations.last().unwrap();
         assert_eq!(last["relative_im_path"].text(), Some("car_ims/000012.jpg"));

@@ -15,6 +15,8 @@ pub use area::Area;
 pub(super) use decode::on_white;
 pub use image_fault::ImageFault;
 pub(super) use listing::{Index, Listed, Listing};
-pub(super) use sheet::{Column, Entry, Sheet, Trim};
-pub(super) use source::{ImageFile, OwnPart, Picture, Role, Scan, Source, digest_line, extend_digest, filter, hex};
+pub(super) use sheet::{Column, Sheet, SheetEntry, Trim};
+pub(super) use source::{
+    ImageFile, ImageSource, OwnPart, Picture, RetrievalRole, Scan, digest_line, extend_digest, filter, hex,
+};
 pub(super) use survey::Survey;

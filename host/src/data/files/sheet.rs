@@ -29,7 +29,7 @@ pub(in crate::data) struct Column {
 }
 
 /// A line after the first one.
-pub(in crate::data) struct Entry<'a> {
+pub(in crate::data) struct SheetEntry<'a> {
     index: Index<'a>,
     /// Its number, from 1.
     pub(in crate::data) line: u64,
@@ -81,7 +81,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// The other lines.
-    pub(in crate::data) fn entries(self) -> impl Iterator<Item = Result<Entry<'a>, DataError>> {
+    pub(in crate::data) fn entries(self) -> impl Iterator<Item = Result<SheetEntry<'a>, DataError>> {
         let (index, mut records) = (self.index, self.reader.into_records());
         std::iter::from_fn(move || {
             let record = records.next()?;
@@ -89,7 +89,7 @@ impl<'a> Sheet<'a> {
             let next = records.reader().position().line();
             let entry = |record: StringRecord| {
                 let breaks = record.iter().flat_map(str::bytes).filter(|byte| *byte == b'\n').count() as u64;
-                Entry { index, line: next.saturating_sub(1 + breaks), record }
+                SheetEntry { index, line: next.saturating_sub(1 + breaks), record }
             };
             Some(record.map(entry).map_err(|error| damaged(index, &error)))
         })
@@ -100,11 +100,11 @@ impl<'a> Sheet<'a> {
 struct LineEnds<R> {
     from: R,
     /// After what was read last.
-    place: Place,
+    place: ColumnPlace,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ColumnPlace {
     Start,
     Inside,
     AfterReturn,
@@ -112,15 +112,15 @@ enum Place {
 
 impl<R> LineEnds<R> {
     fn of(from: R) -> Self {
-        Self { from, place: Place::Start }
+        Self { from, place: ColumnPlace::Start }
     }
 }
 
 impl<R: BufRead> Read for LineEnds<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let mut given = self.from.fill_buf()?;
-        if self.place == Place::AfterReturn {
-            self.place = Place::Start;
+        if self.place == ColumnPlace::AfterReturn {
+            self.place = ColumnPlace::Start;
             if given.first() == Some(&b'\n') {
                 self.from.consume(1);
                 given = self.from.fill_buf()?;
@@ -129,17 +129,17 @@ impl<R: BufRead> Read for LineEnds<R> {
         let plain = given.iter().position(|byte| *byte == b'\r').unwrap_or(given.len()).min(to.len());
         let (Some((place, _)), Some(text)) = (to.split_at_mut_checked(plain), given.get(..plain)) else { return Ok(0) };
         if let Some(last) = text.last() {
-            self.place = if *last == b'\n' { Place::Start } else { Place::Inside };
+            self.place = if *last == b'\n' { ColumnPlace::Start } else { ColumnPlace::Inside };
             place.copy_from_slice(text);
             self.from.consume(plain);
             return Ok(plain);
         }
         // A `\r`, or the end.
         let Some(place) = to.first_mut() else { return Ok(0) };
-        if given.is_empty() && self.place == Place::Start {
+        if given.is_empty() && self.place == ColumnPlace::Start {
             return Ok(0);
         }
-        self.place = if given.is_empty() { Place::Start } else { Place::AfterReturn };
+        self.place = if given.is_empty() { ColumnPlace::Start } else { ColumnPlace::AfterReturn };
         let taken = given.len().min(1);
         self.from.consume(taken);
         *place = b'\n';
@@ -147,7 +147,7 @@ impl<R: BufRead> Read for LineEnds<R> {
     }
 }
 
-impl Entry<'_> {
+impl SheetEntry<'_> {
     /// The value of a column; an error if it is empty.
     pub(in crate::data) fn text(&self, column: Column) -> Result<&str, DataError> {
         match self.record.get(column.place) {

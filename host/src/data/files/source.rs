@@ -11,7 +11,7 @@ use crate::data::{DataError, ImageFault, Skipped};
 
 /// The scan of a data set: its images with their classes, before they are split.
 pub(in crate::data) struct Scan {
-    pub(in crate::data) source: Source,
+    pub(in crate::data) source: ImageSource,
     /// The class of every image, an index into `class_names`.
     pub(in crate::data) labels: Vec<i64>,
     pub(in crate::data) class_names: Vec<String>,
@@ -24,7 +24,7 @@ pub(in crate::data) struct Scan {
     /// The first class of the test part of the data's own class split; all classes after it belong to it as well.
     pub(in crate::data) first_test_class: Option<i64>,
     /// What every image is for in a retrieval, if the data says it; else every image is searched for among all others.
-    pub(in crate::data) roles: Option<Vec<Role>>,
+    pub(in crate::data) roles: Option<Vec<RetrievalRole>>,
     /// Files that are not read.
     pub(in crate::data) skipped: Vec<Skipped>,
     /// What somebody should know about the data, each a sentence.
@@ -73,13 +73,13 @@ pub(in crate::data) struct ImageFile {
 
 /// The role of an image in the retrieval of its part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::data) struct Role {
+pub(in crate::data) struct RetrievalRole {
     pub(in crate::data) query: bool,
     pub(in crate::data) gallery: bool,
 }
 
 /// The pixels of all images.
-pub(in crate::data) enum Source {
+pub(in crate::data) enum ImageSource {
     /// Square images of one channel, one after the other.
     Bytes { pixels: Vec<u8>, side: usize },
     /// One file per image.
@@ -93,7 +93,7 @@ pub(in crate::data) struct Picture<'a> {
     pub(in crate::data) height: usize,
 }
 
-impl Source {
+impl ImageSource {
     /// Decodes one image; `None` if there is no image of that number.
     pub(in crate::data) fn picture(&self, index: usize) -> Option<Result<Picture<'_>, DataError>> {
         match self {
@@ -185,11 +185,11 @@ mod tests {
 
     #[test]
     fn what_is_kept_keeps_its_order() {
-        let bytes = Source::Bytes { pixels: (0..12).collect(), side: 2 }.keep(&[true, false, true]);
+        let bytes = ImageSource::Bytes { pixels: (0..12).collect(), side: 2 }.keep(&[true, false, true]);
         assert_eq!(bytes.picture(1).unwrap().unwrap().pixels, [8, 9, 10, 11].as_slice());
         assert!(bytes.picture(2).is_none());
-        let Source::Files(files) =
-            Source::Files(vec![area(0, 0, 1, 1), area(1, 0, 1, 1), area(2, 0, 1, 1)]).keep(&[false, true, true])
+        let ImageSource::Files(files) =
+            ImageSource::Files(vec![area(0, 0, 1, 1), area(1, 0, 1, 1), area(2, 0, 1, 1)]).keep(&[false, true, true])
         else {
             unreachable!()
         };

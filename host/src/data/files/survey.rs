@@ -8,7 +8,7 @@ use std::thread::ScopedJoinHandle;
 use image::metadata::Orientation;
 
 use super::header::Header;
-use super::source::{ImageFile, Source, extend_digest};
+use super::source::{ImageFile, ImageSource, extend_digest};
 use crate::data::{DataError, ImageFault};
 
 /// The most bytes of an image file.
@@ -28,10 +28,10 @@ impl Survey {
     ///
     /// # Errors
     /// Names the files that cannot be used.
-    pub(in crate::data) fn of(source: &Source, threads: usize) -> Result<Self, DataError> {
+    pub(in crate::data) fn of(source: &ImageSource, threads: usize) -> Result<Self, DataError> {
         let files = match source {
-            Source::Bytes { .. } => return Ok(Self::default()),
-            Source::Files(files) => files,
+            ImageSource::Bytes { .. } => return Ok(Self::default()),
+            ImageSource::Files(files) => files,
         };
         let share = files.len().div_ceil(threads.max(1)).max(1);
         let headers = std::thread::scope(|scope| {

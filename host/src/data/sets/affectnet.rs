@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use super::class_folders::{NO_IMAGE, is_image};
-use crate::data::files::{Area, Entry, Index, Listed, Listing, OwnPart, Scan, Sheet, Source, Trim, extend_digest};
+use crate::data::files::{
+    Area, ImageSource, Index, Listed, Listing, OwnPart, Scan, Sheet, SheetEntry, Trim, extend_digest,
+};
 use crate::data::{DataError, Skipped};
 
 /// The classes in the order of their numbers, which start at 0.
@@ -36,7 +38,7 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
         Listing { images, class_names }.scan(Index::text(&train), &root.join("Manually_Annotated_Images"), None)?;
     let line = |Area { left, top, width, height }: &Area| format!("{left} {top} {width} {height}\n");
     scan.digest = extend_digest(&scan.digest, areas.iter().map(line));
-    if let Source::Files(files) = &mut scan.source {
+    if let ImageSource::Files(files) = &mut scan.source {
         files.iter_mut().zip(areas).for_each(|(file, area)| file.area = Some(area));
     }
     Ok(Scan { own_parts: Some(own_parts), skipped, ..scan })
@@ -83,7 +85,7 @@ impl<'a> Faces<'a> {
     }
 }
 
-fn number(entry: &Entry, name: &str, text: &str) -> Result<i64, DataError> {
+fn number(entry: &SheetEntry, name: &str, text: &str) -> Result<i64, DataError> {
     let number = text.parse::<i32>().map(i64::from);
     number.map_err(|_| entry.wrong(format!("`{name}` is `{text}`, expected a whole number of pixels"), AGAIN))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::data::DataError;
-use crate::data::files::mat::{self, Value};
+use crate::data::files::mat::{self, MatValue};
 use crate::data::files::{Index, Listed, Listing, Scan};
 
 /// Lists the images in the order of the annotations. The first half of the classes, rounded down, is the training part
@@ -15,15 +15,15 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     let mut variables = mat::read(&path)?;
     let again = "the file is not the one of Cars196; fetch it again";
     let missing = |name: &str, what: &str| index.wrong(0, format!("there is no variable `{name}` with {what}"), again);
-    let Some(Value::Cells(names)) = variables.remove("class_names") else {
+    let Some(MatValue::Cells(names)) = variables.remove("class_names") else {
         return Err(missing("class_names", "the names of the classes"));
     };
     let class_names: Option<Vec<String>> = names.iter().map(|name| name.text().map(str::to_owned)).collect();
     let class_names = class_names.ok_or_else(|| missing("class_names", "the names of the classes"))?;
-    let Some(Value::Records(annotations)) = variables.remove("annotations") else {
+    let Some(MatValue::Records(annotations)) = variables.remove("annotations") else {
         return Err(missing("annotations", "a record for each image"));
     };
-    let image = |(record, annotation): (u64, BTreeMap<String, Value>)| {
+    let image = |(record, annotation): (u64, BTreeMap<String, MatValue>)| {
         let field = |name: &str| {
             annotation.get(name).ok_or_else(|| index.wrong(record, format!("there is no field `{name}`"), again))
         };

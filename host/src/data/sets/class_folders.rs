@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::data::files::{ImageFile, Scan, Source, digest_line, hex};
+use crate::data::files::{ImageFile, ImageSource, Scan, digest_line, hex};
 use crate::data::{DataError, Skipped};
 
 const EXTENSIONS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
@@ -130,7 +130,7 @@ impl<'a> ScanBuilder<'a> {
     /// The images in the order in which they were added, without parts or subjects.
     pub(super) fn scan(self, class_names: Vec<String>) -> Scan {
         Scan {
-            source: Source::Files(self.files),
+            source: ImageSource::Files(self.files),
             labels: self.labels,
             class_names,
             own_parts: None,

@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use crate::data::DataError;
-use crate::data::files::{OwnPart, Scan, Source, hex};
+use crate::data::files::{ImageSource, OwnPart, Scan, hex};
 
 /// Height and width of an image.
 const SIDE: usize = 28;
@@ -30,7 +30,7 @@ pub(super) fn scan(path: &Path) -> Result<Scan, DataError> {
     let mut own_parts = vec![OwnPart::Train; trained];
     own_parts.resize(trained + tested, OwnPart::Test);
     Ok(Scan {
-        source: Source::Bytes { pixels, side: SIDE },
+        source: ImageSource::Bytes { pixels, side: SIDE },
         labels,
         class_names: CLASSES.map(str::to_owned).to_vec(),
         own_parts: Some(own_parts),

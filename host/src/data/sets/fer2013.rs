@@ -5,7 +5,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::data::DataError;
-use crate::data::files::{Entry, Index, OwnPart, Scan, Sheet, Source, Trim, hex};
+use crate::data::files::{ImageSource, Index, OwnPart, Scan, Sheet, SheetEntry, Trim, hex};
 
 /// Height and width of an image.
 const SIDE: usize = 48;
@@ -48,7 +48,7 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
         return Err(index.wrong(0, format!("no line has the usage `{name}`"), AGAIN));
     }
     Ok(Scan {
-        source: Source::Bytes { pixels, side: SIDE },
+        source: ImageSource::Bytes { pixels, side: SIDE },
         labels,
         class_names: CLASSES.map(str::to_owned).to_vec(),
         own_parts: Some(own_parts),
@@ -63,7 +63,7 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
 }
 
 /// Appends the pixels of one image.
-fn read_pixels(entry: &Entry, text: &str, pixels: &mut Vec<u8>) -> Result<(), DataError> {
+fn read_pixels(entry: &SheetEntry, text: &str, pixels: &mut Vec<u8>) -> Result<(), DataError> {
     let before = pixels.len();
     for (place, number) in (1..).zip(text.split_ascii_whitespace()) {
         let pixel = number.parse();

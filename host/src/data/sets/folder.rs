@@ -71,7 +71,7 @@ fn parts(root: &Path) -> Result<Vec<(OwnPart, PathBuf)>, DataError> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::data::files::Source;
+    use crate::data::files::ImageSource;
     use crate::data::fixtures::{write_class, write_png};
 
     fn message(root: &Path) -> String {
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(found.class_names, ["apple", "plum"]);
         assert_eq!((found.labels, found.own_parts, found.skipped.len()), (vec![0, 0, 0, 1, 1], None, 1));
         assert!(found.skipped.first().unwrap().path.ends_with("plum/notes.txt"));
-        let Source::Files(files) = found.source else { unreachable!() };
+        let ImageSource::Files(files) = found.source else { unreachable!() };
         let files: Vec<_> = files.into_iter().map(|file| file.path).collect();
         assert!(files.is_sorted() && files.first().unwrap().ends_with("apple/0.png"), "{files:?}");
     }

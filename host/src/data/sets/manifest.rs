@@ -18,7 +18,7 @@ use std::path::Path;
 use super::manifest_row::{Columns, ManifestRow, Vendors};
 use super::split_column::{PartOrFold, SplitColumn};
 use crate::data::DataError;
-use crate::data::files::{Index, Listed, Listing, OwnPart, Role, Scan, Sheet, Trim, extend_digest};
+use crate::data::files::{Index, Listed, Listing, OwnPart, RetrievalRole, Scan, Sheet, Trim, extend_digest};
 
 /// Lists the images in the order of their paths.
 pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError> {
@@ -53,7 +53,7 @@ pub(super) fn scan(manifest: &Path, vendors: Vendors) -> Result<Scan, DataError>
     let own_parts: Option<Vec<OwnPart>> = rows.iter().map(part).collect();
     let own_folds: Option<Vec<usize>> = rows.iter().map(fold).collect();
     let digest = digest(&columns, &rows, scan.digest);
-    let roles: Option<Vec<Role>> = rows.iter().map(|row| row.role).collect();
+    let roles: Option<Vec<RetrievalRole>> = rows.iter().map(|row| row.role).collect();
     // A list in which nobody is a query or in a gallery says nothing.
     let roles = roles.filter(|roles| roles.iter().any(|role| role.query || role.gallery));
     let subjects = rows.into_iter().map(|row| row.subject).collect();
@@ -92,7 +92,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::data::files::{Area, Source, hex};
+    use crate::data::files::{Area, ImageSource, hex};
     use crate::data::fixtures::write_png;
 
     /// A folder with the manifest `text` and the images a.png, b.png, sub/c.png.
@@ -139,7 +139,7 @@ mod tests {
         let text = "path,class,x_1,x_2,y_1,y_2,is_query,is_gallery\n\
                     a.png,x,1,5,2,8.0,True,0\na.png,y,,,,,,yes\nb.png,x,0,3,0,3,,\n";
         let found = scanned(text);
-        let Source::Files(files) = &found.source else { unreachable!() };
+        let ImageSource::Files(files) = &found.source else { unreachable!() };
         let area = |left, top, width, height| Some(Area { left, top, width, height });
         let areas: Vec<Option<Area>> = files.iter().map(|file| file.area).collect();
         assert_eq!(areas, [area(1, 2, 4, 6), None, area(0, 0, 3, 3)]);

@@ -2,7 +2,7 @@
 
 use super::split_column::PartOrFold;
 use crate::data::DataError;
-use crate::data::files::{Area, Column, Entry, Role, Sheet};
+use crate::data::files::{Area, Column, RetrievalRole, Sheet, SheetEntry};
 
 /// Whether the column `vendor` names the subject if there is no column `subject`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct ManifestRow {
     pub(super) line: u64,
     pub(super) subject: Option<String>,
     pub(super) place: Option<PartOrFold>,
-    pub(super) role: Option<Role>,
+    pub(super) role: Option<RetrievalRole>,
     pub(super) area: Option<Area>,
 }
 
@@ -64,7 +64,7 @@ impl Columns {
         sheet.unused(&used)
     }
 
-    pub(super) fn row(&self, entry: &Entry) -> Result<ManifestRow, DataError> {
+    pub(super) fn row(&self, entry: &SheetEntry) -> Result<ManifestRow, DataError> {
         let text = |column| entry.text(column).map(str::to_owned);
         let designer = |column| text(column).map(|vendor| vendor.split('-').next().unwrap_or_default().to_owned());
         let subject = match (self.subject, self.vendor) {
@@ -93,7 +93,7 @@ fn together<const N: usize>(sheet: &Sheet, names: [&'static str; N]) -> Result<O
     Ok(columns.try_into().ok())
 }
 
-fn role(entry: &Entry, [query, gallery]: [Column; 2]) -> Result<Role, DataError> {
+fn role(entry: &SheetEntry, [query, gallery]: [Column; 2]) -> Result<RetrievalRole, DataError> {
     let yes = |column| match entry.optional(column)?.map(str::to_ascii_lowercase).as_deref() {
         None | Some("0" | "0.0" | "false" | "no") => Ok(false),
         Some("1" | "1.0" | "true" | "yes") => Ok(true),
@@ -102,10 +102,10 @@ fn role(entry: &Entry, [query, gallery]: [Column; 2]) -> Result<Role, DataError>
             "write `true` or `false`, `1` or `0`, `yes` or `no`, or nothing for no",
         )),
     };
-    Ok(Role { query: yes(query)?, gallery: yes(gallery)? })
+    Ok(RetrievalRole { query: yes(query)?, gallery: yes(gallery)? })
 }
 
-fn area(entry: &Entry, columns: [Column; 4]) -> Result<Option<Area>, DataError> {
+fn area(entry: &SheetEntry, columns: [Column; 4]) -> Result<Option<Area>, DataError> {
     let help = "`x_1` and `x_2` are left and right, `y_1` and `y_2` top and bottom, in pixels; leave all four empty \
         for the whole image";
     let wrong = |problem: String| Err(entry.wrong(problem, help));

@@ -92,12 +92,12 @@ fn order(scan: &Scan, label_of: &BTreeMap<String, String>, names: BTreeSet<&Stri
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::data::files::{OwnPart, Source};
+    use crate::data::files::{ImageSource, OwnPart};
 
     /// Seven images of one pixel, 0 to 6, of the classes a, b, c, d and again a, b, c.
     fn data() -> Scan {
         Scan {
-            source: Source::Bytes { pixels: (0..7).collect(), side: 1 },
+            source: ImageSource::Bytes { pixels: (0..7).collect(), side: 1 },
             labels: vec![0, 1, 2, 3, 0, 1, 2],
             class_names: ["apple", "berry", "cherry", "date"].map(str::to_owned).to_vec(),
             own_parts: Some([vec![OwnPart::Train; 4], vec![OwnPart::Test; 3]].concat()),

@@ -4,26 +4,26 @@ use lossmith_plugin::objective::{Batch, ComputeError};
 use lossmith_plugin::{Cause, Metric, Progress, ResultFault, is_finite};
 use tch::Device;
 
-use super::State;
+use super::TrainingState;
 use crate::data;
 use crate::session::Session;
 use crate::teacher::Teacher;
 use crate::train::assembly::Pass;
-use crate::train::event::Event;
+use crate::train::event::TrainingEvent;
 use crate::train::revisions::Revisions;
 use crate::train::training_error::TrainingError;
 
-impl State {
+impl TrainingState {
     /// Trains on a batch and returns the metrics of the step. `progress` is where the training is; in the first steps
     /// of a revision its loss is looked at; the session keeps the batch for the checks of candidates.
     pub(in crate::train) fn train(
         &mut self,
-        images: &data::Batch,
+        images: &data::ImageBatch,
         progress: &Progress,
         teacher: Option<&Teacher>,
         revisions: &mut Revisions,
         session: Option<&mut Session>,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Vec<(String, Metric)>, TrainingError> {
         let batch = self.forward(images, progress, teacher)?;
         if let Some(session) = session {
@@ -38,7 +38,7 @@ impl State {
             }
         };
         for (slot, level, text) in outcome.lines {
-            watch(Event::Line { slot, level, text });
+            watch(TrainingEvent::Line { slot, level, text });
         }
         let mut shaded = self.shadows.compute(&mut strategies.shadows, &batch, progress, watch)?;
         self.adopt()?;
@@ -80,7 +80,7 @@ impl State {
     /// What the network and the teacher make of images.
     fn forward(
         &self,
-        images: &data::Batch,
+        images: &data::ImageBatch,
         progress: &Progress,
         teacher: Option<&Teacher>,
     ) -> Result<Batch, TrainingError> {

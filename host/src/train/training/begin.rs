@@ -22,7 +22,7 @@ use crate::train::epoch_length::Pace;
 use crate::train::location::{Accepting, CHANGED_PARTS, Elsewhere, absolute, changed, files, same_files};
 use crate::train::metrics::Metrics;
 use crate::train::revisions::{Revisions, revision_at};
-use crate::train::state::{Fit, State};
+use crate::train::state::{Fit, TrainingState};
 use crate::train::training_error::TrainingError;
 
 /// Where a branch begins: a run and the epoch of one of its checkpoints.
@@ -154,7 +154,7 @@ impl Training {
         if let (Some(teacher), Some(began)) = (&teacher, run.manifest()?.teacher) {
             teacher.check_is(&began.digest)?;
         }
-        let (state, checkpoints) = (State::new(assembly)?, Checkpoints::new(run, Some(claim)));
+        let (state, checkpoints) = (TrainingState::new(assembly)?, Checkpoints::new(run, Some(claim)));
         let mut training = Self::assemble(state, teacher, runtime, checkpoints, revisions, source)?;
         training.state.set_pace(pace);
         training.restore(checkpoint.as_ref(), Fit::Exact)?;
@@ -244,7 +244,7 @@ impl Training {
         parent: Option<String>,
     ) -> Result<Self, TrainingError> {
         // Whatever is wrong with them is said before there is a folder.
-        let mut state = State::new(assembly)?;
+        let mut state = TrainingState::new(assembly)?;
         state.try_fusion()?;
         let teacher = teacher(state.assembly())?;
         let Experiment { run: config, name, .. } = state.experiment();
@@ -260,7 +260,7 @@ impl Training {
     }
 
     fn assemble(
-        state: State,
+        state: TrainingState,
         teacher: Option<Teacher>,
         runtime: Arc<Runtime>,
         checkpoints: Checkpoints,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::Training;
 use crate::train::decision::{Decision, Moment, Reason};
-use crate::train::event::Event;
+use crate::train::event::TrainingEvent;
 use crate::train::interrupts::Interrupts;
 use crate::train::training_error::TrainingError;
 
@@ -17,7 +17,7 @@ impl Training {
         &mut self,
         moment: Moment,
         interrupts: &Interrupts,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Decision, TrainingError> {
         let step = self.state.step();
         match moment {
@@ -49,7 +49,7 @@ impl Training {
     }
 
     /// The revision that takes over here, if one does: the one that the script has, or the candidate that waits.
-    fn takes_over(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Option<Decision> {
+    fn takes_over(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Option<Decision> {
         if let Some(revision) = self.revisions.scripted(self.state.step()) {
             return Some(Decision::Follow(revision));
         }
@@ -90,7 +90,7 @@ impl Training {
     fn listen(
         &mut self,
         interrupts: &Interrupts,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Option<Decision>, TrainingError> {
         let begun = Instant::now();
         let mut idle = false;

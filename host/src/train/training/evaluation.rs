@@ -10,7 +10,7 @@ use crate::data::PartName;
 use crate::eval::class_name;
 use crate::experiment::{Experiment, OnFault};
 use crate::run::{Confusion, Row, RowKind};
-use crate::train::event::Event;
+use crate::train::event::TrainingEvent;
 use crate::train::training_error::TrainingError;
 
 impl Training {
@@ -22,7 +22,7 @@ impl Training {
     }
 
     /// Measures the epoch that is complete, where the process before this one had trained it and failed to measure it.
-    pub(super) fn make_up(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    pub(super) fn make_up(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainingError> {
         let measurable = !self.state.assembly().dataset.validation().is_empty();
         if !self.resumed || self.state.inside() != 0 || !self.due() || !measurable {
             return Ok(());
@@ -43,7 +43,7 @@ impl Training {
         &mut self,
         loss: f64,
         begun: Instant,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<(), TrainingError> {
         let complete = self.state.epoch();
         let due = self.due();
@@ -64,13 +64,13 @@ impl Training {
         if untrained && !std::mem::replace(&mut self.fusion_told, true) {
             let text = "it has trainable parameters, and no objective trains them: add one with `on = \"fused\"` or \
                 `on = \"fused-only\"`";
-            watch(Event::Line { slot: "fusion".to_owned(), level: Level::Warn, text: text.to_owned() });
+            watch(TrainingEvent::Line { slot: "fusion".to_owned(), level: Level::Warn, text: text.to_owned() });
         }
         if last || best.is_some() || way_back || complete.is_multiple_of(every) {
             self.save_epoch(best)?;
         }
         let seconds = begun.elapsed().as_secs_f64();
-        watch(Event::Epoch { epoch: complete, epochs, loss, seconds, values: &values, best: best.is_some() });
+        watch(TrainingEvent::Epoch { epoch: complete, epochs, loss, seconds, values: &values, best: best.is_some() });
         Ok(())
     }
 
@@ -78,9 +78,9 @@ impl Training {
     fn evaluate(
         &mut self,
         part: PartName,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<BTreeMap<String, f64>, TrainingError> {
-        let mut watch = |now| watch(Event::Measuring { part, now });
+        let mut watch = |now| watch(TrainingEvent::Measuring { part, now });
         let Some(evaluation) = self.state.evaluate(part, self.metrics.last(), &mut watch)? else {
             return Ok(BTreeMap::new());
         };
@@ -103,7 +103,7 @@ impl Training {
 
     /// Measures the test part at the end of the last epoch, once, with the best checkpoint, unless `evaluation.test` is
     /// off.
-    pub(super) fn test(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    pub(super) fn test(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainingError> {
         if !self.state.experiment().evaluation.test {
             return Ok(());
         }
@@ -121,7 +121,7 @@ impl Training {
         let values = self.evaluate(PartName::Test, watch)?;
         if !values.is_empty() {
             self.write(RowKind::Evaluation, epoch, values.clone())?;
-            watch(Event::Tested { epoch, values: &values });
+            watch(TrainingEvent::Tested { epoch, values: &values });
         }
         Ok(())
     }

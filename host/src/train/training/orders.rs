@@ -16,7 +16,7 @@ use crate::session::control::{LivePlugin, Response};
 use crate::session::{Checked, Job, Order, Session, SessionError, Staged};
 use crate::standard::Standard;
 use crate::train::decision::{Decision, Reason};
-use crate::train::event::Event;
+use crate::train::event::TrainingEvent;
 use crate::train::interrupts::Interrupts;
 use crate::train::training_error::TrainingError;
 
@@ -57,7 +57,7 @@ impl Training {
         &mut self,
         order: Order,
         interrupts: &Interrupts,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Option<Decision> {
         let step = self.state.step();
         let (asked, text) = match order {
@@ -102,7 +102,7 @@ impl Training {
     pub(super) fn ask(
         &mut self,
         interrupts: &Interrupts,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Option<Decision>, TrainingError> {
         let (Some(session), Some(live)) = (&mut self.session, self.revisions.live(&self.state)) else {
             return Ok(None);
@@ -112,7 +112,7 @@ impl Training {
     }
 
     /// Writes a checkpoint as a command asked. Where it cannot be written the training goes on, as it would without.
-    pub(super) fn save_for_command(&mut self, watch: &mut dyn FnMut(Event<'_>)) {
+    pub(super) fn save_for_command(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         let Some(asked) = self.checkpoint_asked.take() else { return };
         let response = match self.checkpoint() {
             Ok(path) => {
@@ -127,7 +127,7 @@ impl Training {
     }
 
     /// Writes a checkpoint as a signal asked. Where it cannot be written the training goes on, as it would without.
-    pub(super) fn save_for_signal(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(Event<'_>)) {
+    pub(super) fn save_for_signal(&mut self, interrupts: &Interrupts, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         let step = self.state.step();
         let saved = if self.checkpoints.has(step) { Ok(()) } else { self.checkpoint().map(drop) };
         let (level, text) = match saved {
@@ -135,23 +135,23 @@ impl Training {
             Err(error) => (Level::Warn, format!("the state after step {step} cannot be saved: {error}")),
         };
         interrupts.set_unsaved(self.unsaved());
-        watch(Event::Line { slot: "signal".to_owned(), level, text });
+        watch(TrainingEvent::Line { slot: "signal".to_owned(), level, text });
         self.note(run::Event::Control { command: "checkpoint".to_owned() }, watch);
     }
 
     /// Gives the gate a candidate.
-    fn check(&mut self, origin: String, job: Box<Job>, watch: &mut dyn FnMut(Event<'_>)) {
+    fn check(&mut self, origin: String, job: Box<Job>, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         // Its number is taken before anything of it is kept.
         self.note(run::Event::Candidate { number: job.number, origin }, watch);
         if self.session.as_mut().is_some_and(|session| !session.check(job)) {
             let text = "the checks of edits have ended; what is live stays".to_owned();
-            watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
+            watch(TrainingEvent::Line { slot: "session".to_owned(), level: Level::Warn, text });
         }
         self.report(None);
     }
 
     /// Takes in a verdict.
-    fn judge(&mut self, checked: Checked, watch: &mut dyn FnMut(Event<'_>)) {
+    fn judge(&mut self, checked: Checked, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         let Checked { number, verdict, staged, asked, followed: _, reverts } = checked;
         let warning = self.warning(number, &verdict, staged.as_ref().filter(|_| reverts));
         let response = match &verdict {
@@ -176,7 +176,7 @@ impl Training {
             if let Some(session) = &self.session {
                 session.tell(format!("warning: {text}"));
             }
-            watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text });
+            watch(TrainingEvent::Line { slot: "session".to_owned(), level: Level::Warn, text });
         }
         self.report(None);
         if let Some(asked) = asked {
@@ -215,7 +215,7 @@ impl Training {
     }
 
     /// What is accepted and has no epoch left to begin with.
-    pub(super) fn drop_staged(&mut self, watch: &mut dyn FnMut(Event<'_>)) {
+    pub(super) fn drop_staged(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         if let Some(Staged { number, .. }) = self.revisions.take_staged() {
             let reason = "the training ended before the next epoch".to_owned();
             let help = Some("ask for it again when the run goes on".to_owned());
@@ -224,7 +224,7 @@ impl Training {
     }
 
     /// Drops a candidate that waits and was compared to what is not at work any more. Files are looked at again.
-    pub(super) fn ask_again(&mut self, watch: &mut dyn FnMut(Event<'_>)) {
+    pub(super) fn ask_again(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) {
         let Some(Staged { number, .. }) = self.revisions.take_staged() else { return };
         let verdict = match &mut self.session {
             Some(session) if session.watches() => {

@@ -10,7 +10,7 @@ use crate::experiment::OnFault;
 use crate::run::{self, Checkpoint};
 use crate::session::control::Response;
 use crate::session::entries;
-use crate::train::event::Event;
+use crate::train::event::TrainingEvent;
 use crate::train::revisions::digest;
 use crate::train::state::Fit;
 use crate::train::training_error::TrainingError;
@@ -21,7 +21,7 @@ impl Training {
     pub(super) fn roll_back(
         &mut self,
         error: TrainingError,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<(), TrainingError> {
         let fault = error.is_of_a_strategy();
         let on_fault = self.state.experiment().session.on_fault;
@@ -52,7 +52,7 @@ impl Training {
         checkpoint: &Checkpoint,
         reason: String,
         quarantined: Vec<String>,
-        watch: &mut dyn FnMut(Event<'_>),
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<(), TrainingError> {
         let begun = Instant::now();
         let (revision, failed_at) = (self.revisions.revision(), self.state.step());
@@ -90,7 +90,7 @@ impl Training {
     }
 
     /// Goes back to the checkpoint before the revision at work, as a command asked.
-    pub(super) fn revert_weights(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    pub(super) fn revert_weights(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainingError> {
         let Some(asked) = self.rollback_asked.take() else { return Ok(()) };
         let (revision, mut checkpoints) = (self.revisions.revision(), self.run().checkpoints()?);
         let checkpoint = self.revisions.taken_after().and_then(|epoch| checkpoints.remove(&epoch));
@@ -111,7 +111,7 @@ impl Training {
                 );
                 let (edits, experiment) = (self.revisions.edits(), self.state.experiment());
                 if let Some(left) = self.left_behind(edits, experiment, self.state.bound()) {
-                    watch(Event::Line { slot: "session".to_owned(), level: Level::Warn, text: left.clone() });
+                    watch(TrainingEvent::Line { slot: "session".to_owned(), level: Level::Warn, text: left.clone() });
                     text = format!("{text}\n{left}");
                 }
                 Response::Done { text }

@@ -6,12 +6,12 @@ use std::time::Instant;
 use super::Training;
 use crate::run::{self, Verdict};
 use crate::session::{Staged, entries};
-use crate::train::event::Event;
+use crate::train::event::TrainingEvent;
 use crate::train::training_error::TrainingError;
 
 impl Training {
     /// The accepted candidate takes over.
-    pub(super) fn take(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    pub(super) fn take(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainingError> {
         let Some(staged) = self.revisions.take_staged() else { return Ok(()) };
         self.way_back()?;
         let swap = run::Event::Swap {
@@ -36,7 +36,11 @@ impl Training {
     }
 
     /// A revision takes over as it did in the run that scripts this one.
-    pub(super) fn follow(&mut self, number: u64, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainingError> {
+    pub(super) fn follow(
+        &mut self,
+        number: u64,
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
+    ) -> Result<(), TrainingError> {
         self.way_back()?;
         let from = self.revisions.scripted_by().clone();
         let mut revision = from.revision(number)?;
@@ -67,7 +71,7 @@ impl Training {
             let (epoch, step, changes) = (self.state.epoch(), self.state.step(), Vec::new());
             let swap = run::Event::Swap { revision: number, epoch, step, changes, plugins };
             self.run().record(swap.clone())?;
-            watch(Event::Session { event: &swap, milliseconds: None });
+            watch(TrainingEvent::Session { event: &swap, milliseconds: None });
         }
         let (live, changes) = (self.revisions.revision(), Vec::new());
         self.swap(Staged { number, revision: live, source, experiment, strategies, about, changes, brought })
