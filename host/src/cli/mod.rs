@@ -5,8 +5,8 @@
 //! plugin/                               lossmith plugin new, build, inspect, check, eval, bench
 //! runs/                                 lossmith runs list, show and diff, eval, embed, retrieve, replay
 //! progress, evaluation, output          how results are shown
-//! error, error_text                     errors with their exit codes, and how they are shown
-//! written                               files that commands are told to write
+//! error, exit_code, error_text          errors, their exit codes, and how they are shown
+//! output_path                           files that commands are told to write
 //! interrupt                             signals
 //! ```
 
