@@ -51,7 +51,9 @@ multi-threshold: build ## Reproduce the tables of examples/multi-threshold; what
 	@set -e; for data in fashion-mnist emoji expressions why; do $(LOSSMITH) sweep examples/multi-threshold/$$data-sweep.toml; done
 
 bench: plugins ## Time components against native code, and edits of a running training.
-	cargo bench -p lossmith --profile dev --bench plugins --bench session
+	cargo bench -p lossmith --profile dev --bench plugins
+	@# A component that was compiled before would not be compiled again.
+	XDG_CACHE_HOME=$$(mktemp -d) cargo bench -p lossmith --profile dev --bench session
 
 # Each side has the machine for itself; other programs that run meanwhile are in the figures.
 PEERS := target/peers
