@@ -39,6 +39,8 @@ fn sample(columns: i64) -> Sample {
         feature_map: None,
         teacher: None,
         teacher_feature_map: None,
+        tuples: None,
+        thresholds: Vec::new(),
         measured: false,
     };
     Sample { batch, progress: Progress::default() }

@@ -74,6 +74,10 @@ pub(crate) mod ffi {
         fn euclidean_distances(a: &Tensor, b: &Tensor) -> Result<UniquePtr<Tensor>>;
         fn hinge_sums(x: &Tensor, weights: &Tensor, limit: f64, above: bool) -> Result<Hinges>;
 
+        unsafe fn tensor_at(address: usize) -> Result<UniquePtr<Tensor>>;
+        fn address_of(tensor: &Tensor) -> usize;
+        unsafe fn python_object(tensor: &Tensor) -> Result<usize>;
+
         fn load_script(path: &str, device: i32) -> Result<UniquePtr<ScriptModule>>;
         fn tensors(self: &ScriptModule) -> Result<Vec<NamedTensor>>;
         fn forward(self: &ScriptModule, input: &Tensor, train: bool) -> Result<UniquePtr<Tensor>>;

@@ -1,8 +1,8 @@
 //! The libtorch calls that lossmith needs and `tch` does not have: fused optimizer steps, gradient clipping that never
 //! waits for the device, bfloat16 autocasting on every device, deterministic mode, operations with a backward pass of
-//! their own, and TorchScript modules with their buffers.
+//! their own, TorchScript modules with their buffers, and tensors of Python.
 //!
-//! This is the only crate of the workspace with `unsafe` code. A C++ exception becomes a [`TchError::Torch`].
+//! This and the Python module are the only crates of the workspace with `unsafe` code. A C++ exception becomes a [`TchError::Torch`].
 
 #![expect(unsafe_code, reason = "calls C++")]
 
@@ -12,6 +12,7 @@ mod context;
 mod distance;
 mod hinge;
 mod optimizer;
+mod python;
 mod script;
 
 pub use context::{autocast, set_deterministic, version};
@@ -21,6 +22,7 @@ pub use optimizer::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
     retain_gradient,
 };
+pub use python::{address_of, python_object, tensor_at};
 pub use script::{ScriptModule, ScriptTensor};
 
 use bridge::ffi;

@@ -3,4 +3,5 @@
 #include "lossmith-torch-shim/src/distance.cc"
 #include "lossmith-torch-shim/src/hinge.cc"
 #include "lossmith-torch-shim/src/optimizer.cc"
+#include "lossmith-torch-shim/src/python.cc"
 #include "lossmith-torch-shim/src/script.cc"

@@ -52,6 +52,10 @@ rust::String version();
 std::unique_ptr<at::Tensor> euclidean_distances(const at::Tensor &a, const at::Tensor &b);
 Hinges hinge_sums(const at::Tensor &x, const at::Tensor &weights, double limit, bool above);
 
+std::unique_ptr<at::Tensor> tensor_at(std::size_t address);
+std::size_t address_of(const at::Tensor &tensor) noexcept;
+std::size_t python_object(const at::Tensor &tensor);
+
 class ScriptModule {
  public:
   explicit ScriptModule(std::shared_ptr<torch::jit::Module> module);

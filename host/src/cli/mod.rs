@@ -27,6 +27,9 @@ mod session;
 mod sweep;
 mod train;
 
+use std::ffi::OsString;
+use std::io::{self, Write};
+
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -92,11 +95,28 @@ enum Command {
     },
 }
 
+/// Runs the command with the words of a command line, the first of which is the program, and ends the process.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ! {
+    let cli = Cli::parse_from(words);
+    let code = match run(&cli) {
+        Ok(()) => 0,
+        Err(error) => {
+            // The terminal may be gone.
+            let _ = writeln!(io::stderr(), "{}", shown(&error));
+            error.code()
+        }
+    };
+    // A reader of standard output may be gone, too.
+    let _ = io::stdout().flush();
+    // Without exit handlers: the check of an edit may still compute, and they would take libtorch away from under it.
+    signal_hook::low_level::exit(code.into())
+}
+
 /// Runs a command.
 ///
 /// # Errors
 /// What ended it; [`CliError::code`] is its exit code.
-pub fn run(cli: &Cli) -> Result<(), CliError> {
+fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.command {
         Command::Train(args) => train::train(args, cli.json),
         Command::Session(command) => session::session(command, cli.json),

@@ -127,7 +127,8 @@ impl Standard {
     }
 
     /// All bare names that mean something, sorted.
-    pub(crate) fn known(&self, beside: &Path) -> Vec<String> {
+    #[must_use]
+    pub fn known(&self, beside: &Path) -> Vec<String> {
         let mut known: Vec<_> = Included::all().iter().map(|included| included.name.to_owned()).collect();
         known.extend(self.folder.iter().flat_map(|folder| names(folder)));
         known.extend(names(beside));

@@ -103,7 +103,10 @@ impl wit::HostBatch for Host {
     }
 
     fn class_count(&mut self, _: Resource<Input>) -> Result<i64> {
-        Ok(self.input.class_count)
+        match self.input.class_count {
+            0 => Err(untold("batch.class-count", "the number of classes is not known here").into()),
+            count => Ok(count),
+        }
     }
 
     fn slice_count(&mut self, _: Resource<Input>) -> Result<i64> {
@@ -154,7 +157,10 @@ impl wit::HostProgress for Host {
     }
 
     fn epochs(&mut self, _: Resource<Progress>) -> Result<u64> {
-        Ok(self.progress.epochs)
+        match self.progress.epochs {
+            0 => Err(untold("progress.epochs", "the number of epochs is not known here").into()),
+            epochs => Ok(epochs),
+        }
     }
 
     fn step(&mut self, _: Resource<Progress>) -> Result<u64> {

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use crate::context::Input;
+use crate::context::{Input, Tuples};
 
 /// The tensors of a batch. Each is a handle: a clone shares the numbers.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub struct Batch {
     pub embeddings: Tensor,
     /// B, from 0 to `class_count` - 1.
     pub labels: Tensor,
-    /// Number of training classes.
+    /// Number of training classes; 0 if it is not known.
     pub class_count: i64,
     /// Number of equal slices.
     pub slice_count: i64,
@@ -21,6 +21,10 @@ pub struct Batch {
     pub teacher: Option<Tensor>,
     /// The teacher's last feature map.
     pub teacher_feature_map: Option<Tensor>,
+    /// The tuples for an objective without a miner; none: all of the batch.
+    pub tuples: Option<Tuples>,
+    /// The thresholds for an objective without a schedule; empty: none.
+    pub thresholds: Vec<f64>,
     /// Whether the imbalance of transfers is measured in this step: it costs four more backward passes through the pair
     /// losses.
     pub measured: bool,
@@ -56,8 +60,9 @@ impl Batch {
         Self { slice_count: 1, measured: self.measured, ..self.with(embeddings, feature_map) }
     }
 
-    /// What a strategy is told of it, without thresholds and tuples.
-    pub(super) fn input(&self) -> Input {
+    /// What a strategy is told of it.
+    #[must_use]
+    pub fn input(&self) -> Input {
         let handle = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
         Input {
             embeddings: Some(self.embeddings.shallow_clone()),
@@ -67,7 +72,8 @@ impl Batch {
             feature_map: handle(&self.feature_map),
             teacher: handle(&self.teacher),
             teacher_feature_map: handle(&self.teacher_feature_map),
-            ..Input::default()
+            tuples: self.tuples.as_ref().map(Tuples::shallow_clone),
+            thresholds: self.thresholds.clone(),
         }
     }
 
@@ -86,6 +92,8 @@ impl Batch {
             feature_map,
             teacher: self.teacher.as_ref().map(Tensor::shallow_clone),
             teacher_feature_map: self.teacher_feature_map.as_ref().map(Tensor::shallow_clone),
+            tuples: self.tuples.as_ref().map(Tuples::shallow_clone),
+            thresholds: self.thresholds.clone(),
             measured: false,
         }
     }
@@ -122,6 +130,8 @@ mod tests {
             feature_map: Some(&source * 1.0),
             teacher: None,
             teacher_feature_map: None,
+            tuples: None,
+            thresholds: Vec::new(),
             measured: true,
         };
         let detached = batch.detached().unwrap();

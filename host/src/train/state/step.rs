@@ -98,6 +98,8 @@ impl TrainingState {
             feature_map,
             teacher,
             teacher_feature_map: teacher_feature_map.flatten(),
+            tuples: None,
+            thresholds: Vec::new(),
             measured: self.logs(self.done(epoch, steps) + 1, steps),
         })
     }

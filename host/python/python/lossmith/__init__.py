@@ -1,0 +1,35 @@
+"""Losses, miners and transfers that live in WebAssembly components, as modules of PyTorch.
+
+>>> import lossmith
+>>> loss = lossmith.Loss("losses", "contrastive", negative_margin=0.8)
+>>> value = loss(embeddings, labels)   # doctest: +SKIP
+>>> value.backward()                   # doctest: +SKIP
+
+``lossmith.strategies()`` lists what there is.
+"""
+
+from lossmith import _torch  # noqa: F401  torch comes first: the extension uses the libtorch that it brings
+
+from lossmith.catalogue import strategies
+from lossmith.errors import BuildError, LossmithError, PluginError, SessionError
+from lossmith.modules import Balance, Fusion, Loss, Miner, PairLosses, Schedule, Transfer
+from lossmith.objective import Objective
+from lossmith.training import progress
+
+__all__ = [
+    "Balance",
+    "BuildError",
+    "Fusion",
+    "Loss",
+    "LossmithError",
+    "Miner",
+    "Objective",
+    "PairLosses",
+    "PluginError",
+    "Schedule",
+    "SessionError",
+    "Transfer",
+    "progress",
+    "strategies",
+]
+__version__ = _torch.VERSION

@@ -1,0 +1,105 @@
+"""Several strategies as one term: what an ``[[objective]]`` of an experiment is."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import Module
+
+from lossmith import _lossmith
+from lossmith.modules import _LEVELS, Balance, Fusion, Loss, Miner, Schedule, StrategyModule, Transfer
+from lossmith.modules import eager, full_precision, without_autocast
+from lossmith.training import of_step
+
+
+class Objective(Module):
+    """A loss, or a transfer with its balance, with the schedule and the miner that choose its thresholds and tuples.
+
+    It computes what the trainer computes for an ``[[objective]]`` of the same strategies, to the last bit. ``on`` is what it is
+    computed on: the ``"embedding"``, what the fusion makes of it (``"fused"``), or that without gradient into the network
+    (``"fused-only"``). ``weight`` is the factor of its value.
+    """
+
+    def __init__(
+        self,
+        loss: Loss | None = None,
+        *,
+        transfer: Transfer | None = None,
+        balance: Balance | None = None,
+        miner: Miner | None = None,
+        schedule: Schedule | None = None,
+        fusion: Fusion | None = None,
+        weight: float = 1.0,
+        on: str = "embedding",
+    ) -> None:
+        super().__init__()
+        wanted = {
+            "loss": Loss, "transfer": Transfer, "balance": Balance, "miner": Miner, "schedule": Schedule, "fusion": Fusion
+        }
+        if transfer is not None and transfer.balance is not None:
+            balance = balance or transfer.balance
+        given = {"loss": loss, "transfer": transfer, "balance": balance, "miner": miner, "schedule": schedule, "fusion": fusion}
+        for role, module in given.items():
+            if module is not None and not isinstance(module, wanted[role]):
+                raise TypeError(f"{role} must be a lossmith.{wanted[role].__name__}, not {type(module).__name__}")
+            setattr(self, role, module)
+        if on != "embedding" and fusion is None:
+            raise ValueError(f'on="{on}" needs a fusion')
+        self.weight, self.on = weight, on
+        self.metrics: dict[str, Tensor | float] = {}
+        self.step = 0
+        self._core: tuple[list[_lossmith.Strategy], _lossmith.Objective] | None = None
+        self._bound()
+
+    @property
+    def strategies(self) -> list[StrategyModule]:
+        """The modules that it has."""
+        roles = ("loss", "transfer", "balance", "miner", "schedule", "fusion")
+        return [module for module in (getattr(self, role) for role in roles) if module is not None]
+
+    def _bound(self) -> _lossmith.Objective:
+        """The objective of the strategies at work: they can be exchanged at any time."""
+        cores = [module._core for module in self.strategies]
+        if self._core is None or len(cores) != len(self._core[0]) or any(a is not b for a, b in zip(cores, self._core[0])):
+            self._core = cores, _lossmith.Objective(cores, self.weight, self.on)
+        return self._core[1]
+
+    @eager
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        teacher: Tensor | None = None,
+        feature_map: Tensor | None = None,
+        teacher_feature_map: Tensor | None = None,
+    ) -> Tensor:
+        """The value of a batch, times the weight."""
+        modules = self.strategies
+        first = modules[0]
+        embeddings = full_precision(embeddings)
+        with without_autocast(embeddings):
+            batch = first._batch(
+                embeddings, labels, teacher=teacher, feature_map=feature_map, teacher_feature_map=teacher_feature_map
+            )
+            kept = [module._kept() for module in modules]
+            called = self._bound().compute(batch, kept, of_step(self.step))
+        self.step += 1
+        for module, changed in zip(modules, called.changed, strict=True):
+            module.step = self.step
+            if changed:
+                module._keep(changed)
+        self.metrics = dict(called.metrics)
+        for level, text in called.lines:
+            first._log.log(_LEVELS[level], text)
+        return called.value
+
+    def get_extra_state(self) -> dict[str, int]:
+        """What a state dict has besides tensors."""
+        return {"step": self.step}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Takes what a state dict has besides tensors."""
+        self.step = state["step"]
+
+    def __getstate__(self):
+        return {**self.__dict__, "_core": None}
