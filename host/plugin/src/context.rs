@@ -12,7 +12,7 @@ pub struct Input {
     pub embeddings: Option<Tensor>,
     /// B, 64-bit integers from 0 to `class_count` - 1.
     pub labels: Option<Tensor>,
-    /// Number of training classes; 0 if it is not known, which is a fault of the call that asks for it.
+    /// Number of training classes; below 0 if it is not known, which is a fault of the call that asks for it.
     pub class_count: i64,
     /// Number of equal slices of the embedding.
     pub slice_count: i64,

@@ -76,7 +76,7 @@ impl Batch {
         };
         let tensors = Tensors {
             labels,
-            class_count: classes,
+            class_count: if classes > 0 { classes } else { -1 },
             slice_count: slices,
             feature_map: like(feature_map, "feature_map")?,
             teacher: like(teacher, "teacher")?,

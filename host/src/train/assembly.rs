@@ -145,8 +145,9 @@ impl Assembly {
             (Kind::Float, self.device),
         )?;
         let (embedding, _) = tch::no_grad(|| self.forward(&images, Pass::Batch(0)))?;
+        let progress = Progress { epochs: self.experiment.epochs, ..Progress::default() };
         for images in [1, 2, 3, self.experiment.evaluation.batch_size.get() as i64] {
-            drop(self.fuse(&embedding.f_repeat([images, 1])?, &Progress::default())?);
+            drop(self.fuse(&embedding.f_repeat([images, 1])?, &progress)?);
         }
         self.strategies.objectives.put_states(BTreeMap::new());
         Ok(())

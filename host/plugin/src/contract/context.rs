@@ -104,7 +104,7 @@ impl wit::HostBatch for Host {
 
     fn class_count(&mut self, _: Resource<Input>) -> Result<i64> {
         match self.input.class_count {
-            0 => Err(untold("batch.class-count", "the number of classes is not known here").into()),
+            ..0 => Err(untold("batch.class-count", "the number of classes is not known here").into()),
             count => Ok(count),
         }
     }

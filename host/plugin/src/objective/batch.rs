@@ -11,7 +11,7 @@ pub struct Batch {
     pub embeddings: Tensor,
     /// B, from 0 to `class_count` - 1.
     pub labels: Tensor,
-    /// Number of training classes; 0 if it is not known.
+    /// Number of training classes; below 0 if it is not known.
     pub class_count: i64,
     /// Number of equal slices.
     pub slice_count: i64,
