@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from lossmith import _lossmith
+from lossmith.references import may_have_tuples, placeholders, with_references
 from lossmith.training import of_step
-from lossmith.tuples import Tuples, all_pairs, among_both
+from lossmith.tuples import Tuples
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 #: What the state of a strategy is called in a state dict, beside its tensors.
@@ -279,7 +280,11 @@ def without_autocast(tensor: Tensor):
 
 
 class Loss(StrategyModule):
-    """A loss: a scalar of embeddings (B x D) and labels (B, integers from 0)."""
+    """A loss: a scalar of embeddings (B x D) and labels (B, integers from 0).
+
+    Tools that look at the name of a loss's class, as ``CrossBatchMemory`` and ``SelfSupervisedLoss`` of
+    pytorch-metric-learning do, take a subclass of the name that they know: ``class ContrastiveLoss(Loss): pass``.
+    """
 
     ROLE = "loss"
     METHOD = "loss"
@@ -288,7 +293,7 @@ class Loss(StrategyModule):
     def forward(
         self,
         embeddings: Tensor,
-        labels: Tensor,
+        labels: Tensor | None = None,
         indices_tuple: Tuples | None = None,
         ref_emb: Tensor | None = None,
         ref_labels: Tensor | None = None,
@@ -300,16 +305,25 @@ class Loss(StrategyModule):
     ) -> Tensor:
         """The loss of a batch.
 
-        ``indices_tuple`` is what a miner returns: 3 vectors of positions (anchors, positives, negatives) or 4 (anchors, positives,
-        anchors, negatives). With ``ref_emb`` and ``ref_labels`` the batch is compared with these rows instead of with itself, and
-        positives and negatives are positions among them.
+        ``indices_tuple`` is what a miner returns: 3 vectors of positions (anchors, positives, negatives) or 4 (anchors,
+        positives, anchors, negatives). With it, losses of pairs and triplets need no labels. With ``ref_emb`` and
+        ``ref_labels`` the batch is compared with these rows instead of with itself, and positives and negatives are
+        positions among them; losses that look at all rows of one batch refuse that.
 
         Embeddings of 16 bits are computed in 32 bits, also under autocast.
         """
-        embeddings = full_precision(embeddings)
-        if ref_emb is not None and ref_emb is not embeddings:
-            embeddings, labels, indices_tuple = with_references(
-                embeddings, labels, indices_tuple, full_precision(ref_emb), ref_labels
+        if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
+            ref_emb = ref_labels = None
+        if indices_tuple is not None:
+            may_have_tuples(self)
+        if labels is None:
+            labels = placeholders(self, indices_tuple, embeddings)
+            if ref_emb is not None and ref_labels is None:
+                ref_labels = placeholders(self, indices_tuple, ref_emb)
+        embeddings, factor = full_precision(embeddings), 1.0
+        if ref_emb is not None or ref_labels is not None:
+            embeddings, labels, indices_tuple, factor = with_references(
+                self, embeddings, labels, indices_tuple, full_precision(ref_emb), ref_labels
             )
         with without_autocast(embeddings):
             batch = self._batch(
@@ -321,27 +335,8 @@ class Loss(StrategyModule):
                 feature_map=feature_map,
                 teacher_feature_map=teacher_feature_map,
             )
-            return self._call(batch)
-
-
-def with_references(
-    embeddings: Tensor, labels: Tensor, tuples: Tuples | None, ref_emb: Tensor, ref_labels: Tensor | None
-) -> tuple[Tensor, Tensor, Tuples]:
-    """A batch with references below it, and the tuples that compare the one with the others."""
-    if ref_labels is None:
-        raise ValueError("ref_emb needs ref_labels: the class of each of its rows")
-    if ref_emb.dim() != 2 or ref_labels.shape != ref_emb.shape[:1]:
-        raise ValueError(
-            f"ref_emb is {tuple(ref_emb.shape)} and ref_labels {tuple(ref_labels.shape)}: R x D and R are expected"
-        )
-    if ref_emb.shape[1:] != embeddings.shape[1:] or ref_emb.dtype != embeddings.dtype:
-        raise ValueError(
-            f"ref_emb is {ref_emb.dtype} of {tuple(ref_emb.shape)}, and embeddings are {embeddings.dtype} of "
-            f"{tuple(embeddings.shape)}: they must have one dtype and one number of columns"
-        )
-    tuples = all_pairs(labels, ref_labels) if tuples is None else tuples
-    both = among_both(tuples, len(embeddings))
-    return torch.cat([embeddings, ref_emb]), torch.cat([labels, ref_labels]), both
+            value = self._call(batch)
+            return value if factor == 1.0 else value * factor
 
 
 class Miner(StrategyModule):
