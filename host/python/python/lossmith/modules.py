@@ -6,18 +6,25 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from lossmith import _lossmith
-from lossmith.training import of_step
-from lossmith.tuples import Tuples, all_pairs, among_both
+from lossmith import _lossmith, given
+from lossmith.distributed import gathered
+from lossmith.given import computing, plain, whole
+from lossmith.references import may_have_tuples, placeholders, with_references
+from lossmith.training import of_step, told
+from lossmith.tuples import Tuples
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 #: What the state of a strategy is called in a state dict, beside its tensors.
 _EXTRA = "_extra_state"
@@ -32,7 +39,8 @@ class StrategyModule(Module):
 
     ``classes`` is the number of classes, for strategies that must know it. ``slices`` is into how many equal slices the embedding
     is divided. ``seed`` is that of all that the strategy draws. ``limits`` are those of an experiment, as
-    ``{"deadline-ms": 1000}``.
+    ``{"deadline-ms": 1000}``. With ``gather=True`` a loss, a miner or a transfer computes on the rows of all ranks of a
+    process group: see ``lossmith.distributed``.
     """
 
     ROLE = ""
@@ -51,12 +59,19 @@ class StrategyModule(Module):
         slices: int = 1,
         seed: int = 0,
         limits: Mapping[str, int] | None = None,
+        gather: bool = False,
         **params: Any,
     ) -> None:
         super().__init__()
         self.source = os.fspath(plugin)
-        self.seed, self.slices, self.classes = seed, slices, classes
+        self.seed, self.slices = whole(seed, "seed", 0), whole(slices, "slices", 1)
+        self.classes = None if classes is None else whole(classes, "classes", 1)
+        if limits is not None and not isinstance(limits, Mapping):
+            raise TypeError(f'limits are names with numbers, as {{"deadline-ms": 1000}}, not {type(limits).__name__}')
         self._limits = json.dumps(dict(limits or {}))
+        if gather and self.ROLE not in ("loss", "miner", "transfer"):
+            raise TypeError(f"a {self.ROLE} gathers nothing: give gather=True to the Objective or Transfer that has it")
+        self.gather = gather
         self._given = {name.replace("_", "-"): value for name, value in params.items()}
         #: The names of parameters and buffers of the strategy, by those of the module.
         self._names: dict[str, str] = {}
@@ -64,12 +79,17 @@ class StrategyModule(Module):
         self.step = 0
         self.metrics = {}
         self._session = None
+        self._warned_of_one = False
         component = _lossmith.Component.load(self.source)
         self._bind(component, strategy or _only(component, self.ROLE))
 
     def _bind(self, component: _lossmith.Component, strategy: str) -> None:
         """Takes a strategy of a component; what the module keeps stays."""
-        core = _lossmith.Strategy(component, self.ROLE, strategy, self._given, self.seed, self._limits)
+        try:
+            core = _lossmith.Strategy(component, self.ROLE, strategy, self._given, self.seed, self._limits)
+        except TypeError as error:
+            values = ", ".join(f"{name.replace('-', '_')}={value!r}" for name, value in self._given.items())
+            raise TypeError(f"a parameter is a number, a boolean, a text, or a list of numbers: {values}") from error
         self._component, self.strategy, self._core = component, strategy, core
         self._log = logging.getLogger(f"lossmith.{component.name}.{strategy}")
         described = json.loads(component.strategies())
@@ -103,14 +123,21 @@ class StrategyModule(Module):
         kept = []
         for attribute, name in self._names.items():
             multiplier = self._multipliers.get(attribute)
-            tensors = self._buffers if multiplier is None else self._parameters
-            kept.append((name, tensors[attribute], multiplier))
+            # Not `_parameters[attribute]`: a parametrization computes the attribute of other parameters.
+            tensor = getattr(self, attribute, None)
+            if tensor is None:
+                raise RuntimeError(f"`{attribute}` is missing, which an earlier call made: leave it in the module")
+            kept.append((name, plain(tensor, f"`{attribute}`"), multiplier))
         return kept
 
     def _keep(self, changed: list[tuple[str, Tensor, float | None]]) -> None:
         """Takes what a call made or exchanged."""
         for name, tensor, multiplier in changed:
             attribute = self._attribute(name)
+            if tensor.is_inference():
+                # It was made in inference mode, and no graph can have such a tensor.
+                with torch.inference_mode(False), torch.no_grad():
+                    tensor = tensor.clone().requires_grad_(multiplier is not None)
             if multiplier is None:
                 self._buffers[attribute] = tensor
                 continue
@@ -139,19 +166,38 @@ class StrategyModule(Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a state dict has besides tensors."""
-        return {"step": self.step, "names": dict(self._names), "multipliers": dict(self._multipliers)}
+        return {
+            "strategy": self.strategy,
+            "step": self.step,
+            "names": dict(self._names),
+            "multipliers": dict(self._multipliers),
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Takes what a state dict has besides tensors."""
         self.step = state["step"]
 
-    def _load_from_state_dict(self, state_dict, prefix, *rest) -> None:
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
         extra = state_dict.get(prefix + _EXTRA)
         if extra is not None:
+            if extra["strategy"] != self.strategy:
+                error_msgs.append(f"the state is of `{extra['strategy']}`, and the module is `{self.strategy}`")
+                return
             self._make_room(state_dict, prefix, extra)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
 
-    def _make_room(self, state_dict, prefix: str, extra: dict[str, Any]) -> None:
+    def _make_room(self, state_dict: dict[str, Any], prefix: str, extra: dict[str, Any]) -> None:
         """Makes what the state dict has and this module does not have yet, or has in another shape."""
         for attribute, name in extra["names"].items():
             tensor = state_dict.get(prefix + attribute)
@@ -176,12 +222,12 @@ class StrategyModule(Module):
         state["_component"] = (self._component.name, self._component.bytes)
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:  # type: ignore[override]  # theirs returns nothing, too
         super().__setstate__(state)
         self._session = None
         self._bind(_lossmith.Component.from_bytes(*self._component), self.strategy)
 
-    def _replicate_for_data_parallel(self):
+    def _replicate_for_data_parallel(self) -> NoReturn:
         raise RuntimeError(
             f"{type(self).__name__} does not run in DataParallel, whose copies would share its parameters and buffers: wrap the "
             "network alone and compute the loss on what it returns, or use DistributedDataParallel"
@@ -194,14 +240,17 @@ class StrategyModule(Module):
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
-    ):
+    ) -> Self:
         """Makes the parameters that the first call would make, for embeddings of so many columns, and returns the module.
 
         An optimizer can have them from the beginning then.
         """
+        whole(dimension, "dimension", 1)
+        if dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"parameters are float32, also for embeddings of 16 bits, or float64, not {dtype}")
         if classes is not None:
-            self.classes = classes
-        rows = torch.zeros(4, dimension, device=device, dtype=dtype)
+            self.classes = whole(classes, "classes", 1)
+        rows = plain(torch.zeros(4, dimension, device=device, dtype=dtype), "device")
         rows[:, 0] = torch.tensor([1.0, 2.0, 3.0, 4.0])
         labels = torch.tensor([0, 0, 1, 1], device=device) % (self.classes or 2)
         with torch.enable_grad():
@@ -213,6 +262,11 @@ class StrategyModule(Module):
     # Calls
 
     def _batch(self, embeddings: Tensor, labels: Tensor | None, **more: Any) -> _lossmith.Batch:
+        if self.ROLE != "fusion":
+            given.labels(labels, "labels")
+        for name in ("teacher", "feature_map", "teacher_feature_map"):
+            if more.get(name) is not None and not plain(more[name], name).is_floating_point():
+                raise TypeError(f"{name} must be floats, not {more[name].dtype}: take {name}.float()")
         return _lossmith.Batch(embeddings, labels, self.classes or 0, self.slices, **more)
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
@@ -234,12 +288,35 @@ class StrategyModule(Module):
         return called.value
 
 
-def eager(function):
+    def _same(self) -> dict[str, Any]:
+        """What must be the same on all ranks that compute one value."""
+        return {
+            "strategy": self.strategy,
+            "component": self.hash,
+            "parameters": self._core.params,
+            "classes": self.classes,
+            "slices": self.slices,
+            "seed": self.seed,
+            "step": self.step,
+            "progress": told(),
+        }
+
+    def _warn_of_one(self, nothing: bool) -> None:
+        """Says once that a batch of one embedding came, and ``nothing`` of it."""
+        if nothing and not self._names and not self._warned_of_one:
+            self._warned_of_one = True
+            self._log.warning(
+                "a batch of one embedding has no pairs, and nothing is learned of it; drop_last=True of the DataLoader leaves "
+                "out a last batch of one"
+            )
+
+
+def eager(function: _Function) -> _Function:
     """Marks a function that ``torch.compile`` leaves as it is: it calls what a compiler cannot look into.
 
     It is what ``torch.compiler.disable`` sets, which would import the compiler: 1.5 s.
     """
-    function._torchdynamo_disable = True
+    function._torchdynamo_disable = True  # type: ignore[attr-defined]
     return function
 
 
@@ -263,14 +340,15 @@ def documentation(description: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def full_precision(tensor: Tensor | None) -> Tensor | None:
-    """Floats of 16 bits in 32 bits, with gradient; others as they are."""
-    if tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16):
+def full_precision(tensor: Tensor, what: str = "embeddings") -> Tensor:
+    """Floats of 16 bits in 32 bits, with gradient; others as they are. ``what`` names the tensor in errors."""
+    computing()
+    if plain(tensor, what).dtype in (torch.float16, torch.bfloat16):
         return tensor.float()
     return tensor
 
 
-def without_autocast(tensor: Tensor):
+def without_autocast(tensor: Tensor) -> contextlib.AbstractContextManager[None]:
     """A context in which operations compute in the dtype of what they are given."""
     kind = tensor.device.type
     if torch.is_autocast_enabled(kind):
@@ -279,7 +357,11 @@ def without_autocast(tensor: Tensor):
 
 
 class Loss(StrategyModule):
-    """A loss: a scalar of embeddings (B x D) and labels (B, integers from 0)."""
+    """A loss: a scalar of embeddings (B x D) and labels (B, integers from 0).
+
+    Tools that look at the name of a loss's class, as ``CrossBatchMemory`` and ``SelfSupervisedLoss`` of
+    pytorch-metric-learning do, take a subclass of the name that they know: ``class ContrastiveLoss(Loss): pass``.
+    """
 
     ROLE = "loss"
     METHOD = "loss"
@@ -288,7 +370,7 @@ class Loss(StrategyModule):
     def forward(
         self,
         embeddings: Tensor,
-        labels: Tensor,
+        labels: Tensor | None = None,
         indices_tuple: Tuples | None = None,
         ref_emb: Tensor | None = None,
         ref_labels: Tensor | None = None,
@@ -300,48 +382,60 @@ class Loss(StrategyModule):
     ) -> Tensor:
         """The loss of a batch.
 
-        ``indices_tuple`` is what a miner returns: 3 vectors of positions (anchors, positives, negatives) or 4 (anchors, positives,
-        anchors, negatives). With ``ref_emb`` and ``ref_labels`` the batch is compared with these rows instead of with itself, and
-        positives and negatives are positions among them.
+        ``indices_tuple`` is what a miner returns: 3 vectors of positions (anchors, positives, negatives) or 4 (anchors,
+        positives, anchors, negatives). With it, losses of pairs and triplets need no labels. With ``ref_emb`` and
+        ``ref_labels`` the batch is compared with these rows instead of with itself, and positives and negatives are
+        positions among them; losses that look at all rows of one batch refuse that.
 
         Embeddings of 16 bits are computed in 32 bits, also under autocast.
         """
-        embeddings = full_precision(embeddings)
-        if ref_emb is not None and ref_emb is not embeddings:
-            embeddings, labels, indices_tuple = with_references(
-                embeddings, labels, indices_tuple, full_precision(ref_emb), ref_labels
+        if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
+            ref_emb = ref_labels = None
+        if self.gather:
+            rows = gathered(
+                {
+                    "embeddings": embeddings,
+                    "labels": labels,
+                    "ref_emb": ref_emb,
+                    "ref_labels": ref_labels,
+                    "teacher": teacher,
+                    "feature_map": feature_map,
+                    "teacher_feature_map": teacher_feature_map,
+                },
+                {**self._same(), "indices_tuple": indices_tuple, "thresholds": thresholds},
+            )
+            embeddings, labels, ref_emb, ref_labels, teacher, feature_map, teacher_feature_map = rows.values()
+        embeddings, factor = full_precision(embeddings), 1.0
+        ref_emb = None if ref_emb is None else full_precision(ref_emb, "ref_emb")
+        if ref_labels is not None:
+            given.labels(ref_labels, "ref_labels")
+        given.tuples(indices_tuple)
+        if indices_tuple is not None:
+            may_have_tuples(self)
+        if labels is None:
+            labels = placeholders(self, indices_tuple, embeddings)
+            if ref_emb is not None and ref_labels is None:
+                ref_labels = placeholders(self, indices_tuple, ref_emb)
+        alone = embeddings.shape[:1] == (1,)
+        if ref_emb is not None or ref_labels is not None:
+            given.labels(labels, "labels")
+            embeddings, labels, indices_tuple, factor = with_references(
+                self, embeddings, labels, indices_tuple, ref_emb, ref_labels
             )
         with without_autocast(embeddings):
             batch = self._batch(
                 embeddings,
                 labels,
                 tuples=indices_tuple,
-                thresholds=thresholds or [],
+                thresholds=given.thresholds(thresholds, self.slices),
                 teacher=teacher,
                 feature_map=feature_map,
                 teacher_feature_map=teacher_feature_map,
             )
-            return self._call(batch)
-
-
-def with_references(
-    embeddings: Tensor, labels: Tensor, tuples: Tuples | None, ref_emb: Tensor, ref_labels: Tensor | None
-) -> tuple[Tensor, Tensor, Tuples]:
-    """A batch with references below it, and the tuples that compare the one with the others."""
-    if ref_labels is None:
-        raise ValueError("ref_emb needs ref_labels: the class of each of its rows")
-    if ref_emb.dim() != 2 or ref_labels.shape != ref_emb.shape[:1]:
-        raise ValueError(
-            f"ref_emb is {tuple(ref_emb.shape)} and ref_labels {tuple(ref_labels.shape)}: R x D and R are expected"
-        )
-    if ref_emb.shape[1:] != embeddings.shape[1:] or ref_emb.dtype != embeddings.dtype:
-        raise ValueError(
-            f"ref_emb is {ref_emb.dtype} of {tuple(ref_emb.shape)}, and embeddings are {embeddings.dtype} of "
-            f"{tuple(embeddings.shape)}: they must have one dtype and one number of columns"
-        )
-    tuples = all_pairs(labels, ref_labels) if tuples is None else tuples
-    both = among_both(tuples, len(embeddings))
-    return torch.cat([embeddings, ref_emb]), torch.cat([labels, ref_labels]), both
+            value: Tensor = self._call(batch)
+        if alone:
+            self._warn_of_one(not value.any())
+        return value if factor == 1.0 else value * factor
 
 
 class Miner(StrategyModule):
@@ -362,10 +456,16 @@ class Miner(StrategyModule):
             raise NotImplementedError(
                 "a miner chooses among the rows of one batch: without ref_emb, or take a miner of pytorch-metric-learning"
             )
-        embeddings = full_precision(embeddings.detach())
+        if self.gather:
+            rows = gathered({"embeddings": embeddings, "labels": labels}, self._same())
+            embeddings, labels = rows.values()
+        embeddings = full_precision(embeddings).detach()
         with without_autocast(embeddings):
             batch = self._batch(embeddings, labels)
-            return self._call(batch)
+            tuples: tuple[Tensor, ...] = self._call(batch)
+        if len(embeddings) == 1:
+            self._warn_of_one(not any(map(len, tuples)))
+        return tuples
 
 
 @dataclass
@@ -390,7 +490,15 @@ class Balance(StrategyModule):
     @eager
     def forward(self, pair_losses: PairLosses, embeddings: Tensor, labels: Tensor, teacher: Tensor | None = None) -> Tensor:
         """The weighted sum of ``pair_losses``, which a transfer made of this batch."""
+        if not isinstance(pair_losses, PairLosses):
+            found = type(pair_losses).__name__
+            raise TypeError(f"pair_losses must be what pair_losses() of a transfer returns, not {found}")
         embeddings = full_precision(embeddings)
+        size = embeddings.shape[0] if embeddings.dim() else 0
+        if plain(pair_losses.values, "pair_losses").shape != (size, size):
+            raise ValueError(
+                f"pair_losses are {tuple(pair_losses.values.shape)}, and there are {size} embeddings: give those of this batch"
+            )
         with without_autocast(embeddings):
             batch = self._batch(embeddings, labels, teacher=teacher)
             return self._call(batch, pair_losses.values, pair_losses.divisor, pair_losses.parts)
@@ -415,9 +523,12 @@ class Transfer(StrategyModule):
         slices: int = 1,
         seed: int = 0,
         limits: Mapping[str, int] | None = None,
+        gather: bool = False,
         **params: Any,
     ) -> None:
-        super().__init__(plugin, strategy, classes=classes, slices=slices, seed=seed, limits=limits, **params)
+        super().__init__(
+            plugin, strategy, classes=classes, slices=slices, seed=seed, limits=limits, gather=gather, **params
+        )
         if balance is not None and not isinstance(balance, Balance):
             raise TypeError(f"balance must be a lossmith.Balance, not {type(balance).__name__}")
         self.balance = balance
@@ -434,15 +545,9 @@ class Transfer(StrategyModule):
         teacher_feature_map: Tensor | None = None,
     ) -> Tensor:
         """The loss of a batch; ``teacher`` is B x D', the teacher's embeddings of the same images."""
-        pairs = self.pair_losses(
-            embeddings,
-            labels,
-            teacher,
-            thresholds=thresholds,
-            feature_map=feature_map,
-            teacher_feature_map=teacher_feature_map,
-        )
-        return pairs.total() if self.balance is None else self.balance(pairs, embeddings, labels, teacher)
+        batch = self._given_to(embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map)
+        pairs = self._pair_losses(*batch)
+        return pairs.total() if self.balance is None else self.balance(pairs, *batch[:3])
 
     @eager
     def pair_losses(
@@ -455,13 +560,49 @@ class Transfer(StrategyModule):
         feature_map: Tensor | None = None,
         teacher_feature_map: Tensor | None = None,
     ) -> PairLosses:
-        """What a balance weighs: a loss for each pair of images."""
+        """What a balance weighs: a loss for each pair of images, of all ranks with ``gather=True``."""
+        batch = self._given_to(embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map)
+        return self._pair_losses(*batch)
+
+    def _given_to(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        teacher: Tensor | None,
+        thresholds: list[float] | None,
+        feature_map: Tensor | None,
+        teacher_feature_map: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, list[float] | None, Tensor | None, Tensor | None]:
+        """What a call was given, of all ranks with ``gather=True``."""
+        if self.gather:
+            rows = gathered(
+                {
+                    "embeddings": embeddings,
+                    "labels": labels,
+                    "teacher": teacher,
+                    "feature_map": feature_map,
+                    "teacher_feature_map": teacher_feature_map,
+                },
+                {**self._same(), "thresholds": thresholds},
+            )
+            embeddings, labels, teacher, feature_map, teacher_feature_map = rows.values()
+        return embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map
+
+    def _pair_losses(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        teacher: Tensor | None,
+        thresholds: list[float] | None,
+        feature_map: Tensor | None,
+        teacher_feature_map: Tensor | None,
+    ) -> PairLosses:
         embeddings = full_precision(embeddings)
         with without_autocast(embeddings):
             batch = self._batch(
                 embeddings,
                 labels,
-                thresholds=thresholds or [],
+                thresholds=given.thresholds(thresholds, self.slices),
                 teacher=teacher,
                 feature_map=feature_map,
                 teacher_feature_map=teacher_feature_map,
@@ -478,7 +619,7 @@ class Schedule(StrategyModule):
     @eager
     def forward(self, embeddings: Tensor, labels: Tensor) -> list[float]:
         """The thresholds for a batch. The embeddings get no gradient of it."""
-        embeddings = full_precision(embeddings.detach())
+        embeddings = full_precision(embeddings).detach()
         with without_autocast(embeddings):
             batch = self._batch(embeddings, labels)
             return self._call(batch)

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from lossmith import _lossmith
+from lossmith.distributed import gathered
 from lossmith.modules import _LEVELS, Balance, Fusion, Loss, Miner, Schedule, StrategyModule, Transfer
 from lossmith.modules import eager, full_precision, without_autocast
 from lossmith.training import of_step
@@ -16,7 +17,8 @@ class Objective(Module):
 
     It computes what the trainer computes for an ``[[objective]]`` of the same strategies, to the last bit. ``on`` is what it is
     computed on: the ``"embedding"``, what the fusion makes of it (``"fused"``), or that without gradient into the network
-    (``"fused-only"``). ``weight`` is the factor of its value.
+    (``"fused-only"``). ``weight`` is the factor of its value. With ``gather=True`` it is computed on the rows of all
+    ranks: see ``lossmith.distributed``.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Objective(Module):
         fusion: Fusion | None = None,
         weight: float = 1.0,
         on: str = "embedding",
+        gather: bool = False,
     ) -> None:
         super().__init__()
         wanted = {
@@ -44,7 +47,13 @@ class Objective(Module):
             setattr(self, role, module)
         if on != "embedding" and fusion is None:
             raise ValueError(f'on="{on}" needs a fusion')
-        self.weight, self.on = weight, on
+        if (loss is None) == (transfer is None):
+            raise ValueError("an objective needs either a loss or a transfer")
+        if balance is not None and transfer is None:
+            raise ValueError("a balance weighs the pair losses of a transfer: give one")
+        if any(module.gather for module in self.strategies):
+            raise ValueError("the whole objective gathers or nothing: give gather=True to Objective, not to what it has")
+        self.weight, self.on, self.gather = weight, on, gather
         self.metrics: dict[str, Tensor | float] = {}
         self.step = 0
         self._core: tuple[list[_lossmith.Strategy], _lossmith.Objective] | None = None
@@ -76,6 +85,18 @@ class Objective(Module):
         """The value of a batch, times the weight."""
         modules = self.strategies
         first = modules[0]
+        if self.gather:
+            rows = gathered(
+                {
+                    "embeddings": embeddings,
+                    "labels": labels,
+                    "teacher": teacher,
+                    "feature_map": feature_map,
+                    "teacher_feature_map": teacher_feature_map,
+                },
+                {f"{module.ROLE}: {name}": value for module in modules for name, value in module._same().items()},
+            )
+            embeddings, labels, teacher, feature_map, teacher_feature_map = rows.values()
         embeddings = full_precision(embeddings)
         with without_autocast(embeddings):
             batch = first._batch(

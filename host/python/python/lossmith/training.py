@@ -34,6 +34,11 @@ def progress(
         _told["metrics"] = {name: float(value) for name, value in metrics.items()}
 
 
+def told() -> dict[str, Any]:
+    """What was told."""
+    return dict(_told)
+
+
 def of_step(step: int) -> _lossmith.Progress:
     """What a module that counted so many calls is told."""
     if not _told:

@@ -16,16 +16,17 @@ def all_pairs(labels: Tensor, ref_labels: Tensor) -> tuple[Tensor, ...]:
     return (*torch.nonzero(same, as_tuple=True), *torch.nonzero(~same, as_tuple=True))
 
 
-def among_both(tuples: Tuples, size: int) -> tuple[Tensor, ...]:
-    """Tuples of a batch of ``size`` with references, as positions in the batch with the references below it."""
-    match len(tuples):
-        case 3:
-            anchors, positives, negatives = tuples
-            return anchors, positives + size, negatives + size
-        case 4:
-            anchors, positives, negative_anchors, negatives = tuples
-            return anchors, positives + size, negative_anchors, negatives + size
-    raise ValueError(
-        "indices_tuple has 3 vectors (anchors, positives, negatives) or 4 (anchors, positives, anchors, negatives), "
-        f"not {len(tuples)}"
-    )
+def among_both(tuples: Tuples, size: int, references: int) -> tuple[Tensor, ...]:
+    """Tuples of a batch of ``size`` with ``references``, as positions in the batch with the references below it."""
+    if len(tuples) not in (3, 4):
+        raise ValueError(
+            "indices_tuple has 3 vectors (anchors, positives, negatives) or 4 (anchors, positives, anchors, "
+            f"negatives), not {len(tuples)}"
+        )
+    anchors = (0,) if len(tuples) == 3 else (0, 2)
+    for number, positions in enumerate(tuples):
+        end, what = (size, "anchors in the batch") if number in anchors else (references, "positions in ref_emb")
+        if positions.numel() and (positions.min() < 0 or positions.max() >= end):
+            low, high = int(positions.min()), int(positions.max())
+            raise ValueError(f"indices_tuple has {what} from {low} to {high}: they must be from 0 to {end - 1}")
+    return tuple(part if number in anchors else part + size for number, part in enumerate(tuples))
