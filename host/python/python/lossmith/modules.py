@@ -20,6 +20,7 @@ from lossmith.given import computing, plain, whole
 from lossmith.references import may_have_tuples, placeholders, with_references
 from lossmith.training import of_step, told
 from lossmith.tuples import Tuples
+from lossmith.turns import Turns
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,6 +80,7 @@ class StrategyModule(Module):
         self.step = 0
         self.metrics = {}
         self._session = None
+        self._turns = Turns()
         self._warned_of_one = False
         component = _lossmith.Component.load(self.source)
         self._bind(component, strategy or _only(component, self.ROLE))
@@ -271,7 +273,8 @@ class StrategyModule(Module):
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
         """One call: its value. What it keeps is the module's then."""
-        return self._finish(self._compute(batch, *given))
+        with self._turns:
+            return self._finish(self._compute(batch, *given))
 
     def _compute(self, batch: _lossmith.Batch, *given: Any) -> _lossmith.Called:
         """What comes of a call. The module stays as it is."""
