@@ -214,6 +214,9 @@ class StrategyModule(Module):
     # Calls
 
     def _batch(self, embeddings: Tensor, labels: Tensor | None, **more: Any) -> _lossmith.Batch:
+        if not torch.is_grad_enabled():
+            # A value without gradient is right then, also of embeddings that could have one.
+            embeddings = embeddings.detach()
         return _lossmith.Batch(embeddings, labels, self.classes or 0, self.slices, **more)
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
