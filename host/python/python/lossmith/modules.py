@@ -269,6 +269,9 @@ class StrategyModule(Module):
         for name in ("teacher", "feature_map", "teacher_feature_map"):
             if more.get(name) is not None and not plain(more[name], name).is_floating_point():
                 raise TypeError(f"{name} must be floats, not {more[name].dtype}: take {name}.float()")
+        if not torch.is_grad_enabled():
+            # A value without gradient is right then, also of embeddings that could have one.
+            embeddings = embeddings.detach()
         return _lossmith.Batch(embeddings, labels, self.classes or 0, self.slices, **more)
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
@@ -315,11 +318,14 @@ class StrategyModule(Module):
 
 
 def eager(function: _Function) -> _Function:
-    """Marks a function that ``torch.compile`` leaves as it is: it calls what a compiler cannot look into.
+    """Marks a function that ``torch.compile`` leaves as it is, with all that it calls: a compiler cannot look into it.
 
-    It is what ``torch.compiler.disable`` sets, which would import the compiler: 1.5 s.
+    It sets what ``torch.compiler.disable`` sets, which would import the compiler: 1.5 s.
     """
     function._torchdynamo_disable = True  # type: ignore[attr-defined]
+    eval_frame = torch._C._dynamo.eval_frame
+    skipped = eval_frame._FrameExecStrategy(eval_frame._FrameAction.SKIP, eval_frame._FrameAction.SKIP)
+    eval_frame.set_code_exec_strategy(function.__code__, skipped)
     return function
 
 
