@@ -9,6 +9,7 @@ import pytest
 import torch
 from peer import BATCHES, CASES, MINERS, OURS_ALONE, WITH_REFERENCES, WITH_TUPLES
 from peer import assert_equal, batch, both, computed, mined
+from pytorch_metric_learning import reducers
 from torch import Tensor
 
 import lossmith
@@ -185,7 +186,9 @@ def test_references_get_their_gradient():
     assert_equal(gradients[:1], gradients[1:], torch.float64)
 
 
-@pytest.mark.parametrize("reducer", ["mean", "sum", "average-non-zero", "threshold", "divisor", "class-weighted"])
+@pytest.mark.parametrize(
+    "reducer", ["mean", "sum", "average-non-zero", "threshold", "divisor", "per-anchor", "class-weighted"]
+)
 @pytest.mark.parametrize("name", sorted(OF_TUPLES | OF_ROWS))
 def test_rows_of_the_batch_alone_count_with_every_reducer(name, reducer):
     # References that no tuple names change nothing, however many they are.
@@ -224,21 +227,35 @@ def test_losses_that_do_not_look_at_tuples_refuse_them(name):
         Loss(info.plugin, name)(embeddings, labels, mined("batch-hard", embeddings, labels))
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"memory_size": 64}, "memory would keep ref_emb"),
-    ({"reducer": "per-anchor"}, "rows of ref_emb as anchors"),
+@pytest.mark.parametrize("name, params, message", [
+    ("contrastive", {"memory_size": 64}, "memory would keep ref_emb"),
+    ("snr-contrastive", {"mean_weight": 0.1}, "mean_weight would pull at ref_emb"),
+    ("margin", {"learn_beta": "one", "nu": 0.1, "reducer": "per-anchor"}, "nu with reducer"),
 ])  # fmt: skip
-def test_parameters_that_count_rows_refuse_references(params, message):
+def test_parameters_for_all_rows_refuse_references(name, params, message):
     embeddings, labels = batch(BATCHES["several"])
     with pytest.raises(ValueError, match=message):
-        Loss("losses", "contrastive", **params)(embeddings, labels, ref_emb=embeddings.clone(), ref_labels=labels)
+        Loss("losses", name, **params)(embeddings, labels, ref_emb=embeddings.clone(), ref_labels=labels)
 
 
-def test_a_regularizer_of_all_rows_refuses_references():
+@pytest.mark.parametrize("name", ["contrastive", "intra-pair-variance", "multi-similarity", "nt-xent"])
+def test_the_mean_of_each_anchor_is_theirs_with_references(name, dtype):
+    # As many references as rows of the batch: theirs has a matrix of B x B for them.
+    embeddings, labels = batch(BATCHES["several"], dtype)
+    references, classes = batch(BATCHES["several"], dtype, seed=4)
+    ours, theirs = both(name, dtype, reducer="per-anchor")
+    theirs.set_reducer(reducers.PerAnchorReducer())
+    given = {"ref_emb": references, "ref_labels": classes}
+    assert_equal(computed(ours, embeddings, labels, **given), computed(theirs, embeddings, labels, **given), dtype)
+
+
+def test_a_value_without_gradient_is_right_where_none_is_wanted():
     embeddings, labels = batch(BATCHES["several"])
-    loss = Loss("losses", "snr-contrastive", mean_weight=0.1)
-    with pytest.raises(ValueError, match="mean_weight would pull at ref_emb"):
-        loss(embeddings, labels, ref_emb=embeddings.clone(), ref_labels=labels)
+    ours, theirs = both("contrastive")
+    with torch.no_grad():
+        values = [loss(embeddings.requires_grad_(), labels) for loss in (ours, theirs)]
+    torch.testing.assert_close(*values)
+    assert not values[0].requires_grad
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_REFERENCES if name != "threshold-consistent-margin"])

@@ -20,6 +20,7 @@ from lossmith.given import computing, plain, whole
 from lossmith.references import may_have_tuples, placeholders, with_references
 from lossmith.training import of_step, told
 from lossmith.tuples import Tuples
+from lossmith.turns import Turns
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,6 +80,7 @@ class StrategyModule(Module):
         self.step = 0
         self.metrics = {}
         self._session = None
+        self._turns = Turns()
         self._warned_of_one = False
         component = _lossmith.Component.load(self.source)
         self._bind(component, strategy or _only(component, self.ROLE))
@@ -267,11 +269,15 @@ class StrategyModule(Module):
         for name in ("teacher", "feature_map", "teacher_feature_map"):
             if more.get(name) is not None and not plain(more[name], name).is_floating_point():
                 raise TypeError(f"{name} must be floats, not {more[name].dtype}: take {name}.float()")
+        if not torch.is_grad_enabled():
+            # A value without gradient is right then, also of embeddings that could have one.
+            embeddings = embeddings.detach()
         return _lossmith.Batch(embeddings, labels, self.classes or 0, self.slices, **more)
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
         """One call: its value. What it keeps is the module's then."""
-        return self._finish(self._compute(batch, *given))
+        with self._turns:
+            return self._finish(self._compute(batch, *given))
 
     def _compute(self, batch: _lossmith.Batch, *given: Any) -> _lossmith.Called:
         """What comes of a call. The module stays as it is."""
@@ -312,11 +318,14 @@ class StrategyModule(Module):
 
 
 def eager(function: _Function) -> _Function:
-    """Marks a function that ``torch.compile`` leaves as it is: it calls what a compiler cannot look into.
+    """Marks a function that ``torch.compile`` leaves as it is, with all that it calls: a compiler cannot look into it.
 
-    It is what ``torch.compiler.disable`` sets, which would import the compiler: 1.5 s.
+    It sets what ``torch.compiler.disable`` sets, which would import the compiler: 1.5 s.
     """
     function._torchdynamo_disable = True  # type: ignore[attr-defined]
+    eval_frame = torch._C._dynamo.eval_frame
+    skipped = eval_frame._FrameExecStrategy(eval_frame._FrameAction.SKIP, eval_frame._FrameAction.SKIP)
+    eval_frame.set_code_exec_strategy(function.__code__, skipped)
     return function
 
 

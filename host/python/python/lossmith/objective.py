@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 from torch.nn import Module
 
@@ -10,6 +12,7 @@ from lossmith.distributed import gathered
 from lossmith.modules import _LEVELS, Balance, Fusion, Loss, Miner, Schedule, StrategyModule, Transfer
 from lossmith.modules import eager, full_precision, without_autocast
 from lossmith.training import of_step
+from lossmith.turns import Turns
 
 
 class Objective(Module):
@@ -56,6 +59,7 @@ class Objective(Module):
         self.weight, self.on, self.gather = weight, on, gather
         self.metrics: dict[str, Tensor | float] = {}
         self.step = 0
+        self._turns = Turns()
         self._core: tuple[list[_lossmith.Strategy], _lossmith.Objective] | None = None
         self._bound()
 
@@ -102,8 +106,12 @@ class Objective(Module):
             batch = first._batch(
                 embeddings, labels, teacher=teacher, feature_map=feature_map, teacher_feature_map=teacher_feature_map
             )
-            kept = [module._kept() for module in modules]
-            called = self._bound().compute(batch, kept, of_step(self.step))
+            with self._turns:
+                return self._finish(self._bound().compute(batch, [m._kept() for m in modules], of_step(self.step)))
+
+    def _finish(self, called: _lossmith.Called) -> Tensor:
+        """Takes what came of a call, and returns its value."""
+        modules = self.strategies
         self.step += 1
         for module, changed in zip(modules, called.changed, strict=True):
             module.step = self.step
@@ -111,8 +119,9 @@ class Objective(Module):
                 module._keep(changed)
         self.metrics = dict(called.metrics)
         for level, text in called.lines:
-            first._log.log(_LEVELS[level], text)
-        return called.value
+            modules[0]._log.log(_LEVELS[level], text)
+        value: Tensor = called.value
+        return value
 
     def get_extra_state(self) -> dict[str, int]:
         """What a state dict has besides tensors."""
@@ -122,5 +131,5 @@ class Objective(Module):
         """Takes what a state dict has besides tensors."""
         self.step = state["step"]
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_core": None}

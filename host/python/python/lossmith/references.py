@@ -81,7 +81,7 @@ def with_references(
             f"{tuple(embeddings.shape)}: they must have one dtype and one number of columns"
         )
     if labels.shape != embeddings.shape[:1]:
-        raise ValueError(f"labels are {tuple(labels.shape)}: one for each of the {len(embeddings)} embeddings is expected")
+        raise ValueError(f"labels are {tuple(labels.shape)}; one for each of {len(embeddings)} embeddings is expected")
     factor = _factor(loss, len(embeddings), len(ref_emb))
     tuples = all_pairs(labels, ref_labels) if tuples is None else tuples
     tuples = among_both(tuples, len(embeddings), len(ref_emb))
@@ -100,6 +100,7 @@ def _factor(loss: Loss, size: int, references: int) -> float:
     if params.get("mean-weight", 0.0) > 0.0:
         raise ValueError("mean_weight would pull at ref_emb, too: leave out mean_weight, or ref_emb")
     reducer = params["reducer"]
-    if reducer == "per-anchor":
-        raise ValueError('reducer="per-anchor" would count the rows of ref_emb as anchors: take another with ref_emb')
-    return (size + references) / size if name in OF_ROWS and reducer in ("mean", "class-weighted") else 1.0
+    if reducer == "per-anchor" and params.get("nu", 0.0) != 0.0:
+        raise ValueError('nu with reducer="per-anchor" cannot be computed with ref_emb: leave out one of them')
+    over_rows = reducer == "per-anchor" or (name in OF_ROWS and reducer in ("mean", "class-weighted"))
+    return (size + references) / size if over_rows else 1.0
