@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from lossmith.tuples import Tuples
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 #: What the state of a strategy is called in a state dict, beside its tensors.
 _EXTRA = "_extra_state"
+_AS_IT_IS = contextlib.nullcontext()
 
 
 class StrategyModule(Module):
@@ -213,11 +214,24 @@ class StrategyModule(Module):
 
     # Calls
 
-    def _batch(self, embeddings: Tensor, labels: Tensor | None, **more: Any) -> _lossmith.Batch:
+    def _batch(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None,
+        tuples: Tuples | None = None,
+        thresholds: Sequence[float] | None = None,
+        teacher: Tensor | None = None,
+        feature_map: Tensor | None = None,
+        teacher_feature_map: Tensor | None = None,
+    ) -> _lossmith.Batch:
         if not torch.is_grad_enabled():
             # A value without gradient is right then, also of embeddings that could have one.
             embeddings = embeddings.detach()
-        return _lossmith.Batch(embeddings, labels, self.classes or 0, self.slices, **more)
+        classes, thresholds = self.classes or 0, thresholds or ()
+        # By position: names cost a microsecond.
+        return _lossmith.Batch(
+            embeddings, labels, classes, self.slices, tuples, thresholds, teacher, feature_map, teacher_feature_map
+        )
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
         """One call: its value. What it keeps is the module's then."""
@@ -229,10 +243,12 @@ class StrategyModule(Module):
 
     def _finish(self, called: _lossmith.Called) -> Any:
         """Takes what came of a call, and returns its value."""
-        self.step += 1
         if called.changed[0]:
             self._keep(called.changed[0])
-        self.metrics = dict(called.metrics)
+        # Not by `setattr`: that of a module looks for parameters and submodules first, which takes a microsecond each.
+        fields = self.__dict__
+        fields["step"] += 1
+        fields["metrics"] = dict(called.metrics)
         for level, text in called.lines:
             self._log.log(_LEVELS[level], text)
         return called.value
@@ -277,9 +293,7 @@ def full_precision(tensor: Tensor | None) -> Tensor | None:
 def without_autocast(tensor: Tensor):
     """A context in which operations compute in the dtype of what they are given."""
     kind = tensor.device.type
-    if torch.is_autocast_enabled(kind):
-        return torch.autocast(kind, enabled=False)
-    return contextlib.nullcontext()
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else _AS_IT_IS
 
 
 class Loss(StrategyModule):
@@ -330,16 +344,10 @@ class Loss(StrategyModule):
             )
         with without_autocast(embeddings):
             batch = self._batch(
-                embeddings,
-                labels,
-                tuples=indices_tuple,
-                thresholds=thresholds or [],
-                teacher=teacher,
-                feature_map=feature_map,
-                teacher_feature_map=teacher_feature_map,
+                embeddings, labels, indices_tuple, thresholds, teacher, feature_map, teacher_feature_map
             )
             value = self._call(batch)
-            return value if factor == 1.0 else value * factor
+        return value if factor == 1.0 else value * factor
 
 
 class Miner(StrategyModule):
@@ -456,14 +464,7 @@ class Transfer(StrategyModule):
         """What a balance weighs: a loss for each pair of images."""
         embeddings = full_precision(embeddings)
         with without_autocast(embeddings):
-            batch = self._batch(
-                embeddings,
-                labels,
-                thresholds=thresholds or [],
-                teacher=teacher,
-                feature_map=feature_map,
-                teacher_feature_map=teacher_feature_map,
-            )
+            batch = self._batch(embeddings, labels, None, thresholds, teacher, feature_map, teacher_feature_map)
             return PairLosses(*self._call(batch))
 
 
