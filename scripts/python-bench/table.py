@@ -3,8 +3,8 @@
     PYTHONPATH=host/python/python:target/peers python3 scripts/python-bench/table.py --command target/debug/lossmith
 
 OMP_NUM_THREADS sets the threads of both. float32 on the CPU, normal random embeddings, four images a class, defaults;
-proxies of 100 classes. Steps take turns: a figure is the median of the rounds, a ratio the median of the rounds' ratios.
-Each case has a process of its own.
+proxies of 100 classes. Steps take turns: a figure is the median of the rounds, a ratio the median of their ratios. Each
+case has a process of its own.
 """
 
 from __future__ import annotations
