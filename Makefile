@@ -5,7 +5,7 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup languages build install plugins demo test lint bet multi-threshold bench peers torture doctor
+.PHONY: help setup languages build install plugins demo test lint bet multi-threshold bench bench-python peers torture doctor
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,11 @@ peers: plugins ## Compare with pytorch-metric-learning in one run (600 MB of dow
 	$(THEIRS) > $(PEERS)/theirs.jsonl
 	set -e; for round in 2 3; do $(OURS) $(AGAIN) >> $(PEERS)/ours.jsonl; $(THEIRS) $(AGAIN) >> $(PEERS)/theirs.jsonl; done
 	@python3 scripts/peers/table.py $(PEERS)/ours.jsonl $(PEERS)/theirs.jsonl
+
+PYTHON := python3
+bench-python: build ## Time the Python module against the command and pytorch-metric-learning in one run (half an hour).
+	@scripts/peers/setup.sh $(PEERS)
+	PYTHONPATH=host/python/python:$(PEERS) $(PYTHON) scripts/python-bench/table.py --command $(LOSSMITH)
 
 torture: setup ## A thousand reloads of a running training with random faults.
 	LOSSMITH_TORTURE=1000 cargo test -p lossmith --test training session::torture -- --nocapture
