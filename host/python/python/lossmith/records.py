@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Rows = pandas.DataFrame | list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """The record of a run as it was when it was read; of one that goes on, ``read_run`` reads more later."""
 
@@ -85,9 +85,10 @@ def load_model(
         raise TypeError(f'checkpoint is "best", "last" or the number of an epoch, not {checkpoint!r}')
     read = _lossmith.read_network(run.path if isinstance(run, Run) else run, str(checkpoint))
     description = json.loads(read.description)
-    if description["fusion"] is not None:
+    name, fusion = description["run"], description["fusion"]
+    if fusion is not None:
         warnings.warn(
-            f"{description['run']} has the fusion `{description['fusion']}`, a plugin, which is no part of the network: "
+            f"{name} has the fusion `{fusion}`, a plugin, which is no part of the network: "
             "it gives all slices, one after the other; `lossmith embed` writes what the fusion makes of them",
             stacklevel=2,
         )
