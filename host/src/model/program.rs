@@ -49,7 +49,7 @@ mod tests {
     fn pair(config: &str, channels: i64) -> (Model, ScriptModule) {
         let model = Model::new(&toml::from_str(config).unwrap(), channels, 32, Device::Cpu, 3).unwrap();
         // Running statistics that are not those of the beginning.
-        model.forward(&images(5, channels), true).unwrap();
+        drop(model.forward(&images(5, channels), true).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.ts.pt");
         std::fs::write(&path, model.script().unwrap().save().unwrap()).unwrap();
