@@ -9,6 +9,7 @@
 //! - `toml experiment NAME.toml`: written down and read by `lossmith train --print-config`. `toml sweep NAME.toml`,
 //!   `toml`: written down.
 //! - `python torch`: compared with the rest of its chapter where Python has PyTorch, else only compiled.
+//! - `python package`: for the package `lossmith` of Python, and only compiled; `tests/python` runs it.
 //! - `sh`: commands that end well. `sh fails`: a command that does not. `sh no-run`: commands that are not run; the
 //!   text says why.
 //! - `text`: output.
@@ -109,7 +110,7 @@ fn the_contents_name_each_chapter() {
 fn each_block_says_what_it_is() {
     const WITH_PATH: [&str; 6] =
         ["rust plugin", "python plugin", "toml plugin", "toml experiment", "toml sweep", "json"];
-    const WITHOUT: [&str; 6] = ["python torch", "sh", "sh fails", "sh no-run", "toml", "text"];
+    const WITHOUT: [&str; 7] = ["python torch", "python package", "sh", "sh fails", "sh no-run", "toml", "text"];
     // What is built of one crate must not be taken for what is built of another.
     let mut plugins = BTreeSet::new();
     for file in CHAPTERS {
@@ -221,6 +222,7 @@ fn run(file: &str) {
                 good(command("python3", folder).args(["-m", "py_compile"]).args(&path).output().unwrap(), &what);
             }
             "python torch" => torch(folder, &body, &what),
+            "python package" => compiles(folder, &body, &what),
             "toml experiment" => {
                 lossmith(folder, &["train", path.as_deref().unwrap_or_default(), "--print-config"], &what);
             }
@@ -282,8 +284,13 @@ fn torch(folder: &Path, code: &str, what: &str) {
     if python(&["-c", "import torch"]).status.success() {
         println!("{what}\n{}", good(python(&["-c", code]), what));
     } else {
-        good(python(&["-c", "import sys; compile(sys.argv[1], 'block', 'exec')", code]), what);
+        compiles(folder, code, what);
     }
+}
+
+fn compiles(folder: &Path, code: &str, what: &str) {
+    let script = "import sys; compile(sys.argv[1], 'block', 'exec')";
+    good(command("python3", folder).args(["-c", script, code]).output().unwrap(), what);
 }
 
 // ---- The contract ----

@@ -14,6 +14,7 @@ mod data_commands;
 mod deployment;
 mod determinism;
 mod directory;
+mod export;
 mod expressions;
 mod faults;
 mod finished_runs;

@@ -47,6 +47,18 @@ pub(crate) fn build(python: Python<'_>, error: &ToolchainError) -> PyErr {
     raised(python, "BuildError", &error.to_string(), help, Ok(PyDict::new(python)))
 }
 
+/// The exception for a run that cannot be read: `lossmith.RunError`.
+pub(crate) fn run(python: Python<'_>, error: &impl Diagnostic) -> PyErr {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    let help = error.help().map(|help| help.to_string());
+    raised(python, "RunError", &text, help, Ok(PyDict::new(python)))
+}
+
 /// An exception of the package, made of a text, what to do, and its fields.
 fn raised(
     python: Python<'_>,

@@ -8,6 +8,7 @@
 //! state             parameters and buffers, which belong to the caller
 //! tensor            tensors cross the border without a copy
 //! error             exceptions
+//! records           what a run left behind                                    [RunFolder, TrainedState]
 //! command           the command `lossmith`
 //! ```
 //!
@@ -22,6 +23,7 @@ mod component;
 mod error;
 mod objective;
 mod progress;
+mod records;
 mod runtime;
 mod state;
 mod strategy;
@@ -42,6 +44,8 @@ mod _lossmith {
     use crate::objective::Objective;
     #[pymodule_export]
     use crate::progress::Progress;
+    #[pymodule_export]
+    use crate::records::{RunFolder, TrainedState, prepare, read_network, read_run};
     #[pymodule_export]
     use crate::strategy::Strategy;
 }

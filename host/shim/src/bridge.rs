@@ -48,6 +48,12 @@ pub(crate) mod ffi {
         parameter: bool,
     }
 
+    struct NamedPointer {
+        name: String,
+        tensor: *const Tensor,
+        parameter: bool,
+    }
+
     struct Hinges {
         sums: UniquePtr<Tensor>,
         active: UniquePtr<Tensor>,
@@ -79,6 +85,13 @@ pub(crate) mod ffi {
         unsafe fn python_object(tensor: &Tensor) -> Result<usize>;
 
         fn load_script(path: &str, device: i32) -> Result<UniquePtr<ScriptModule>>;
+        unsafe fn define_script(
+            tensors: &[NamedPointer],
+            backbone: *const ScriptModule,
+            source: &str,
+        ) -> Result<UniquePtr<ScriptModule>>;
+        fn pickle_state(tensors: &[NamedPointer]) -> Result<UniquePtr<CxxString>>;
+        fn save(self: &ScriptModule) -> Result<UniquePtr<CxxString>>;
         fn tensors(self: &ScriptModule) -> Result<Vec<NamedTensor>>;
         fn forward(self: &ScriptModule, input: &Tensor, train: bool) -> Result<UniquePtr<Tensor>>;
     }

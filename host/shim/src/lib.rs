@@ -23,7 +23,7 @@ pub use optimizer::{
     retain_gradient,
 };
 pub use python::{address_of, python_object, tensor_at};
-pub use script::{ScriptModule, ScriptTensor};
+pub use script::{ScriptModule, ScriptTensor, pickle_state};
 
 use bridge::ffi;
 use tch::{TchError, Tensor};

@@ -38,6 +38,26 @@ impl ScriptModule {
         ffi::load_script(path, index).map(Self).map_err(error)
     }
 
+    /// Makes a module of tensors and of the source of its methods, in TorchScript. The parts of a tensor's name between
+    /// dots are those of the module; each has an attribute `training`, which is off. The tensors are shared, and so is
+    /// `backbone`, which becomes the part of this name.
+    ///
+    /// # Errors
+    /// If the source does not compile.
+    pub fn define(tensors: &[ScriptTensor], backbone: Option<&Self>, source: &str) -> Result<Self, TchError> {
+        let backbone = backbone.map_or(std::ptr::null(), |module| module.0.as_ptr());
+        // SAFETY: the pointer is null or that of a module which outlives the call.
+        unsafe { ffi::define_script(&pointers(tensors), backbone, source) }.map(Self).map_err(error)
+    }
+
+    /// The bytes of the file that `torch.jit.load` reads.
+    ///
+    /// # Errors
+    /// If libtorch cannot write the module.
+    pub fn save(&self) -> Result<Vec<u8>, TchError> {
+        self.0.save().map(|bytes| bytes.as_bytes().to_vec()).map_err(error)
+    }
+
     /// All parameters, then all buffers, each in the module's order.
     ///
     /// # Errors
@@ -60,6 +80,23 @@ impl ScriptModule {
         let input = unsafe { &*pointer(input) };
         self.0.forward(input, train).map(owned).map_err(error)
     }
+}
+
+/// The bytes of the file of a state dict, which `torch.load` reads.
+///
+/// # Errors
+/// If libtorch cannot write the tensors.
+pub fn pickle_state(tensors: &[ScriptTensor]) -> Result<Vec<u8>, TchError> {
+    ffi::pickle_state(&pointers(tensors)).map(|bytes| bytes.as_bytes().to_vec()).map_err(error)
+}
+
+fn pointers(tensors: &[ScriptTensor]) -> Vec<ffi::NamedPointer> {
+    let item = |ScriptTensor { name, tensor, parameter }: &ScriptTensor| ffi::NamedPointer {
+        name: name.clone(),
+        tensor: pointer(tensor),
+        parameter: *parameter,
+    };
+    tensors.iter().map(item).collect()
 }
 
 impl std::fmt::Debug for ScriptModule {

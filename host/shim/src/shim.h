@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <memory>
+#include <string>
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
@@ -36,6 +37,7 @@ struct SgdSettings;
 struct TensorPointer;
 struct Autocast;
 struct NamedTensor;
+struct NamedPointer;
 struct Hinges;
 
 void fused_adam(rust::Slice<const AdamSlot> slots, const AdamSettings &settings);
@@ -61,11 +63,16 @@ class ScriptModule {
   explicit ScriptModule(std::shared_ptr<torch::jit::Module> module);
   rust::Vec<NamedTensor> tensors() const;
   std::unique_ptr<at::Tensor> forward(const at::Tensor &input, bool train) const;
+  std::unique_ptr<std::string> save() const;
+  const torch::jit::Module &module() const { return *module_; }
 
  private:
   std::shared_ptr<torch::jit::Module> module_;
 };
 
 std::unique_ptr<ScriptModule> load_script(rust::Str path, int32_t device);
+std::unique_ptr<ScriptModule> define_script(rust::Slice<const NamedPointer> tensors, const ScriptModule *backbone,
+                                            rust::Str source);
+std::unique_ptr<std::string> pickle_state(rust::Slice<const NamedPointer> tensors);
 
 }  // namespace lossmith

@@ -3,7 +3,7 @@
 //! ```text
 //! train, sweep, session, data, doctor   commands
 //! plugin/                               lossmith plugin new, build, inspect, check, eval, bench
-//! runs/                                 lossmith runs list, show and diff, eval, embed, retrieve, replay
+//! runs/                                 lossmith runs list, show and diff, eval, embed, export, retrieve, replay
 //! progress, evaluation, output          how results are shown
 //! error, exit_code, error_text          errors, their exit codes, and how they are shown
 //! output_path                           files that commands are told to write
@@ -71,6 +71,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     Eval(runs::EvalArgs),
     Embed(runs::EmbedArgs),
+    Export(runs::ExportArgs),
     Retrieve(runs::RetrieveArgs),
     #[command(subcommand)]
     Runs(runs::RunsCommand),
@@ -124,6 +125,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Sweep(args) => sweep::sweep(args, cli.json),
         Command::Eval(args) => runs::eval(args, cli.json),
         Command::Embed(args) => runs::embed(args, cli.json),
+        Command::Export(args) => runs::export(args, cli.json),
         Command::Retrieve(args) => runs::retrieve(args, cli.json),
         Command::Runs(command) => runs::runs(command, cli.json),
         Command::Data(command) => data::data(command, cli.json),

@@ -5,7 +5,9 @@ use super::convnet::Convnet;
 use super::error::ModelError;
 use super::registry::Registry;
 use super::resnet::{RESNET18, RESNET34, RESNET50, Resnet};
+use super::script::Lines;
 use super::torchscript::Script;
+use lossmith_torch_shim::ScriptModule;
 use tch::{Device, Tensor};
 
 /// From images (B x C x H x W) to features (B x F).
@@ -54,6 +56,21 @@ impl Backbone {
             Self::Script(script) => return Ok((script.forward(images, train)?, None)),
         };
         Ok((map.f_mean_dim([2i64, 3].as_slice(), false, None)?, Some(map)))
+    }
+
+    /// [`Backbone::forward`] in TorchScript: from `images` to the features `x`. Returns the module that it calls as the
+    /// part `backbone`, where it is one.
+    pub(super) fn script(&self, lines: &mut Lines) -> Option<&ScriptModule> {
+        match self {
+            Self::Convnet(convnet) => convnet.script(lines),
+            Self::Resnet(resnet) => resnet.script(lines),
+            Self::Script(script) => {
+                lines.set("x", "self.backbone.forward(images)");
+                return Some(script.module());
+            }
+        }
+        lines.set("x", "torch.mean(x, [2, 3])");
+        None
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::layers::{BatchNorm, Convolution, channels_last};
 use super::registry::Registry;
+use super::script::Lines;
 use tch::{TchError, Tensor};
 
 /// Three blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 maximum pooling.
@@ -43,6 +44,17 @@ impl Convnet {
             x = normal.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?.f_relu()?;
         }
         Ok(x)
+    }
+
+    /// [`Convnet::map`] in TorchScript: from `images` to `x`.
+    pub(super) fn script(&self, lines: &mut Lines) {
+        lines.set("b, c, h, w", "torch.size(images)");
+        lines.set("pixels", "torch.contiguous(torch.permute(images, [0, 2, 3, 1]))");
+        lines.set("x", "torch.as_strided(pixels, [b, c, h, w], [c * h * w, 1, w * c, c])");
+        for (convolution, norm) in &self.blocks {
+            let normal = norm.script(&convolution.script("x"));
+            lines.set("x", &format!("torch.relu(torch.max_pool2d({normal}, [2, 2]))"));
+        }
     }
 }
 

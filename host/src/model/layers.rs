@@ -1,6 +1,7 @@
 //! Layers: their tensors and one function each.
 
 use super::registry::{Initial, Registry};
+use super::script::attribute;
 use tch::{TchError, Tensor};
 
 /// The same images with the channels of a pixel side by side in memory.
@@ -16,6 +17,7 @@ pub(super) fn channels_last(images: &Tensor) -> Result<Tensor, TchError> {
 /// A square convolution without bias.
 #[derive(Debug)]
 pub(super) struct Convolution {
+    name: String,
     weight: Tensor,
     stride: i64,
     padding: i64,
@@ -34,7 +36,7 @@ impl Convolution {
         let deviation = (2.0 / (outputs * kernel * kernel) as f64).sqrt();
         let size = [outputs, inputs, kernel, kernel];
         let weight = registry.parameter(&format!("{name}.weight"), &size, Initial::Normal { deviation })?;
-        Ok(Self { weight, stride, padding: kernel / 2 })
+        Ok(Self { name: registry.full(name), weight, stride, padding: kernel / 2 })
     }
 
     #[cfg(test)]
@@ -45,11 +47,18 @@ impl Convolution {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_conv2d(&self.weight, None::<&Tensor>, [self.stride; 2], [self.padding; 2], [1; 2], 1)
     }
+
+    /// The same in TorchScript, for an expression in place of the tensor.
+    pub(super) fn script(&self, x: &str) -> String {
+        let (layer, stride, padding) = (attribute(&self.name), self.stride, self.padding);
+        format!("torch.conv2d({x}, {layer}.weight, None, [{stride}, {stride}], [{padding}, {padding}])")
+    }
 }
 
 /// Batch normalisation of images.
 #[derive(Debug)]
 pub(super) struct BatchNorm {
+    name: String,
     weight: Tensor,
     bias: Tensor,
     mean: Tensor,
@@ -67,7 +76,7 @@ impl BatchNorm {
         let (weight, bias) = (affine("weight", 1.0)?, affine("bias", 0.0)?);
         let mean = registry.buffer(&format!("{name}.running_mean"), &[channels], Initial::Constant(0.0))?;
         let variance = registry.buffer(&format!("{name}.running_var"), &[channels], Initial::Constant(1.0))?;
-        Ok(Self { weight, bias, mean, variance, frozen })
+        Ok(Self { name: registry.full(name), weight, bias, mean, variance, frozen })
     }
 
     pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
@@ -75,6 +84,16 @@ impl BatchNorm {
         let (mean, variance) = (Some(&self.mean), Some(&self.variance));
         // Momentum and epsilon are PyTorch's defaults.
         x.f_batch_norm(weight, bias, mean, variance, train && !self.frozen, 0.1, 1e-5, true)
+    }
+
+    /// The same in TorchScript, for an expression in place of the tensor.
+    pub(super) fn script(&self, x: &str) -> String {
+        let layer = attribute(&self.name);
+        let train = if self.frozen { "False" } else { "self.training" };
+        format!(
+            "torch.batch_norm({x}, {layer}.weight, {layer}.bias, {layer}.running_mean, {layer}.running_var, {train}, \
+             0.1, 1e-5, True)"
+        )
     }
 }
 

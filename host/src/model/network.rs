@@ -107,6 +107,11 @@ impl Model {
         Ok(embedding.f_chunk(self.slices, 1)?)
     }
 
+    /// The backbone, and whether a head comes after it.
+    pub(super) fn parts(&self) -> (&Backbone, bool) {
+        (&self.backbone, self.head.is_some())
+    }
+
     /// The trainable tensors, the backbone's first.
     #[must_use]
     pub fn parameters(&self) -> &[NetworkParameter] {

@@ -84,7 +84,8 @@ impl Registry {
         parameters.chain(self.buffers.iter().map(|(name, tensor)| (name, tensor)))
     }
 
-    fn full(&self, name: &str) -> String {
+    /// The name of a tensor or part with that of its group in front.
+    pub(super) fn full(&self, name: &str) -> String {
         match self.group {
             Group::Backbone => format!("backbone.{name}"),
             Group::Head => format!("head.{name}"),

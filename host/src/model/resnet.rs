@@ -3,6 +3,7 @@
 
 use super::layers::{BatchNorm, Convolution};
 use super::registry::Registry;
+use super::script::Lines;
 use tch::{TchError, Tensor};
 
 /// A ResNet without its classifier.
@@ -64,6 +65,15 @@ impl Resnet {
         }
         Ok(x)
     }
+
+    /// [`Resnet::map`] in TorchScript: from `images` to `x`.
+    pub(super) fn script(&self, lines: &mut Lines) {
+        let stem = script(&self.stem, "images");
+        lines.set("x", &format!("torch.max_pool2d(torch.relu({stem}), [3, 3], [2, 2], [1, 1])"));
+        for block in &self.blocks {
+            block.script(lines);
+        }
+    }
 }
 
 impl Block {
@@ -105,6 +115,14 @@ impl Block {
             None => y.f_add_(x)?.f_relu_(),
         }
     }
+
+    fn script(&self, lines: &mut Lines) {
+        for (index, step) in self.steps.iter().enumerate() {
+            lines.set("y", &if index == 0 { script(step, "x") } else { script(step, "torch.relu(y)") });
+        }
+        let shortcut = self.shortcut.as_ref().map_or("x".to_owned(), |step| script(step, "x"));
+        lines.set("x", &format!("torch.relu(torch.add(y, {shortcut}))"));
+    }
 }
 
 fn step(
@@ -121,6 +139,10 @@ fn step(
 
 fn run((convolution, norm): &Step, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
     norm.forward(&convolution.forward(x)?, train)
+}
+
+fn script((convolution, norm): &Step, x: &str) -> String {
+    norm.script(&convolution.script(x))
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ impl Script {
         }
     }
 
+    pub(super) fn module(&self) -> &ScriptModule {
+        &self.module
+    }
+
     pub(super) fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, ModelError> {
         let found = self.module.forward(images, train).map_err(|error| ModelError::Script {
             path: self.path.clone(),

@@ -18,7 +18,7 @@
 //! event                 what is told to whoever watches; interrupts: what signals ask for
 //! assembly              data, network and strategies of an experiment; location: where the data is now
 //! branch_checks         what a branch must not be
-//! trained               the network of a run, to measure and to use
+//! trained               the network of a run, to measure and to use; network: by itself, without the data
 //! strategy_check        the strategies of experiments that are trained later
 //! ```
 
@@ -33,6 +33,7 @@ mod interrupts;
 mod learning_rate;
 mod location;
 mod metrics;
+mod network;
 mod optimizer;
 mod optimizer_error;
 mod revisions;
@@ -46,6 +47,7 @@ mod training_error;
 pub use event::{End, TrainingEvent};
 pub use interrupts::Interrupts;
 pub use location::Elsewhere;
+pub use network::{Description, TrainedNetwork};
 pub use optimizer::Optimizer;
 pub use optimizer_error::TrainError;
 pub use strategy_check::StrategyCheck;

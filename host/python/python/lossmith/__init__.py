@@ -11,9 +11,10 @@
 from lossmith import _torch  # noqa: F401  torch comes first: the extension uses the libtorch that it brings
 
 from lossmith.catalogue import strategies
-from lossmith.errors import BuildError, LossmithError, PluginError, SessionError
+from lossmith.errors import BuildError, LossmithError, PluginError, RunError, SessionError
 from lossmith.modules import Balance, Fusion, Loss, Miner, PairLosses, Schedule, Transfer
 from lossmith.objective import Objective
+from lossmith.records import Run, load_model, read_run
 from lossmith.training import progress
 
 __all__ = [
@@ -26,10 +27,14 @@ __all__ = [
     "Objective",
     "PairLosses",
     "PluginError",
+    "Run",
+    "RunError",
     "Schedule",
     "SessionError",
     "Transfer",
+    "load_model",
     "progress",
+    "read_run",
     "strategies",
 ]
 __version__ = _torch.VERSION

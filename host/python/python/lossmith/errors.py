@@ -63,5 +63,9 @@ class BuildError(LossmithError):
     """A plugin's folder does not build. The message has what the compiler says."""
 
 
+class RunError(LossmithError):
+    """A run's folder that cannot be read, or a checkpoint that is not there."""
+
+
 class SessionError(LossmithError):
     """A session that cannot do what it is asked for."""

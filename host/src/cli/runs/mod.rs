@@ -6,6 +6,7 @@ mod diff;
 mod embed;
 mod eval;
 mod eval_progress;
+mod export;
 mod list;
 mod replay;
 mod retrieve;
@@ -19,6 +20,7 @@ use super::error::CliError;
 
 pub(super) use embed::{EmbedArgs, embed};
 pub(super) use eval::{EvalArgs, eval};
+pub(super) use export::{ExportArgs, export};
 pub(super) use replay::{ReplayArgs, replay};
 pub(super) use retrieve::{RetrieveArgs, retrieve};
 

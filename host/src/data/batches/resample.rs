@@ -52,6 +52,21 @@ impl Preparation {
     pub fn size(&self) -> usize {
         self.resampler.size
     }
+
+    /// An image as the network sees it in evaluation: its largest square in the middle, resized and normalised, channel
+    /// by channel, row by row. `pixels` are row by row, the channels of a pixel side by side. `None` if they are not
+    /// `height` x `width` pixels of as many channels, or there are none.
+    #[must_use]
+    pub fn evaluated(&self, pixels: &[u8], height: usize, width: usize) -> Option<Vec<f32>> {
+        let expected = height.checked_mul(width)?.checked_mul(self.mean.len())?;
+        if expected == 0 || pixels.len() != expected {
+            return None;
+        }
+        let picture = Picture { pixels: pixels.into(), width, height };
+        let mut output = vec![0.0; self.resampler.len()];
+        self.resampler.write(&picture, &Crop::square(width, height), &mut Scratch::default(), &mut output);
+        Some(output)
+    }
 }
 
 /// Turns crops into normalised squares.
