@@ -14,11 +14,13 @@ from lossmith.catalogue import strategies
 from lossmith.errors import BuildError, LossmithError, PluginError, SessionError
 from lossmith.modules import Balance, Fusion, Loss, Miner, PairLosses, Schedule, Transfer
 from lossmith.objective import Objective
+from lossmith.session import Candidate, Report, Rollback, Session
 from lossmith.training import progress
 
 __all__ = [
     "Balance",
     "BuildError",
+    "Candidate",
     "Fusion",
     "Loss",
     "LossmithError",
@@ -26,7 +28,10 @@ __all__ = [
     "Objective",
     "PairLosses",
     "PluginError",
+    "Report",
+    "Rollback",
     "Schedule",
+    "Session",
     "SessionError",
     "Transfer",
     "progress",
