@@ -292,12 +292,13 @@ def test_after_the_first_calls_a_fault_goes_back_to_the_last_boundary(component)
     session.boundary()
     loop.steps(6)
     at_boundary, calls = loop.weights(), loop.loss.calls.clone()
+    proxies = loop.loss.proxies.detach().clone()
     assert not session.boundary()
     loop.steps(3)
     assert not same(loop.weights(), at_boundary)
     loop.step()
     assert same(loop.weights(), at_boundary) and session.revision == 0
-    assert torch.equal(loop.loss.calls, calls)
+    assert torch.equal(loop.loss.calls, calls) and torch.equal(loop.loss.proxies, proxies)
 
 
 def test_a_fault_of_what_the_session_began_with_is_raised(component):
@@ -348,6 +349,20 @@ def test_a_miner_that_faults_is_taken_back_in_the_middle_of_a_step(component):
     session.boundary()
     loop.steps(2)
     assert loop.miner.params["after"] == 10**6 and same(loop.weights(), at_swap)
+
+
+def test_a_step_of_two_calls_can_go_back_in_the_second(component):
+    loss = lossmith.Loss(component, "proxies").prepare(4)
+    loop = Loop(lambda embeddings, labels: loss(embeddings, labels) + loss(embeddings * 2.0, labels))
+    loop.optimizer.add_param_group({"params": list(loss.parameters())})
+    session = loop.begin(loss)
+    loop.steps(1)
+    session.set("fails", 6)
+    assert checked(session).accepted
+    at_swap, proxies = loop.weights(), loss.proxies.detach().clone()
+    session.boundary()
+    loop.steps(2)
+    assert session.revision == 0 and same(loop.weights(), at_swap) and torch.equal(loss.proxies, proxies)
 
 
 def test_a_wish_goes_back_without_refusing_anything(component):
@@ -431,6 +446,19 @@ def test_what_was_compared_to_a_revision_that_failed_is_refused(component):
     loop.steps(3)
     assert waiting.refused and waiting.reason == "what it was compared to was rolled back"
     assert session.boundary().swapped is None
+
+
+def test_what_is_under_check_when_its_base_goes_is_refused(component):
+    loop = Loop(square(component))
+    session = loop.begin()
+    loop.step()
+    session.set("factor", 0.5)
+    checked(session)
+    session.boundary()
+    under_check = session.replace(loop.loss, "rankings", "fast-ap")
+    session.rollback()
+    assert checked(session) is under_check and under_check.refused, under_check
+    assert under_check.reason == "what it was compared to was rolled back"
 
 
 # Shadows

@@ -215,7 +215,8 @@ class Session:
     def step(self) -> bool:
         """The loop says that a step is over, after ``optimizer.step()``: what is due after a rollback is restored here.
 
-        Without it that is done at the next boundary. Returns whether something was restored.
+        Without it that is done at the next boundary, and a gradient that is not finite is noticed at the next call only,
+        when the network has made a step with it. Returns whether something was restored.
         """
         self._must_be_open()
         self._candidates.look()
@@ -283,8 +284,8 @@ class Session:
     def _call(self, caller: Module, batch: _lossmith.Batch, given: tuple[Any, ...] = ()) -> Any:
         """A call of a module: it is looked at, and computed again with what was at work before if it failed."""
         seen = self._seen.get(caller)
-        # Another process has none of the threads that locks wait for; the call itself says that it cannot run there.
-        if seen is None or os.getpid() != self._process:
+        # A shadow that the user calls.
+        if seen is None:
             return caller._finish(caller._compute(batch, *given))
         revisions, trains = self._revisions, torch.is_grad_enabled()
         if revisions.bad_gradient is not None:
