@@ -59,6 +59,11 @@ pub(crate) fn run(python: Python<'_>, error: &impl Diagnostic) -> PyErr {
     raised(python, "RunError", &text, help, Ok(PyDict::new(python)))
 }
 
+/// The exception for what a session refuses: `lossmith.SessionError`.
+pub(crate) fn session(python: Python<'_>, text: &str, help: Option<String>) -> PyErr {
+    raised(python, "SessionError", text, help, Ok(PyDict::new(python)))
+}
+
 /// An exception of the package, made of a text, what to do, and its fields.
 fn raised(
     python: Python<'_>,

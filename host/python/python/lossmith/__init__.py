@@ -15,11 +15,13 @@ from lossmith.errors import BuildError, LossmithError, PluginError, RunError, Se
 from lossmith.modules import Balance, Fusion, Loss, Miner, PairLosses, Schedule, Transfer
 from lossmith.objective import Objective
 from lossmith.records import Run, load_model, read_run
+from lossmith.session import Candidate, Report, Rollback, Session
 from lossmith.training import progress
 
 __all__ = [
     "Balance",
     "BuildError",
+    "Candidate",
     "Fusion",
     "Loss",
     "LossmithError",
@@ -27,9 +29,12 @@ __all__ = [
     "Objective",
     "PairLosses",
     "PluginError",
+    "Report",
+    "Rollback",
     "Run",
     "RunError",
     "Schedule",
+    "Session",
     "SessionError",
     "Transfer",
     "load_model",

@@ -60,6 +60,7 @@ class Objective(Module):
         self.metrics: dict[str, Tensor | float] = {}
         self.step = 0
         self._turns = Turns()
+        self._session = None
         self._core: tuple[list[_lossmith.Strategy], _lossmith.Objective] | None = None
         self._bound()
 
@@ -106,20 +107,29 @@ class Objective(Module):
             batch = first._batch(
                 embeddings, labels, teacher=teacher, feature_map=feature_map, teacher_feature_map=teacher_feature_map
             )
-            with self._turns:
-                return self._finish(self._bound().compute(batch, [m._kept() for m in modules], of_step(self.step)))
+            return self._call(batch)
+
+    def _call(self, batch: _lossmith.Batch) -> Tensor:
+        """One call: its value. What the strategies keep is the modules' then."""
+        with self._turns:
+            if self._session is not None:
+                return self._session._call(self, batch)
+            return self._finish(self._compute(batch))
+
+    def _compute(self, batch: _lossmith.Batch) -> _lossmith.Called:
+        """What comes of a call. The modules stay as they are."""
+        return self._bound().compute(batch, [module._kept() for module in self.strategies], of_step(self.step))
 
     def _finish(self, called: _lossmith.Called) -> Tensor:
         """Takes what came of a call, and returns its value."""
-        modules = self.strategies
         self.step += 1
-        for module, changed in zip(modules, called.changed, strict=True):
+        for module, changed in zip(self.strategies, called.changed, strict=True):
             module.step = self.step
             if changed:
                 module._keep(changed)
         self.metrics = dict(called.metrics)
         for level, text in called.lines:
-            modules[0]._log.log(_LEVELS[level], text)
+            self.strategies[0]._log.log(_LEVELS[level], text)
         value: Tensor = called.value
         return value
 
@@ -132,4 +142,4 @@ class Objective(Module):
         self.step = state["step"]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_core": None}
+        return {**self.__dict__, "_core": None, "_session": None}
