@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from lossmith import _lossmith
+from lossmith.extra_state import packed, unpacked
 from lossmith.training import of_step
 from lossmith.tuples import Tuples, all_pairs, among_both
 
@@ -137,18 +138,18 @@ class StrategyModule(Module):
         named = self._multipliers.items()
         return [{"params": [self._parameters[attribute]], "lr": lr * multiplier} for attribute, multiplier in named]
 
-    def get_extra_state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> Tensor:
         """What a state dict has besides tensors."""
-        return {"step": self.step, "names": dict(self._names), "multipliers": dict(self._multipliers)}
+        return packed({"step": self.step, "names": self._names, "multipliers": self._multipliers})
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """Takes what a state dict has besides tensors."""
-        self.step = state["step"]
+        self.step = unpacked(state)["step"]
 
     def _load_from_state_dict(self, state_dict, prefix, *rest) -> None:
         extra = state_dict.get(prefix + _EXTRA)
         if extra is not None:
-            self._make_room(state_dict, prefix, extra)
+            self._make_room(state_dict, prefix, unpacked(extra))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _make_room(self, state_dict, prefix: str, extra: dict[str, Any]) -> None:
