@@ -9,6 +9,7 @@
 //! - `toml experiment NAME.toml`: written down and read by `lossmith train --print-config`. `toml sweep NAME.toml`,
 //!   `toml`: written down.
 //! - `python torch`: compared with the rest of its chapter where Python has PyTorch, else only compiled.
+//! - `python lossmith`: for the package; `tests/python/test_guide.py` runs it.
 //! - `sh`: commands that end well. `sh fails`: a command that does not. `sh no-run`: commands that are not run; the
 //!   text says why.
 //! - `text`: output.
@@ -53,6 +54,7 @@ chapters! {
     sweeps: "using/sweeps.md",
     sessions: "using/sessions.md",
     deployment: "using/deployment.md",
+    pytorch: "using/pytorch.md",
 }
 
 /// A fenced block.
@@ -109,7 +111,7 @@ fn the_contents_name_each_chapter() {
 fn each_block_says_what_it_is() {
     const WITH_PATH: [&str; 6] =
         ["rust plugin", "python plugin", "toml plugin", "toml experiment", "toml sweep", "json"];
-    const WITHOUT: [&str; 6] = ["python torch", "sh", "sh fails", "sh no-run", "toml", "text"];
+    const WITHOUT: [&str; 7] = ["python torch", "python lossmith", "sh", "sh fails", "sh no-run", "toml", "text"];
     // What is built of one crate must not be taken for what is built of another.
     let mut plugins = BTreeSet::new();
     for file in CHAPTERS {

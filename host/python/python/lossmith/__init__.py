@@ -33,3 +33,10 @@ __all__ = [
     "strategies",
 ]
 __version__ = _torch.VERSION
+
+
+def load_ipython_extension(shell) -> None:
+    """What ``%load_ext lossmith`` calls: it gives a notebook the magic ``%%lossmith``."""
+    from lossmith.notebook import StrategyMagics
+
+    shell.register_magics(StrategyMagics)

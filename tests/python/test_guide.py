@@ -1,0 +1,29 @@
+"""The Python of the chapter `docs/using/pytorch.md`, block after block, as its reader would type it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lossmith import training
+
+CHAPTER = Path(__file__).parents[2] / "docs/using/pytorch.md"
+
+
+def test_each_block_of_the_chapter_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lightning.pytorch")
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    text = CHAPTER.read_text()
+    blocks = [(text[: match.start()].count("\n") + 2, match[1]) for match in re.finditer("```python lossmith\n(.*?)```", text, re.S)]
+    assert len(blocks) > 6
+    names: dict[str, object] = {"__name__": "chapter"}
+    try:
+        for line, block in blocks:
+            # Empty lines before it: a traceback names the line of the chapter.
+            exec(compile("\n" * (line - 1) + block, CHAPTER, "exec"), names)
+    finally:
+        training._told.clear()
+    assert (tmp_path / "runs/first/journal.jsonl").is_file()
