@@ -17,13 +17,14 @@ def test_each_block_of_the_chapter_runs(tmp_path: Path, monkeypatch: pytest.Monk
     pytest.importorskip("transformers")
     monkeypatch.chdir(tmp_path)
     text = CHAPTER.read_text()
-    blocks = [(text[: match.start()].count("\n") + 2, match[1]) for match in re.finditer("```python lossmith\n(.*?)```", text, re.S)]
-    assert len(blocks) > 6
+    found = list(re.finditer("```python lossmith\n(.*?)```", text, re.S))
+    assert len(found) > 6
     names: dict[str, object] = {"__name__": "chapter"}
     try:
-        for line, block in blocks:
+        for block in found:
             # Empty lines before it: a traceback names the line of the chapter.
-            exec(compile("\n" * (line - 1) + block, CHAPTER, "exec"), names)
+            lines_before = "\n" * text.count("\n", 0, block.start(1))
+            exec(compile(lines_before + block[1], CHAPTER, "exec"), names)
     finally:
         training._told.clear()
     assert (tmp_path / "runs/first/journal.jsonl").is_file()

@@ -66,8 +66,9 @@ def trainer(module: Embedding, folder: Path, callbacks: list[TrainerCallback], e
     data = [{"rows": row, "labels": torch.tensor(place % CLASSES)} for place, row in enumerate(rows)]
     more.setdefault("save_strategy", "no")
     arguments = TrainingArguments(
-        str(folder), num_train_epochs=epochs, per_device_train_batch_size=12, learning_rate=0.01, use_cpu=True, report_to="none",
-        disable_tqdm=True, logging_strategy="no", dataloader_pin_memory=False, train_sampling_strategy="sequential", **more,
+        str(folder), num_train_epochs=epochs, per_device_train_batch_size=12, train_sampling_strategy="sequential",
+        learning_rate=0.01, use_cpu=True, report_to="none", disable_tqdm=True, logging_strategy="no",
+        dataloader_pin_memory=False, **more,
     )
     return Trainer(module, arguments, train_dataset=data, callbacks=callbacks)
 
@@ -163,7 +164,8 @@ def test_strategies_are_told_epoch_and_step_of_each_batch(tmp_path: Path) -> Non
     callback = SessionCallback(lossmith.Session(loss))
     trainer(module, tmp_path, [callback], epochs=3, gradient_accumulation_steps=2).train()
     assert len(found) == 3 * BATCHES
-    schedule, miner = lossmith.Schedule("schedules", "curriculum", slices=2), lossmith.Miner("miners", "distance-weighted")
+    schedule = lossmith.Schedule("schedules", "curriculum", slices=2)
+    miner = lossmith.Miner("miners", "distance-weighted")
     for step, (thresholds, tuples) in enumerate(found):
         lossmith.progress(epoch=step // BATCHES, step=step, epochs=3, steps_per_epoch=BATCHES)
         expected, drawn = call()

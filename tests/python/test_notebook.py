@@ -90,7 +90,7 @@ def test_a_loss_is_written_corrected_trained_with_and_swapped_in_a_notebook() ->
         "not finite": edited("let push =", "let distances = distances / 0.0;\n        let push ="),
         "squared": edited("distances.relu()", "distances.square()"),
         "before": "print(my_loss.hash == first)",
-        "swap": "print(session.boundary().swapped is not None, my_loss.hash != first, my_loss is module, my_loss.params)",
+        "swap": "print(bool(session.boundary().swapped), my_loss.hash != first, my_loss is module, my_loss.params)",
         "go on": "train(3)",
         "other role": "%%lossmith miner my_loss\nx",
         "wrong again": edited("fn loss", "fn los"),
@@ -135,9 +135,9 @@ def shell() -> Iterator[InteractiveShell]:
     [
         ("loss", "required: name"),
         ("los my_loss", 'there is no role "los": the roles are loss, miner'),
-        ("loss 3d", "lower-case words joined by underscores, as my_loss"),
-        ("loss MyLoss", "lower-case words joined by underscores, as my_loss"),
-        ("loss lambda", "lower-case words joined by underscores, as my_loss"),
+        ("loss 3d", "lower-case words joined by _, as my_loss"),
+        ("loss MyLoss", "lower-case words joined by _, as my_loss"),
+        ("loss lambda", "lower-case words joined by _, as my_loss"),
         ("loss my_loss --language perl", "a cell is in rust, python, javascript"),
         ("loss my_loss --margin 1", "unrecognized arguments: --margin"),
     ],
@@ -151,9 +151,12 @@ def test_a_line_that_makes_no_sense_is_a_sentence(shell: InteractiveShell, line:
 @pytest.mark.parametrize(
     ("role", "language", "word"),
     [
-        *[(role, "rust", "lossmith_sdk") for role in ("loss", "miner", "transfer", "balance", "schedule", "fusion")],
-        ("loss", "python", "from lossmith import"),
-        ("miner", "javascript", "from './lossmith.js'"),
+        ("loss", "rust", "lossmith_sdk"),
+        ("miner", "python", "from lossmith import"),
+        ("transfer", "javascript", 'from "./lossmith.js"'),
+        ("balance", "rust", "lossmith_sdk"),
+        ("schedule", "python", "from lossmith import"),
+        ("fusion", "javascript", 'from "./lossmith.js"'),
     ],
 )
 def test_a_cell_to_begin_with_is_written(shell: InteractiveShell, role: str, language: str, word: str) -> None:

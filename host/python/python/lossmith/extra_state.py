@@ -1,4 +1,4 @@
-"""What a state dict has besides tensors, as a tensor: formats that have nothing but tensors take it, too, as safetensors does."""
+"""What a state dict has besides tensors, as a tensor: safetensors and other formats have nothing but tensors."""
 
 from __future__ import annotations
 

@@ -14,17 +14,18 @@ from lossmith import Session, progress
 
 
 class SessionCallback(TrainerCallback):
-    """Lets a session take candidates at the end of each epoch of a ``transformers.Trainer``, or after every ``boundary_steps``
-    updates of the weights.
+    """Lets a session take candidates at the end of each epoch of a ``transformers.Trainer``, or after every
+    ``boundary_steps`` updates of the weights.
 
-    The modules of the session belong into the model as submodules: so checkpoints have what they keep, and so has what the session
-    guards, which is the model and its optimizer. Strategies are told epoch and step, which counts batches. The session is closed
-    when the training ends; an exception ends it without a word to callbacks, so put ``with session:`` around ``trainer.train()``.
+    The modules of the session belong into the model as submodules: so checkpoints have what they keep, and so has what
+    the session guards, which is the model and its optimizer. Strategies are told epoch and step, which counts batches.
+    The session is closed when the training ends; an exception ends it without a word to callbacks, so put
+    ``with session:`` around ``trainer.train()``.
     """
 
     def __init__(self, session: Session, boundary_steps: int | None = None) -> None:
         if boundary_steps is not None and boundary_steps < 1:
-            raise ValueError(f"boundary_steps is {boundary_steps}: give how many updates lie between two boundaries, 1 or more")
+            raise ValueError(f"boundary_steps is {boundary_steps}: give the updates between two boundaries, 1 or more")
         self.session, self.boundary_steps = session, boundary_steps
         self._batch = 0
 
@@ -60,7 +61,9 @@ class SessionCallback(TrainerCallback):
             steps_per_epoch=len(train_dataloader) if has_length(train_dataloader) else 0,
         )
 
-    def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Tells the strategies that the next of the batches comes, whose gradients are accumulated."""
         self._batch += 1
         progress(step=self._batch)
@@ -71,11 +74,15 @@ class SessionCallback(TrainerCallback):
         if self.boundary_steps is not None and state.global_step % self.boundary_steps == 0:
             self.session.boundary(epoch=int(state.epoch or 0))
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """The boundary. A checkpoint of this epoch is written after it."""
         if self.boundary_steps is None:
             self.session.boundary(epoch=int(state.epoch or 0))
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Closes the session."""
         self.session.close()

@@ -12,9 +12,9 @@ from lossmith import Session, progress
 class SessionCallback(Callback):
     """Lets a session take candidates at the end of each epoch of a ``lightning.pytorch.Trainer``.
 
-    The modules of the session belong into the LightningModule as submodules: so checkpoints have what they keep, and so has what
-    the session guards, which is the LightningModule and its optimizers. Strategies are told epoch and step, which counts batches.
-    The session is closed when ``fit`` ends, also by an exception.
+    The modules of the session belong into the LightningModule as submodules: so checkpoints have what they keep, and so
+    has what the session guards, which is the LightningModule and its optimizers. Strategies are told epoch and step,
+    which counts batches. The session is closed when ``fit`` ends, also by an exception.
     """
 
     def __init__(self, session: Session) -> None:

@@ -43,9 +43,9 @@ class StrategyMagics(Magics):
     def lossmith(self, line: str, cell: str | None = None) -> None:
         """A strategy, written in this cell: all of what a plugin's source file has.
 
-        The cell is built and checked, and what the compiler or the check says is shown below it. The module NAME that is in a
-        session takes the strategy as a candidate, for the next boundary; else NAME becomes a new module with the defaults of all
-        parameters. With one % and nothing below, a cell with a strategy to begin with is written.
+        The cell is built and checked, and what the compiler or the check says is shown below it. The module NAME that
+        is in a session takes the strategy as a candidate, for the next boundary; else NAME becomes a new module with
+        the defaults of all parameters. With one % and nothing below, a cell with a strategy to begin with is written.
         """
         given = self._arguments(line)
         folder = self._plugin(given.role, given.name, given.language)
@@ -91,7 +91,7 @@ class StrategyMagics(Magics):
         if given.language not in _SOURCES:
             raise UsageError(f'there is no language "{given.language}": a cell is in {", ".join(_SOURCES)}')
         if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", given.name) or keyword.iskeyword(given.name):
-            raise UsageError(f'"{given.name}" cannot be the name: give lower-case words joined by underscores, as my_loss')
+            raise UsageError(f'"{given.name}" cannot be the name: give lower-case words joined by _, as my_loss')
         return given
 
     def _plugin(self, role: str, name: str, language: str) -> Path:
@@ -105,7 +105,7 @@ class StrategyMagics(Magics):
         return folder
 
     def _built(self, folder: Path, report: _Report) -> Path:
-        """The component of a folder. Each build has a file of its own, as a session may follow the file of the one before."""
+        """The component of a folder. Each build has a file of its own: a session may follow that of the one before."""
         report.show("is being built", "")
         out = tempfile.mkdtemp(prefix="built-", dir=self._folder.name)
         built = _run("plugin", "build", str(folder), "--out", out)
@@ -116,8 +116,9 @@ class StrategyMagics(Magics):
 
 
 def _replace(live: StrategyModule, module: StrategyModule) -> Candidate:
-    """Asks the session of a module for another one's strategy, with the values that were given to the first, and waits for the
-    checks. A value of a parameter that the strategy has no more is left out, which is among the changes of the candidate.
+    """Asks the session of a module for another one's strategy, with the values that were given to the first, and waits
+    for the checks. A value of a parameter that the strategy has no more is left out, which is among the changes of the
+    candidate.
     """
     params = {name.replace("-", "_"): value for name, value in live._given.items() if name in module.params}
     candidate = live._session.replace(live, module.source, module.strategy, **params)
