@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-DATA = [Path(os.environ.get("LOSSMITH_DATA", ".")), REPOSITORY / ".data", Path("/usr/share/datasets")]
+#: Where `lossmith` looks for data sets.
+DATA = [os.environ.get("LOSSMITH_DATA"), REPOSITORY / ".data", "/usr/share/datasets"]
 
 
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the example that can be edited."""
-    found = [folder for folder in DATA if (folder / "fashion-mnist/train-images-idx3-ubyte.gz").is_file()]
+    folders = [Path(folder) for folder in DATA if folder is not None]
+    found = [folder for folder in folders if (folder / "fashion-mnist/train-images-idx3-ubyte.gz").is_file()]
     if not found:
         pytest.skip("there is no fashion-mnist; `lossmith data fetch fashion-mnist` fetches it")
     monkeypatch.setenv("LOSSMITH_DATA", str(found[0]))

@@ -8,6 +8,8 @@
 ``lossmith.strategies()`` lists what there is.
 """
 
+from typing import TYPE_CHECKING
+
 from lossmith import _torch  # noqa: F401  torch comes first: the extension uses the libtorch that it brings
 
 from lossmith.catalogue import strategies
@@ -15,6 +17,9 @@ from lossmith.errors import BuildError, LossmithError, PluginError, SessionError
 from lossmith.modules import Balance, Fusion, Loss, Miner, PairLosses, Schedule, Transfer
 from lossmith.objective import Objective
 from lossmith.training import progress
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = [
     "Balance",
@@ -35,7 +40,7 @@ __all__ = [
 __version__ = _torch.VERSION
 
 
-def load_ipython_extension(shell) -> None:
+def load_ipython_extension(shell: "InteractiveShell") -> None:
     """What ``%load_ext lossmith`` calls: it gives a notebook the magic ``%%lossmith``."""
     from lossmith.notebook import StrategyMagics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import html
 import keyword
 import re
@@ -14,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
 from lossmith.catalogue import _MODULES
 from lossmith.errors import LossmithError
@@ -80,7 +81,7 @@ class StrategyMagics(Magics):
         if candidate.refused:
             raise UsageError(f"`{given.name}` stays as it was")
 
-    def _arguments(self, line: str):
+    def _arguments(self, line: str) -> argparse.Namespace:
         """The words of the magic's line."""
         try:
             given = parse_argstring(self.lossmith, line)
@@ -131,7 +132,7 @@ class _Report:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._handle = None
+        self._handle: DisplayHandle | None = None
 
     def show(self, outcome: str, details: str, failed: bool = False) -> None:
         """Shows a line, and what a command printed: folded, unless something failed."""
