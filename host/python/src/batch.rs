@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::tensor::{bounds, device_name, optional, tensor, torch};
+use crate::tensor::{bounds, device_name, object, optional, tensor, torch};
 
 /// Labels are compared as floats of 32 bits, which tell integers below this apart.
 const LABELS: i64 = 1 << 24;
@@ -87,6 +87,24 @@ impl Batch {
             measured: false,
         };
         Ok(Self { tensors: Mutex::new(tensors), device, float })
+    }
+
+    /// The same numbers as leaves of a graph of their own, for a strategy that was told of so many classes.
+    fn leaves(&self, classes: i64) -> PyResult<Self> {
+        let mut tensors = self.tensors(Tensors::leaves).map_err(torch)?;
+        tensors.class_count = classes;
+        Ok(Self { tensors: Mutex::new(tensors), device: self.device, float: self.float })
+    }
+
+    /// Its embeddings: the caller's own.
+    #[getter]
+    fn embeddings(&self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        object(python, &self.tensors(|tensors| tensors.embeddings.shallow_clone()))
+    }
+
+    /// Its number of images.
+    fn __len__(&self) -> usize {
+        self.tensors(|tensors| tensors.embeddings.size().first().copied().unwrap_or_default()).unsigned_abs() as usize
     }
 
     /// The same numbers without a way back into the network.

@@ -1,10 +1,10 @@
 //! Components: loaded from a file or by a bare name, or built of a folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use lossmith::standard::Standard;
-use lossmith::toolchain::{self, Messages, UnderWay};
+use lossmith::toolchain::{self, Messages};
 use lossmith_plugin::{Limits, Plugin};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -13,8 +13,32 @@ use pyo3::types::PyBytes;
 use crate::error;
 use crate::runtime::runtime;
 
-/// Components that were compiled, whatever they came from. A process that makes a hundred modules of one compiles it once.
-static KNOWN: Mutex<Vec<Arc<Plugin>>> = Mutex::new(Vec::new());
+/// Components that were compiled and are in use, whatever they came from. A process that makes a hundred modules of one
+/// compiles it once.
+static KNOWN: Mutex<Vec<Weak<Plugin>>> = Mutex::new(Vec::new());
+
+/// The build under way of one thread: others can abandon it.
+#[pyclass(frozen, module = "lossmith._lossmith")]
+#[derive(Default)]
+pub(crate) struct UnderWay(pub(crate) toolchain::UnderWay);
+
+#[pymethods]
+impl UnderWay {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the build, which fails. Nothing where none is under way.
+    fn abandon(&self) {
+        self.0.abandon(self.0.round());
+    }
+
+    /// Whether the build was abandoned since this was last asked.
+    fn take_abandoned(&self) -> bool {
+        self.0.take_abandoned()
+    }
+}
 
 /// A component, compiled.
 #[pyclass(frozen, module = "lossmith._lossmith")]
@@ -26,14 +50,16 @@ pub(crate) struct Component {
 
 #[pymethods]
 impl Component {
-    /// Loads a file, what a bare name means, or what is built of a folder.
+    /// Loads a file, what a bare name means, or what is built of a folder; the build can be abandoned by `under_way`.
     #[staticmethod]
-    fn load(python: Python<'_>, source: PathBuf) -> PyResult<Self> {
+    #[pyo3(signature = (source, under_way=None))]
+    fn load(python: Python<'_>, source: PathBuf, under_way: Option<&UnderWay>) -> PyResult<Self> {
         let runtime = runtime()?;
         let limits = Arc::new(Limits::default());
         let known = known();
         if is_source(&source) {
-            let built = python.detach(|| toolchain::build(&source, None, Messages::Kept, &UnderWay::default()));
+            let under_way = under_way.map(|under_way| under_way.0.clone()).unwrap_or_default();
+            let built = python.detach(|| toolchain::build(&source, None, Messages::Kept, &under_way));
             let built = built.map_err(|error| error::build(python, &error))?;
             let sources = built.sources.files().map(|(name, text)| (name.to_owned(), text.to_vec())).collect();
             return Self::of_bytes(python, &built.name, built.bytes, sources);
@@ -67,7 +93,7 @@ impl Component {
 
     /// The names of what it was built of, with their contents.
     #[getter]
-    fn sources(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn sources(&self) -> Vec<(String, Vec<u8>)> {
         self.sources.clone()
     }
 
@@ -89,19 +115,20 @@ impl Component {
 
     fn of(plugin: Arc<Plugin>, sources: Vec<(String, Vec<u8>)>) -> Self {
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.iter().any(|known| Arc::ptr_eq(known, &plugin)) {
-            known.push(Arc::clone(&plugin));
+        known.retain(|known| known.strong_count() > 0);
+        if !known.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(&plugin))) {
+            known.push(Arc::downgrade(&plugin));
         }
         Self { plugin, sources }
     }
 }
 
 fn known() -> Vec<Arc<Plugin>> {
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
 }
 
 /// Whether `lossmith plugin build` builds this folder.
-fn is_source(folder: &Path) -> bool {
+pub(crate) fn is_source(folder: &Path) -> bool {
     ["Cargo.toml", "plugin.toml"].iter().any(|file| folder.join(file).is_file())
 }
 

@@ -47,6 +47,11 @@ pub(crate) fn build(python: Python<'_>, error: &ToolchainError) -> PyErr {
     raised(python, "BuildError", &error.to_string(), help, Ok(PyDict::new(python)))
 }
 
+/// The exception for what a session refuses: `lossmith.SessionError`.
+pub(crate) fn session(python: Python<'_>, text: &str, help: Option<String>) -> PyErr {
+    raised(python, "SessionError", text, help, Ok(PyDict::new(python)))
+}
+
 /// An exception of the package, made of a text, what to do, and its fields.
 fn raised(
     python: Python<'_>,

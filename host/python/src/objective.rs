@@ -136,7 +136,7 @@ impl Objective {
     }
 
     /// The places of the strategies, in their order.
-    fn places<'a>(&'a self, _: Python<'a>) -> impl Iterator<Item = String> + 'a {
+    pub(crate) fn places<'a>(&'a self, _: Python<'a>) -> impl Iterator<Item = String> + 'a {
         self.strategies.iter().map(|strategy| match strategy.get().role() {
             Role::Fusion => "fusion".to_owned(),
             role => format!("{PLACE}.{role}"),

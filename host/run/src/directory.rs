@@ -69,6 +69,22 @@ impl Run {
                 made => break made.map_err(RunError::io("make", &path))?,
             }
         }
+        Self::furnish(path)
+    }
+
+    /// Makes a run of this very folder, which must be empty if it exists.
+    ///
+    /// # Errors
+    /// There is something in it, or the system refuses.
+    pub fn create_in(path: &Path) -> Result<Self, RunError> {
+        fs::create_dir_all(path).map_err(RunError::io("make", path))?;
+        if fs::read_dir(path).map_err(RunError::io("list", path))?.next().is_some() {
+            return Err(RunError::Taken { path: path.to_owned() });
+        }
+        Self::furnish(path.to_owned())
+    }
+
+    fn furnish(path: PathBuf) -> Result<Self, RunError> {
         for folder in ["checkpoints", "plugins"].map(|folder| path.join(folder)) {
             fs::create_dir(&folder).map_err(RunError::io("make", &folder))?;
         }
@@ -350,6 +366,16 @@ mod tests {
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<BTreeSet<_>>()
         });
         assert_eq!(names.len(), 80);
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("deep/run");
+        let run = Run::create_in(&folder).unwrap();
+        assert_eq!((run.path(), run.name().as_str()), (folder.as_path(), "run"));
+        let error = Run::create_in(&folder).unwrap_err();
+        assert!(matches!(error, RunError::Taken { .. }), "{error}");
     }
 
     #[test]

@@ -23,6 +23,13 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder for a new run that is not empty.
+    #[error("{} is not empty: another run, or something else, is there", path.display())]
+    #[diagnostic(help("name a folder that does not exist yet; `lossmith runs show FOLDER` says what run it is"))]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A checkpoint that is not there.
     #[error("{} has no checkpoint `{wanted}`; there are {there}", run.display())]
     MissingCheckpoint {

@@ -174,8 +174,8 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Canary {
-    /// The candidate's loss.
-    pub loss: f64,
+    /// The candidate's loss; none of a strategy that was tried by itself.
+    pub loss: Option<f64>,
     /// The loss of what is at work; none if it fails on this batch.
     pub live_loss: Option<f64>,
     /// Cosine of their gradients with respect to the embeddings; none if one of them is 0.

@@ -73,7 +73,10 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Canary {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "on a batch of the run: loss {:.4}", self.loss)?;
+        let Some(loss) = self.loss else {
+            return write!(out, "on a batch of the run: tried by itself, {:.1} ms", self.milliseconds);
+        };
+        write!(out, "on a batch of the run: loss {loss:.4}")?;
         match self.live_loss {
             Some(live) => write!(out, " (live {live:.4})")?,
             None => out.write_str(" (what is live fails on it)")?,

@@ -28,7 +28,8 @@ pub struct Manifest {
     pub device: String,
     /// Threads of an operation on the CPU; the order of sums depends on it.
     pub threads: u32,
-    /// Digest of the data (file names, sizes and contents, as the data set defines it).
+    /// Digest of the data (file names, sizes and contents, as the data set defines it); empty of a session in a loop of
+    /// somebody else, who alone knows the data.
     pub data: String,
     /// Where the data was, as an absolute path; none in runs of versions before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]

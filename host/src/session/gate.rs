@@ -102,14 +102,11 @@ impl Checker {
             return Ok(None);
         }
         if let Some(entry) = plugins.iter().find(|entry| job.quarantine.contains(&entry.hash)) {
-            let hash = entry.hash.get(..12).unwrap_or_default();
-            return Err(Refusal::new(format!("the component of {} ({hash}) was rolled back before", entry.slot))
-                .with_help("it is looked at again when its file has other content"));
+            return Err(Refusal::of_component(&entry.slot, &entry.hash));
         }
         let toml = experiment.to_toml().map_err(|error| Refusal::new(error.to_string()))?;
         if job.quarantine.contains(&lossmith_files::hex(&Sha256::digest(&toml))) {
-            return Err(Refusal::new("these parameters were rolled back before".into())
-                .with_help("they are looked at again when something else changes, too"));
+            return Err(Refusal::of_parameters());
         }
         for bound in &strategies.bound {
             bound.keep_in(&self.run)?;
@@ -128,7 +125,7 @@ impl Checker {
         let TriedOut { measured, reset } = try_out(&mut strategies.objectives, &job.sample, &states, may_reset)?;
         let live = self.live(&job);
         let cosine = live.as_ref().map(|live| cosine(&measured.gradient, &live.gradient)).transpose()?.flatten();
-        let (loss, milliseconds) = (measured.loss, measured.milliseconds);
+        let (loss, milliseconds) = (Some(measured.loss), measured.milliseconds);
         let canary = Canary { loss, live_loss: live.map(|live| live.loss), cosine, milliseconds };
         about.reset.clone_from(&reset);
         if !reset.is_empty() || job.brought.is_some() {

@@ -38,6 +38,6 @@ pub use files::{followed, sources_of};
 pub use gate::entries;
 pub use message::Mail;
 pub use order::Order;
+pub use refusal::Refusal;
 pub use session::Session;
-pub(crate) use watch::Watcher;
-pub use watch::{Followed, Seen};
+pub use watch::{Followed, Seen, WatchError, Watcher};

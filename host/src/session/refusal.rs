@@ -10,14 +10,37 @@ use crate::run::{RecordError, RunError};
 
 /// A reason in a line, and what to do.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
-    pub(super) reason: String,
-    pub(super) help: Option<String>,
+pub struct Refusal {
+    /// Why it is not taken.
+    pub reason: String,
+    /// What to do.
+    pub help: Option<String>,
 }
 
 impl Refusal {
     pub(super) fn new(reason: String) -> Self {
         Self { reason, help: None }
+    }
+
+    /// Of a component that failed before, with the slot that it is for and its SHA-256.
+    #[must_use]
+    pub fn of_component(slot: &str, hash: &str) -> Self {
+        let hash = hash.get(..12).unwrap_or_default();
+        Self::new(format!("the component of {slot} ({hash}) was rolled back before"))
+            .with_help("it is looked at again when its file has other content")
+    }
+
+    /// Of parameters that failed before, with the components of now.
+    #[must_use]
+    pub fn of_parameters() -> Self {
+        Self::new("these parameters were rolled back before".into())
+            .with_help("they are looked at again when something else changes, too")
+    }
+
+    /// Of a candidate that waits, when what it was compared to is not at work any more.
+    #[must_use]
+    pub fn of_another_base() -> Self {
+        Self::new("what it was compared to was rolled back".into()).with_help("ask for it again")
     }
 
     /// Of a command that is refused for what the file says, not for what was asked.

@@ -42,7 +42,7 @@ pub enum Followed {
 
 /// Follows files on a thread of its own until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Watcher {
+pub struct Watcher {
     tasks: Sender<Task>,
     thread: Option<JoinHandle<()>>,
 }
@@ -51,7 +51,10 @@ impl Watcher {
     /// `changed` is called on the watcher's thread with what changed since it was last called (sorted, without
     /// duplicates), after the followed places have been quiet for `quiet`, but at the latest 10 x `quiet` after the
     /// first change. A change after `seen` is not missed.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(
         seen: Seen,
         quiet: Duration,
         changed: impl FnMut(Vec<Followed>) + Send + 'static,
@@ -66,7 +69,7 @@ impl Watcher {
 
     /// Follows these from now on, in place of what it followed. A change after `follow` returned is not missed; a
     /// report that is under way may still name what was followed before.
-    pub(crate) fn follow(&self, followed: Vec<Followed>) {
+    pub fn follow(&self, followed: Vec<Followed>) {
         // Nobody receives it only after `changed` panicked.
         let _ = self.tasks.send(Task::Follow(Seen::now(followed).0));
     }
@@ -88,7 +91,8 @@ pub struct Seen(BTreeMap<Followed, Fingerprint>);
 
 impl Seen {
     /// How they are.
-    pub(crate) fn now(followed: Vec<Followed>) -> Self {
+    #[must_use]
+    pub fn now(followed: Vec<Followed>) -> Self {
         let found: Vec<_> = followed.iter().map(|followed| fingerprint(followed, &mut |_| ())).collect();
         Self(followed.into_iter().zip(found).collect())
     }

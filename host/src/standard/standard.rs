@@ -81,7 +81,8 @@ impl Standard {
     }
 
     /// The files that decide what a path or a bare name means. They need not exist.
-    pub(crate) fn files(&self, plugin: &Path, beside: &Path) -> Vec<PathBuf> {
+    #[must_use]
+    pub fn files(&self, plugin: &Path, beside: &Path) -> Vec<PathBuf> {
         if !is_bare(plugin) {
             return vec![plugin.to_owned()];
         }

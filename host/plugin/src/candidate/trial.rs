@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::canary::{Measured, Sample, States, measure};
 use super::error::CandidateError;
 use super::state_layout::Misfit;
+use crate::State;
 use crate::objective::Objectives;
 
 /// What a candidate made of a batch.
@@ -73,16 +74,29 @@ struct Fitting {
 fn fitting(states: &States, fresh: &States, may_reset: impl Fn(&str, &str) -> bool) -> Result<Fitting, CandidateError> {
     let mut fitting = Fitting { states: BTreeMap::new(), reset: Vec::new() };
     for (place, state) in states {
-        let mut state = state.copy()?;
-        while let Some(Misfit { name, .. }) = fresh.get(place).and_then(|fresh| Misfit::first(place, &state, fresh)) {
-            if !may_reset(place, &name) {
-                break;
-            }
-            state.parameters.remove(&name);
-            state.buffers.remove(&name);
-            fitting.reset.push(format!("{place}/{name}"));
-        }
+        let (state, reset) = fit(place, state, fresh.get(place), |name| may_reset(place, name))?;
+        fitting.reset.extend(reset.into_iter().map(|name| format!("{place}/{name}")));
         fitting.states.insert(place.clone(), state);
     }
     Ok(fitting)
+}
+
+/// A copy of what a slot keeps without the names that do not fit what new code makes, where they may begin anew; and
+/// these names.
+pub(super) fn fit(
+    place: &str,
+    state: &State,
+    fresh: Option<&State>,
+    may_reset: impl Fn(&str) -> bool,
+) -> Result<(State, Vec<String>), CandidateError> {
+    let (mut state, mut reset) = (state.copy()?, Vec::new());
+    while let Some(Misfit { name, .. }) = fresh.and_then(|fresh| Misfit::first(place, &state, fresh)) {
+        if !may_reset(&name) {
+            break;
+        }
+        state.parameters.remove(&name);
+        state.buffers.remove(&name);
+        reset.push(name);
+    }
+    Ok((state, reset))
 }

@@ -16,6 +16,7 @@ from lossmith.catalogue import strategies
 from lossmith.errors import BuildError, LossmithError, PluginError, SessionError
 from lossmith.modules import Balance, Fusion, Loss, Miner, PairLosses, Schedule, Transfer
 from lossmith.objective import Objective
+from lossmith.session import Candidate, Report, Rollback, Session
 from lossmith.training import progress
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Balance",
     "BuildError",
+    "Candidate",
     "Fusion",
     "Loss",
     "LossmithError",
@@ -31,7 +33,10 @@ __all__ = [
     "Objective",
     "PairLosses",
     "PluginError",
+    "Report",
+    "Rollback",
     "Schedule",
+    "Session",
     "SessionError",
     "Transfer",
     "progress",

@@ -218,6 +218,8 @@ class StrategyModule(Module):
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
         """One call: its value. What it keeps is the module's then."""
+        if self._session is not None:
+            return self._session._call(self, batch, given)
         return self._finish(self._compute(batch, *given))
 
     def _compute(self, batch: _lossmith.Batch, *given: Any) -> _lossmith.Called:

@@ -48,6 +48,7 @@ class Objective(Module):
         self.weight, self.on = weight, on
         self.metrics: dict[str, Tensor | float] = {}
         self.step = 0
+        self._session = None
         self._core: tuple[list[_lossmith.Strategy], _lossmith.Objective] | None = None
         self._bound()
 
@@ -75,23 +76,34 @@ class Objective(Module):
         teacher_feature_map: Tensor | None = None,
     ) -> Tensor:
         """The value of a batch, times the weight."""
-        modules = self.strategies
-        first = modules[0]
+        first = self.strategies[0]
         embeddings = full_precision(embeddings)
         with without_autocast(embeddings):
             batch = first._batch(
                 embeddings, labels, teacher=teacher, feature_map=feature_map, teacher_feature_map=teacher_feature_map
             )
-            kept = [module._kept() for module in modules]
-            called = self._bound().compute(batch, kept, of_step(self.step))
+            return self._call(batch)
+
+    def _call(self, batch: _lossmith.Batch) -> Tensor:
+        """One call: its value. What the strategies keep is the modules' then."""
+        if self._session is not None:
+            return self._session._call(self, batch)
+        return self._finish(self._compute(batch))
+
+    def _compute(self, batch: _lossmith.Batch) -> _lossmith.Called:
+        """What comes of a call. The modules stay as they are."""
+        return self._bound().compute(batch, [module._kept() for module in self.strategies], of_step(self.step))
+
+    def _finish(self, called: _lossmith.Called) -> Tensor:
+        """Takes what came of a call, and returns its value."""
         self.step += 1
-        for module, changed in zip(modules, called.changed, strict=True):
+        for module, changed in zip(self.strategies, called.changed, strict=True):
             module.step = self.step
             if changed:
                 module._keep(changed)
         self.metrics = dict(called.metrics)
         for level, text in called.lines:
-            first._log.log(_LEVELS[level], text)
+            self.strategies[0]._log.log(_LEVELS[level], text)
         return called.value
 
     def get_extra_state(self) -> Tensor:
@@ -103,4 +115,4 @@ class Objective(Module):
         self.step = unpacked(state)["step"]
 
     def __getstate__(self):
-        return {**self.__dict__, "_core": None}
+        return {**self.__dict__, "_core": None, "_session": None}

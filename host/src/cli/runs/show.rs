@@ -24,6 +24,9 @@ pub(super) fn show(path: &Path, json: bool) -> Result<(), CliError> {
         }));
     }
     output::line(&format!("{}: {status}", run.name()))?;
+    if manifest.data.is_empty() {
+        output::line("a session in a loop of its own: data, network and what was measured are not here")?;
+    }
     output::line(&format!("started   {}", manifest.started))?;
     output::line(&format!("command   {}", manifest.command.join(" ")))?;
     let threads = if manifest.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", manifest.threads) };
@@ -38,7 +41,8 @@ pub(super) fn show(path: &Path, json: bool) -> Result<(), CliError> {
     }
     output::line(&format!("kept      {checkpoints}"))?;
     for entry in run.journal()?.rows {
-        if matches!(entry.event, Event::StoppedEarly { .. } | Event::DataChanged { .. }) {
+        let of_session = manifest.data.is_empty() && matches!(entry.event, Event::Rollback { .. });
+        if of_session || matches!(entry.event, Event::StoppedEarly { .. } | Event::DataChanged { .. }) {
             output::line(&entry.event.to_string())?;
         }
     }

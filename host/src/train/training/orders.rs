@@ -13,7 +13,7 @@ use crate::experiment::Experiment;
 use crate::objective::Bound;
 use crate::run::{self, Edit, Verdict};
 use crate::session::control::{LivePlugin, Response};
-use crate::session::{Checked, Job, Order, Session, SessionError, Staged};
+use crate::session::{Checked, Job, Order, Refusal, Session, SessionError, Staged};
 use crate::standard::Standard;
 use crate::train::decision::{Decision, Reason};
 use crate::train::event::TrainingEvent;
@@ -231,10 +231,10 @@ impl Training {
                 session.look_again("again, against what is live");
                 Verdict::Superseded
             }
-            Some(_) | None => Verdict::Refused {
-                reason: "what it was compared to was rolled back".into(),
-                help: Some("ask for it again".into()),
-            },
+            Some(_) | None => {
+                let Refusal { reason, help } = Refusal::of_another_base();
+                Verdict::Refused { reason, help }
+            }
         };
         self.note(run::Event::Verdict { number, verdict }, watch);
     }
