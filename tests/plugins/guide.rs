@@ -9,7 +9,7 @@
 //! - `toml experiment NAME.toml`: written down and read by `lossmith train --print-config`. `toml sweep NAME.toml`,
 //!   `toml`: written down.
 //! - `python torch`: compared with the rest of its chapter where Python has PyTorch, else only compiled.
-//! - `python package`: for the package `lossmith` of Python, and only compiled; `tests/python` runs it.
+//! - `python lossmith`: for the package of Python, and only compiled here; `tests/python` runs it.
 //! - `sh`: commands that end well. `sh fails`: a command that does not. `sh no-run`: commands that are not run; the
 //!   text says why.
 //! - `text`: output.
@@ -54,6 +54,7 @@ chapters! {
     sweeps: "using/sweeps.md",
     sessions: "using/sessions.md",
     deployment: "using/deployment.md",
+    pytorch: "using/pytorch.md",
 }
 
 /// A fenced block.
@@ -110,7 +111,7 @@ fn the_contents_name_each_chapter() {
 fn each_block_says_what_it_is() {
     const WITH_PATH: [&str; 6] =
         ["rust plugin", "python plugin", "toml plugin", "toml experiment", "toml sweep", "json"];
-    const WITHOUT: [&str; 7] = ["python torch", "python package", "sh", "sh fails", "sh no-run", "toml", "text"];
+    const WITHOUT: [&str; 7] = ["python torch", "python lossmith", "sh", "sh fails", "sh no-run", "toml", "text"];
     // What is built of one crate must not be taken for what is built of another.
     let mut plugins = BTreeSet::new();
     for file in CHAPTERS {
@@ -222,7 +223,7 @@ fn run(file: &str) {
                 good(command("python3", folder).args(["-m", "py_compile"]).args(&path).output().unwrap(), &what);
             }
             "python torch" => torch(folder, &body, &what),
-            "python package" => compiles(folder, &body, &what),
+            "python lossmith" => compiles(folder, &body, &what),
             "toml experiment" => {
                 lossmith(folder, &["train", path.as_deref().unwrap_or_default(), "--print-config"], &what);
             }

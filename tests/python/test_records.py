@@ -261,7 +261,7 @@ def test_images_that_do_not_fit_are_told(run, trained):
 def test_the_guide_does_what_it_says(run, tmp_path, monkeypatch):
     pytest.importorskip("PIL")
     guide = (Path(__file__).parent.parent.parent / "docs/using/deployment.md").read_text()
-    code = guide.split("```python package\n")[1].split("```")[0]
+    code = guide.split("```python lossmith\n")[1].split("```")[0]
     for name in ("a.png", "b.png"):
         write_png(tmp_path / name, np.full((20, 30, 3), 99))
     monkeypatch.chdir(tmp_path)

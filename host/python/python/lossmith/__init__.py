@@ -8,6 +8,8 @@
 ``lossmith.strategies()`` lists what there is.
 """
 
+from typing import TYPE_CHECKING
+
 from lossmith import _torch  # noqa: F401  torch comes first: the extension uses the libtorch that it brings
 
 from lossmith.catalogue import strategies
@@ -17,6 +19,9 @@ from lossmith.objective import Objective
 from lossmith.records import Run, load_model, read_run
 from lossmith.session import Candidate, Report, Rollback, Session
 from lossmith.training import progress
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = [
     "Balance",
@@ -43,3 +48,10 @@ __all__ = [
     "strategies",
 ]
 __version__ = _torch.VERSION
+
+
+def load_ipython_extension(shell: "InteractiveShell") -> None:
+    """What ``%load_ext lossmith`` calls: it gives a notebook the magic ``%%lossmith``."""
+    from lossmith.notebook import StrategyMagics
+
+    shell.register_magics(StrategyMagics)

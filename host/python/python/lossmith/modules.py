@@ -16,6 +16,7 @@ from torch.nn import Module, Parameter
 
 from lossmith import _lossmith, given
 from lossmith.distributed import gathered
+from lossmith.extra_state import packed, unpacked
 from lossmith.given import computing, plain, whole
 from lossmith.references import may_have_tuples, placeholders, with_references
 from lossmith.training import of_step, told
@@ -167,18 +168,18 @@ class StrategyModule(Module):
         named = self._multipliers.items()
         return [{"params": [self._parameters[attribute]], "lr": lr * multiplier} for attribute, multiplier in named]
 
-    def get_extra_state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> Tensor:
         """What a state dict has besides tensors."""
-        return {
+        return packed({
             "strategy": self.strategy,
             "step": self.step,
-            "names": dict(self._names),
-            "multipliers": dict(self._multipliers),
-        }
+            "names": self._names,
+            "multipliers": self._multipliers,
+        })
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """Takes what a state dict has besides tensors."""
-        self.step = state["step"]
+        self.step = unpacked(state)["step"]
 
     def _load_from_state_dict(
         self,
@@ -192,6 +193,7 @@ class StrategyModule(Module):
     ) -> None:
         extra = state_dict.get(prefix + _EXTRA)
         if extra is not None:
+            extra = unpacked(extra)
             if extra["strategy"] != self.strategy:
                 error_msgs.append(f"the state is of `{extra['strategy']}`, and the module is `{self.strategy}`")
                 return

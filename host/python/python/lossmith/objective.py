@@ -9,6 +9,7 @@ from torch.nn import Module
 
 from lossmith import _lossmith
 from lossmith.distributed import gathered
+from lossmith.extra_state import packed, unpacked
 from lossmith.modules import _LEVELS, Balance, Fusion, Loss, Miner, Schedule, StrategyModule, Transfer
 from lossmith.modules import eager, full_precision, without_autocast
 from lossmith.training import of_step
@@ -133,13 +134,13 @@ class Objective(Module):
         value: Tensor = called.value
         return value
 
-    def get_extra_state(self) -> dict[str, int]:
+    def get_extra_state(self) -> Tensor:
         """What a state dict has besides tensors."""
-        return {"step": self.step}
+        return packed({"step": self.step})
 
-    def set_extra_state(self, state: dict[str, int]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """Takes what a state dict has besides tensors."""
-        self.step = state["step"]
+        self.step = unpacked(state)["step"]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_core": None, "_session": None}
