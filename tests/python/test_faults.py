@@ -212,10 +212,10 @@ INTERRUPTED = """
 from conftest import batch
 from lossmith import Loss
 loss = Loss("losses", "contrastive")
-embeddings, labels = batch(512, 64)
+embeddings, labels = batch(64, 16)
 wanted = loss(embeddings, labels)
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     while True:
         loss(embeddings, labels).backward()
 except KeyboardInterrupt:

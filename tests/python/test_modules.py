@@ -145,7 +145,7 @@ def test_a_transfer_with_a_balance_is_that_of_the_command_to_the_last_bit(tmp_pa
     case = {"embeddings": embeddings.tolist(), "labels": labels.tolist(), "teacher": teacher.tolist(), "balance": balance}
     wanted = of_command(tmp_path, "transfers", "relaxed-contrastive", "transfer", case)
     module = Transfer(
-        "transfers", "relaxed-contrastive", seed=7, balance=lossmith.Balance("balances", "mean", seed=7, **{"lambda": 0.3})
+        "transfers", "relaxed-contrastive", seed=7, balance=lossmith.Balance("balances", "mean", seed=7, lambda_=0.3)
     )
     value = module(embeddings, labels, teacher)
     assert value.item() == wanted["value"]

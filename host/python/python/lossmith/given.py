@@ -7,7 +7,9 @@ tracer. libtorch ends the process for some of them, and answers in its own words
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
@@ -52,7 +54,7 @@ def plain(tensor: object, what: str) -> Tensor:
             f"{what}: the memory of this tensor, {tuple(tensor.shape)}, was freed or made smaller, as some tools do with "
             "parameters that lie elsewhere; give it before that"
         )
-    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:
+    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:  # type: ignore[no-untyped-call]
         raise RuntimeError(
             f"{what}: forward-mode derivatives do not go through a strategy; take its gradient with backward() or "
             "torch.autograd.grad"
@@ -74,11 +76,10 @@ def _of_plain_type(tensor: object, what: str) -> Tensor:
 
 def _end(tensor: Tensor) -> int:
     """Where the numbers of a tensor end in its storage, in bytes."""
-    begin = tensor.storage_offset() * tensor.element_size()
-    if tensor.is_contiguous():
-        return begin + tensor.nbytes if tensor.nbytes else 0
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return begin + (1 + last) * tensor.element_size()
+    count, width = tensor.numel(), tensor.element_size()
+    if count and not tensor.is_contiguous():
+        count = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return (int(tensor.storage_offset()) + count) * width if count else 0
 
 
 def computing() -> None:
@@ -91,9 +92,9 @@ def computing() -> None:
 
 def whole(value: object, name: str, least: int) -> int:
     """``value``, if it is an integer from ``least``; else a TypeError or ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    number = int(value)  # type: ignore[call-overload]
+    number = operator.index(value)
     if number < least:
         raise ValueError(f"{name} must be an integer from {least}, not {number}")
     return number

@@ -106,7 +106,7 @@ class Objective(Module):
             batch = first._batch(
                 embeddings, labels, teacher=teacher, feature_map=feature_map, teacher_feature_map=teacher_feature_map
             )
-            with self._turns:
+            with self._turns.lock:
                 return self._finish(self._bound().compute(batch, [m._kept() for m in modules], of_step(self.step)))
 
     def _finish(self, called: _lossmith.Called) -> Tensor:
