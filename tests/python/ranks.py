@@ -32,9 +32,13 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 5, dtype=torch.float64), nn.Tanh(), nn.Linear(5, 4, dtype=torch.float64))
 
 
-def of_loss(plugin: str, strategy: str, wrapped: bool = False, **settings: Any) -> Callable[[bool], tuple[nn.Module, Term]]:
+def of_loss(
+    plugin: str, strategy: str, wrapped: bool = False, **settings: Any
+) -> Callable[[bool], tuple[nn.Module, Term]]:
     def made(gather: bool) -> tuple[nn.Module, Term]:
-        loss: nn.Module = Loss(plugin, strategy, classes=CLASSES, gather=gather, **settings).prepare(4, dtype=torch.float64)
+        loss: nn.Module = Loss(plugin, strategy, classes=CLASSES, gather=gather, **settings).prepare(
+            4, dtype=torch.float64
+        )
         if wrapped and gather:
             loss = DistributedDataParallel(loss)
         return loss, lambda embeddings, labels, _: loss(embeddings, labels)
@@ -144,9 +148,13 @@ def wrong(rank: int, rows: slice) -> dict[str, str]:
         "labels of 32 bits": told(lambda: loss(embeddings, labels.int() if last else labels)),
         "teacher": told(lambda: loss(embeddings, labels, teacher=embeddings if last else None)),
         "not a number": told(lambda: loss(embeddings / (0 if last else 1), labels)),
-        "parameters": told(lambda: Loss("losses", "contrastive", negative_margin=0.1 * rank, gather=True)(embeddings, labels)),
+        "parameters": told(
+            lambda: Loss("losses", "contrastive", negative_margin=0.1 * rank, gather=True)(embeddings, labels)
+        ),
         "seed": told(lambda: Loss("losses", "contrastive", seed=rank, gather=True)(embeddings, labels)),
-        "tuples": told(lambda: loss(embeddings, labels, (labels.new_tensor([0]), labels.new_tensor([rank]), labels[:1]))),
+        "tuples": told(
+            lambda: loss(embeddings, labels, (labels.new_tensor([0]), labels.new_tensor([rank]), labels[:1]))
+        ),
     }
     found["nothing wrong"] = told(lambda: loss(embeddings, labels))
     counted = Loss("losses", "contrastive", gather=True)

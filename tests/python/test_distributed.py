@@ -75,7 +75,11 @@ def test_a_rank_without_rows_takes_part(found):
 @pytest.mark.parametrize(
     ("what", "own", "of_others"),
     [
-        ("labels", "TypeError: labels must be integers", "was given something wrong, so that no rank can compute: TypeError"),
+        (
+            "labels",
+            "TypeError: labels must be integers",
+            "was given something wrong, so that no rank can compute: TypeError",
+        ),
         ("dimension", "ValueError: embeddings has no dimension", "was given something wrong"),
         ("rows", "ValueError: these need one number of rows: embeddings", "was given something wrong"),
         ("columns", "`embeddings` is torch.float64 of N x 4", "`embeddings` is torch.float64 of N x 4"),

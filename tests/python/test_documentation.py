@@ -63,9 +63,21 @@ def test_classes_and_their_calls_are_documented():
         assert thing.__doc__, thing
         shown = pydoc.plain(pydoc.render_doc(thing))
         assert thing.__doc__.splitlines()[0] in shown
-    for module in (Loss, Transfer, lossmith.Miner, lossmith.Balance, lossmith.Schedule, lossmith.Fusion, lossmith.Objective):
+    for module in (
+        Loss,
+        Transfer,
+        lossmith.Miner,
+        lossmith.Balance,
+        lossmith.Schedule,
+        lossmith.Fusion,
+        lossmith.Objective,
+    ):
         assert module.forward.__doc__
-        assert all(p.annotation is not p.empty for p in inspect.signature(module.__init__).parameters.values() if p.name != "self")
+        assert all(
+            p.annotation is not p.empty
+            for p in inspect.signature(module.__init__).parameters.values()
+            if p.name != "self"
+        )
 
 
 def test_a_call_has_the_signature_of_pytorch_metric_learning():
@@ -74,7 +86,9 @@ def test_a_call_has_the_signature_of_pytorch_metric_learning():
 
 
 def test_the_stubs_have_what_the_extension_has():
-    stubs = {node.name: node for node in ast.parse((PACKAGE / "_lossmith.pyi").read_text()).body if hasattr(node, "name")}
+    stubs = {
+        node.name: node for node in ast.parse((PACKAGE / "_lossmith.pyi").read_text()).body if hasattr(node, "name")
+    }
     there = {name: value for name, value in vars(_lossmith).items() if not name.startswith("_")}
     assert set(stubs) == set(there)
     for name, stub in stubs.items():

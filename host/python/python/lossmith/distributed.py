@@ -83,7 +83,9 @@ def _counts(rows: Mapping[str, Tensor | None]) -> tuple[int, int]:
     """How many rows the tensors of the batch have, and those of references."""
     counts = [0, 0]
     for first, of_references in (("embeddings", False), ("ref_emb", True)):
-        group = {name: len(t) for name, t in rows.items() if t is not None and (name in _OF_REFERENCES) is of_references}
+        group = {
+            name: len(t) for name, t in rows.items() if t is not None and (name in _OF_REFERENCES) is of_references
+        }
         if len(set(group.values())) > 1:
             raise ValueError(f"these need one number of rows: {', '.join(f'{name} {n}' for name, n in group.items())}")
         counts[of_references] = group.get(first, 0)
@@ -127,8 +129,8 @@ def _tell(text: str, wrong: Exception | None) -> None:
         for name, value in json.loads(other).items():
             if first.get(name) != value:
                 raise ValueError(
-                    f"`{name}` is {first.get(name)} on rank 0 and {value} on rank {rank}: with gather=True it must be the "
-                    f"same on all ranks{_HINTS.get(name, '')}"
+                    f"`{name}` is {first.get(name)} on rank 0 and {value} on rank {rank}: with gather=True it must be "
+                    f"the same on all ranks{_HINTS.get(name, '')}"
                 )
 
 
@@ -147,7 +149,7 @@ def _of_all_ranks(own: Tensor, lengths: list[int]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """The rows of all ranks. As each rank computes the whole value, the gradient of its own rows is there: it asks nobody."""
+    """The rows of all ranks. Each computes the whole value, so that backward asks nobody: own rows have their gradient."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, lengths: list[int]) -> Tensor:

@@ -37,8 +37,8 @@ class StrategyModule(Module):
 
     ``plugin`` is the bare name of a standard plugin (``losses``), the path of a component, or the folder of a plugin, which is
     built. ``strategy`` can be left out if the plugin has only one of this role. Parameters of the strategy are keywords with ``_``
-    for ``-``, and a ``_`` behind a name that is taken: ``negative_margin=0.8``, ``lambda_=0.5``; ``lossmith.strategies()`` lists
-    them.
+    for ``-``, and a ``_`` behind a name that is taken: ``negative_margin=0.8``, ``lambda_=0.5``;
+    ``lossmith.strategies()`` lists them.
 
     ``classes`` is the number of classes, for strategies that must know it. ``slices`` is into how many equal slices the embedding
     is divided. ``seed`` is that of all that the strategy draws. ``limits`` are those of an experiment, as
@@ -316,8 +316,8 @@ class StrategyModule(Module):
         if nothing and not self._names and not self._warned_of_one:
             self._warned_of_one = True
             self._log.warning(
-                "a batch of one embedding has no pairs, and nothing is learned of it; drop_last=True of the DataLoader leaves "
-                "out a last batch of one"
+                "a batch of one embedding has no pairs, and nothing is learned of it; drop_last=True of the DataLoader "
+                "leaves out a last batch of one"
             )
 
 
@@ -510,7 +510,8 @@ class Balance(StrategyModule):
         size = embeddings.shape[0] if embeddings.dim() else 0
         if plain(pair_losses.values, "pair_losses").shape != (size, size):
             raise ValueError(
-                f"pair_losses are {tuple(pair_losses.values.shape)}, and there are {size} embeddings: give those of this batch"
+                f"pair_losses are {tuple(pair_losses.values.shape)}, and there are {size} embeddings: give those of "
+                "this batch"
             )
         with without_autocast(embeddings):
             batch = self._batch(embeddings, labels, teacher=teacher)
