@@ -59,7 +59,9 @@ def with_package() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "OMP_NUM_THREADS": "1"}
 
 
-def batch(size: int = 12, dimension: int = 8, dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Tensor, Tensor]:
+def batch(
+    size: int = 12, dimension: int = 8, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> tuple[Tensor, Tensor]:
     """Embeddings, a leaf that wants a gradient, and labels in classes of three."""
     generator = torch.Generator().manual_seed(seed)
     embeddings = torch.randn(size, dimension, dtype=dtype, generator=generator)

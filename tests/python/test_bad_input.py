@@ -127,7 +127,9 @@ def test_labels_that_are_wrong_are_refused(case):
 def test_a_label_that_is_no_class_is_refused():
     module = Loss("proxies", "proxy-anchor", classes=2)
     refuses(lambda: module(rows(), LABELS), ValueError, "a label is 2", "with 2 classes", "classes=3")
-    refuses(lambda: Loss("proxies", "proxy-anchor")(rows(), LABELS), PluginError, "classes=", "prepare(dimension, classes)")
+    refuses(
+        lambda: Loss("proxies", "proxy-anchor")(rows(), LABELS), PluginError, "classes=", "prepare(dimension, classes)"
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -185,7 +187,9 @@ def test_thresholds_that_are_wrong_are_refused():
     module = Loss("losses", "multi-threshold", slices=2)
     refuses(lambda: module(rows(), LABELS, thresholds=[0.1]), ValueError, "thresholds are 1", "2 slices")
     refuses(lambda: module(rows(), LABELS, thresholds=[0.1, float("nan")]), ValueError, "finite")
-    refuses(lambda: Loss("losses", "multi-threshold", slices=3)(rows(), LABELS), ValueError, "4 columns", "3 equal slices")
+    refuses(
+        lambda: Loss("losses", "multi-threshold", slices=3)(rows(), LABELS), ValueError, "4 columns", "3 equal slices"
+    )
 
 
 def test_pair_losses_that_are_wrong_are_refused():

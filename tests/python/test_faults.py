@@ -19,7 +19,9 @@ from lossmith import BuildError, Loss, Miner, PluginError
 
 def misbehaving(guest, how: str, **limits: int) -> PluginError:
     """The fault of a loss that does `how` in epoch 1. It behaves before and after."""
-    loss = Loss(guest("evil"), "evil", how=how, limits={name.replace("_", "-"): value for name, value in limits.items()})
+    loss = Loss(
+        guest("evil"), "evil", how=how, limits={name.replace("_", "-"): value for name, value in limits.items()}
+    )
     embeddings, labels = batch()
     lossmith.progress(epoch=0)
     wanted = loss(embeddings, labels)
@@ -78,7 +80,11 @@ def test_a_fault_can_be_sent_to_another_process(guest):
 def test_wrong_parameters_are_refused_where_the_module_is_made_with_the_nearest_name():
     with pytest.raises(PluginError, match="did you mean `negative-margin`") as raised:
         Loss("losses", "contrastive", negativ_margin=1.0)
-    assert (raised.value.cause, raised.value.phase, raised.value.parameter) == ("parameter", "configure", "negativ-margin")
+    assert (raised.value.cause, raised.value.phase, raised.value.parameter) == (
+        "parameter",
+        "configure",
+        "negativ-margin",
+    )
     with pytest.raises(PluginError, match="-1"):
         Loss("losses", "contrastive", memory_size=-1)
 
@@ -212,10 +218,10 @@ INTERRUPTED = """
 from conftest import batch
 from lossmith import Loss
 loss = Loss("losses", "contrastive")
-embeddings, labels = batch(512, 64)
+embeddings, labels = batch(64, 16)
 wanted = loss(embeddings, labels)
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     while True:
         loss(embeddings, labels).backward()
 except KeyboardInterrupt:

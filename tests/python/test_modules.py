@@ -33,7 +33,10 @@ def called(info: lossmith.catalogue.StrategyInfo) -> tuple[nn.Module, Tensor, ob
     params = PARAMS.get(info.name, {})
     module = info(classes=CLASSES, slices=1 if info.name == "single" else SLICES, **params)
     teacher = batch(seed=1)[0].detach()
-    maps = {"feature_map": embeddings.reshape(12, 2, 2, 2), "teacher_feature_map": batch(seed=2)[0].reshape(12, 2, 2, 2)}
+    maps = {
+        "feature_map": embeddings.reshape(12, 2, 2, 2),
+        "teacher_feature_map": batch(seed=2)[0].reshape(12, 2, 2, 2),
+    }
     match info.role:
         case "loss":
             of_teachers = {"teacher": teacher, **maps} if info.plugin == "transfers" else {}
@@ -142,10 +145,15 @@ def test_a_transfer_with_a_balance_is_that_of_the_command_to_the_last_bit(tmp_pa
     embeddings, labels = batch()
     teacher = batch(dimension=6, seed=1)[0].detach()
     balance = {"plugin": "balances", "strategy": "mean", "params": {"lambda": 0.3}}
-    case = {"embeddings": embeddings.tolist(), "labels": labels.tolist(), "teacher": teacher.tolist(), "balance": balance}
+    case = {
+        "embeddings": embeddings.tolist(),
+        "labels": labels.tolist(),
+        "teacher": teacher.tolist(),
+        "balance": balance,
+    }
     wanted = of_command(tmp_path, "transfers", "relaxed-contrastive", "transfer", case)
     module = Transfer(
-        "transfers", "relaxed-contrastive", seed=7, balance=lossmith.Balance("balances", "mean", seed=7, **{"lambda": 0.3})
+        "transfers", "relaxed-contrastive", seed=7, balance=lossmith.Balance("balances", "mean", seed=7, lambda_=0.3)
     )
     value = module(embeddings, labels, teacher)
     assert value.item() == wanted["value"]
@@ -211,13 +219,17 @@ def test_log_lines_go_to_logging(guest, caplog):
     embeddings, labels = batch()
     with caplog.at_level(logging.INFO, logger="lossmith"):
         Loss(guest("roles"), "noise")(embeddings, labels)
-    assert [(r.name, r.levelname, r.message) for r in caplog.records] == [("lossmith.test-roles.noise", "INFO", "noise added")]
+    assert [(r.name, r.levelname, r.message) for r in caplog.records] == [
+        ("lossmith.test-roles.noise", "INFO", "noise added")
+    ]
 
 
 # Embeddings of all kinds
 
 
-@pytest.mark.parametrize(("plugin", "strategy"), [("losses", "triplet"), ("proxies", "proxy-anchor"), ("rankings", "histogram")])
+@pytest.mark.parametrize(
+    ("plugin", "strategy"), [("losses", "triplet"), ("proxies", "proxy-anchor"), ("rankings", "histogram")]
+)
 def test_gradients_are_those_of_differences(plugin, strategy):
     loss = Loss(plugin, strategy, classes=2).prepare(3, dtype=torch.float64)
     embeddings, labels = batch(6, 3, torch.float64)

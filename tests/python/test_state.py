@@ -98,7 +98,9 @@ def test_a_fresh_module_goes_on_with_a_state_dict(made, tmp_path):
     goes_on(loss, 2)
     torch.save(loss.state_dict(), tmp_path / "state.pt")
     wanted = goes_on(loss, 4, first=2)
-    fresh = Loss(loss.source, loss.strategy, classes=loss.classes, **{k.replace("-", "_"): v for k, v in loss._given.items()})
+    fresh = Loss(
+        loss.source, loss.strategy, classes=loss.classes, **{k.replace("-", "_"): v for k, v in loss._given.items()}
+    )
     fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert fresh.step == 2
     assert equal(goes_on(fresh, 4, first=2), wanted)

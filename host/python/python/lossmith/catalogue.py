@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lossmith import _lossmith, modules
+from lossmith.names import keyword_of
 
 _MODULES = {
     module.ROLE: module
@@ -31,13 +32,13 @@ class StrategyInfo:
         return _MODULES[self.role](self.plugin, self.name, **params)
 
     @property
-    def __doc__(self) -> str:
+    def __doc__(self) -> str:  # type: ignore[override]  # that of the strategy, not of this class
         return modules.documentation({"summary": self.summary, "params": self.parameters})
 
     @property
     def __signature__(self) -> inspect.Signature:
         def parameter(described: dict[str, Any]) -> inspect.Parameter:
-            name = described["name"].replace("-", "_")
+            name = keyword_of(described["name"])
             kind = inspect.Parameter.KEYWORD_ONLY
             return inspect.Parameter(name, kind, default=described["default"], annotation=_TYPES[described["type"]])
 

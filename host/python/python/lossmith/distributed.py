@@ -29,7 +29,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lossmith.given import plain
+from lossmith import given
 
 #: The tensors of references; those of the batch are all others.
 _OF_REFERENCES = ("ref_emb", "ref_labels")
@@ -68,16 +68,24 @@ def _described(tensor: Tensor | None, name: str) -> str:
     """What a tensor must have in common with those of other ranks."""
     if tensor is None:
         return "none"
-    if plain(tensor, name).dim() == 0:
+    if name in ("labels", "ref_labels"):
+        # Of any dtype: all are made one.
+        given.labels(tensor, name)
+        dtype = "integers"
+    else:
+        dtype = str(given.plain(tensor, name).dtype)
+    if tensor.dim() == 0:
         raise ValueError(f"{name} has no dimension, and a row for each image is expected")
-    return " x ".join([f"{tensor.dtype} of N", *map(str, tensor.shape[1:])]) + f" on {tensor.device.type}"
+    return " x ".join([f"{dtype} of N", *map(str, tensor.shape[1:])]) + f" on {tensor.device.type}"
 
 
 def _counts(rows: Mapping[str, Tensor | None]) -> tuple[int, int]:
     """How many rows the tensors of the batch have, and those of references."""
     counts = [0, 0]
     for first, of_references in (("embeddings", False), ("ref_emb", True)):
-        group = {name: len(t) for name, t in rows.items() if t is not None and (name in _OF_REFERENCES) is of_references}
+        group = {
+            name: len(t) for name, t in rows.items() if t is not None and (name in _OF_REFERENCES) is of_references
+        }
         if len(set(group.values())) > 1:
             raise ValueError(f"these need one number of rows: {', '.join(f'{name} {n}' for name, n in group.items())}")
         counts[of_references] = group.get(first, 0)
@@ -88,7 +96,7 @@ def _sum(tuples: Sequence[Tensor] | None) -> list[list[int]] | None:
     """Length and a sum of each vector of tuples, which tell other vectors."""
     if tuples is None:
         return None
-    vectors = [plain(part, "a vector of indices_tuple").flatten() for part in tuples]
+    vectors = [given.plain(part, "a vector of indices_tuple").flatten() for part in tuples]
     return [[len(v), int((v * torch.arange(1, len(v) + 1, device=v.device)).sum())] for v in vectors]
 
 
@@ -121,8 +129,8 @@ def _tell(text: str, wrong: Exception | None) -> None:
         for name, value in json.loads(other).items():
             if first.get(name) != value:
                 raise ValueError(
-                    f"`{name}` is {first.get(name)} on rank 0 and {value} on rank {rank}: with gather=True it must be the "
-                    f"same on all ranks{_HINTS.get(name, '')}"
+                    f"`{name}` is {first.get(name)} on rank 0 and {value} on rank {rank}: with gather=True it must be "
+                    f"the same on all ranks{_HINTS.get(name, '')}"
                 )
 
 
@@ -136,12 +144,12 @@ def _of_all_ranks(own: Tensor, lengths: list[int]) -> Tensor:
     """The rows of all ranks, in their order; ``lengths`` is how many each has."""
     if not own.is_floating_point():
         own = own.long()
-    rows: Tensor = _Gather.apply(own, lengths)
+    rows: Tensor = _Gather.apply(own, lengths)  # type: ignore[no-untyped-call]
     return rows
 
 
 class _Gather(torch.autograd.Function):
-    """The rows of all ranks. As each rank computes the whole value, the gradient of its own rows is there: it asks nobody."""
+    """The rows of all ranks. Each computes the whole value, so that backward asks nobody: own rows have their gradient."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, lengths: list[int]) -> Tensor:

@@ -17,11 +17,11 @@ class LossmithError(Exception):
         self.help = help
         self.fields = fields
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.message, self.help, self.fields)
 
 
-def _restore(kind, message, help, fields):
+def _restore(kind: type[LossmithError], message: str, help: str | None, fields: dict[str, Any]) -> LossmithError:
     return kind(message, help, **fields)
 
 

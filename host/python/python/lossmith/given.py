@@ -7,7 +7,9 @@ tracer. libtorch ends the process for some of them, and answers in its own words
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
@@ -16,7 +18,8 @@ from torch.autograd import forward_ad
 #: The dtypes that the extension knows by name, and refuses in its own words where they do not fit.
 _DTYPES = frozenset({
     torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64,
-    torch.bfloat16, torch.complex32, torch.complex64, torch.complex128, torch.bool, torch.qint8, torch.quint8, torch.qint32,
+    torch.bfloat16, torch.complex32, torch.complex64, torch.complex128, torch.bool, torch.qint8,
+    torch.quint8, torch.qint32,
 })  # fmt: skip
 _QUANTIZED = frozenset({torch.qint8, torch.quint8, torch.qint32})
 _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
@@ -34,8 +37,8 @@ def plain(tensor: object, what: str) -> Tensor:
     tensor = tensor if type(tensor) is Tensor else _of_plain_type(tensor, what)
     if _is_wrapped(tensor):
         raise RuntimeError(
-            f"{what}: the transforms of torch.func (grad, vmap, jvp) do not look into a strategy; take its gradient with "
-            "backward() or torch.autograd.grad"
+            f"{what}: the transforms of torch.func (grad, vmap, jvp) do not look into a strategy; take its gradient "
+            "with backward() or torch.autograd.grad"
         )
     if tensor.is_nested:
         raise TypeError(f"{what} must be one row for each image, not a nested tensor: take torch.cat({what}.unbind())")
@@ -46,13 +49,15 @@ def plain(tensor: object, what: str) -> Tensor:
     if tensor.dtype in _QUANTIZED:
         raise TypeError(f"{what} must be numbers, not {tensor.dtype}: take {what}.dequantize()")
     if tensor.dtype not in _DTYPES:
-        raise TypeError(f"{what} must not be {tensor.dtype}: take .long() of labels and positions, and .float() of others")
+        raise TypeError(
+            f"{what} must not be {tensor.dtype}: take .long() of labels and positions, and .float() of others"
+        )
     if tensor.untyped_storage().nbytes() < _end(tensor):
         raise ValueError(
-            f"{what}: the memory of this tensor, {tuple(tensor.shape)}, was freed or made smaller, as some tools do with "
-            "parameters that lie elsewhere; give it before that"
+            f"{what}: the memory of this tensor, {tuple(tensor.shape)}, was freed or made smaller, as some tools do "
+            "with parameters that lie elsewhere; give it before that"
         )
-    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:
+    if forward_ad._current_level >= 0 and _has_tangent(tensor):
         raise RuntimeError(
             f"{what}: forward-mode derivatives do not go through a strategy; take its gradient with backward() or "
             "torch.autograd.grad"
@@ -63,7 +68,9 @@ def plain(tensor: object, what: str) -> Tensor:
 def _of_plain_type(tensor: object, what: str) -> Tensor:
     """``tensor``; else a TypeError for what is no tensor, and for a class of tensors whose numbers are in others."""
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"{what} must be a torch.Tensor, not {type(tensor).__name__}: torch.as_tensor makes one of numbers")
+        raise TypeError(
+            f"{what} must be a torch.Tensor, not {type(tensor).__name__}: torch.as_tensor makes one of numbers"
+        )
     if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
         raise TypeError(
             f"{what} must be a tensor with numbers of its own, not {type(tensor).__name__}: take those inside, for "
@@ -72,13 +79,17 @@ def _of_plain_type(tensor: object, what: str) -> Tensor:
     return tensor
 
 
+def _has_tangent(tensor: Tensor) -> bool:
+    """Whether forward-mode derivatives go with a tensor."""
+    return forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
+
+
 def _end(tensor: Tensor) -> int:
     """Where the numbers of a tensor end in its storage, in bytes."""
-    begin = tensor.storage_offset() * tensor.element_size()
-    if tensor.is_contiguous():
-        return begin + tensor.nbytes if tensor.nbytes else 0
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return begin + (1 + last) * tensor.element_size()
+    count, width = tensor.numel(), tensor.element_size()
+    if count and not tensor.is_contiguous():
+        count = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return (int(tensor.storage_offset()) + count) * width if count else 0
 
 
 def computing() -> None:
@@ -91,9 +102,9 @@ def computing() -> None:
 
 def whole(value: object, name: str, least: int) -> int:
     """``value``, if it is an integer from ``least``; else a TypeError or ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    number = int(value)  # type: ignore[call-overload]
+    number = operator.index(value)
     if number < least:
         raise ValueError(f"{name} must be an integer from {least}, not {number}")
     return number
@@ -112,8 +123,8 @@ def tuples(vectors: object) -> None:
         return
     if not isinstance(vectors, (tuple, list)):
         raise TypeError(
-            "indices_tuple has 3 vectors (anchors, positives, negatives) or 4 (anchors, positives, anchors, negatives), as "
-            f"a miner returns them; it is no {type(vectors).__name__}"
+            "indices_tuple has 3 vectors (anchors, positives, negatives) or 4 (anchors, positives, anchors, "
+            f"negatives), as a miner returns them; it is no {type(vectors).__name__}"
         )
     for vector in vectors:
         if plain(vector, "a vector of indices_tuple").dtype is not torch.int64:

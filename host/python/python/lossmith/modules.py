@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from lossmith import _lossmith, given
 from lossmith.distributed import gathered
 from lossmith.extra_state import packed, unpacked
 from lossmith.given import computing, plain, whole
+from lossmith.names import keyword_of, parameter_of
 from lossmith.references import may_have_tuples, placeholders, with_references
 from lossmith.training import of_step, told
 from lossmith.tuples import Tuples
@@ -38,7 +39,8 @@ class StrategyModule(Module):
 
     ``plugin`` is the bare name of a standard plugin (``losses``), the path of a component, or the folder of a plugin, which is
     built. ``strategy`` can be left out if the plugin has only one of this role. Parameters of the strategy are keywords with ``_``
-    for ``-``: ``negative_margin=0.8``; ``lossmith.strategies()`` lists them.
+    for ``-``, and a ``_`` behind a name that is taken: ``negative_margin=0.8``, ``lambda_=0.5``;
+    ``lossmith.strategies()`` lists them.
 
     ``classes`` is the number of classes, for strategies that must know it. ``slices`` is into how many equal slices the embedding
     is divided. ``seed`` is that of all that the strategy draws. ``limits`` are those of an experiment, as
@@ -75,7 +77,7 @@ class StrategyModule(Module):
         if gather and self.ROLE not in ("loss", "miner", "transfer"):
             raise TypeError(f"a {self.ROLE} gathers nothing: give gather=True to the Objective or Transfer that has it")
         self.gather = gather
-        self._given = {name.replace("_", "-"): value for name, value in params.items()}
+        self._given = {parameter_of(name): value for name, value in params.items()}
         #: The names of parameters and buffers of the strategy, by those of the module.
         self._names: dict[str, str] = {}
         self._multipliers: dict[str, float] = {}
@@ -92,7 +94,7 @@ class StrategyModule(Module):
         try:
             core = _lossmith.Strategy(component, self.ROLE, strategy, self._given, self.seed, self._limits)
         except TypeError as error:
-            values = ", ".join(f"{name.replace('-', '_')}={value!r}" for name, value in self._given.items())
+            values = ", ".join(f"{keyword_of(name)}={value!r}" for name, value in self._given.items())
             raise TypeError(f"a parameter is a number, a boolean, a text, or a list of numbers: {values}") from error
         self._component, self.strategy, self._core = component, strategy, core
         self._log = logging.getLogger(f"lossmith.{component.name}.{strategy}")
@@ -113,11 +115,12 @@ class StrategyModule(Module):
     @property
     def params(self) -> dict[str, Any]:
         """The values of the strategy's parameters, with all defaults."""
-        return json.loads(self._core.params)
+        values: dict[str, Any] = json.loads(self._core.params)
+        return values
 
     def extra_repr(self) -> str:
         """What ``print`` shows."""
-        given = "".join(f", {name.replace('-', '_')}={value!r}" for name, value in self._given.items())
+        given = "".join(f", {keyword_of(name)}={value!r}" for name, value in self._given.items())
         return f'"{self.plugin}", "{self.strategy}"{given}'
 
     # What is kept between calls
@@ -150,7 +153,7 @@ class StrategyModule(Module):
             if attribute in self._parameters:
                 self._log.warning("it exchanged its parameter `%s`: give the new one to the optimizer", attribute)
             self._multipliers[attribute] = multiplier
-            self._parameters[attribute] = tensor
+            self._parameters[attribute] = cast(Parameter, tensor)
 
     def _attribute(self, name: str) -> str:
         """The module's name for a parameter or buffer of the strategy."""
@@ -209,16 +212,15 @@ class StrategyModule(Module):
             if tensor is None:
                 continue
             multiplier = extra["multipliers"].get(attribute)
-            tensors = self._buffers if multiplier is None else self._parameters
-            before = tensors.get(attribute)
+            before = self._buffers.get(attribute) if multiplier is None else self._parameters.get(attribute)
             if before is not None and (before.shape == tensor.shape or multiplier is not None):
                 continue
             self._names[attribute] = name
             if multiplier is None:
-                tensors[attribute] = torch.empty_like(tensor)
+                self._buffers[attribute] = torch.empty_like(tensor)
             else:
                 self._multipliers[attribute] = multiplier
-                tensors[attribute] = Parameter(torch.empty_like(tensor))
+                self._parameters[attribute] = Parameter(torch.empty_like(tensor))
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -227,10 +229,11 @@ class StrategyModule(Module):
         state["_component"] = (self._component.name, self._component.bytes)
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:  # type: ignore[override]  # theirs returns nothing, too
-        super().__setstate__(state)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        component = state.pop("_component")
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._session = None
-        self._bind(_lossmith.Component.from_bytes(*self._component), self.strategy)
+        self._bind(_lossmith.Component.from_bytes(*component), self.strategy)
 
     def _replicate_for_data_parallel(self) -> NoReturn:
         raise RuntimeError(
@@ -293,14 +296,15 @@ class StrategyModule(Module):
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
         """One call: its value. What it keeps is the module's then."""
-        with self._turns:
+        with self._turns.lock:
             if self._session is not None:
                 return self._session._call(self, batch, given)
             return self._finish(self._compute(batch, *given))
 
     def _compute(self, batch: _lossmith.Batch, *given: Any) -> _lossmith.Called:
         """What comes of a call. The module stays as it is."""
-        return getattr(self._core, self.METHOD)(*given, batch, self._kept(), of_step(self.step))
+        called: _lossmith.Called = getattr(self._core, self.METHOD)(*given, batch, self._kept(), of_step(self.step))
+        return called
 
     def _finish(self, called: _lossmith.Called) -> Any:
         """Takes what came of a call, and returns its value."""
@@ -333,8 +337,8 @@ class StrategyModule(Module):
         if nothing and not self._names and not self._warned_of_one:
             self._warned_of_one = True
             self._log.warning(
-                "a batch of one embedding has no pairs, and nothing is learned of it; drop_last=True of the DataLoader leaves "
-                "out a last batch of one"
+                "a batch of one embedding has no pairs, and nothing is learned of it; drop_last=True of the DataLoader "
+                "leaves out a last batch of one"
             )
 
 
@@ -354,7 +358,7 @@ def _only(component: _lossmith.Component, role: str) -> str:
     """The name of the only strategy of a role."""
     names = [s["name"] for s in json.loads(component.strategies()) if s["role"] == role]
     if len(names) == 1:
-        return names[0]
+        return str(names[0])
     if not names:
         has = sorted({s["role"] for s in json.loads(component.strategies())})
         raise ValueError(f"plugin `{component.name}` has no {role}: it has strategies of the role {', '.join(has)}")
@@ -365,7 +369,7 @@ def documentation(description: Mapping[str, Any]) -> str:
     """The documentation of a strategy: its summary and its parameters."""
     lines = [description["summary"], ""]
     for parameter in description["params"]:
-        name, default = parameter["name"].replace("-", "_"), parameter["default"]
+        name, default = keyword_of(parameter["name"]), parameter["default"]
         lines.append(f"{name}: {parameter['type']}, default {default!r}\n    {parameter['summary']}")
     return "\n".join(lines).rstrip()
 
@@ -519,11 +523,13 @@ class Balance(StrategyModule):
         size = embeddings.shape[0] if embeddings.dim() else 0
         if plain(pair_losses.values, "pair_losses").shape != (size, size):
             raise ValueError(
-                f"pair_losses are {tuple(pair_losses.values.shape)}, and there are {size} embeddings: give those of this batch"
+                f"pair_losses are {tuple(pair_losses.values.shape)}, and there are {size} embeddings: give those of "
+                "this batch"
             )
         with without_autocast(embeddings):
             batch = self._batch(embeddings, labels, teacher=teacher)
-            return self._call(batch, pair_losses.values, pair_losses.divisor, pair_losses.parts)
+            value: Tensor = self._call(batch, pair_losses.values, pair_losses.divisor, pair_losses.parts)
+        return value
 
 
 class Transfer(StrategyModule):
@@ -637,7 +643,8 @@ class Schedule(StrategyModule):
         embeddings = full_precision(embeddings).detach()
         with without_autocast(embeddings):
             batch = self._batch(embeddings, labels)
-            return self._call(batch)
+            thresholds: list[float] = self._call(batch)
+        return thresholds
 
 
 class Fusion(StrategyModule):
@@ -652,6 +659,7 @@ class Fusion(StrategyModule):
         embeddings = full_precision(embeddings)
         with without_autocast(embeddings):
             batch = self._batch(embeddings, None)
-            return self._call(batch)
+            fused: Tensor = self._call(batch)
+        return fused
 
 

@@ -56,7 +56,7 @@ class Objective(Module):
         if balance is not None and transfer is None:
             raise ValueError("a balance weighs the pair losses of a transfer: give one")
         if any(module.gather for module in self.strategies):
-            raise ValueError("the whole objective gathers or nothing: give gather=True to Objective, not to what it has")
+            raise ValueError("an objective gathers as a whole: give gather=True to Objective, not to what it has")
         self.weight, self.on, self.gather = weight, on, gather
         self.metrics: dict[str, Tensor | float] = {}
         self.step = 0
@@ -112,7 +112,7 @@ class Objective(Module):
 
     def _call(self, batch: _lossmith.Batch) -> Tensor:
         """One call: its value. What the strategies keep is the modules' then."""
-        with self._turns:
+        with self._turns.lock:
             if self._session is not None:
                 return self._session._call(self, batch)
             return self._finish(self._compute(batch))

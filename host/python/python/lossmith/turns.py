@@ -7,22 +7,19 @@ import threading
 
 
 class Turns:
-    """A lock for the calls of a module: each goes on from what the one before it kept. A copy is a lock of its own.
-
-    A forked process takes none: the thread that had it may not be there, and the extension refuses calls in it.
-    """
+    """A lock for the calls of a module: each goes on from what the one before it kept. A copy is a lock of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process = os.getpid()
 
-    def __enter__(self) -> None:
-        if os.getpid() == self._process:
-            self._lock.acquire()
+    @property
+    def lock(self) -> threading.Lock:
+        """What a call holds. An interrupt cannot come between taking it and the body of ``with``.
 
-    def __exit__(self, *_: object) -> None:
-        if os.getpid() == self._process:
-            self._lock.release()
+        In a forked process it is free: the thread that held it is not there, and the extension refuses the call.
+        """
+        return self._lock if os.getpid() == self._process else threading.Lock()
 
     def __reduce__(self) -> tuple[type[Turns], tuple[()]]:
         return Turns, ()
