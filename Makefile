@@ -5,7 +5,8 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup languages build install plugins demo test lint bet multi-threshold bench bench-python peers torture doctor
+.PHONY: help setup languages build install wheel python plugins demo test test-python lint bet multi-threshold bench bench-python peers torture \
+	doctor
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +25,12 @@ PREFIX ?= $(HOME)/.local
 install: build ## Copy the command and its libtorch (about 500 MB) into ~/.local, or into PREFIX.
 	@scripts/install.sh $(LOSSMITH) "$(PREFIX)"
 
+# Compiled as the tests are, so that after one the other has nothing but this library to link.
+wheel: setup ## Write the Python package, with the command in it, as a wheel into dist.
+	@scripts/setup.sh wheel
+	rm -f dist/lossmith-*.whl
+	.tools/maturin/bin/maturin build --manifest-path host/python/Cargo.toml --out dist
+
 plugins: build ## Write the standard plugins as components into target/plugins.
 	@set -e; for crate in $(PLUGINS); do $(LOSSMITH) plugin build $$crate; done
 
@@ -33,6 +40,15 @@ demo: build ## Train a teacher on emoji, transfer it to two students, and draw w
 # The tests build the plugins that they need. Without `build` before: it would compile much of what follows with other features.
 test: setup languages ## Run all tests.
 	cargo test --workspace
+	$(MAKE) test-python
+
+# The wheel, installed in an environment of its own.
+python: wheel
+	@scripts/setup.sh python
+	.python/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall dist/lossmith-*.whl
+
+test-python: python ## Run the tests of the Python package, as a wheel in an environment of its own (650 MB of downloads).
+	.python/bin/python -m pytest -q tests/python
 
 lint: setup ## Check the format, the lints, who uses whom, and the documentation.
 	cargo fmt --all --check
@@ -40,7 +56,7 @@ lint: setup ## Check the format, the lints, who uses whom, and the documentation
 	@scripts/stored-forms.sh
 	@scripts/circles.py
 	@scripts/columns.py
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-files -p lossmith-plugin -p lossmith-run -p lossmith-sdk
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-files -p lossmith-plugin -p lossmith-python -p lossmith-run -p lossmith-sdk
 
 bet: build ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji
@@ -60,18 +76,17 @@ PEERS := target/peers
 # Cases with a target of 0.8, and those that came out nearest to 1: measured three times, both sides in turns. The medians count.
 AGAIN := contrastive multi-similarity sup-con batch-hard cross-batch-memory hdc
 OURS := cargo bench --quiet -p lossmith --profile dev --bench peers --
-THEIRS := PYTHONPATH=$(PEERS) python3 scripts/peers/theirs.py
-peers: plugins ## Compare with pytorch-metric-learning in one run (600 MB of downloads, then about half an hour).
-	@scripts/peers/setup.sh $(PEERS)
+THEIRS := .python/bin/python scripts/peers/theirs.py
+peers: plugins ## Compare with pytorch-metric-learning in one run (650 MB of downloads, then about half an hour).
+	@scripts/setup.sh python
+	@mkdir -p $(PEERS)
 	$(OURS) > $(PEERS)/ours.jsonl
 	$(THEIRS) > $(PEERS)/theirs.jsonl
 	set -e; for round in 2 3; do $(OURS) $(AGAIN) >> $(PEERS)/ours.jsonl; $(THEIRS) $(AGAIN) >> $(PEERS)/theirs.jsonl; done
 	@python3 scripts/peers/table.py $(PEERS)/ours.jsonl $(PEERS)/theirs.jsonl
 
-PYTHON := python3
-bench-python: build ## Time the Python module against the command and pytorch-metric-learning in one run (half an hour).
-	@scripts/peers/setup.sh $(PEERS)
-	PYTHONPATH=host/python/python:$(PEERS) $(PYTHON) scripts/python-bench/table.py --command $(LOSSMITH)
+bench-python: build python ## Time the Python module against the command and pytorch-metric-learning in one run (half an hour).
+	.python/bin/python scripts/python-bench/table.py --command $(LOSSMITH)
 
 torture: setup ## A thousand reloads of a running training with random faults.
 	LOSSMITH_TORTURE=1000 cargo test -p lossmith --test training session::torture -- --nocapture

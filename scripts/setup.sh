@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Sets up everything that Lossmith's build, tests and demo need. It can be run again at any time: what is there is kept.
 #
-#   scripts/setup.sh              all but the languages
+#   scripts/setup.sh              what the command and its plugins in Rust need
 #   scripts/setup.sh languages    what builds plugins in Python and JavaScript, and nothing else
+#   scripts/setup.sh wheel        what makes the wheel, and nothing else
+#   scripts/setup.sh python       the Python that the wheel is tested in, and nothing else
 #
 # Environment:
 #   LIBTORCH=<folder>                 use this libtorch (2.13.0) instead of one in .libtorch
@@ -19,19 +21,18 @@ source scripts/setup/libtorch.sh
 source scripts/setup/wasm.sh
 source scripts/setup/dataset.sh
 source scripts/setup/languages.sh
+source scripts/setup/python.sh
 
 case ${1:-} in
-languages)
-    setup_languages
-    say "done"
-    exit
+'')
+    setup_tools
+    setup_libtorch
+    setup_wasm
+    setup_dataset
     ;;
-'') ;;
+languages) setup_languages ;;
+wheel) setup_wheel ;;
+python) setup_python ;;
 *) fail "\`$1\` is no part of the set-up" "scripts/setup.sh languages" ;;
 esac
-
-setup_tools
-setup_libtorch
-setup_wasm
-setup_dataset
 say "done"

@@ -11,7 +11,7 @@ while IFS= read -r file; do
     grep -vE '#\[error\(|[Ff]or people' | sed "s|^|$file:|"; then
     found=1
   fi
-done < <(grep -rlE 'Sha256|digest_line|extend_digest|quoted\(' --include='*.rs' host/src host/files/src host/plugin/src host/run/src | sort)
+done < <(grep -rlE 'Sha256|digest_line|extend_digest|quoted\(' --include='*.rs' host/src host/files/src host/plugin/src host/python/src host/run/src | sort)
 
 if [ "$found" = 1 ]; then
   echo "stored forms: these lines print with {:?} in files that hash; spell the form out (host/files/src/quoted.rs helps)"

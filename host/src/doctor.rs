@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::standard::Standard;
+use crate::started::{Started, started};
 use crate::toolchain;
 
 /// The version of libtorch that tch 0.26 is made for.
 const TORCH_VERSION: &str = "2.13.0";
+
+/// The library that is this command in the Python package.
+const PACKAGE: &str = "_lossmith.abi3.so";
 
 /// The workspace's manifest, which pins the version of wasmtime.
 const MANIFEST: &str = include_str!("../../Cargo.toml");
@@ -41,9 +45,9 @@ impl Diagnosis {
 #[must_use]
 pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Diagnosis> {
     let mut findings = vec![
-        command(),
-        libtorch(loaded_library("libtorch_cpu.so").as_deref()),
-        devices(),
+        command(started()),
+        libtorch(loaded_library("libtorch_cpu.so").as_deref(), started().within.is_some()),
+        devices(started().within.is_some()),
         Diagnosis::fine("wasmtime", wasmtime_version().unwrap_or_else(|| "of unknown version".into())),
         wasm_toolchain(dir),
         fashion_mnist(&data_folders(dir)),
@@ -64,9 +68,20 @@ pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Diagnosis> {
     findings
 }
 
-fn command() -> Diagnosis {
-    let place = std::env::current_exe().map_or_else(|error| error.to_string(), |path| path.display().to_string());
-    Diagnosis::fine("lossmith", format!("{} in {place}", env!("CARGO_PKG_VERSION")))
+fn command(started: &Started) -> Diagnosis {
+    let version = env!("CARGO_PKG_VERSION");
+    let found = match (&started.within, loaded_library(PACKAGE)) {
+        (Some((python, _)), Some(library)) => {
+            let folder = library.parent().unwrap_or(&library);
+            format!("{version}, a package of {}, in {}", python.display(), folder.display())
+        }
+        _ => {
+            let program = std::env::current_exe();
+            let place = program.map_or_else(|error| error.to_string(), |path| path.display().to_string());
+            format!("{version} in {place}")
+        }
+    };
+    Diagnosis::fine("lossmith", found)
 }
 
 fn compiled_components() -> Diagnosis {
@@ -78,7 +93,9 @@ fn compiled_components() -> Diagnosis {
     }
 }
 
-fn libtorch(library: Option<&Path>) -> Diagnosis {
+/// `in_python`: it is that of the torch of an interpreter, which is of the right version, or the package would not have
+/// been imported; the third number may be another.
+fn libtorch(library: Option<&Path>, in_python: bool) -> Diagnosis {
     let what = "libtorch";
     let Some(library) = library else {
         return Diagnosis::fine(what, format!("linked, made for {TORCH_VERSION}"));
@@ -90,7 +107,7 @@ fn libtorch(library: Option<&Path>) -> Diagnosis {
     let (version, folder) =
         installed.map_or_else(|| (version_of_libtorch(folder), folder), |(version, folder)| (Some(version), folder));
     match version {
-        Some(version) if version == TORCH_VERSION => {
+        Some(version) if in_python || version == TORCH_VERSION => {
             Diagnosis::fine(what, format!("{version} in {}", folder.display()))
         }
         Some(version) => Diagnosis::wrong(
@@ -120,7 +137,8 @@ fn version_of_libtorch(folder: &Path) -> Option<String> {
     definition.split('"').nth(1).and_then(plain)
 }
 
-fn devices() -> Diagnosis {
+/// `in_python`: libtorch is the GPU build on every machine, as pip brings it.
+fn devices(in_python: bool) -> Diagnosis {
     let threads = tch::get_num_threads();
     let cpu = format!("cpu ({threads} thread{})", if threads == 1 { "" } else { "s" });
     match (tch::Cuda::is_available(), tch::utils::has_cuda()) {
@@ -128,11 +146,14 @@ fn devices() -> Diagnosis {
             let gpus = (0..tch::Cuda::device_count()).map(|index| format!(", cuda:{index}"));
             Diagnosis::fine("devices", cpu + &gpus.collect::<String>())
         }
-        (false, true) => Diagnosis::wrong(
-            "devices",
-            format!("{cpu}; the GPU build of libtorch sees no GPU"),
-            "run: nvidia-smi (it says whether the driver works)",
-        ),
+        (false, true) => {
+            let found = format!("{cpu}; the GPU build of libtorch sees no GPU");
+            if in_python {
+                Diagnosis::fine("devices", found)
+            } else {
+                Diagnosis::wrong("devices", found, "run: nvidia-smi (it says whether the driver works)")
+            }
+        }
         (false, false) => Diagnosis::fine("devices", cpu),
     }
 }
@@ -199,22 +220,22 @@ mod tests {
     fn libtorch_is_judged_by_the_folder_it_was_loaded_from() {
         let dir = tempfile::tempdir().unwrap();
         let library = dir.path().join("lib/libtorch_cpu.so");
-        assert!(libtorch(Some(&library)).found.ends_with("of unknown version"));
+        assert!(libtorch(Some(&library), false).found.ends_with("of unknown version"));
 
         file(dir.path().join("include/torch/headeronly/version.h"), "#define TORCH_VERSION \\\n  \"2.13.0\"\n");
-        assert_eq!(libtorch(Some(&library)).found, format!("2.13.0 in {}", dir.path().display()));
+        assert_eq!(libtorch(Some(&library), false).found, format!("2.13.0 in {}", dir.path().display()));
 
         file(dir.path().join("build-version"), "2.12.1+cu130\n");
-        let finding = libtorch(Some(&library));
+        let finding = libtorch(Some(&library), false);
         assert!(finding.found.starts_with("2.12.1 in"), "{finding:?}");
         assert!(finding.remedy.is_some());
     }
 
     #[test]
     fn this_process_has_loaded_the_libtorch_that_tch_wants() {
-        let _ = devices();
+        let _ = devices(false);
         let library = loaded_library("libtorch_cpu.so").unwrap();
-        assert_eq!(libtorch(Some(&library)).remedy, None);
+        assert_eq!(libtorch(Some(&library), false).remedy, None);
     }
 
     #[test]

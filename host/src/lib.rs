@@ -16,6 +16,7 @@ pub mod run;
 pub mod scaffold;
 pub mod session;
 pub mod standard;
+pub mod started;
 pub mod sweep;
 pub mod teacher;
 pub mod toolchain;

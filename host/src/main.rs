@@ -1,5 +1,5 @@
 //! The `lossmith` command.
 
 fn main() {
-    lossmith::cli::main(std::env::args_os())
+    lossmith::cli::main(lossmith::started::Started::program())
 }

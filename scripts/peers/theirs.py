@@ -1,6 +1,6 @@
 """Times the losses and miners of pytorch-metric-learning on the CPU, as `host/benches/peers` times ours.
 
-    PYTHONPATH=target/peers python3 scripts/peers/theirs.py [NAME...] > theirs.jsonl
+    .python/bin/python scripts/peers/theirs.py [NAME...] > theirs.jsonl
 
 One line of JSON for each strategy and batch size B. A loss is computed forward and backward (to the embeddings and to
 its own parameters), a miner forward; float32, D = 128, normal random embeddings, four images a class in order, their

@@ -1,11 +1,12 @@
-"""What the losses and miners of pytorch-metric-learning give for one batch: the numbers that `tests/plugins/peers.rs` compares with.
+"""What the losses and miners of pytorch-metric-learning give for one batch; `tests/plugins/peers.rs` compares with it.
 
-    scripts/peers/setup.sh target/peers
-    PYTHONPATH=target/peers python3 scripts/peers/values.py > tests/data/golden/peers.json
+    scripts/setup.sh python
+    .python/bin/python scripts/peers/values.py > tests/data/golden/peers.json
 
 Every loss with every distance, every reducer and every miner that it can compute, in 64 bits on random embeddings of
-classes of different sizes. Of a gradient G (B x D) there are two numbers: the sum of G[i, j] cos(i D + j), and its norm.
-Miners that draw at random are left out, as are losses and miners that refuse (a line on standard error counts them).
+classes of different sizes. Of a gradient G (B x D) there are two numbers: the sum of G[i, j] cos(i D + j), and its
+norm. Miners that draw at random are left out, as are losses and miners that refuse (a line on standard error counts
+them).
 """
 
 import collections
@@ -34,7 +35,10 @@ DISTANCES = {
     # Theirs divides by the 3-norm first, ours by the 2-norm: to hold that this is where the two differ.
     "lp-3-normalized": ({"distance": "lp", "p": 3.0}, lambda: distances.LpDistance(p=3)),
     "cosine": ({"distance": "cosine"}, lambda: distances.CosineSimilarity()),
-    "dot": ({"distance": "dot", "normalize": False}, lambda: distances.DotProductSimilarity(normalize_embeddings=False)),
+    "dot": (
+        {"distance": "dot", "normalize": False},
+        lambda: distances.DotProductSimilarity(normalize_embeddings=False),
+    ),
     "snr": ({"distance": "snr"}, lambda: distances.SNRDistance()),
 }
 SIMILARITIES = ["cosine", "dot"]

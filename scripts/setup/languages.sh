@@ -16,13 +16,7 @@ setup_language_python() {
     local folder=$TOOLS/python
     if [ "$("$folder/bin/componentize-py" --version 2>/dev/null || true)" != "componentize-py $COMPONENTIZE_PY" ]; then
         say "installing componentize-py $COMPONENTIZE_PY into $folder (70 MB)"
-        rm -rf "$folder"
-        mkdir -p "$TOOLS"
-        python3 -m venv "$folder" >/dev/null 2>&1 || {
-            install_packages "Python's venv" python3-venv
-            rm -rf "$folder"
-            python3 -m venv "$folder" || fail "no virtual environment could be made in $folder" "apt-get install -y python3-venv"
-        }
+        make_venv "$folder"
         "$folder/bin/pip" install --quiet --disable-pip-version-check "componentize-py==$COMPONENTIZE_PY" ||
             fail "componentize-py could not be installed" "$folder/bin/pip install componentize-py==$COMPONENTIZE_PY"
     fi

@@ -41,3 +41,14 @@ require_pip() {
     python3 -m pip --version >/dev/null 2>&1 ||
         fail "$(command -v python3) has no pip" "python3 -m ensurepip --user"
 }
+
+# make_venv FOLDER: a new virtual environment of python3; what was in the folder is gone.
+make_venv() {
+    rm -rf "$1"
+    mkdir -p "$(dirname "$1")"
+    python3 -m venv "$1" >/dev/null 2>&1 || {
+        install_packages "Python's venv" python3-venv
+        rm -rf "$1"
+        python3 -m venv "$1" || fail "no virtual environment could be made in $1" "apt-get install -y python3-venv"
+    }
+}

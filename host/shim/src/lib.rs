@@ -2,7 +2,8 @@
 //! waits for the device, bfloat16 autocasting on every device, deterministic mode, operations with a backward pass of
 //! their own, TorchScript modules with their buffers, and tensors of Python.
 //!
-//! This and the Python module are the only crates of the workspace with `unsafe` code. A C++ exception becomes a [`TchError::Torch`].
+//! This and the Python module are the only crates of the workspace with `unsafe` code. A C++ exception becomes a
+//! [`TchError::Torch`].
 
 #![expect(unsafe_code, reason = "calls C++")]
 

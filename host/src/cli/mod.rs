@@ -27,7 +27,6 @@ mod session;
 mod sweep;
 mod train;
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -35,6 +34,8 @@ use clap_complete::Shell;
 
 pub use error::CliError;
 pub use error_text::shown;
+
+use crate::started::Started;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -96,9 +97,9 @@ enum Command {
     },
 }
 
-/// Runs the command with the words of a command line, the first of which is the program, and ends the process.
-pub fn main(words: impl IntoIterator<Item = OsString>) -> ! {
-    let cli = Cli::parse_from(words);
+/// Runs the command that was started so, and ends the process.
+pub fn main(started: Started) -> ! {
+    let cli = Cli::parse_from(&started.keep().words);
     let code = match run(&cli) {
         Ok(()) => 0,
         Err(error) => {
@@ -133,8 +134,10 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Schema { sweep: false } => output::json(&crate::experiment::schema()),
         Command::Schema { sweep: true } => output::json(&crate::sweep::schema()),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "lossmith", &mut std::io::stdout());
-            Ok(())
+            // Into memory first: it would panic where the reader goes away.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "lossmith", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end())
         }
         Command::Plugin(command) => plugin::plugin(command, cli.json),
     }

@@ -193,7 +193,7 @@ pub enum ToolchainError {
 
     /// A program did not start.
     #[error("`{program}` could not be started")]
-    #[diagnostic(help("is it installed and on the PATH? scripts/setup.sh tells"))]
+    #[diagnostic(help("is it installed and on the PATH? `lossmith doctor` tells what is missing"))]
     Start {
         /// The program.
         program: String,

@@ -17,6 +17,6 @@ except ImportError as error:
 
 if ".".join(torch.__version__.split(".")[:2]) != WANTED:
     raise ImportError(
-        f"this lossmith was built for torch {WANTED}, and torch {torch.__version__} is installed, whose C++ library is another "
-        f"one: pip install 'torch=={WANTED}.*', or install a lossmith that was built for it"
+        f"this lossmith was built for torch {WANTED}, and torch {torch.__version__} is installed, whose C++ library is "
+        f"another one: pip install 'torch=={WANTED}.*', or install a lossmith that was built for it"
     )

@@ -1,7 +1,6 @@
 //! `lossmith plugin bench`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use clap::Args;
@@ -16,6 +15,7 @@ use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::output_path::may_write;
 use crate::cli::role::role;
+use crate::started;
 
 /// Measure a strategy: time and memory of a step over the sizes of the batch and of the embedding.
 #[derive(Args, Debug)]
@@ -121,9 +121,8 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
 
 /// The same sizes in a process of its own, whose allocator keeps nothing.
 fn memory(as_json: bool) -> Result<Vec<Measurement>, CliError> {
-    let program = std::env::current_exe().map_err(|error| CliError::file(Path::new("lossmith"), error))?;
-    let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).arg("--memory").envs(KEEP_NOTHING);
+    let mut command = started::again().map_err(|error| CliError::file(Path::new("lossmith"), error))?;
+    command.arg("--memory").envs(KEEP_NOTHING);
     if !as_json {
         command.arg("--json");
     }

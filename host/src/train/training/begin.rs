@@ -14,6 +14,7 @@ use crate::run::{
 };
 use crate::session::{Seen, entries, followed};
 use crate::standard::Standard;
+use crate::started;
 use crate::teacher::Teacher;
 use crate::train::assembly::{Assembly, Site, device_name, kept};
 use crate::train::branch_checks::{check_unseen, trains};
@@ -380,7 +381,7 @@ fn record(
     run.write_manifest(&Manifest {
         name: experiment.name.clone(),
         started: jiff::Timestamp::now(),
-        command: std::env::args().collect(),
+        command: started::words(),
         versions: Versions::current(lossmith_torch_shim::version()?),
         seed: experiment.seed,
         device: device_name(*device),
