@@ -1,6 +1,6 @@
 """Times the modules of the Python package, against the command and against pytorch-metric-learning: one table.
 
-    PYTHONPATH=host/python/python:target/peers python3 scripts/python-bench/table.py --command target/debug/lossmith
+    .python/bin/python scripts/python-bench/table.py --command target/debug/lossmith
 
 OMP_NUM_THREADS sets the threads of both. float32 on the CPU, normal random embeddings, four images a class, defaults;
 proxies of 100 classes. Steps take turns: a figure is the median of the rounds, a ratio the median of their ratios. Each
