@@ -358,7 +358,7 @@ def test_forked_workers_of_a_process_without_modules_work(child):
 
 
 FORKED_IN_A_CALL = """
-import os, threading
+import os, signal, threading
 from conftest import batch
 import torch
 from lossmith import Loss
@@ -375,6 +375,7 @@ thread.start()
 inside.wait()
 process = os.fork()
 if process == 0:
+    signal.alarm(60)
     try:
         loss(*batch())
     except RuntimeError as error:
