@@ -373,6 +373,27 @@ def test_hooks_on_saved_tensors_are_called():
     assert seen and torch.equal(gradient(value, embeddings)[0], wanted)
 
 
+def test_what_a_hook_raises_is_the_exception_of_the_call():
+    def packed(tensor: Tensor) -> Tensor:
+        raise KeyError("on purpose")
+
+    embeddings, labels = batch()
+    loss = Loss("losses", "contrastive")
+    with torch.autograd.graph.saved_tensors_hooks(packed, lambda t: t), pytest.raises(KeyError, match="on purpose"):
+        loss(embeddings, labels)
+    assert loss(embeddings, labels).isfinite()
+
+
+def test_a_loss_in_a_checkpoint_has_its_gradient():
+    from torch.utils.checkpoint import checkpoint
+
+    embeddings, labels = batch()
+    loss = Loss("losses", "contrastive")
+    (wanted,) = gradient(loss(embeddings, labels), embeddings)
+    checkpoint(loss, embeddings, labels, use_reentrant=False).backward()
+    assert torch.equal(embeddings.grad, wanted)
+
+
 def test_a_call_warns_of_nothing():
     embeddings, labels = batch()
     with warnings.catch_warnings():

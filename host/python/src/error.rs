@@ -12,6 +12,10 @@ use crate::tensor::torch;
 
 /// The exception for a fault of a plugin: `lossmith.PluginError` with the fields of its cause.
 pub(crate) fn plugin(python: Python<'_>, error: PluginError) -> PyErr {
+    // A hook or a mode in Python that raised during the call: libtorch only tells that something did.
+    if let Some(raised) = PyErr::take(python) {
+        return raised;
+    }
     let fault = PluginFault::from(error);
     let fields = PyDict::new(python);
     let filled = fill(&fields, &fault);
@@ -32,6 +36,9 @@ fn untold(cause: &Cause) -> Option<&'static str> {
 
 /// The exception for objectives that cannot be computed.
 pub(crate) fn compute(python: Python<'_>, error: ComputeError) -> PyErr {
+    if let Some(raised) = PyErr::take(python) {
+        return raised;
+    }
     match error {
         ComputeError::Plugin(error) => plugin(python, error),
         ComputeError::Tensor(error) => torch(error),

@@ -208,30 +208,25 @@ impl Strategy {
         let (device, float) = (batch.device, batch.float);
         let (state, before) = state(kept, device, float)?;
         let input = batch.input();
-        let new = if self.has(device, float) { None } else { Some(self.slot(device, float)?) };
+        // Nobody waits for the slots while they hold the interpreter's lock, which the call in them may need for a hook.
         let called = python.detach(|| {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(new) = new {
-                slots.push((device, float, new?));
+            if !slots.iter().any(|(d, f, _)| (*d, *f) == (device, float)) {
+                match self.slot(device, float)? {
+                    Ok(new) => slots.push((device, float, new)),
+                    Err(error) => return Ok(Err(error)),
+                }
             }
-            // It was there, or has just been put there.
             let slot = slots.iter_mut().find(|(d, f, _)| (*d, *f) == (device, float));
-            let Some((.., slot)) = slot else { return Ok(None) };
+            let (.., slot) = slot.ok_or_else(|| PyValueError::new_err("no slot for this device"))?;
             *slot.state_mut() = state;
             let value = run(slot, input);
             let (state, report) = (std::mem::take(slot.state_mut()), slot.take_report());
-            Ok::<_, PluginError>(Some((value?, state, report)))
+            Ok::<_, PyErr>(value.map(|value| (value, state, report)))
         });
-        let called = called.map_err(|error| error::plugin(python, error))?;
-        let (value, state, report): (T, State, Report) =
-            called.ok_or_else(|| PyValueError::new_err("no slot for this device"))?;
+        let (value, state, report): (T, State, Report) = called?.map_err(|error| error::plugin(python, error))?;
         let changed = vec![changed(python, &state, &before)?];
         Called::new(python, made(value)?, changed, report.metrics, report.lines)
-    }
-
-    fn has(&self, device: Device, float: Kind) -> bool {
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.iter().any(|(d, f, _)| (*d, *f) == (device, float))
     }
 }
 
