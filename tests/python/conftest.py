@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def nothing_told():
     """What a test tells by `lossmith.progress` ends with it."""
     yield
-    training._told.clear()
+    training.forget()
 
 
 @pytest.fixture(scope="session")

@@ -192,6 +192,13 @@ def test_thresholds_that_are_wrong_are_refused():
     )
 
 
+def test_a_teacher_that_is_not_finite_is_refused() -> None:
+    teacher = rows().detach()
+    teacher[4, 0] = float("inf")
+    module = lossmith.Transfer("transfers", "relaxed-contrastive")
+    refuses(lambda: module(rows(), LABELS, teacher), ValueError, "teacher have inf in row 4", "a network made them")
+
+
 def test_pair_losses_that_are_wrong_are_refused():
     balance = Balance("balances", "sum")
     refuses(lambda: balance(None, rows(), LABELS), TypeError, "pair_losses() of a transfer")

@@ -46,6 +46,29 @@ def test_a_trap_tells_the_function(guest):
     assert error.cause == "trap" and "trap_without_a_word" in error.function
 
 
+def test_a_trap_is_no_signal(guest, child):
+    # Whoever turns `faulthandler` off puts the handlers back that were there before: a trap by a signal would end the
+    # process.
+    ended = child(
+        """
+import faulthandler, sys
+faulthandler.enable()
+from conftest import batch
+import lossmith
+loss = lossmith.Loss(sys.argv[1], "evil", how="unreachable")
+loss(*batch())
+faulthandler.disable()
+lossmith.progress(epoch=1)
+try:
+    loss(*batch())
+except lossmith.PluginError as error:
+    print(error.cause)
+""",
+        guest("evil"),
+    )
+    assert (ended.returncode, ended.stdout) == (0, "trap\n"), ended.stderr
+
+
 @pytest.mark.parametrize(
     ("how", "limit"), [("spin", "fuel"), ("grow", "memory-bytes"), ("handles", "handles"), ("log-lines", "log-bytes")]
 )

@@ -26,5 +26,5 @@ def test_each_block_of_the_chapter_runs(tmp_path: Path, monkeypatch: pytest.Monk
             lines_before = "\n" * text.count("\n", 0, block.start(1))
             exec(compile(lines_before + block[1], CHAPTER, "exec"), names)
     finally:
-        training._told.clear()
+        training.forget()
     assert (tmp_path / "runs/first/journal.jsonl").is_file()

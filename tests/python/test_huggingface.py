@@ -26,7 +26,7 @@ CLASSES, BATCHES = 3, 4
 def nothing_told() -> Iterator[None]:
     """What a training told all strategies of the process is forgotten."""
     yield
-    training._told.clear()
+    training.forget()
 
 
 class Embedding(nn.Module):
@@ -176,7 +176,7 @@ def test_strategies_are_told_epoch_and_step_of_each_batch(tmp_path: Path) -> Non
 
 def test_a_checkpoint_after_an_exchange_goes_on_to_the_last_bit(tmp_path: Path) -> None:
     def made(**params: Any) -> tuple[Embedding, lossmith.Session]:
-        loss = lossmith.Loss("proxies", "proxy-anchor", **params).prepare(4, CLASSES)
+        loss = lossmith.Loss("proxies", "proxy-nca", **params).prepare(4, CLASSES)
         # It draws at random, by the step.
         miner = lossmith.Miner("miners", "distance-weighted")
         return Embedding(loss, miner), lossmith.Session(loss, miner)
@@ -185,12 +185,12 @@ def test_a_checkpoint_after_an_exchange_goes_on_to_the_last_bit(tmp_path: Path) 
 
     def each(updates: int) -> None:
         if updates == 2:
-            session.set("margin", 0.3)
+            session.set("scale", 12.0)
             session.wait()
 
     trainer(whole, tmp_path, [SessionCallback(session), Each(each)], epochs=4, save_strategy="epoch").train()
-    assert whole.loss.params["margin"] == 0.3
-    resumed, again = made(margin=0.3)
+    assert whole.loss.params["scale"] == 12.0
+    resumed, again = made(scale=12.0)
     running = trainer(resumed, tmp_path, [SessionCallback(again)], epochs=4)
     running.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{2 * BATCHES}"))
     torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)

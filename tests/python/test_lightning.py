@@ -29,7 +29,7 @@ CLASSES, BATCHES = 3, 4
 def nothing_told() -> Iterator[None]:
     """What a training told all strategies of the process is forgotten."""
     yield
-    training._told.clear()
+    training.forget()
 
 
 class Embedding(LightningModule):
@@ -200,7 +200,7 @@ def test_strategies_are_told_epoch_and_step_of_each_batch() -> None:
 
 def test_a_checkpoint_after_an_exchange_goes_on_to_the_last_bit(tmp_path: Path) -> None:
     def made(**params: Any) -> tuple[Embedding, lossmith.Session]:
-        loss = lossmith.Loss("proxies", "proxy-anchor", **params).prepare(4, CLASSES)
+        loss = lossmith.Loss("proxies", "proxy-nca", **params).prepare(4, CLASSES)
         # It draws at random, by the step.
         miner = lossmith.Miner("miners", "distance-weighted")
         return Embedding(loss, miner), lossmith.Session(loss, miner)
@@ -209,13 +209,13 @@ def test_a_checkpoint_after_an_exchange_goes_on_to_the_last_bit(tmp_path: Path) 
 
     def each(epoch: int, place: int) -> None:
         if (epoch, place) == (0, 1):
-            session.set("margin", 0.3)
+            session.set("scale", 12.0)
             session.wait()
 
     keeper = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
     fit(whole, [SessionCallback(session), Each(each), keeper], epochs=4, enable_checkpointing=True)
-    assert whole.loss.params["margin"] == 0.3
-    resumed, again = made(margin=0.3)
+    assert whole.loss.params["scale"] == 12.0
+    resumed, again = made(scale=12.0)
     fit(resumed, [SessionCallback(again)], epochs=4, checkpoint=tmp_path / "epoch=1.ckpt")
     assert len(resumed.mined) == 2 * BATCHES
     torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)

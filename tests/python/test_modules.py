@@ -221,7 +221,7 @@ def test_log_lines_go_to_logging(guest, caplog):
     with caplog.at_level(logging.INFO, logger="lossmith"):
         Loss(guest("roles"), "noise")(embeddings, labels)
     assert [(r.name, r.levelname, r.message) for r in caplog.records] == [
-        ("lossmith.test-roles.noise", "INFO", "noise added")
+        ("lossmith.roles.noise", "INFO", "noise added")
     ]
 
 

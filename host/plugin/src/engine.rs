@@ -25,7 +25,22 @@ impl Runtime {
     /// # Errors
     /// When this machine cannot run the engine, or the thread cannot be started.
     pub fn new() -> wasmtime::Result<Self> {
+        Self::with(Config::new())
+    }
+
+    /// As [`Runtime::new`], for a process that is somebody else's: the engine leaves signals alone. Otherwise a trap is
+    /// a signal, and whoever sets or resets handlers afterwards, as `faulthandler` of Python does, lets the first trap
+    /// end the process.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`].
+    pub fn without_signals() -> wasmtime::Result<Self> {
         let mut config = Config::new();
+        config.signals_based_traps(false);
+        Self::with(config)
+    }
+
+    fn with(mut config: Config) -> wasmtime::Result<Self> {
         config
             .wasm_component_model(true)
             // Our calls are synchronous; concurrency support costs 2.4 to 3 times per call.

@@ -13,7 +13,8 @@ use crate::tensor::{bounds, device_name, object, optional, tensor, torch};
 /// Labels are compared as floats of 32 bits, which tell integers below this apart.
 const LABELS: i64 = 1 << 24;
 
-/// A batch: B x D embeddings of 32 or 64 bits, B labels, and what else a strategy may be told. The tensors are the caller's.
+/// A batch: B x D embeddings of 32 or 64 bits, B labels, and what else a strategy may be told. The tensors are the
+/// caller's.
 #[pyclass(frozen, module = "lossmith._lossmith")]
 pub(crate) struct Batch {
     /// Tensors go from thread to thread, but are not shared.
@@ -55,12 +56,8 @@ impl Batch {
         };
         if device == Device::Cpu {
             in_range(&labels, classes)?;
-            let sum = embeddings.f_sum(float).and_then(|sum| sum.f_double_value(&[])).map_err(torch)?;
-            // Large numbers have an infinite sum, too.
-            if !sum.is_finite() && !is_finite(&embeddings).map_err(torch)? {
-                return Err(not_finite(&embeddings).unwrap_or_else(torch));
-            }
         }
+        finite(&embeddings, "embeddings")?;
         let like = |object: Option<&Bound<'_, PyAny>>, what: &str| {
             let found = optional(object, what)?;
             let Some(found) = found else { return Ok(None) };
@@ -72,7 +69,9 @@ impl Batch {
                     device_name(device)
                 )));
             }
-            found.f_to_kind(float).map(Some).map_err(torch)
+            let found = found.f_to_kind(float).map_err(torch)?;
+            finite(&found, what)?;
+            Ok(Some(found))
         };
         let tensors = Tensors {
             labels,
@@ -181,31 +180,43 @@ fn in_range(labels: &Tensor, classes: i64) -> PyResult<()> {
     }
     if classes > 0 && high >= classes {
         return Err(PyValueError::new_err(format!(
-            "a label is {high}, but with {classes} classes labels are from 0 to {}: number the classes from 0, or tell their \
-             number with classes={}",
+            "a label is {high}, but with {classes} classes labels are from 0 to {}: number the classes from 0, or \
+            tell their number with classes={}",
             classes - 1,
             high + 1
         )));
     }
     if high >= LABELS {
         return Err(PyValueError::new_err(format!(
-            "a label is {high}, and losses tell labels below {LABELS} apart: number the classes from 0, for instance with \
-             torch.unique(labels, return_inverse=True)[1]"
+            "a label is {high}, and losses tell labels below {LABELS} apart: number the classes from 0, for instance \
+            with torch.unique(labels, return_inverse=True)[1]"
         )));
     }
     Ok(())
 }
 
-/// The error for embeddings of which one is not finite.
-fn not_finite(embeddings: &Tensor) -> Result<PyErr, TchError> {
-    let foreign = embeddings.f_isfinite()?.f_logical_not()?;
-    let rows = foreign.f_any_dim(1, false)?.f_nonzero()?.f_reshape([-1])?;
-    let first = rows.f_int64_value(&[0])?;
-    let number = embeddings.f_masked_select(&foreign)?.f_double_value(&[0])?;
-    let (count, all) = (rows.numel(), embeddings.size().first().copied().unwrap_or_default());
+/// An error if a number is not finite. On another device than the CPU nothing looks, as that would wait for it.
+fn finite(rows: &Tensor, what: &str) -> PyResult<()> {
+    if rows.device() != Device::Cpu {
+        return Ok(());
+    }
+    let sum = rows.f_sum(rows.kind()).and_then(|sum| sum.f_double_value(&[])).map_err(torch)?;
+    // Large numbers have an infinite sum, too.
+    if sum.is_finite() || is_finite(rows).map_err(torch)? {
+        return Ok(());
+    }
+    Err(not_finite(rows, what).unwrap_or_else(torch))
+}
+
+fn not_finite(rows: &Tensor, what: &str) -> Result<PyErr, TchError> {
+    let foreign = rows.f_isfinite()?.f_logical_not()?;
+    let places = foreign.f_flatten(1, -1)?.f_any_dim(1, false)?.f_nonzero()?.f_reshape([-1])?;
+    let first = places.f_int64_value(&[0])?;
+    let number = rows.f_masked_select(&foreign)?.f_double_value(&[0])?;
+    let (count, all) = (places.numel(), rows.size().first().copied().unwrap_or_default());
     Ok(PyValueError::new_err(format!(
-        "embeddings have {number} in row {first}, and {count} of {all} rows have a number that is not finite: the network made \
-         them, not the loss; look at its inputs and the learning rate"
+        "{what} have {number} in row {first}, and {count} of {all} rows have a number that is not finite: a network \
+        made them, not the loss; look at its inputs and the learning rate"
     )))
 }
 
@@ -243,7 +254,8 @@ fn tuples(parts: &[Bound<'_, PyAny>], device: Device, size: i64) -> PyResult<Tup
             }
             Ok(_) => Err(PyValueError::new_err("the two vectors of each kind of pairs must have one length")),
             Err(parts) => Err(PyValueError::new_err(format!(
-                "tuples are 3 vectors (anchors, positives, negatives) or 4 (anchors, positives, anchors, negatives), not {}",
+                "tuples are 3 vectors (anchors, positives, negatives) or 4 (anchors, positives, anchors, negatives), \
+                not {}",
                 parts.len()
             ))),
         },

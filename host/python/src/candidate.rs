@@ -60,8 +60,8 @@ pub(crate) fn try_out(
     let (states, _) = candidate.states(python, &kept, device, float)?;
     let (live_states, _) = live.states(python, &live_kept, device, float)?;
     let may_reset: BTreeMap<String, Vec<String>> = candidate.places(python).zip(reset).collect();
-    let mut objectives = candidate.objectives(python, device, float)?;
-    let mut live = live.objectives(python, device, float)?;
+    let mut objectives = candidate.objectives(device, float)?.map_err(|error| error::plugin(python, error))?;
+    let mut live = live.objectives(device, float)?.map_err(|error| error::plugin(python, error))?;
     let sample = sample(batch, progress);
     let tried = python.detach(move || {
         let may_reset =

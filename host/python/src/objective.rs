@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use lossmith_plugin::Role;
 use lossmith_plugin::candidate::States;
-use lossmith_plugin::objective::{ComputeError, ComputedOn, Objective as Term, Objectives};
+use lossmith_plugin::objective::{ComputedOn, Objective as Term, Objectives};
+use lossmith_plugin::{PluginError, Role};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tch::{Device, Kind};
@@ -58,21 +58,24 @@ impl Objective {
         not_forked()?;
         let (device, float) = (batch.device, batch.float);
         let (states, before) = self.states(python, &kept, device, float)?;
-        let new = if self.has(device, float) { None } else { Some(self.objectives(python, device, float)?) };
         let tensors = batch.tensors(lossmith_plugin::objective::Batch::shallow_clone);
+        // Nobody waits for them while they hold the interpreter's lock, which the call may need for a hook.
         let computed = python.detach(move || {
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(new) = new {
-                made.push((device, float, new));
+            if !made.iter().any(|(d, f, _)| (*d, *f) == (device, float)) {
+                match self.objectives(device, float)? {
+                    Ok(new) => made.push((device, float, new)),
+                    Err(error) => return Ok(Err(error.into())),
+                }
             }
             let found = made.iter_mut().find(|(d, f, _)| (*d, *f) == (device, float));
-            let Some((.., objectives)) = found else { return Err(ComputeError::State("no such device".into())) };
+            let (.., objectives) = found.ok_or_else(|| PyValueError::new_err("no objectives for this device"))?;
             objectives.put_states(states);
             let outcome = objectives.compute(&tensors, &progress.0);
             let states = objectives.take_states();
-            outcome.map(|outcome| (outcome, states))
+            Ok::<_, PyErr>(outcome.map(|outcome| (outcome, states)))
         });
-        let (outcome, states) = computed.map_err(|error| error::compute(python, error))?;
+        let (outcome, states) = computed?.map_err(|error| error::compute(python, error))?;
         let changed = self.places(python).zip(&before).map(|(place, before)| match states.get(&place) {
             Some(state) => changed(python, state, before),
             None => Ok(Vec::new()),
@@ -102,11 +105,14 @@ impl Objective {
     }
 
     /// Objectives with slots of their own.
-    pub(crate) fn objectives(&self, python: Python<'_>, device: Device, float: Kind) -> PyResult<Objectives> {
+    pub(crate) fn objectives(&self, device: Device, float: Kind) -> PyResult<Result<Objectives, PluginError>> {
         let mut slots = BTreeMap::new();
         for strategy in &self.strategies {
             let strategy = strategy.get();
-            let slot = strategy.slot(device, float)?.map_err(|error| error::plugin(python, error))?;
+            let slot = match strategy.slot(device, float)? {
+                Ok(slot) => slot,
+                Err(error) => return Ok(Err(error)),
+            };
             if slots.insert(strategy.role(), slot).is_some() {
                 return Err(PyValueError::new_err(format!("two strategies of the role {}", strategy.role())));
             }
@@ -132,7 +138,7 @@ impl Objective {
         if let Some(miner) = take(Role::Miner) {
             term = term.with_miner(miner);
         }
-        Ok(Objectives::new(vec![term], take(Role::Fusion)))
+        Ok(Ok(Objectives::new(vec![term], take(Role::Fusion))))
     }
 
     /// The places of the strategies, in their order.
@@ -141,10 +147,5 @@ impl Objective {
             Role::Fusion => "fusion".to_owned(),
             role => format!("{PLACE}.{role}"),
         })
-    }
-
-    fn has(&self, device: Device, float: Kind) -> bool {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.iter().any(|(d, f, _)| (*d, *f) == (device, float))
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-/// How far a training is: epoch and step from 0, how many epochs there are (0: nobody knows), steps in an epoch, and the last
-/// values of metrics.
+/// How far a training is: epoch and step from 0, how many epochs there are (0: nobody knows), steps in an epoch, and
+/// the last values of metrics.
 #[pyclass(frozen, module = "lossmith._lossmith")]
 pub(crate) struct Progress(pub(crate) lossmith_plugin::Progress);
 

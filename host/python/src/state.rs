@@ -1,4 +1,5 @@
-//! Parameters and buffers of a strategy. They belong to the caller: each call gets them, and gives back what it changed.
+//! Parameters and buffers of a strategy. They belong to the caller: each call gets them, and gives back what it
+//! changed.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,8 @@ pub(crate) fn state(kept: &[Kept<Bound<'_, PyAny>>], device: Device, float: Kind
         if tensor.device() != device || (multiplier.is_some() && tensor.kind() != float) {
             let (wanted, place) = (if float == Kind::Double { "float64" } else { "float32" }, device_name(device));
             return Err(PyValueError::new_err(format!(
-                "`{name}` is of another dtype or on another device than the embeddings, which are {wanted} on {place}: move the \
+                "`{name}` is of another dtype or on another device than the embeddings, which are {wanted} on \
+                {place}: move the \
                  module there with .to(\"{place}\", torch.{wanted})"
             )));
         }

@@ -208,7 +208,8 @@ impl Strategy {
         let (device, float) = (batch.device, batch.float);
         let (state, before) = state(kept, device, float)?;
         let input = batch.input();
-        // Nobody waits for the slots while they hold the interpreter's lock, which the call in them may need for a hook.
+        // Nobody waits for the slots while they hold the interpreter's lock, which the call in them may need for a
+        // hook.
         let called = python.detach(|| {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             if !slots.iter().any(|(d, f, _)| (*d, *f) == (device, float)) {
@@ -230,8 +231,8 @@ impl Strategy {
     }
 }
 
-/// The number of a strategy's random stream: that of its role in the first objective of an experiment, so that it draws here
-/// what it draws there.
+/// The number of a strategy's random stream: that of its role in the first objective of an experiment, so that it draws
+/// here what it draws there.
 fn stream(role: Role) -> u64 {
     match role {
         Role::Loss | Role::Transfer => 0,

@@ -40,13 +40,15 @@ pub(crate) fn torch(error: TchError) -> PyErr {
     PyRuntimeError::new_err(lossmith_plugin::brief(&error))
 }
 
-/// The smallest and the largest of integers, without an operation of libtorch where they lie in the CPU's memory in one row.
+/// The smallest and the largest of integers, without an operation of libtorch where they lie in the CPU's memory in one
+/// row.
 pub(crate) fn bounds(integers: &Tensor) -> Result<Option<(i64, i64)>, TchError> {
     if integers.numel() == 0 {
         return Ok(None);
     }
     if integers.device() == Device::Cpu && integers.kind() == Kind::Int64 && integers.is_contiguous() {
-        // SAFETY: so many 64-bit integers lie there, and nobody writes to them while this thread holds the interpreter's lock.
+        // SAFETY: so many 64-bit integers lie there, and nobody writes to them while this thread holds the
+        // interpreter's lock.
         let numbers = unsafe { std::slice::from_raw_parts(integers.data_ptr().cast::<i64>(), integers.numel()) };
         return Ok(numbers.iter().min().copied().zip(numbers.iter().max().copied()));
     }

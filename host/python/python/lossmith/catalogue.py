@@ -46,7 +46,10 @@ class StrategyInfo:
 
 
 def strategies(plugin: str | None = None, role: str | None = None) -> list[StrategyInfo]:
-    """All strategies of the standard plugins, or of one ``plugin`` (a bare name, a component, a folder), of one ``role``."""
+    """All strategies of the standard plugins, or of one ``plugin`` (a bare name, a component, a folder).
+
+    With ``role`` those of one role.
+    """
     found = []
     for name in [plugin] if plugin is not None else _lossmith.standard_names():
         for s in json.loads(_lossmith.Component.load(name).strategies()):

@@ -149,7 +149,10 @@ def _of_all_ranks(own: Tensor, lengths: list[int]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """The rows of all ranks. Each computes the whole value, so that backward asks nobody: own rows have their gradient."""
+    """The rows of all ranks.
+
+    Each computes the whole value, so that backward asks nobody: own rows have their gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, lengths: list[int]) -> Tensor:

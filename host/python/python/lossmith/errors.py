@@ -26,11 +26,11 @@ def _restore(kind: type[LossmithError], message: str, help: str | None, fields: 
 
 
 class PluginError(LossmithError):
-    """A plugin was refused, or its call ended: it panicked, reached a limit, refused its input, or returned something wrong.
+    """A plugin was refused, or its call ended: it panicked, reached a limit, refused its input, or its result is wrong.
 
-    ``cause`` is the kind of fault: ``panic``, ``trap``, ``limit``, ``operation``, ``result``, ``refused``, ``parameter``,
-    ``unknown-strategy``, ``no-plugin``, ``not-wasm``, ``other-version``, ``foreign-import``, ``invalid``, ``machine`` and others.
-    The other attributes are None where the fault has no such thing.
+    ``cause`` is the kind of fault: ``panic``, ``trap``, ``limit``, ``operation``, ``result``, ``refused``,
+    ``parameter``, ``unknown-strategy``, ``no-plugin``, ``not-wasm``, ``other-version``, ``foreign-import``,
+    ``invalid``, ``machine`` and others. The other attributes are None where the fault has no such thing.
     """
 
     def __init__(self, message: str, help: str | None = None, **fields: Any) -> None:

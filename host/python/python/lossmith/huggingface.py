@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import has_length
 
 from lossmith import Session, progress
+from lossmith.training import forget
 
 
 class SessionCallback(TrainerCallback):
@@ -29,7 +30,8 @@ class SessionCallback(TrainerCallback):
         self.session, self.boundary_steps = session, boundary_steps
         self._batch = 0
 
-    def on_train_begin(
+    # `model` and what else is named comes by keyword, of which the base class says nothing.
+    def on_train_begin(  # type: ignore[override]
         self,
         args: TrainingArguments,
         state: TrainerState,
@@ -42,7 +44,7 @@ class SessionCallback(TrainerCallback):
         """Guards the model and its optimizer, which have the state of a checkpoint by now."""
         self.session.guard(model, optimizer)
 
-    def on_step_begin(
+    def on_step_begin(  # type: ignore[override]
         self,
         args: TrainingArguments,
         state: TrainerState,
@@ -84,5 +86,6 @@ class SessionCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Closes the session."""
+        """Closes the session. What the strategies were told is forgotten."""
+        forget()
         self.session.close()

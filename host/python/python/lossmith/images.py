@@ -38,8 +38,9 @@ def _of_pillow(image: Any, channels: int) -> Tensor:
         return _numbers(image.convert("L"))
     if "A" not in image.getbands() and "transparency" not in image.info:
         return _numbers(image.convert("RGB"))
-    colours, alpha = _numbers(image.convert("RGBA")).int().split([3, 1], 2)
-    return ((colours * alpha + 255 * (255 - alpha) + 127) // 255).to(torch.uint8)
+    colours, alpha = _numbers(image.convert("RGBA")).int().split([3, 1], 2)  # type: ignore[no-untyped-call]
+    on_white: Tensor = ((colours * alpha + 255 * (255 - alpha) + 127) // 255).to(torch.uint8)
+    return on_white
 
 
 def _numbers(image: Any) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lossmith import Session, progress
+from lossmith.training import forget
 
 
 class SessionCallback(Callback):
@@ -14,7 +15,7 @@ class SessionCallback(Callback):
 
     The modules of the session belong into the LightningModule as submodules: so checkpoints have what they keep, and so
     has what the session guards, which is the LightningModule and its optimizers. Strategies are told epoch and step,
-    which counts batches. The session is closed when ``fit`` ends, also by an exception.
+    which counts batches, until ``fit`` ends, also by an exception; the session is closed then.
     """
 
     def __init__(self, session: Session) -> None:
@@ -50,9 +51,11 @@ class SessionCallback(Callback):
         self.session.boundary(epoch=trainer.current_epoch + 1)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Closes the session."""
+        """Closes the session. What the strategies were told is forgotten."""
+        forget()
         self.session.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Closes the session, whose journal says what the exception was."""
+        """Closes the session, whose journal says what the exception was. What the strategies were told is forgotten."""
+        forget()
         self.session.__exit__(type(exception), exception, exception.__traceback__)

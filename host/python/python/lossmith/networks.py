@@ -89,8 +89,8 @@ class Resnet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x = nn.functional.max_pool2d(self.bn1(self.conv1(images)).relu(), 3, 2, 1)
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
         return x.mean((2, 3))
 
 
@@ -110,7 +110,7 @@ class Network(nn.Module):
         self.slices: int = model["slices"]
         self._frozen: bool = model["freeze-batch-norm"]
         if model["backbone"] == "torchscript":
-            self.backbone = torch.jit.load(model["path"], map_location="cpu")
+            self.backbone = torch.jit.load(model["path"], map_location="cpu")  # type: ignore[no-untyped-call]
         elif model["backbone"] == "convnet":
             self.backbone = Convnet(channels, model["width"])
         else:
@@ -121,7 +121,8 @@ class Network(nn.Module):
                 norm.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(images)).float()
+        embeddings: Tensor = self.head(self.backbone(images)).float()
+        return embeddings
 
     def preprocess(self, image: Image | Tensor | Any) -> Tensor:
         """An image as the network was evaluated with it: C x S x S, float32, on the CPU; ``torch.stack`` makes a batch.

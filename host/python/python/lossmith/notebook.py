@@ -20,7 +20,7 @@ from IPython.display import DisplayHandle, display
 from lossmith.catalogue import _MODULES
 from lossmith.errors import LossmithError
 from lossmith.modules import StrategyModule
-from lossmith.session import Candidate
+from lossmith.session import Candidate, Session
 
 #: Where the source is in a plugin's folder.
 _SOURCES = {"rust": "src/lib.rs", "python": "plugin.py", "javascript": "plugin.js"}
@@ -30,6 +30,8 @@ _USAGE = "%%lossmith ROLE NAME [--language rust|python|javascript] [--strategy S
 @magics_class
 class StrategyMagics(Magics):
     """The magic ``lossmith``. What it builds is in a folder that goes with the kernel."""
+
+    shell: InteractiveShell
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
@@ -55,9 +57,8 @@ class StrategyMagics(Magics):
             self.shell.set_next_input(f"%%lossmith {line.strip()}\n{source.read_text()}")
             return
         live = self.shell.user_ns.get(given.name)
-        if not isinstance(live, StrategyModule) or live._session is None:
-            live = None
-        elif live.ROLE != given.role:
+        session = live._session if isinstance(live, StrategyModule) else None
+        if session is not None and live.ROLE != given.role:
             raise UsageError(f"`{given.name}` is a {live.ROLE} in a session: give this {given.role} another name")
         if source.read_text() != cell:
             source.write_text(cell)
@@ -71,11 +72,11 @@ class StrategyMagics(Magics):
         checked = _run("plugin", "check", str(component), "--strategy", module.strategy)
         details, failed = checked.stdout + checked.stderr, checked.returncode != 0
         outcome = f"its check {'failed' if failed else 'passed'}"
-        if live is None:
+        if session is None:
             self.shell.user_ns[given.name] = module
             report.show(f"{outcome}; it is a new module", details, failed)
             return
-        candidate = _replace(live, module)
+        candidate = _replace(session, live, module)
         changes = "".join(f"\n  {change['key']}: {change['from']} -> {change['to']}" for change in candidate.changes)
         report.show(f"{outcome}; {candidate}{changes}", details, failed or candidate.refused)
         if candidate.refused:
@@ -84,7 +85,7 @@ class StrategyMagics(Magics):
     def _arguments(self, line: str) -> argparse.Namespace:
         """The words of the magic's line."""
         try:
-            given = parse_argstring(self.lossmith, line)
+            given: argparse.Namespace = parse_argstring(self.lossmith, line)
         except UsageError as error:
             raise UsageError(f"{error}\n  help: {_USAGE}") from None
         if given.role not in _MODULES:
@@ -116,14 +117,14 @@ class StrategyMagics(Magics):
         return Path(out, f"{folder.name}.wasm")
 
 
-def _replace(live: StrategyModule, module: StrategyModule) -> Candidate:
-    """Asks the session of a module for another one's strategy, with the values that were given to the first, and waits
-    for the checks. A value of a parameter that the strategy has no more is left out, which is among the changes of the
-    candidate.
+def _replace(session: Session, live: StrategyModule, module: StrategyModule) -> Candidate:
+    """Asks the session of the module ``live`` for another one's strategy, with the values that were given to ``live``,
+    and waits for the checks. A value of a parameter that the strategy has no more is left out, which is among the
+    changes of the candidate.
     """
     params = {name.replace("-", "_"): value for name, value in live._given.items() if name in module.params}
-    candidate = live._session.replace(live, module.source, module.strategy, **params)
-    live._session.wait()
+    candidate = session.replace(live, module.source, module.strategy, **params)
+    session.wait()
     return candidate
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from torch.nn import Module
@@ -10,19 +10,23 @@ from torch.nn import Module
 from lossmith import _lossmith
 from lossmith.distributed import gathered
 from lossmith.extra_state import packed, unpacked
-from lossmith.modules import _LEVELS, Balance, Fusion, Loss, Miner, Schedule, StrategyModule, Transfer
-from lossmith.modules import eager, full_precision, without_autocast
+from lossmith.modules import Balance, Fusion, Loss, Miner, Schedule, StrategyModule, Transfer
+from lossmith.modules.calls import eager, full_precision, without_autocast
+from lossmith.modules.strategy import _LEVELS
 from lossmith.training import of_step
 from lossmith.turns import Turns
+
+if TYPE_CHECKING:
+    from lossmith.session import Session
 
 
 class Objective(Module):
     """A loss, or a transfer with its balance, with the schedule and the miner that choose its thresholds and tuples.
 
-    It computes what the trainer computes for an ``[[objective]]`` of the same strategies, to the last bit. ``on`` is what it is
-    computed on: the ``"embedding"``, what the fusion makes of it (``"fused"``), or that without gradient into the network
-    (``"fused-only"``). ``weight`` is the factor of its value. With ``gather=True`` it is computed on the rows of all
-    ranks: see ``lossmith.distributed``.
+    It computes what the trainer computes for an ``[[objective]]`` of the same strategies, to the last bit. ``on`` is
+    what it is computed on: the ``"embedding"``, what the fusion makes of it (``"fused"``), or that without gradient
+    into the network (``"fused-only"``). ``weight`` is the factor of its value. With ``gather=True`` it is computed on
+    the rows of all ranks: see ``lossmith.distributed``.
     """
 
     def __init__(
@@ -40,11 +44,23 @@ class Objective(Module):
     ) -> None:
         super().__init__()
         wanted = {
-            "loss": Loss, "transfer": Transfer, "balance": Balance, "miner": Miner, "schedule": Schedule, "fusion": Fusion
+            "loss": Loss,
+            "transfer": Transfer,
+            "balance": Balance,
+            "miner": Miner,
+            "schedule": Schedule,
+            "fusion": Fusion,
         }
         if transfer is not None and transfer.balance is not None:
             balance = balance or transfer.balance
-        given = {"loss": loss, "transfer": transfer, "balance": balance, "miner": miner, "schedule": schedule, "fusion": fusion}
+        given = {
+            "loss": loss,
+            "transfer": transfer,
+            "balance": balance,
+            "miner": miner,
+            "schedule": schedule,
+            "fusion": fusion,
+        }
         for role, module in given.items():
             if module is not None and not isinstance(module, wanted[role]):
                 raise TypeError(f"{role} must be a lossmith.{wanted[role].__name__}, not {type(module).__name__}")
@@ -61,7 +77,7 @@ class Objective(Module):
         self.metrics: dict[str, Tensor | float] = {}
         self.step = 0
         self._turns = Turns()
-        self._session = None
+        self._session: Session | None = None
         self._core: tuple[list[_lossmith.Strategy], _lossmith.Objective] | None = None
         self._bound()
 
@@ -74,7 +90,8 @@ class Objective(Module):
     def _bound(self) -> _lossmith.Objective:
         """The objective of the strategies at work: they can be exchanged at any time."""
         cores = [module._core for module in self.strategies]
-        if self._core is None or len(cores) != len(self._core[0]) or any(a is not b for a, b in zip(cores, self._core[0])):
+        known = [] if self._core is None else self._core[0]
+        if self._core is None or len(cores) != len(known) or any(a is not b for a, b in zip(cores, known)):
             self._core = cores, _lossmith.Objective(cores, self.weight, self.on)
         return self._core[1]
 
@@ -114,7 +131,8 @@ class Objective(Module):
         """One call: its value. What the strategies keep is the modules' then."""
         with self._turns.lock:
             if self._session is not None:
-                return self._session._call(self, batch)
+                value: Tensor = self._session._call(self, batch)
+                return value
             return self._finish(self._compute(batch))
 
     def _compute(self, batch: _lossmith.Batch) -> _lossmith.Called:

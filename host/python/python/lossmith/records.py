@@ -7,7 +7,7 @@ import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
@@ -17,7 +17,7 @@ from lossmith.networks import Network
 if TYPE_CHECKING:
     import pandas
 
-    Rows = pandas.DataFrame | list[dict[str, Any]]
+    Rows: TypeAlias = pandas.DataFrame | list[dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,9 @@ def progress(
 ) -> None:
     """Tells all strategies of this process how far the training is.
 
-    ``epoch`` and ``step`` count from 0; ``epochs`` is how many there will be, which some schedules must know. What is not told
-    stays as it was told before; what was never told is counted by each module: its step is the number of its calls, its epoch 0.
+    ``epoch`` and ``step`` count from 0; ``epochs`` is how many there will be, which some schedules must know. What is
+    not told stays as it was told before; what was never told is counted by each module: its step is the number of its
+    calls, its epoch 0.
     """
     told = {"epoch": epoch, "step": step, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
     for name, value in told.items():
@@ -32,6 +33,11 @@ def progress(
         _told[name] = value
     if metrics is not None:
         _told["metrics"] = {name: float(value) for name, value in metrics.items()}
+
+
+def forget() -> None:
+    """What was told is forgotten: modules count by themselves again."""
+    _told.clear()
 
 
 def told() -> dict[str, Any]:

@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch.nn import Module
-
 from lossmith import _lossmith
 from lossmith.errors import LossmithError, SessionError
 from lossmith.modules import StrategyModule
@@ -24,7 +22,7 @@ from lossmith.session.revisions import Revisions
 from lossmith.session.seen import Seen
 from lossmith.session.shadows import Shadow
 from lossmith.session.states import copies
-from lossmith.session.terms import Term
+from lossmith.session.terms import Caller, Term
 from lossmith.training import of_step
 
 #: So many of the last candidates are told; the journal has all.
@@ -44,7 +42,7 @@ class Candidates:
         self,
         slots: Mapping[StrategyModule, str],
         terms: Sequence[Term],
-        seen: Mapping[Module, Seen],
+        seen: Mapping[Caller, Seen],
         revisions: Revisions,
         shadows: Mapping[str, Shadow],
         records: Records,
@@ -81,7 +79,7 @@ class Candidates:
         values: dict[StrategyModule, dict[str, Any]] | None = None,
         wishes: dict[StrategyModule, Wish] | None = None,
         promoted: str | None = None,
-        reset: dict[StrategyModule, Sequence[str]] | None = None,
+        reset: Mapping[StrategyModule, Sequence[str]] | None = None,
     ) -> Candidate:
         """Asks for a candidate, whose check begins when there is a batch and no other is under way."""
         self._number += 1
@@ -179,7 +177,8 @@ class Candidates:
 
     def _trials(self, changed: set[StrategyModule], shadow: Shadow | None) -> list[Trial]:
         """The batches on which a change of these modules is tried, with copies of what the strategies keep."""
-        found, tried = [], set()
+        found: list[Trial] = []
+        tried: set[StrategyModule] = set()
         for term in self._terms:
             if changed.isdisjoint(term.members) or not self._has_batch(term):
                 continue

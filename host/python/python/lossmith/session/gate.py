@@ -58,7 +58,8 @@ class Outcome:
     """What the checks say: a verdict as the journal has it, and what can be taken."""
 
     verdict: dict[str, Any]
-    bindings: Bindings | None = None
+    #: Empty of a candidate that is not taken.
+    bindings: Bindings = field(default_factory=dict)
     canary: Mapping[str, Any] = field(default_factory=dict)
     reset: list[str] = field(default_factory=list)
 
@@ -81,7 +82,7 @@ class Gate:
         except Exception as error:  # a thread's exception would be seen by nobody
             LOG.exception("the check of candidate %s ended", job.request.candidate.number)
             outcome = refused(f"the check ended with {type(error).__name__}: {error}")
-        if self.under_way.take_abandoned() and outcome.bindings is None:
+        if self.under_way.take_abandoned() and not outcome.bindings:
             # Its files have changed since, so it says nothing of what is there now.
             return Outcome({"verdict": "superseded"})
         return outcome

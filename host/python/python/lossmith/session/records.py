@@ -75,7 +75,9 @@ class Records:
             LOG.warning("%s", error.message)
 
     def _describe(self, bindings: Bindings, device: str) -> None:
-        """Writes the manifest."""
+        """Writes the manifest, if there is a folder."""
+        if self._journal is None:
+            return
         plugins, seed = json.dumps(self.plugins(bindings)), next(iter(bindings)).seed
         command = [sys.executable, *sys.argv]
         self._journal.describe(command, seed, device, torch.get_num_threads(), torch.__version__, plugins)

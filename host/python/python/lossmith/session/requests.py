@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lossmith import _lossmith
-from lossmith.modules import StrategyModule, _only
+from lossmith.modules.strategy import StrategyModule, _only
 from lossmith.session.report import Candidate
 
 
@@ -97,7 +97,7 @@ class Request:
     #: The name of the shadow.
     promoted: str | None = None
     #: Names of tensors that may begin anew, by module.
-    reset: dict[StrategyModule, Sequence[str]] = field(default_factory=dict)
+    reset: Mapping[StrategyModule, Sequence[str]] = field(default_factory=dict)
     #: Modules that it is about.
     modules: tuple[StrategyModule, ...] = ()
 

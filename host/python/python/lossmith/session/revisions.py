@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Parameter
 
 from lossmith import _lossmith
 from lossmith.errors import PluginError, SessionError
@@ -22,6 +22,7 @@ from lossmith.session.requests import Binding, Bindings
 from lossmith.session.seen import Seen
 from lossmith.session.shadows import Shadow
 from lossmith.session.states import Copies, Guards, forget, parameters_of
+from lossmith.session.terms import Caller
 
 #: So many revisions can be gone back from, one after the other.
 WAYS_BACK = 5
@@ -40,7 +41,7 @@ class Revisions:
     def __init__(
         self,
         slots: Mapping[StrategyModule, str],
-        seen: Mapping[Module, Seen],
+        seen: Mapping[Caller, Seen],
         records: Records,
         probation_steps: int,
         divergence: float,
@@ -83,21 +84,28 @@ class Revisions:
 
     def restore_guarded(self) -> bool:
         """After `go_back`, gives what is guarded its state of the last boundary back. False if nothing is guarded."""
-        left = self.guards.restore(self._last.guarded)
+        last = self._last_boundary()
+        left = self.guards.restore(last.guarded)
         if left:
             LOG.warning("not restored, since guarded after the last boundary: %s", ", ".join(left))
-        if not self._last.guarded:
+        if not last.guarded:
             return False
         # The step in which it went back may have changed what the modules keep.
-        self._back_to.put_back(self._last)
+        if self._back_to is not None:
+            self._back_to.put_back(last)
         return True
+
+    def _last_boundary(self) -> Copies:
+        if self._last is None:
+            raise RuntimeError("nothing was kept: there was no boundary")
+        return self._last
 
     # Forward
 
     def take(self, candidate: Candidate, outcome: Outcome, shadow: Shadow | None) -> None:
         """An accepted candidate takes over; `keep` was called before. A `LossmithError` if it cannot: all is as it
         was."""
-        before = self._last
+        before = self._last_boundary()
         try:
             self._exchange(outcome, shadow)
             self._records.must_record({
@@ -147,7 +155,7 @@ class Revisions:
 
     # The first calls
 
-    def fault(self, caller: Module, batch: _lossmith.Batch, value: Any) -> str | None:
+    def fault(self, caller: Caller, batch: _lossmith.Batch, value: Any) -> str | None:
         """Why the revision cannot go on after one of its first calls; None if it can."""
         if self.probation is None:
             return None
@@ -156,7 +164,7 @@ class Revisions:
         if fault is not None:
             return fault
         if loss is not None and batch.embeddings.requires_grad:
-            batch.embeddings.register_hook(self._look_at_gradient(caller.step))
+            batch.embeddings.register_hook(self._look_at_gradient(caller.step))  # type: ignore[no-untyped-call]
         if self.probation.left == 0:
             self.probation = None
         return None
@@ -180,8 +188,8 @@ class Revisions:
         If it is no wish, what failed is refused from now on. What is guarded is not touched.
         """
         taken, failed_at, failed = self._lineage.pop(), self.steps, self.live()
-        self._back_to = taken.copies
-        self._back_to.put_back(self._last)
+        last, self._back_to = self._last_boundary(), taken.copies
+        taken.copies.put_back(last)
         live = self.live()
         good = {bound.component.hash for bound in live.values()}
         quarantined = [] if wish else sorted({bound.component.hash for bound in failed.values()} - good)
@@ -193,7 +201,7 @@ class Revisions:
         self.number, self.probation, self.bad_gradient, self.new = taken.before, None, None, {}
         taken.candidate.verdict, taken.candidate.reason = "rolled back", reason
         self._records.record({
-            "event": "rollback", "revision": rollback.revision, "to": rollback.to, "epoch": self._last.epochs,
+            "event": "rollback", "revision": rollback.revision, "to": rollback.to, "epoch": last.epochs,
             "step": rollback.step, "failed_at": failed_at, "reason": reason, "quarantined": quarantined,
             "plugins": self._records.plugins(live),
         })

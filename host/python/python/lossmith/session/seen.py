@@ -6,17 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 
 from lossmith import _lossmith
 from lossmith.modules import StrategyModule
 from lossmith.objective import Objective
+from lossmith.session.terms import Caller
 
 
 class Seen:
     """The last call of a module, for the checks of candidates."""
 
-    def __init__(self, caller: Module) -> None:
+    def __init__(self, caller: Caller) -> None:
         self.caller = caller
         #: The strategies that a call of it calls.
         self.members: list[StrategyModule] = caller.strategies if isinstance(caller, Objective) else [caller]
@@ -35,6 +35,8 @@ class Seen:
 
     def leaves(self, classes: int | None) -> _lossmith.Batch:
         """The batch with leaves that have a gradient, for a strategy that is told of so many classes."""
+        if self.batch is None:
+            raise RuntimeError("there is no batch before the first call")
         return self.batch.leaves(classes or 0)
 
     def compute(self) -> _lossmith.Called:

@@ -25,7 +25,7 @@ from lossmith.session.requests import Wish
 from lossmith.session.revisions import Revisions
 from lossmith.session.seen import Seen
 from lossmith.session.shadows import Shadow
-from lossmith.session.terms import members, slots, terms
+from lossmith.session.terms import Caller, members, slots, terms
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -59,7 +59,7 @@ class Session:
 
     def __init__(
         self,
-        *modules: Module,
+        *modules: StrategyModule | Objective,
         journal: str | os.PathLike[str] | None = None,
         on_rollback: Callable[[Rollback], object] | None = None,
         probation_steps: int = 20,
@@ -69,7 +69,8 @@ class Session:
         _check_settings(modules, on_rollback, probation_steps, divergence)
         self._process, self._on_rollback = os.getpid(), on_rollback
         self._slots, self._terms = slots(modules), terms(modules)
-        self._seen = {module: Seen(module) for module in dict.fromkeys((*modules, *self._slots))}
+        callers: tuple[Caller, ...] = (*modules, *self._slots)
+        self._seen = {caller: Seen(caller) for caller in dict.fromkeys(callers)}
         self._shadows: dict[str, Shadow] = {}
         self._records = Records(journal, self._slots)
         self._revisions = Revisions(self._slots, self._seen, self._records, probation_steps, divergence)
@@ -105,8 +106,8 @@ class Session:
             base = self._candidates.base()
             module = with_parameter(name, base, self._slots) if module is None else self._own(module)
             base[module].with_parameter(module, name, value)
-            values, reset = {module: {name: value}}, {module: self._resettable(module, reset)}
-            return self._candidates.request(f"set {name}={value}", (module,), values=values, reset=reset)
+            values, may_reset = {module: {name: value}}, {module: self._resettable(module, reset)}
+            return self._candidates.request(f"set {name}={value}", (module,), values=values, reset=may_reset)
 
     def replace(
         self,
@@ -127,8 +128,8 @@ class Session:
         with self._changed:
             module, source = self._own(module), os.fspath(plugin)
             given = {name.replace("_", "-"): value for name, value in params.items()}
-            wishes, reset = {module: Wish(source, strategy, given)}, {module: self._resettable(module, reset)}
-            return self._candidates.request(f"replace {source}", (module,), wishes=wishes, reset=reset)
+            wish, may_reset = Wish(source, strategy, given), {module: self._resettable(module, reset)}
+            return self._candidates.request(f"replace {source}", (module,), wishes={module: wish}, reset=may_reset)
 
     def shadow(self, loss: StrategyModule, name: str | None = None) -> None:
         """Computes another loss, or transfer, beside the one at work on each batch, from the next call on.
@@ -215,8 +216,8 @@ class Session:
     def step(self) -> bool:
         """The loop says that a step is over, after ``optimizer.step()``: what is due after a rollback is restored here.
 
-        Without it that is done at the next boundary, and a gradient that is not finite is noticed at the next call only,
-        when the network has made a step with it. Returns whether something was restored.
+        Without it that is done at the next boundary, and a gradient that is not finite is noticed at the next call
+        only, when the network has made a step with it. Returns whether something was restored.
         """
         self._must_be_open()
         self._candidates.look()
@@ -281,7 +282,7 @@ class Session:
 
     # Calls of the modules
 
-    def _call(self, caller: Module, batch: _lossmith.Batch, given: tuple[Any, ...] = ()) -> Any:
+    def _call(self, caller: Caller, batch: _lossmith.Batch, given: tuple[Any, ...] = ()) -> Any:
         """A call of a module: it is looked at, and computed again with what was at work before if it failed."""
         seen = self._seen.get(caller)
         # A shadow that the user calls.
@@ -389,8 +390,10 @@ class Session:
         if event["event"] != "failed":
             event = {**event, "epoch": self._epochs, "step": self._revisions.steps}
         self._records.record(event)
-        for module in (*self._seen, *(shadow.module for shadow in self._shadows.values())):
-            module._session = None
+        for caller in self._seen:
+            caller._session = None
+        for shadow in self._shadows.values():
+            shadow.module._session = None
         self._shadows.clear()
         _open.discard(self)
 

@@ -52,7 +52,7 @@ class Shadow:
         called = self._objective(members).compute(leaves, [member._kept() for member in members], of_step(module.step))
         module.step += 1
         module._keep(called.changed[place])
-        own = [module._parameters[attribute] for attribute in module._multipliers]
+        own = [module.get_parameter(attribute) for attribute in module._multipliers]
         wanted = [leaves.embeddings, *own]
         gradient, *gradients = torch.autograd.grad(called.value, wanted, allow_unused=True, materialize_grads=True)
         for parameter, found in zip(own, gradients, strict=True):
@@ -60,7 +60,7 @@ class Shadow:
             parameter.grad = found
         self.metrics = {"loss": called.value.detach(), "gradient-norm": gradient.norm()}
         if batch.embeddings.requires_grad:
-            batch.embeddings.register_hook(_Compare(self, gradient))
+            batch.embeddings.register_hook(_Compare(self, gradient))  # type: ignore[no-untyped-call]
 
     def _objective(self, members: list[StrategyModule]) -> _lossmith.Objective:
         cores = [member._core for member in members]

@@ -13,6 +13,7 @@ from torch.nn import Module, Parameter
 from lossmith.errors import SessionError
 from lossmith.modules import StrategyModule
 from lossmith.session.requests import Binding
+from lossmith.session.terms import Caller
 
 
 class ModuleState:
@@ -26,10 +27,10 @@ class ModuleState:
         self.buffers: dict[str, Tensor] = {}
         for attribute in self.names:
             if attribute in self.multipliers:
-                parameter = module._parameters[attribute]
+                parameter = module.get_parameter(attribute)
                 self.parameters[attribute] = parameter, parameter.detach().clone()
             else:
-                self.buffers[attribute] = module._buffers[attribute].clone()
+                self.buffers[attribute] = module.get_buffer(attribute).clone()
 
     def put_back(self, module: StrategyModule, last: ModuleState) -> None:
         """Makes the module what it was. ``last`` is a later copy, whose numbers are taken where they belong to the
@@ -47,9 +48,9 @@ class ModuleState:
             parameter.data.copy_(numbers)
             module._parameters[attribute] = parameter
         for attribute, numbers in self.buffers.items():
-            later = last.buffers.get(attribute)
-            if later is not None and (later.shape, later.dtype) == (numbers.shape, numbers.dtype):
-                numbers = later
+            of_last = last.buffers.get(attribute)
+            if of_last is not None and (of_last.shape, of_last.dtype) == (numbers.shape, numbers.dtype):
+                numbers = of_last
             module._buffers[attribute] = numbers.clone()
         self.binding.take(module)
 
@@ -58,7 +59,7 @@ class Copies:
     """The modules of a session, how many calls they had, and what is guarded, as they were at a boundary."""
 
     def __init__(
-        self, modules: Iterable[StrategyModule], callers: Iterable[Module], guards: Guards, epochs: int
+        self, modules: Iterable[StrategyModule], callers: Iterable[Caller], guards: Guards, epochs: int
     ) -> None:
         self._modules = {module: ModuleState(module) for module in modules}
         self._steps = {caller: caller.step for caller in callers}
@@ -92,7 +93,7 @@ def forget(module: StrategyModule, names: Iterable[str]) -> None:
 
 def parameters_of(module: StrategyModule) -> dict[str, Parameter]:
     """The parameters of a module's strategy, by the strategy's names."""
-    return {module._names[attribute]: module._parameters[attribute] for attribute in module._multipliers}
+    return {module._names[attribute]: module.get_parameter(attribute) for attribute in module._multipliers}
 
 
 class Guards:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch.nn import Module
-
 from lossmith import _lossmith
 from lossmith.modules import Loss, Miner, StrategyModule, Transfer
 from lossmith.objective import Objective
+
+#: What a loop calls.
+Caller = StrategyModule | Objective
 
 
 @dataclass(frozen=True)
 class Term:
     """Strategies that make one value, on the batches that ``caller`` is called with."""
 
-    caller: Module
+    caller: Caller
     members: tuple[StrategyModule, ...]
     weight: float = 1.0
     on: str = "embedding"
@@ -28,7 +29,7 @@ class Term:
         return _lossmith.Objective(list(cores), self.weight, self.on)
 
 
-def members(given: Module) -> tuple[StrategyModule, ...]:
+def members(given: Caller) -> tuple[StrategyModule, ...]:
     """The strategies that come with something that a session is given."""
     if isinstance(given, Objective):
         return tuple(given.strategies)
@@ -37,7 +38,7 @@ def members(given: Module) -> tuple[StrategyModule, ...]:
     return (given,)
 
 
-def terms(given: Sequence[Module]) -> list[Term]:
+def terms(given: Sequence[Caller]) -> list[Term]:
     """The terms of a session's modules. A miner by itself is tried with the loss, where there is one."""
     found = []
     for module in given:
@@ -52,7 +53,7 @@ def terms(given: Sequence[Module]) -> list[Term]:
     return found
 
 
-def slots(given: Sequence[Module]) -> dict[StrategyModule, str]:
+def slots(given: Sequence[Caller]) -> dict[StrategyModule, str]:
     """The names of the strategies in the journal, as an experiment has them: ``objective.0.loss``, ``fusion``."""
     numbers: list[set[str]] = []
     found: dict[StrategyModule, str] = {}

@@ -1,25 +1,21 @@
-"""The six roles as modules of PyTorch."""
+"""What a strategy of a component is as a module of PyTorch, whatever its role."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
 from lossmith import _lossmith, given
-from lossmith.distributed import gathered
 from lossmith.extra_state import packed, unpacked
-from lossmith.given import computing, plain, whole
+from lossmith.given import plain, whole
 from lossmith.names import keyword_of, parameter_of
-from lossmith.references import may_have_tuples, placeholders, with_references
 from lossmith.training import of_step, told
 from lossmith.tuples import Tuples
 from lossmith.turns import Turns
@@ -27,23 +23,23 @@ from lossmith.turns import Turns
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+    from lossmith.session import Session
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 #: What the state of a strategy is called in a state dict, beside its tensors.
 _EXTRA = "_extra_state"
-_AS_IT_IS = contextlib.nullcontext()
 
 
 class StrategyModule(Module):
     """A strategy of a component: what all six roles have in common.
 
-    ``plugin`` is the bare name of a standard plugin (``losses``), the path of a component, or the folder of a plugin, which is
-    built. ``strategy`` can be left out if the plugin has only one of this role. Parameters of the strategy are keywords with ``_``
-    for ``-``, and a ``_`` behind a name that is taken: ``negative_margin=0.8``, ``lambda_=0.5``;
+    ``plugin`` is the bare name of a standard plugin (``losses``), the path of a component, or the folder of a plugin,
+    which is built. ``strategy`` can be left out if the plugin has only one of this role. Parameters of the strategy are
+    keywords with ``_`` for ``-``, and a ``_`` behind a name that is taken: ``negative_margin=0.8``, ``lambda_=0.5``;
     ``lossmith.strategies()`` lists them.
 
-    ``classes`` is the number of classes, for strategies that must know it. ``slices`` is into how many equal slices the embedding
-    is divided. ``seed`` is that of all that the strategy draws. ``limits`` are those of an experiment, as
+    ``classes`` is the number of classes, for strategies that must know it. ``slices`` is into how many equal slices the
+    embedding is divided. ``seed`` is that of all that the strategy draws. ``limits`` are those of an experiment, as
     ``{"deadline-ms": 1000}``. With ``gather=True`` a loss, a miner or a transfer computes on the rows of all ranks of a
     process group: see ``lossmith.distributed``.
     """
@@ -83,7 +79,7 @@ class StrategyModule(Module):
         self._multipliers: dict[str, float] = {}
         self.step = 0
         self.metrics = {}
-        self._session = None
+        self._session: Session | None = None
         self._turns = Turns()
         self._warned_of_one = False
         component = _lossmith.Component.load(self.source)
@@ -148,7 +144,7 @@ class StrategyModule(Module):
             if multiplier is None:
                 self._buffers[attribute] = tensor
                 continue
-            # The very leaf that the value depends on becomes the parameter; a `Parameter` made of it would be another one.
+            # The very leaf that the value depends on becomes the parameter; a `Parameter` made of it would be another.
             tensor.__class__ = Parameter
             if attribute in self._parameters:
                 self._log.warning("it exchanged its parameter `%s`: give the new one to the optimizer", attribute)
@@ -237,8 +233,8 @@ class StrategyModule(Module):
 
     def _replicate_for_data_parallel(self) -> NoReturn:
         raise RuntimeError(
-            f"{type(self).__name__} does not run in DataParallel, whose copies would share its parameters and buffers: wrap the "
-            "network alone and compute the loss on what it returns, or use DistributedDataParallel"
+            f"{type(self).__name__} does not run in DataParallel, whose copies would share its parameters and buffers: "
+            "wrap the network alone and compute the loss on what it returns, or use DistributedDataParallel"
         )
 
     def prepare(
@@ -249,7 +245,7 @@ class StrategyModule(Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Self:
-        """Makes the parameters that the first call would make, for embeddings of so many columns, and returns the module.
+        """Makes the parameters that the first call would make, for embeddings of so many columns; returns the module.
 
         An optimizer can have them from the beginning then.
         """
@@ -318,7 +314,6 @@ class StrategyModule(Module):
             self._log.log(_LEVELS[level], text)
         return called.value
 
-
     def _same(self) -> dict[str, Any]:
         """What must be the same on all ranks that compute one value."""
         return {
@@ -342,18 +337,6 @@ class StrategyModule(Module):
             )
 
 
-def eager(function: _Function) -> _Function:
-    """Marks a function that ``torch.compile`` leaves as it is, with all that it calls: a compiler cannot look into it.
-
-    It sets what ``torch.compiler.disable`` sets, which would import the compiler: 1.5 s.
-    """
-    function._torchdynamo_disable = True  # type: ignore[attr-defined]
-    eval_frame = torch._C._dynamo.eval_frame
-    skipped = eval_frame._FrameExecStrategy(eval_frame._FrameAction.SKIP, eval_frame._FrameAction.SKIP)
-    eval_frame.set_code_exec_strategy(function.__code__, skipped)
-    return function
-
-
 def _only(component: _lossmith.Component, role: str) -> str:
     """The name of the only strategy of a role."""
     names = [s["name"] for s in json.loads(component.strategies()) if s["role"] == role]
@@ -372,294 +355,3 @@ def documentation(description: Mapping[str, Any]) -> str:
         name, default = keyword_of(parameter["name"]), parameter["default"]
         lines.append(f"{name}: {parameter['type']}, default {default!r}\n    {parameter['summary']}")
     return "\n".join(lines).rstrip()
-
-
-def full_precision(tensor: Tensor, what: str = "embeddings") -> Tensor:
-    """Floats of 16 bits in 32 bits, with gradient; others as they are. ``what`` names the tensor in errors."""
-    computing()
-    if plain(tensor, what).dtype in (torch.float16, torch.bfloat16):
-        return tensor.float()
-    return tensor
-
-
-def without_autocast(tensor: Tensor) -> contextlib.AbstractContextManager[None]:
-    """A context in which operations compute in the dtype of what they are given."""
-    kind = tensor.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else _AS_IT_IS
-
-
-class Loss(StrategyModule):
-    """A loss: a scalar of embeddings (B x D) and labels (B, integers from 0).
-
-    Tools that look at the name of a loss's class, as ``CrossBatchMemory`` and ``SelfSupervisedLoss`` of
-    pytorch-metric-learning do, take a subclass of the name that they know: ``class ContrastiveLoss(Loss): pass``.
-    """
-
-    ROLE = "loss"
-    METHOD = "loss"
-
-    @eager
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor | None = None,
-        indices_tuple: Tuples | None = None,
-        ref_emb: Tensor | None = None,
-        ref_labels: Tensor | None = None,
-        *,
-        thresholds: list[float] | None = None,
-        teacher: Tensor | None = None,
-        feature_map: Tensor | None = None,
-        teacher_feature_map: Tensor | None = None,
-    ) -> Tensor:
-        """The loss of a batch.
-
-        ``indices_tuple`` is what a miner returns: 3 vectors of positions (anchors, positives, negatives) or 4 (anchors,
-        positives, anchors, negatives). With it, losses of pairs and triplets need no labels. With ``ref_emb`` and
-        ``ref_labels`` the batch is compared with these rows instead of with itself, and positives and negatives are
-        positions among them; losses that look at all rows of one batch refuse that.
-
-        Embeddings of 16 bits are computed in 32 bits, also under autocast.
-        """
-        if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
-            ref_emb = ref_labels = None
-        if self.gather:
-            rows = gathered(
-                {
-                    "embeddings": embeddings,
-                    "labels": labels,
-                    "ref_emb": ref_emb,
-                    "ref_labels": ref_labels,
-                    "teacher": teacher,
-                    "feature_map": feature_map,
-                    "teacher_feature_map": teacher_feature_map,
-                },
-                {**self._same(), "indices_tuple": indices_tuple, "thresholds": thresholds},
-            )
-            embeddings, labels, ref_emb, ref_labels, teacher, feature_map, teacher_feature_map = rows.values()
-        embeddings, factor = full_precision(embeddings), 1.0
-        ref_emb = None if ref_emb is None else full_precision(ref_emb, "ref_emb")
-        if ref_labels is not None:
-            given.labels(ref_labels, "ref_labels")
-        given.tuples(indices_tuple)
-        if indices_tuple is not None:
-            may_have_tuples(self)
-        if labels is None:
-            labels = placeholders(self, indices_tuple, embeddings)
-            if ref_emb is not None and ref_labels is None:
-                ref_labels = placeholders(self, indices_tuple, ref_emb)
-        alone = embeddings.shape[:1] == (1,)
-        if ref_emb is not None or ref_labels is not None:
-            given.labels(labels, "labels")
-            embeddings, labels, indices_tuple, factor = with_references(
-                self, embeddings, labels, indices_tuple, ref_emb, ref_labels
-            )
-        with without_autocast(embeddings):
-            batch = self._batch(
-                embeddings, labels, indices_tuple, thresholds, teacher, feature_map, teacher_feature_map
-            )
-            value: Tensor = self._call(batch)
-        if alone:
-            self._warn_of_one(not value.any())
-        return value if factor == 1.0 else value * factor
-
-
-class Miner(StrategyModule):
-    """A miner: positions in a batch that are worth a comparison, for ``indices_tuple`` of a loss.
-
-    Triplets are 3 vectors (anchors, positives, negatives), pairs are 4 (anchors, positives, anchors, negatives).
-    """
-
-    ROLE = "miner"
-    METHOD = "mine"
-
-    @eager
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor | None = None, ref_labels: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        """The tuples of a batch. The embeddings get no gradient of it."""
-        if ref_emb is not None and ref_emb is not embeddings:
-            raise NotImplementedError(
-                "a miner chooses among the rows of one batch: without ref_emb, or take a miner of pytorch-metric-learning"
-            )
-        if self.gather:
-            rows = gathered({"embeddings": embeddings, "labels": labels}, self._same())
-            embeddings, labels = rows.values()
-        embeddings = full_precision(embeddings).detach()
-        with without_autocast(embeddings):
-            batch = self._batch(embeddings, labels)
-            tuples: tuple[Tensor, ...] = self._call(batch)
-        if len(embeddings) == 1:
-            self._warn_of_one(not any(map(len, tuples)))
-        return tuples
-
-
-@dataclass
-class PairLosses:
-    """Pair losses of a transfer: B x B ``values``, what their sum is divided by, and the matrices they were made of, by name."""
-
-    values: Tensor
-    divisor: float
-    parts: dict[str, Tensor] = field(default_factory=dict)
-
-    def total(self) -> Tensor:
-        """The unbalanced loss: the sum over the divisor."""
-        return self.values.sum() / self.divisor
-
-
-class Balance(StrategyModule):
-    """A balance: weighs the pair losses of a transfer into a scalar."""
-
-    ROLE = "balance"
-    METHOD = "balance"
-
-    @eager
-    def forward(self, pair_losses: PairLosses, embeddings: Tensor, labels: Tensor, teacher: Tensor | None = None) -> Tensor:
-        """The weighted sum of ``pair_losses``, which a transfer made of this batch."""
-        if not isinstance(pair_losses, PairLosses):
-            found = type(pair_losses).__name__
-            raise TypeError(f"pair_losses must be what pair_losses() of a transfer returns, not {found}")
-        embeddings = full_precision(embeddings)
-        size = embeddings.shape[0] if embeddings.dim() else 0
-        if plain(pair_losses.values, "pair_losses").shape != (size, size):
-            raise ValueError(
-                f"pair_losses are {tuple(pair_losses.values.shape)}, and there are {size} embeddings: give those of "
-                "this batch"
-            )
-        with without_autocast(embeddings):
-            batch = self._batch(embeddings, labels, teacher=teacher)
-            value: Tensor = self._call(batch, pair_losses.values, pair_losses.divisor, pair_losses.parts)
-        return value
-
-
-class Transfer(StrategyModule):
-    """A transfer: what a student's embeddings miss of a teacher's, as a scalar.
-
-    ``balance`` weighs its pair losses; without one they are summed and divided by the transfer's divisor.
-    """
-
-    ROLE = "transfer"
-    METHOD = "transfer"
-
-    def __init__(
-        self,
-        plugin: str | os.PathLike[str],
-        strategy: str | None = None,
-        *,
-        balance: Balance | None = None,
-        classes: int | None = None,
-        slices: int = 1,
-        seed: int = 0,
-        limits: Mapping[str, int] | None = None,
-        gather: bool = False,
-        **params: Any,
-    ) -> None:
-        super().__init__(
-            plugin, strategy, classes=classes, slices=slices, seed=seed, limits=limits, gather=gather, **params
-        )
-        if balance is not None and not isinstance(balance, Balance):
-            raise TypeError(f"balance must be a lossmith.Balance, not {type(balance).__name__}")
-        self.balance = balance
-
-    @eager
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        teacher: Tensor | None = None,
-        *,
-        thresholds: list[float] | None = None,
-        feature_map: Tensor | None = None,
-        teacher_feature_map: Tensor | None = None,
-    ) -> Tensor:
-        """The loss of a batch; ``teacher`` is B x D', the teacher's embeddings of the same images."""
-        batch = self._given_to(embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map)
-        pairs = self._pair_losses(*batch)
-        return pairs.total() if self.balance is None else self.balance(pairs, *batch[:3])
-
-    @eager
-    def pair_losses(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        teacher: Tensor | None = None,
-        *,
-        thresholds: list[float] | None = None,
-        feature_map: Tensor | None = None,
-        teacher_feature_map: Tensor | None = None,
-    ) -> PairLosses:
-        """What a balance weighs: a loss for each pair of images, of all ranks with ``gather=True``."""
-        batch = self._given_to(embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map)
-        return self._pair_losses(*batch)
-
-    def _given_to(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        teacher: Tensor | None,
-        thresholds: list[float] | None,
-        feature_map: Tensor | None,
-        teacher_feature_map: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor | None, list[float] | None, Tensor | None, Tensor | None]:
-        """What a call was given, of all ranks with ``gather=True``."""
-        if self.gather:
-            rows = gathered(
-                {
-                    "embeddings": embeddings,
-                    "labels": labels,
-                    "teacher": teacher,
-                    "feature_map": feature_map,
-                    "teacher_feature_map": teacher_feature_map,
-                },
-                {**self._same(), "thresholds": thresholds},
-            )
-            embeddings, labels, teacher, feature_map, teacher_feature_map = rows.values()
-        return embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map
-
-    def _pair_losses(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        teacher: Tensor | None,
-        thresholds: list[float] | None,
-        feature_map: Tensor | None,
-        teacher_feature_map: Tensor | None,
-    ) -> PairLosses:
-        embeddings = full_precision(embeddings)
-        with without_autocast(embeddings):
-            batch = self._batch(embeddings, labels, None, thresholds, teacher, feature_map, teacher_feature_map)
-            return PairLosses(*self._call(batch))
-
-
-class Schedule(StrategyModule):
-    """A schedule: a threshold for each slice of the embedding, for losses on several thresholds."""
-
-    ROLE = "schedule"
-    METHOD = "thresholds"
-
-    @eager
-    def forward(self, embeddings: Tensor, labels: Tensor) -> list[float]:
-        """The thresholds for a batch. The embeddings get no gradient of it."""
-        embeddings = full_precision(embeddings).detach()
-        with without_autocast(embeddings):
-            batch = self._batch(embeddings, labels)
-            thresholds: list[float] = self._call(batch)
-        return thresholds
-
-
-class Fusion(StrategyModule):
-    """A fusion: one embedding (B x D') of the slices of each (B x D)."""
-
-    ROLE = "fusion"
-    METHOD = "fuse"
-
-    @eager
-    def forward(self, embeddings: Tensor) -> Tensor:
-        """The fused embeddings."""
-        embeddings = full_precision(embeddings)
-        with without_autocast(embeddings):
-            batch = self._batch(embeddings, None)
-            fused: Tensor = self._call(batch)
-        return fused
-
-
