@@ -399,3 +399,17 @@ def test_a_call_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Loss("losses", "contrastive")(embeddings, labels).backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_call_with_nothing_special_is_like_any_other(dtype):
+    for name in ("contrastive", "triplet", "sup-con"):
+        found = []
+        for more in ({}, {"thresholds": []}):
+            embeddings, labels = batch(dtype=dtype)
+            value = lossmith.Loss("losses", name)(embeddings, labels, **more)
+            found += [value.detach(), *gradient(value, embeddings)]
+        assert all(map(torch.equal, found[: len(found) // 2], found[len(found) // 2 :]))
+    embeddings, labels = batch(dtype=dtype)
+    miner = lossmith.Miner("miners", "multi-similarity")
+    assert all(map(torch.equal, miner(embeddings, labels), miner(embeddings, labels, ref_emb=embeddings)))

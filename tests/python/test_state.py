@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import lossmith
 from lossmith import Loss, Objective, Schedule
+from lossmith.extra_state import packed, unpacked
 
 CLASSES = 4
 
@@ -228,3 +229,13 @@ def test_a_schedule_goes_on_with_its_buffers():
     fresh = Schedule("schedules", "adaptive", slices=2)
     fresh.load_state_dict(schedule.state_dict())
     assert steps(fresh, range(2, 5)) == steps(schedule, range(2, 5))
+
+
+def test_the_state_of_a_newer_version_is_refused():
+    state = proxies().state_dict()
+    state["_extra_state"] = packed(unpacked(state["_extra_state"])).clone()
+    Loss("proxies", "proxy-anchor", classes=CLASSES).load_state_dict(state)
+    text = bytes(state["_extra_state"].tolist()).replace(b'"version": 1', b'"version": 2')
+    state["_extra_state"] = torch.tensor(list(text), dtype=torch.uint8)
+    with pytest.raises((ValueError, RuntimeError), match="newer lossmith"):
+        Loss("proxies", "proxy-anchor", classes=CLASSES).load_state_dict(state)

@@ -4,11 +4,12 @@ use std::sync::Mutex;
 
 use lossmith_plugin::objective::Batch as Tensors;
 use lossmith_plugin::{Input, Tuples, is_finite};
+use lossmith_torch_shim::{has_usual_modes, is_usual};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::tensor::{bounds, device_name, object, optional, tensor, torch};
+use crate::tensor::{are_finite, bounds, device_name, is_tensor, object, optional, tensor, torch};
 
 /// Labels are compared as floats of 32 bits, which tell integers below this apart.
 const LABELS: i64 = 1 << 24;
@@ -107,13 +108,33 @@ impl Batch {
     }
 
     /// The same numbers without a way back into the network.
-    fn detach(&self) -> PyResult<Self> {
+    pub(crate) fn detach(&self) -> PyResult<Self> {
         let tensors = Mutex::new(self.tensors(Tensors::detached).map_err(torch)?);
         Ok(Self { tensors, device: self.device, float: self.float })
     }
 }
 
 impl Batch {
+    /// A batch of what most losses are given: a matrix and labels, both as they come from a network and a loader. None if
+    /// anything has to be looked at first.
+    pub(crate) fn usual(
+        embeddings: &Bound<'_, PyAny>,
+        labels: &Bound<'_, PyAny>,
+        classes: i64,
+        slices: i64,
+    ) -> PyResult<Option<Self>> {
+        if !has_usual_modes() || !is_tensor(embeddings)? || !is_tensor(labels)? {
+            return Ok(None);
+        }
+        let (rows, classes_of) = (tensor(embeddings, "embeddings")?, tensor(labels, "labels")?);
+        let usual = is_usual(&rows).and_then(|usual| Ok(usual && is_usual(&classes_of)?)).map_err(torch)?;
+        let many = rows.dim() == 2 && rows.size().first().is_some_and(|size| *size > 1);
+        if !usual || !many || !matches!(rows.kind(), Kind::Float | Kind::Double) || classes_of.kind() != Kind::Int64 {
+            return Ok(None);
+        }
+        Self::new(embeddings, Some(labels), classes, slices, None, Vec::new(), None, None, None).map(Some)
+    }
+
     /// Runs `look` on the tensors.
     pub(crate) fn tensors<T>(&self, look: impl FnOnce(&Tensors) -> T) -> T {
         // A thread that panicked has not changed them.
@@ -200,9 +221,7 @@ fn finite(rows: &Tensor, what: &str) -> PyResult<()> {
     if rows.device() != Device::Cpu {
         return Ok(());
     }
-    let sum = rows.f_sum(rows.kind()).and_then(|sum| sum.f_double_value(&[])).map_err(torch)?;
-    // Large numbers have an infinite sum, too.
-    if sum.is_finite() || is_finite(rows).map_err(torch)? {
+    if are_finite(rows).map_or_else(|| is_finite(rows), Ok).map_err(torch)? {
         return Ok(());
     }
     Err(not_finite(rows, what).unwrap_or_else(torch))

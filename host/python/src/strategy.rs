@@ -93,6 +93,26 @@ impl Strategy {
         serde_json::to_string(&self.bound.params).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
+    /// A call of a loss or a miner with a batch that is what most are; none, and nothing was computed, if it is not.
+    #[expect(clippy::too_many_arguments, reason = "a batch, and what every call has")]
+    fn usual(
+        &self,
+        python: Python<'_>,
+        embeddings: &Bound<'_, PyAny>,
+        labels: &Bound<'_, PyAny>,
+        classes: i64,
+        slices: i64,
+        kept: Vec<Kept<Bound<'_, PyAny>>>,
+        progress: &Progress,
+    ) -> PyResult<Option<Called>> {
+        let Some(batch) = Batch::usual(embeddings, labels, classes, slices)? else { return Ok(None) };
+        match self.bound.role {
+            Role::Loss => self.loss(python, &batch, kept, progress).map(Some),
+            Role::Miner => self.mine(python, &batch.detach()?, kept, progress).map(Some),
+            Role::Transfer | Role::Balance | Role::Schedule | Role::Fusion => Ok(None),
+        }
+    }
+
     /// A loss: a scalar.
     fn loss(
         &self,

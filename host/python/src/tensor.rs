@@ -10,6 +10,11 @@ use tch::{Device, Kind, TchError, Tensor};
 /// `torch.Tensor`.
 static TENSOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
+/// Whether an object is a tensor and nothing more: of no class made of it.
+pub(crate) fn is_tensor(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(object.get_type().is(TENSOR.import(object.py(), "torch", "Tensor")?))
+}
+
 /// The tensor of an object. `what` names it in the error.
 pub(crate) fn tensor(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Tensor> {
     let python = object.py();
@@ -53,6 +58,31 @@ pub(crate) fn bounds(integers: &Tensor) -> Result<Option<(i64, i64)>, TchError> 
         return Ok(numbers.iter().min().copied().zip(numbers.iter().max().copied()));
     }
     Ok(Some((integers.f_min()?.f_int64_value(&[])?, integers.f_max()?.f_int64_value(&[])?)))
+}
+
+/// Whether floats are finite, without an operation of libtorch; none where they do not lie in the CPU's memory in one
+/// row.
+pub(crate) fn are_finite(floats: &Tensor) -> Option<bool> {
+    if floats.device() != Device::Cpu || !floats.is_contiguous() {
+        return None;
+    }
+    // The bits of a float without its sign are those of a larger integer for a larger float, and infinity and NaN are the
+    // largest: one maximum tells.
+    match floats.kind() {
+        Kind::Float => {
+            // SAFETY: so many 32-bit floats lie there, and nobody writes to them while this thread holds the
+            // interpreter's lock.
+            let bits = unsafe { std::slice::from_raw_parts(floats.data_ptr().cast::<u32>(), floats.numel()) };
+            Some(bits.iter().map(|bits| bits & 0x7FFF_FFFF).max().is_none_or(|largest| largest < 0x7F80_0000))
+        }
+        Kind::Double => {
+            // SAFETY: as above, with 64 bits.
+            let bits = unsafe { std::slice::from_raw_parts(floats.data_ptr().cast::<u64>(), floats.numel()) };
+            let largest = bits.iter().map(|bits| bits & 0x7FFF_FFFF_FFFF_FFFF).max();
+            Some(largest.is_none_or(|largest| largest < 0x7FF0_0000_0000_0000))
+        }
+        _ => None,
+    }
 }
 
 /// The name that PyTorch gives a device.

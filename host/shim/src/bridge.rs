@@ -81,6 +81,8 @@ pub(crate) mod ffi {
         fn hinge_sums(x: &Tensor, weights: &Tensor, limit: f64, above: bool) -> Result<Hinges>;
 
         unsafe fn tensor_at(address: usize) -> Result<UniquePtr<Tensor>>;
+        fn is_usual(tensor: &Tensor) -> Result<bool>;
+        fn has_usual_modes() -> bool;
         fn address_of(tensor: &Tensor) -> usize;
         unsafe fn python_object(tensor: &Tensor) -> Result<usize>;
 

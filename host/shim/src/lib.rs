@@ -23,7 +23,7 @@ pub use optimizer::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
     retain_gradient,
 };
-pub use python::{address_of, python_object, tensor_at};
+pub use python::{address_of, has_usual_modes, is_usual, python_object, tensor_at};
 pub use script::{ScriptModule, ScriptTensor, pickle_state};
 
 use bridge::ffi;

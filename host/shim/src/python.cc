@@ -5,6 +5,10 @@
 
 #include <stdexcept>
 
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
 struct _object;
 
 namespace lossmith {
@@ -32,6 +36,26 @@ Wrap find_wrap() {
 std::unique_ptr<at::Tensor> tensor_at(std::size_t address) {
   auto *tensor = reinterpret_cast<c10::TensorImpl *>(address);
   return std::make_unique<at::Tensor>(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim_copy(tensor));
+}
+
+bool is_usual(const at::Tensor &tensor) {
+  static const auto usual = at::empty({0}).key_set();
+  const auto dtype = tensor.scalar_type();
+  if (dtype != at::kFloat && dtype != at::kDouble && dtype != at::kLong) {
+    return false;
+  }
+  if (tensor.key_set() != usual || !tensor.is_contiguous() || tensor._fw_grad(0).defined()) {
+    return false;
+  }
+  // Some tools free the memory of a tensor that lies elsewhere.
+  const auto end = (tensor.storage_offset() + tensor.numel()) * static_cast<int64_t>(tensor.itemsize());
+  return tensor.numel() > 0 && static_cast<int64_t>(tensor.storage().nbytes()) >= end;
+}
+
+bool has_usual_modes() noexcept {
+  const auto modes = c10::impl::tls_local_dispatch_key_set();
+  return c10::GradMode::is_enabled() && modes.included_ == c10::default_included_set &&
+         modes.excluded_ == c10::default_excluded_set;
 }
 
 std::size_t address_of(const at::Tensor &tensor) noexcept {

@@ -55,6 +55,8 @@ std::unique_ptr<at::Tensor> euclidean_distances(const at::Tensor &a, const at::T
 Hinges hinge_sums(const at::Tensor &x, const at::Tensor &weights, double limit, bool above);
 
 std::unique_ptr<at::Tensor> tensor_at(std::size_t address);
+bool is_usual(const at::Tensor &tensor);
+bool has_usual_modes() noexcept;
 std::size_t address_of(const at::Tensor &tensor) noexcept;
 std::size_t python_object(const at::Tensor &tensor);
 

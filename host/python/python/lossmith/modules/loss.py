@@ -45,6 +45,18 @@ class Loss(StrategyModule):
 
         Embeddings of 16 bits are computed in 32 bits, also under autocast.
         """
+        if (
+            indices_tuple is None
+            and ref_emb is None
+            and ref_labels is None
+            and thresholds is None
+            and teacher is None
+            and feature_map is None
+            and teacher_feature_map is None
+        ):
+            usual: Tensor | None = self._usual(embeddings, labels)
+            if usual is not None:
+                return usual
         if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
             ref_emb = ref_labels = None
         if self.gather:

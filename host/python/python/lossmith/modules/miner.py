@@ -23,6 +23,10 @@ class Miner(StrategyModule):
         self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor | None = None, ref_labels: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """The tuples of a batch. The embeddings get no gradient of it."""
+        if ref_emb is None and ref_labels is None:
+            usual: tuple[Tensor, ...] | None = self._usual(embeddings, labels)
+            if usual is not None:
+                return usual
         if ref_emb is not None and ref_emb is not embeddings:
             raise NotImplementedError(
                 "a miner chooses among the rows of one batch: without ref_emb, or take a miner of "

@@ -290,6 +290,18 @@ class StrategyModule(Module):
             embeddings, labels, classes, self.slices, tuples, thresholds, teacher, feature_map, teacher_feature_map
         )
 
+    def _usual(self, embeddings: Tensor, labels: Tensor | None) -> Any:
+        """The value of a call with nothing but embeddings and labels that are what most are; else None.
+
+        The extension sees at once what is looked at one by one otherwise. It is half of what a small call costs in Python.
+        """
+        if self._session is not None or self.gather:
+            return None
+        with self._turns.lock:
+            classes, kept, progress = self.classes or 0, self._kept(), of_step(self.step)
+            called = self._core.usual(embeddings, labels, classes, self.slices, kept, progress)
+            return None if called is None else self._finish(called)
+
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
         """One call: its value. What it keeps is the module's then."""
         with self._turns.lock:
