@@ -196,7 +196,7 @@ def test_a_teacher_that_is_not_finite_is_refused() -> None:
     teacher = rows().detach()
     teacher[4, 0] = float("inf")
     module = lossmith.Transfer("transfers", "relaxed-contrastive")
-    refuses(lambda: module(rows(), LABELS, teacher), ValueError, "teacher have inf in row 4", "a network made them")
+    refuses(lambda: module(rows(), LABELS, teacher), ValueError, "teacher: inf in row 4", "a network made")
 
 
 def test_pair_losses_that_are_wrong_are_refused():
@@ -427,3 +427,25 @@ except ImportError as error:
 def test_no_torch_is_refused_by_a_sentence(child):
     done = child(WITHOUT_TORCH)
     assert "lossmith needs torch 2.13" in done.stdout and "pip install" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["no", 1, None])
+def test_gather_is_true_or_false(wrong: Any) -> None:
+    refuses(lambda: Loss("losses", "contrastive", gather=wrong), TypeError, "gather must be True or False", repr(wrong))
+    refuses(lambda: Objective(loss(), gather=wrong), TypeError, "gather must be True or False", repr(wrong))
+
+
+def test_a_parameter_that_is_given_twice_is_refused() -> None:
+    twice: dict[str, Any] = {"negative-margin": 0.3, "negative_margin": 0.9}
+    says = "`negative-margin` is given twice", "negative_margin="
+    refuses(lambda: Loss("losses", "contrastive", **twice), TypeError, *says)
+
+
+@pytest.mark.parametrize("strategy", ["contrastive", "triplet"])
+def test_a_second_derivative_that_torch_does_not_have_is_an_error(strategy: str) -> None:
+    embeddings, labels = batch()
+    value = Loss("losses", strategy)(embeddings, labels)
+    with pytest.raises(RuntimeError, match="automatic differentiation"):
+        torch.autograd.grad(value, embeddings, create_graph=True)
+    value = Loss("losses", strategy)(embeddings, labels)
+    assert torch.autograd.grad(value, embeddings)[0].isfinite().all()

@@ -148,6 +148,17 @@ def test_a_line_that_makes_no_sense_is_a_sentence(shell: InteractiveShell, line:
     assert says in str(raised.value)
 
 
+@pytest.mark.parametrize("line", ["loss math", "loss x", "loss print"])
+def test_a_name_of_the_user_stays(shell: InteractiveShell, line: str) -> None:
+    shell.run_cell("import math; x = 7")
+    before = dict(shell.user_ns)
+    for cell in (SOURCE, None):
+        with pytest.raises(UsageError) as raised:
+            shell.run_line_magic("lossmith", line) if cell is None else shell.run_cell_magic("lossmith", line, cell)
+        assert "is there already and no module of lossmith" in str(raised.value)
+    assert shell.user_ns["math"] is before["math"] and shell.user_ns["x"] == 7 and "print" not in shell.user_ns
+
+
 @pytest.mark.parametrize(
     ("role", "language", "word"),
     [

@@ -384,6 +384,14 @@ def _shape(network):
     return how["channels"], how["size"], how["size"]
 
 
+def test_images_that_a_network_cannot_take_are_refused_by_a_sentence(run):
+    network = lossmith.load_model(run)
+    for wrong in (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.zeros(3, 16, 16)):
+        shown = " x ".join(map(str, wrong.shape))
+        with pytest.raises(ValueError, match=f"B x 3 x H x W floats, as preprocess makes them, not .* of {shown}: "):
+            network(wrong)
+
+
 def test_what_is_no_run_is_told(tmp_path):
     with pytest.raises(RunError, match="cannot open .*missing: No such file"):
         lossmith.read_run(tmp_path / "missing")

@@ -239,3 +239,16 @@ def test_the_state_of_a_newer_version_is_refused():
     state["_extra_state"] = torch.tensor(list(text), dtype=torch.uint8)
     with pytest.raises((ValueError, RuntimeError), match="newer lossmith"):
         Loss("proxies", "proxy-anchor", classes=CLASSES).load_state_dict(state)
+
+
+def test_an_extra_state_of_another_kind_is_refused_by_a_sentence():
+    state = proxies().state_dict()
+    for wrong, says in (
+        (state["_extra_state"].float(), "a vector of bytes.*float32"),
+        ({"step": 1}, "a vector of bytes.*has dict"),
+        (torch.arange(9, dtype=torch.uint8), "is damaged"),
+        (torch.tensor([55], dtype=torch.uint8), "is damaged"),
+    ):
+        for fresh in (Loss("proxies", "proxy-anchor", classes=CLASSES), Objective(memory())):
+            with pytest.raises(ValueError, match=says):
+                fresh.load_state_dict({"_extra_state": wrong}, strict=False)

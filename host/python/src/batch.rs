@@ -115,8 +115,8 @@ impl Batch {
 }
 
 impl Batch {
-    /// A batch of what most losses are given: a matrix and labels, both as they come from a network and a loader. None if
-    /// anything has to be looked at first.
+    /// A batch of what most losses are given: a matrix and labels, both as they come from a network and a loader. None
+    /// if anything has to be looked at first.
     pub(crate) fn usual(
         embeddings: &Bound<'_, PyAny>,
         labels: &Bound<'_, PyAny>,
@@ -234,8 +234,8 @@ fn not_finite(rows: &Tensor, what: &str) -> Result<PyErr, TchError> {
     let number = rows.f_masked_select(&foreign)?.f_double_value(&[0])?;
     let (count, all) = (places.numel(), rows.size().first().copied().unwrap_or_default());
     Ok(PyValueError::new_err(format!(
-        "{what} have {number} in row {first}, and {count} of {all} rows have a number that is not finite: a network \
-        made them, not the loss; look at its inputs and the learning rate"
+        "{what}: {number} in row {first}, and {count} of {all} rows have a number that is not finite, which a network \
+         made, not the loss: look at its inputs and the learning rate"
     )))
 }
 

@@ -66,8 +66,8 @@ pub(crate) fn are_finite(floats: &Tensor) -> Option<bool> {
     if floats.device() != Device::Cpu || !floats.is_contiguous() {
         return None;
     }
-    // The bits of a float without its sign are those of a larger integer for a larger float, and infinity and NaN are the
-    // largest: one maximum tells.
+    // The bits of a float without its sign are those of a larger integer for a larger float, and infinity and NaN are
+    // the largest: one maximum tells.
     match floats.kind() {
         Kind::Float => {
             // SAFETY: so many 32-bit floats lie there, and nobody writes to them while this thread holds the

@@ -16,8 +16,8 @@ pub unsafe fn tensor_at(address: usize) -> Result<Tensor, TchError> {
     unsafe { ffi::tensor_at(address) }.map(owned).map_err(error)
 }
 
-/// Whether a tensor is what most are: floats of 32 or 64 bits or integers of 64 that lie in one row in the CPU's memory,
-/// and nothing but autograd looks at what is done with it.
+/// Whether a tensor is what most are: floats of 32 or 64 bits or integers of 64 that lie in one row in the CPU's
+/// memory, and nothing but autograd looks at what is done with it.
 ///
 /// # Errors
 /// What libtorch says.
@@ -26,7 +26,8 @@ pub fn is_usual(tensor: &Tensor) -> Result<bool, TchError> {
     unsafe { pointer(tensor).as_ref() }.map_or(Ok(false), ffi::is_usual).map_err(error)
 }
 
-/// Whether this thread computes as threads do: with gradients, without autocasting, and nothing is traced or transformed.
+/// Whether this thread computes as threads do: with gradients, without autocasting, and nothing is traced or
+/// transformed.
 #[must_use]
 pub fn has_usual_modes() -> bool {
     ffi::has_usual_modes()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: What the help for a limit says to those who use the command.
+_OF_COMMANDS = "; an experiment does so under [limits]"
+
 
 class LossmithError(Exception):
     """What all exceptions of this package are.
@@ -12,13 +15,22 @@ class LossmithError(Exception):
     """
 
     def __init__(self, message: str, help: str | None = None, **fields: Any) -> None:
-        super().__init__(message if help is None else f"{message}\n  help: {help}")
+        super().__init__(_text(message, help))
         self.message = message
         self.help = help
         self.fields = fields
 
+    def _advise(self, help: str) -> None:
+        """Takes help that only the caller knows, after what is there."""
+        self.help = help if self.help is None else f"{self.help}; {help}"
+        self.args = (_text(self.message, self.help),)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.message, self.help, self.fields)
+
+
+def _text(message: str, help: str | None) -> str:
+    return message if help is None else f"{message}\n  help: {help}"
 
 
 def _restore(kind: type[LossmithError], message: str, help: str | None, fields: dict[str, Any]) -> LossmithError:
@@ -34,7 +46,7 @@ class PluginError(LossmithError):
     """
 
     def __init__(self, message: str, help: str | None = None, **fields: Any) -> None:
-        super().__init__(message, help, **fields)
+        super().__init__(message, _in_python(message, help, fields), **fields)
         #: The plugin: its file without the ending.
         self.plugin: str | None = fields.get("plugin")
         #: SHA-256 of its bytes in hexadecimal.
@@ -57,6 +69,16 @@ class PluginError(LossmithError):
         self.function: str | None = fields.get("function")
         self.file: str | None = fields.get("file")
         self.line: int | None = fields.get("line")
+
+
+def _in_python(message: str, help: str | None, fields: dict[str, Any]) -> str | None:
+    """The help of a fault where there is no experiment, but a module and its call."""
+    cause = fields.get("cause")
+    if cause == "limit" and help is not None and _OF_COMMANDS in help:
+        return f'{help.partition(_OF_COMMANDS)[0]}, with limits={{"{fields["limit"]}": ...}} where the module is made'
+    if cause == "refused" and help is None and "no teacher to learn from" in message:
+        return "a call of a module has no experiment: give teacher=..., the teacher's embeddings of the same images"
+    return help
 
 
 class BuildError(LossmithError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import SupportsIndex
+from typing import NoReturn, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -98,6 +98,18 @@ def computing() -> None:
         raise RuntimeError(f"torch.jit.trace does not look into a strategy: {_ALONE}")
     if torch._C._len_torch_dispatch_stack() and any(map(torch._C._get_dispatch_mode, _STAND_INS)):
         raise RuntimeError(f"torch.export, make_fx and FakeTensorMode do not look into a strategy: {_ALONE}")
+
+
+def not_scriptable() -> NoReturn:
+    """Raises RuntimeError: ``torch.jit.script`` would compile what only Python can compute."""
+    raise RuntimeError(f"torch.jit.script does not look into a strategy: {_ALONE}")
+
+
+def boolean(value: object, name: str) -> bool:
+    """``value``, if it is True or False; else a TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
 
 
 def whole(value: object, name: str, least: int) -> int:

@@ -121,6 +121,13 @@ class Network(nn.Module):
                 norm.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
+        if images.dim() != 4 or not images.is_floating_point():
+            shown, dtype = " x ".join(map(str, images.shape)), str(images.dtype).removeprefix("torch.")
+            channels = self.description["preprocessing"]["channels"]
+            raise ValueError(
+                f"images are B x {channels} x H x W floats, as preprocess makes them, not {dtype} of {shown}: "
+                "torch.stack([model.preprocess(image), ...]) makes a batch of images"
+            )
         embeddings: Tensor = self.head(self.backbone(images)).float()
         return embeddings
 

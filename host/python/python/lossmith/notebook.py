@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import html
 import keyword
 import re
@@ -48,7 +49,8 @@ class StrategyMagics(Magics):
 
         The cell is built and checked, and what the compiler or the check says is shown below it. The module NAME that
         is in a session takes the strategy as a candidate, for the next boundary; else NAME becomes a new module with
-        the defaults of all parameters. With one % and nothing below, a cell with a strategy to begin with is written.
+        the defaults of all parameters, unless it has a value that is no module of lossmith. With one % and nothing
+        below, a cell with a strategy to begin with is written.
         """
         given = self._arguments(line)
         folder = self._plugin(given.role, given.name, given.language)
@@ -94,6 +96,12 @@ class StrategyMagics(Magics):
             raise UsageError(f'there is no language "{given.language}": a cell is in {", ".join(_SOURCES)}')
         if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", given.name) or keyword.iskeyword(given.name):
             raise UsageError(f'"{given.name}" cannot be the name: give lower-case words joined by _, as my_loss')
+        bound = {**vars(builtins), **self.shell.user_ns}
+        if given.name in bound and not isinstance(bound[given.name], StrategyModule):
+            raise UsageError(
+                f"`{given.name}` is there already and no module of lossmith, but {_kind(bound[given.name])}: give "
+                "another name"
+            )
         return given
 
     def _plugin(self, role: str, name: str, language: str) -> Path:
@@ -126,6 +134,12 @@ def _replace(session: Session, live: StrategyModule, module: StrategyModule) -> 
     candidate = session.replace(live, module.source, module.strategy, **params)
     session.wait()
     return candidate
+
+
+def _kind(value: object) -> str:
+    """What a value is, for an error: ``a module``, ``an int``."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 class _Report:

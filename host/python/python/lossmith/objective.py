@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from torch import Tensor
 from torch.nn import Module
 
 from lossmith import _lossmith
 from lossmith.distributed import gathered
+from lossmith.errors import PluginError
 from lossmith.extra_state import packed, unpacked
+from lossmith.given import boolean, not_scriptable
 from lossmith.modules import Balance, Fusion, Loss, Miner, Schedule, StrategyModule, Transfer
 from lossmith.modules.calls import eager, full_precision, without_autocast
 from lossmith.modules.strategy import _LEVELS
@@ -73,7 +75,7 @@ class Objective(Module):
             raise ValueError("a balance weighs the pair losses of a transfer: give one")
         if any(module.gather for module in self.strategies):
             raise ValueError("an objective gathers as a whole: give gather=True to Objective, not to what it has")
-        self.weight, self.on, self.gather = weight, on, gather
+        self.weight, self.on, self.gather = weight, on, boolean(gather, "gather")
         self.metrics: dict[str, Tensor | float] = {}
         self.step = 0
         self._turns = Turns()
@@ -86,6 +88,11 @@ class Objective(Module):
         """The modules that it has."""
         roles = ("loss", "transfer", "balance", "miner", "schedule", "fusion")
         return [module for module in (getattr(self, role) for role in roles) if module is not None]
+
+    @property
+    def session(self) -> Session | None:
+        """The session that it belongs to; None if it is free."""
+        return self._session
 
     def _bound(self) -> _lossmith.Objective:
         """The objective of the strategies at work: they can be exchanged at any time."""
@@ -130,27 +137,45 @@ class Objective(Module):
     def _call(self, batch: _lossmith.Batch) -> Tensor:
         """One call: its value. What the strategies keep is the modules' then."""
         with self._turns.lock:
-            if self._session is not None:
-                value: Tensor = self._session._call(self, batch)
-                return value
-            return self._finish(self._compute(batch))
+            if self._session is None:
+                return self._finish(self._compute(batch), batch.embeddings)
+            value: Tensor = self._session._call(self, batch)
+            for module in self.strategies:
+                self._note_dimension(module, batch.embeddings)
+            return value
 
     def _compute(self, batch: _lossmith.Batch) -> _lossmith.Called:
         """What comes of a call. The modules stay as they are."""
-        return self._bound().compute(batch, [module._kept() for module in self.strategies], of_step(self.step))
+        try:
+            return self._bound().compute(batch, [module._kept() for module in self.strategies], of_step(self.step))
+        except PluginError as error:
+            for module in self.strategies:
+                if module.ROLE == error.role and self.fusion is None:
+                    module._explain(error, batch.embeddings)
+            raise
 
-    def _finish(self, called: _lossmith.Called) -> Tensor:
-        """Takes what came of a call, and returns its value."""
+    def _note_dimension(self, module: StrategyModule, embeddings: Tensor) -> None:
+        """Lets a module remember for what width its parameters were made: behind a fusion not that of the batch."""
+        if self.fusion is None:
+            module._note_dimension(embeddings)
+
+    def _finish(self, called: _lossmith.Called, embeddings: Tensor | None = None) -> Tensor:
+        """Takes what came of a call of these ``embeddings``, and returns its value."""
         self.step += 1
         for module, changed in zip(self.strategies, called.changed, strict=True):
             module.step = self.step
             if changed:
                 module._keep(changed)
+                if embeddings is not None:
+                    self._note_dimension(module, embeddings)
         self.metrics = dict(called.metrics)
         for level, text in called.lines:
             self.strategies[0]._log.log(_LEVELS[level], text)
         value: Tensor = called.value
         return value
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        not_scriptable()
 
     def get_extra_state(self) -> Tensor:
         """What a state dict has besides tensors."""

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from lossmith import _lossmith, given
+from lossmith.errors import PluginError
 from lossmith.extra_state import packed, unpacked
 from lossmith.given import plain, whole
-from lossmith.names import keyword_of, parameter_of
+from lossmith.names import keyword_of, parameters_of
 from lossmith.training import of_step, told
 from lossmith.tuples import Tuples
 from lossmith.turns import Turns
@@ -70,13 +71,15 @@ class StrategyModule(Module):
         if limits is not None and not isinstance(limits, Mapping):
             raise TypeError(f'limits are names with numbers, as {{"deadline-ms": 1000}}, not {type(limits).__name__}')
         self._limits = json.dumps(dict(limits or {}))
-        if gather and self.ROLE not in ("loss", "miner", "transfer"):
+        if given.boolean(gather, "gather") and self.ROLE not in ("loss", "miner", "transfer"):
             raise TypeError(f"a {self.ROLE} gathers nothing: give gather=True to the Objective or Transfer that has it")
         self.gather = gather
-        self._given = {parameter_of(name): value for name, value in params.items()}
+        self._given = parameters_of(params)
         #: The names of parameters and buffers of the strategy, by those of the module.
         self._names: dict[str, str] = {}
         self._multipliers: dict[str, float] = {}
+        #: Columns of the embeddings for which the parameters were made, as far as it is known.
+        self._dimension: int | None = None
         self.step = 0
         self.metrics = {}
         self._session: Session | None = None
@@ -114,6 +117,11 @@ class StrategyModule(Module):
         values: dict[str, Any] = json.loads(self._core.params)
         return values
 
+    @property
+    def session(self) -> Session | None:
+        """The session that it belongs to; None if it is free."""
+        return self._session
+
     def extra_repr(self) -> str:
         """What ``print`` shows."""
         given = "".join(f", {keyword_of(name)}={value!r}" for name, value in self._given.items())
@@ -149,6 +157,7 @@ class StrategyModule(Module):
             if attribute in self._parameters:
                 self._log.warning("it exchanged its parameter `%s`: give the new one to the optimizer", attribute)
             self._multipliers[attribute] = multiplier
+            self._dimension = None
             self._parameters[attribute] = cast(Parameter, tensor)
 
     def _attribute(self, name: str) -> str:
@@ -174,6 +183,7 @@ class StrategyModule(Module):
             "step": self.step,
             "names": self._names,
             "multipliers": self._multipliers,
+            "dimension": self._dimension,
         })
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -216,6 +226,7 @@ class StrategyModule(Module):
                 self._buffers[attribute] = torch.empty_like(tensor)
             else:
                 self._multipliers[attribute] = multiplier
+                self._dimension = extra.get("dimension")
                 self._parameters[attribute] = Parameter(torch.empty_like(tensor))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -237,6 +248,9 @@ class StrategyModule(Module):
             "wrap the network alone and compute the loss on what it returns, or use DistributedDataParallel"
         )
 
+    def __prepare_scriptable__(self) -> NoReturn:
+        given.not_scriptable()
+
     def prepare(
         self,
         dimension: int,
@@ -247,9 +261,14 @@ class StrategyModule(Module):
     ) -> Self:
         """Makes the parameters that the first call would make, for embeddings of so many columns; returns the module.
 
-        An optimizer can have them from the beginning then.
+        An optimizer can have them from the beginning then. A ValueError if they are there for another dimension.
         """
         whole(dimension, "dimension", 1)
+        if self._multipliers and self._dimension not in (None, dimension):
+            raise ValueError(
+                f"the parameters were made for {self._dimension} columns, and dimension is {dimension}: make another "
+                "module for it"
+            )
         if dtype not in (torch.float32, torch.float64):
             raise TypeError(f"parameters are float32, also for embeddings of 16 bits, or float64, not {dtype}")
         if classes is not None:
@@ -261,6 +280,7 @@ class StrategyModule(Module):
             called = self._compute(self._batch(rows.requires_grad_(), labels))
         new = [kept for kept in called.changed[0] if kept[2] is not None and kept[0] not in self._names.values()]
         self._keep(new)
+        self._note_dimension(rows)
         return self
 
     # Calls
@@ -293,31 +313,44 @@ class StrategyModule(Module):
     def _usual(self, embeddings: Tensor, labels: Tensor | None) -> Any:
         """The value of a call with nothing but embeddings and labels that are what most are; else None.
 
-        The extension sees at once what is looked at one by one otherwise. It is half of what a small call costs in Python.
+        The extension sees at once what is looked at one by one otherwise. It is half of what a small call costs in
+        Python.
         """
         if self._session is not None or self.gather:
             return None
         with self._turns.lock:
             classes, kept, progress = self.classes or 0, self._kept(), of_step(self.step)
-            called = self._core.usual(embeddings, labels, classes, self.slices, kept, progress)
-            return None if called is None else self._finish(called)
+            try:
+                called = self._core.usual(embeddings, labels, classes, self.slices, kept, progress)
+            except PluginError as error:
+                self._explain(error, embeddings)
+                raise
+            return None if called is None else self._finish(called, embeddings)
 
     def _call(self, batch: _lossmith.Batch, *given: Any) -> Any:
         """One call: its value. What it keeps is the module's then."""
         with self._turns.lock:
-            if self._session is not None:
-                return self._session._call(self, batch, given)
-            return self._finish(self._compute(batch, *given))
+            if self._session is None:
+                return self._finish(self._compute(batch, *given), batch.embeddings)
+            value = self._session._call(self, batch, given)
+            self._note_dimension(batch.embeddings)
+            return value
 
     def _compute(self, batch: _lossmith.Batch, *given: Any) -> _lossmith.Called:
         """What comes of a call. The module stays as it is."""
-        called: _lossmith.Called = getattr(self._core, self.METHOD)(*given, batch, self._kept(), of_step(self.step))
+        try:
+            called: _lossmith.Called = getattr(self._core, self.METHOD)(*given, batch, self._kept(), of_step(self.step))
+        except PluginError as error:
+            self._explain(error, batch.embeddings)
+            raise
         return called
 
-    def _finish(self, called: _lossmith.Called) -> Any:
-        """Takes what came of a call, and returns its value."""
+    def _finish(self, called: _lossmith.Called, embeddings: Tensor | None = None) -> Any:
+        """Takes what came of a call of these ``embeddings``, and returns its value."""
         if called.changed[0]:
             self._keep(called.changed[0])
+            if embeddings is not None:
+                self._note_dimension(embeddings)
         # Not by `setattr`: that of a module looks for parameters and submodules first, which takes a microsecond each.
         fields = self.__dict__
         fields["step"] += 1
@@ -325,6 +358,20 @@ class StrategyModule(Module):
         for level, text in called.lines:
             self._log.log(_LEVELS[level], text)
         return called.value
+
+    def _note_dimension(self, embeddings: Tensor) -> None:
+        """Remembers for what width the parameters were made, in the call that made them."""
+        if self._multipliers and self._dimension is None:
+            self._dimension = embeddings.shape[1]
+
+    def _explain(self, error: PluginError, embeddings: Tensor) -> None:
+        """Says that an operation failed on embeddings of another width than the parameters were made for."""
+        width = embeddings.shape[1]
+        if error.cause == "operation" and self._multipliers and self._dimension not in (None, width):
+            error._advise(
+                f"its parameters were made for {self._dimension} columns, and the batch has {width}: give embeddings "
+                f"of {self._dimension}, or make another module for {width}"
+            )
 
     def _same(self) -> dict[str, Any]:
         """What must be the same on all ranks that compute one value."""
