@@ -1,6 +1,7 @@
 """Exchanging strategies in a loop that is not lossmith's: checked beside it, taken when the loop says so.
 
 ``session``    what a user has: :class:`Session`
+``arguments``  what is asked of the arguments
 ``candidates`` what is asked for, and what becomes of it
 ``requests``   what a candidate is made of, and what modules are bound to
 ``terms``      on which batches candidates are tried out, and with which others

@@ -19,7 +19,7 @@ from lossmith.session.records import LOG, Records
 from lossmith.session.report import Candidate
 from lossmith.session.requests import Binding, Bindings, Request, Wish
 from lossmith.session.revisions import Revisions
-from lossmith.session.seen import Seen
+from lossmith.session.seen import Seen, moved, places
 from lossmith.session.shadows import Shadow
 from lossmith.session.states import copies
 from lossmith.session.terms import Caller, Term
@@ -57,7 +57,7 @@ class Candidates:
         #: Those that were refused since somebody took them out.
         self.refused: list[Candidate] = []
         #: The one that waits for a boundary.
-        self.staged: tuple[Request, Outcome] | None = None
+        self.staged: tuple[Job, Outcome] | None = None
         self._number = 0
         self._asked: list[Request] = []
         self._checking: Request | None = None
@@ -119,24 +119,38 @@ class Candidates:
                 self.changed.wait(None if left == math.inf else left)
 
     def take_staged(self) -> Candidate | None:
-        """The accepted candidate takes over. None if there is none, or if it cannot after all."""
+        """The accepted candidate takes over. None if there is none, or if it cannot after all.
+
+        One whose modules have another dtype or device than when it was checked is checked again.
+        """
         if self.staged is None:
             return None
-        (request, outcome), self.staged = self.staged, None
-        candidate, shadow = request.candidate, self._shadows.get(request.promoted or "")
+        job, outcome = self.staged
+        candidate, shadow = job.request.candidate, self._shadows.get(job.request.promoted or "")
+        if moved(job.places, places(self._slots)):
+            self.staged, candidate.verdict = None, "waiting"
+            LOG.info("candidate %d is checked again: modules were moved to another dtype or device", candidate.number)
+            self._asked.insert(0, job.request)
+            self._begin()
+            return None
         try:
             self._revisions.take(candidate, outcome, shadow)
         except LossmithError as error:
+            self.staged = None
             self._settle(candidate, _refused(error.message, error.help))
             return None
-        candidate.verdict = "live"
+        except (ValueError, TypeError) as error:
+            self.staged = None
+            self._settle(candidate, _refused(str(error), None))
+            return None
+        self.staged, candidate.verdict = None, "live"
         return candidate
 
     def went_back(self) -> None:
         """What was compared to the revision that failed is not taken."""
         if self.staged is not None:
-            (request, _), self.staged = self.staged, None
-            self._settle(request.candidate, _refused(*_lossmith.refusal("base")))
+            (job, _), self.staged = self.staged, None
+            self._settle(job.request.candidate, _refused(*_lossmith.refusal("base")))
 
     def end(self) -> None:
         """Gives up the check under way, and refuses all that waits."""
@@ -147,7 +161,7 @@ class Candidates:
             thread.join(GLANCE)
         with self.changed:
             waiting = [request.candidate for request in self._asked]
-            waiting += [] if self.staged is None else [self.staged[0].candidate]
+            waiting += [] if self.staged is None else [self.staged[0].request.candidate]
             self._asked, self.staged, self._watcher = [], None, None
             for candidate in waiting:
                 self._settle(candidate, _AT_END)
@@ -173,7 +187,8 @@ class Candidates:
         if not trials:
             return None
         promoted = {} if shadow is None else {shadow.replaced: Binding.of(shadow.module)}
-        return Job(request, self._revisions.number, live, base, trials, frozenset(self._revisions.quarantine), promoted)
+        number, quarantine = self._revisions.number, frozenset(self._revisions.quarantine)
+        return Job(request, number, live, base, trials, quarantine, places(self._slots), promoted)
 
     def _trials(self, changed: set[StrategyModule], shadow: Shadow | None) -> list[Trial]:
         """The batches on which a change of these modules is tried, with copies of what the strategies keep."""
@@ -193,7 +208,7 @@ class Candidates:
             found.append(Trial(term, term.members, batch, of_step(term.caller.step), live, kept))
         for module in changed - tried:
             seen = self._seen[module]
-            if seen.batch is None or module.ROLE in ("loss", "transfer"):
+            if not seen.usable or module.ROLE in ("loss", "transfer"):
                 continue
             live = [copies(module._kept())]
             batch = seen.leaves(module.classes).detach()
@@ -202,11 +217,11 @@ class Candidates:
 
     def _has_batch(self, term: Term) -> bool:
         """Whether a term was seen; what is called by itself, with as many images as the loss that it is tried with."""
-        batch = self._seen[term.caller].batch
-        if batch is None or term.with_caller:
-            return batch is not None
-        own = self._seen[term.members[-1]].batch
-        return own is not None and len(own) == len(batch)
+        seen = self._seen[term.caller]
+        if not seen.usable or term.with_caller:
+            return seen.usable
+        own = self._seen[term.members[-1]]
+        return own.usable and own.images == seen.images
 
     def _check(self, job: Job) -> None:
         """The thread of a check."""
@@ -225,11 +240,11 @@ class Candidates:
             verdict = _refused(*_lossmith.refusal("base"))
         if verdict["verdict"] in ("accepted", "same") and self.staged is not None:
             (before, _), self.staged = self.staged, None
-            self._settle(before.candidate, {"verdict": "superseded"})
+            self._settle(before.request.candidate, {"verdict": "superseded"})
         self._settle(request.candidate, verdict)
         if verdict["verdict"] != "accepted":
             return
-        self.staged = request, outcome
+        self.staged = job, outcome
         for module in request.modules:
             bound = outcome.bindings[module]
             self._wishes[module] = Wish(bound.source, bound.strategy, bound.given)

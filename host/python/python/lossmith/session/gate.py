@@ -13,6 +13,7 @@ from lossmith.errors import LossmithError
 from lossmith.modules import StrategyModule
 from lossmith.session.records import LOG, Records
 from lossmith.session.requests import Bindings, Request
+from lossmith.session.seen import Places
 from lossmith.session.terms import Term
 
 Kept = list[tuple[str, Any, float | None]]
@@ -47,6 +48,8 @@ class Job:
     base: Bindings
     trials: list[Trial]
     quarantine: frozenset[str]
+    #: The dtype and the device of what the modules keep.
+    places: Places
     #: What a shadow that is promoted brings along.
     promoted: Bindings = field(default_factory=dict)
     #: When it was asked for.

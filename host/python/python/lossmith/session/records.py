@@ -6,8 +6,10 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +27,21 @@ class Records:
 
     def __init__(self, folder: str | os.PathLike[str] | None, slots: Mapping[StrategyModule, str]) -> None:
         self._slots, self._knows_device = slots, False
-        self._journal = None if folder is None else _lossmith.Journal(os.fspath(folder))
+        self._journal: _lossmith.Journal | None = None
+        # A loop may change its folder.
+        self._folder = None if folder is None else Path(os.path.abspath(folder))
+        if self._folder is None:
+            return
+        self._there_before = self._folder.exists()
+        is_free = not self._there_before or (self._folder.is_dir() and not any(self._folder.iterdir()))
+        try:
+            self._journal = _lossmith.Journal(self._folder)
+        except SessionError:
+            # Of a journal with a line it is another session that was faster.
+            journal = self._folder / "journal.jsonl"
+            if is_free and not (journal.is_file() and b"\n" in journal.read_bytes()):
+                self.remove()
+            raise
 
     def plugins(self, bindings: Bindings) -> list[dict[str, str]]:
         """The components, by slot."""
@@ -57,6 +73,16 @@ class Records:
         """SHA-256 of the strategies and their components, in hexadecimal."""
         text = self.strategies(bindings) + json.dumps(self.plugins(bindings), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def remove(self) -> None:
+        """Removes what was written, of a session that does not begin."""
+        if self._folder is None or not self._folder.is_dir():
+            return
+        self._journal = None
+        for path in self._folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not self._there_before:
+            self._folder.rmdir()
 
     def begin(self, bindings: Bindings) -> None:
         """Keeps what the session begins with. A `SessionError` if it cannot be written."""
@@ -90,18 +116,22 @@ class Records:
             self._journal.keep(bound.component)
         self._journal.keep_revision(number, self.strategies(bindings), json.dumps(self.plugins(bindings)), reset)
 
-    def must_record(self, event: dict[str, Any]) -> None:
-        """Records an event that must not be lost. A `SessionError` if it cannot be written."""
+    def must_record(self, event: dict[str, Any], words: str | None = None) -> None:
+        """Records an event that must not be lost. A `SessionError` if it cannot be written.
+
+        ``words`` are the line of the log, if not those of a run.
+        """
         text = json.dumps(event)
         if self._journal is not None:
             self._journal.record(text)
         refused = event.get("verdict") == "refused"
         level = logging.WARNING if refused or event["event"] in ("rollback", "failed") else logging.INFO
-        LOG.log(level, _lossmith.event_text(text))
+        LOG.log(level, "%s", words or _lossmith.event_text(text))
 
-    def record(self, event: dict[str, Any]) -> None:
+    def record(self, event: dict[str, Any], words: str | None = None) -> None:
         """Records an event. Where it cannot be written, the log says so and the loop goes on."""
         try:
-            self.must_record(event)
+            self.must_record(event, words)
         except SessionError as error:
-            LOG.warning("%s; not in the journal: %s", error.message, _lossmith.event_text(json.dumps(event)))
+            text = words or _lossmith.event_text(json.dumps(event))
+            LOG.warning("%s; not in the journal: %s", error.message, text)

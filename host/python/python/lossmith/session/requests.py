@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lossmith import _lossmith
@@ -67,7 +69,10 @@ Bindings = dict[StrategyModule, Binding]
 
 @dataclass
 class Wish:
-    """What a module is to be bound to: it is loaded, and built, again whenever its source changes."""
+    """What a module is to be bound to: it is loaded, and built, again whenever its source changes.
+
+    The source is a bare name or an absolute path: a loop may change its folder.
+    """
 
     source: str
     #: None: the only strategy of the role, or the one that has the name of the module's now.
@@ -110,3 +115,11 @@ class Request:
             for name, value in values.items():
                 wanted[module] = wanted[module].with_parameter(module, name, value)
         return wanted
+
+
+def located(source: str) -> str:
+    """A source wherever the loop goes: the absolute path of a file or folder; a bare name stays."""
+    path = Path(source)
+    is_folder = any((path / file).is_file() for file in ("Cargo.toml", "plugin.toml"))
+    is_bare = path.name == source and not path.suffix and not is_folder
+    return source if is_bare else os.path.abspath(path)

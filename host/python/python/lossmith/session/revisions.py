@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from lossmith import _lossmith
-from lossmith.errors import PluginError, SessionError
 from lossmith.modules import StrategyModule
 from lossmith.session.gate import Outcome
 from lossmith.session.probation import Probation, loss_of
@@ -26,6 +25,9 @@ from lossmith.session.terms import Caller
 
 #: So many revisions can be gone back from, one after the other.
 WAYS_BACK = 5
+#: A gradient that comes in above this is that of a scaled loss, which may overflow in a strategy that is right. Those
+#: that scalers begin with (2**16) are below it: strategies compute in 32 bits, where they overflow nothing.
+LARGE_GRADIENT = 2.0**64
 
 
 class Taken:
@@ -59,6 +61,8 @@ class Revisions:
         self.new: dict[str, Parameter] = {}
         #: What is wrong with a gradient. It is seen in the middle of a backward pass, where nothing can be changed.
         self.bad_gradient: str | None = None
+        #: Parameters of revisions that failed, which optimizers may still have.
+        self._gone: set[Parameter] = set()
         self._lineage: deque[Taken] = deque(maxlen=WAYS_BACK)
         #: How everything was at the last boundary, and at the one that it last went back to.
         self._last: Copies | None = None
@@ -83,17 +87,23 @@ class Revisions:
         self._last = Copies(self._slots, self._seen, self.guards, epochs)
 
     def restore_guarded(self) -> bool:
-        """After `go_back`, gives what is guarded its state of the last boundary back. False if nothing is guarded."""
+        """After `go_back`, gives what is guarded its state of the last boundary back. False if nothing is guarded.
+
+        A `SessionError` names those that do not take it; the others are restored, and these are due again.
+        """
         last = self._last_boundary()
-        left = self.guards.restore(last.guarded)
+        # The step in which it went back may have changed what the modules keep.
+        if last.guarded and self._back_to is not None:
+            self._back_to.put_back(last)
+        gone, self._gone = self._gone, set()
+        left = self.guards.restore(last.guarded, gone)
         if left:
             LOG.warning("not restored, since guarded after the last boundary: %s", ", ".join(left))
-        if not last.guarded:
-            return False
-        # The step in which it went back may have changed what the modules keep.
-        if self._back_to is not None:
-            self._back_to.put_back(last)
-        return True
+        return bool(last.guarded)
+
+    def restore_due(self) -> bool:
+        """Tries once more what did not take its state back. Returns whether something does."""
+        return self.guards.restore_due()
 
     def _last_boundary(self) -> Copies:
         if self._last is None:
@@ -103,8 +113,7 @@ class Revisions:
     # Forward
 
     def take(self, candidate: Candidate, outcome: Outcome, shadow: Shadow | None) -> None:
-        """An accepted candidate takes over; `keep` was called before. A `LossmithError` if it cannot: all is as it
-        was."""
+        """An accepted candidate takes over; `keep` was called before. If anything is raised, all is as it was."""
         before = self._last_boundary()
         try:
             self._exchange(outcome, shadow)
@@ -112,7 +121,7 @@ class Revisions:
                 "event": "swap", "revision": candidate.number, "epoch": before.epochs, "step": self.steps,
                 "changes": outcome.verdict["changes"], "plugins": outcome.verdict["plugins"],
             })
-        except (PluginError, SessionError):
+        except BaseException:
             before.put_back(before)
             raise
         self._lineage.append(Taken(candidate, self.number, before))
@@ -164,21 +173,15 @@ class Revisions:
         if fault is not None:
             return fault
         if loss is not None and batch.embeddings.requires_grad:
-            batch.embeddings.register_hook(self._look_at_gradient(caller.step))  # type: ignore[no-untyped-call]
+            # Of pair losses the mean is what counts, as in `loss_of`.
+            returned, divisor = value[:2] if isinstance(value, tuple) else (value, 1.0)
+            look = _LookAtGradient(self, caller.step, LARGE_GRADIENT / max(divisor, 1.0))
+            if returned.requires_grad:
+                returned.register_hook(look.at_value)
+                batch.embeddings.register_hook(look.at_embeddings)  # type: ignore[no-untyped-call]
         if self.probation.left == 0:
             self.probation = None
         return None
-
-    def _look_at_gradient(self, step: int) -> Callable[[Tensor], None]:
-        """Looks at the gradient of embeddings, which stays as it is."""
-        revisions, number = weakref.ref(self), self.number
-
-        def look(gradient: Tensor) -> None:
-            there = revisions()
-            if there is not None and there.number == number and not bool(torch.isfinite(gradient).all()):
-                there.bad_gradient = f"the gradient of step {step} is not finite"
-
-        return look
 
     # Back
 
@@ -189,7 +192,9 @@ class Revisions:
         """
         taken, failed_at, failed = self._lineage.pop(), self.steps, self.live()
         last, self._back_to = self._last_boundary(), taken.copies
+        parameters = self._parameters()
         taken.copies.put_back(last)
+        self._gone = (self._gone | parameters) - self._parameters()
         live = self.live()
         good = {bound.component.hash for bound in live.values()}
         quarantined = [] if wish else sorted({bound.component.hash for bound in failed.values()} - good)
@@ -204,5 +209,30 @@ class Revisions:
             "event": "rollback", "revision": rollback.revision, "to": rollback.to, "epoch": last.epochs,
             "step": rollback.step, "failed_at": failed_at, "reason": reason, "quarantined": quarantined,
             "plugins": self._records.plugins(live),
-        })
+        }, f"{rollback}; {self.guards.promise(last.guarded)}")
         return rollback
+
+    def _parameters(self) -> set[Parameter]:
+        return {parameter for module in self._slots for parameter in parameters_of(module).values()}
+
+
+class _LookAtGradient:
+    """Looks at the gradient that a call makes of the one that comes in; both stay as they are."""
+
+    def __init__(self, revisions: Revisions, step: int, large: float) -> None:
+        self._revisions, self._number, self._step = weakref.ref(revisions), revisions.number, step
+        #: Above this, what comes in says nothing of the strategy.
+        self._large = large
+        self._incoming: Tensor | None = None
+
+    def at_value(self, gradient: Tensor) -> None:
+        """The gradient that comes in."""
+        self._incoming = gradient.detach()
+
+    def at_embeddings(self, gradient: Tensor) -> None:
+        """The gradient that goes on. Where a scaler's factor makes numbers too large, no strategy is at fault."""
+        there, incoming, self._incoming = self._revisions(), self._incoming, None
+        if there is None or there.number != self._number or incoming is None:
+            return
+        if not bool(torch.isfinite(gradient).all()) and bool((incoming.abs() <= self._large).all()):
+            there.bad_gradient = f"the gradient of step {self._step} is not finite"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from lossmith import _lossmith
 from lossmith.modules import StrategyModule
 from lossmith.objective import Objective
 from lossmith.session.terms import Caller
+
+#: The dtype and the device of what strategies keep, by the module and the strategy's name.
+Places = dict[tuple[StrategyModule, str], tuple[torch.dtype, torch.device]]
 
 
 class Seen:
@@ -25,6 +29,9 @@ class Seen:
         #: What else it was called with: of a balance pair losses, their divisor and their parts.
         self.given: tuple[Any, ...] = ()
         self.loss: Tensor | None = None
+        #: What the batch was then: the version of its embeddings, and the dtype and device of what the members keep.
+        self._version: int | None = None
+        self._places: Places = {}
 
     def remember(self, batch: _lossmith.Batch, given: tuple[Any, ...], loss: Tensor | None) -> None:
         """Keeps handles of a call, without a way back into the network."""
@@ -32,6 +39,19 @@ class Seen:
             values, divisor, parts = given
             given = values.detach(), divisor, {name: part.detach() for name, part in parts.items()}
         self.batch, self.given, self.loss = batch.detach(), given, loss
+        self._version, self._places = _version(batch.embeddings), places(self.members)
+
+    @property
+    def images(self) -> int:
+        """The number of images of the batch."""
+        return 0 if self.batch is None else len(self.batch)
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a batch, as it was when the module was called, for a module that was not moved since."""
+        if self.batch is None or _version(self.batch.embeddings) != self._version:
+            return False
+        return not moved(self._places, places(self.members))
 
     def leaves(self, classes: int | None) -> _lossmith.Batch:
         """The batch with leaves that have a gradient, for a strategy that is told of so many classes."""
@@ -46,3 +66,19 @@ class Seen:
             given = given[0].detach().requires_grad_(), *given[1:]
         with torch.enable_grad():
             return self.caller._compute(self.leaves(self.members[0].classes), *given)
+
+
+def places(modules: Iterable[StrategyModule]) -> Places:
+    """Where that which modules keep is."""
+    kept = ((module, name, tensor) for module in modules for name, tensor, _ in module._kept())
+    return {(module, name): (tensor.dtype, tensor.device) for module, name, tensor in kept}
+
+
+def moved(before: Mapping[Any, object], now: Mapping[Any, object]) -> bool:
+    """Whether something that was there before has another dtype or device now."""
+    return any(name in now and now[name] != place for name, place in before.items())
+
+
+def _version(tensor: Tensor) -> int | None:
+    """How often a tensor was changed in place; None of one that does not count it."""
+    return None if tensor.is_inference() else tensor._version

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -17,15 +17,16 @@ from lossmith import _lossmith
 from lossmith.errors import PluginError, SessionError
 from lossmith.modules import StrategyModule
 from lossmith.objective import Objective
+from lossmith.session.arguments import check_settings, check_timeout, complete_epochs, shadow_name
 from lossmith.session.candidates import Candidates, did_you_mean, with_parameter
 from lossmith.session.probation import loss_of
-from lossmith.session.records import Records
+from lossmith.session.records import LOG, Records
 from lossmith.session.report import Candidate, Report, Rollback
-from lossmith.session.requests import Wish
+from lossmith.session.requests import Wish, located
 from lossmith.session.revisions import Revisions
 from lossmith.session.seen import Seen
 from lossmith.session.shadows import Shadow
-from lossmith.session.terms import Caller, members, slots, terms
+from lossmith.session.terms import Caller, slots, terms
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -53,8 +54,9 @@ class Session:
     gradients must be finite, and no loss may be above ``divergence`` times the first one or the last one before,
     whichever is larger. ``watch`` says whether files are followed.
 
-    A module belongs to one session at most. When the session ends, modules go on with what is at work and are free
-    again. A session belongs to the process that made it, and its methods to the thread of the loop.
+    A module belongs to one session at most: its ``session``. When the session ends, modules go on with what is at work
+    and are free again. Close it, or use it in ``with``: one that is open when the process ends is in the journal as
+    interrupted. A session belongs to the process that made it, and its methods to the thread of the loop.
     """
 
     def __init__(
@@ -66,18 +68,24 @@ class Session:
         divergence: float = 10.0,
         watch: bool = True,
     ) -> None:
-        _check_settings(modules, on_rollback, probation_steps, divergence)
+        check_settings(modules, on_rollback, probation_steps, divergence)
         self._process, self._on_rollback = os.getpid(), on_rollback
         self._slots, self._terms = slots(modules), terms(modules)
         callers: tuple[Caller, ...] = (*modules, *self._slots)
         self._seen = {caller: Seen(caller) for caller in dict.fromkeys(callers)}
         self._shadows: dict[str, Shadow] = {}
+        for module in self._slots:
+            module.source = located(module.source)
         self._records = Records(journal, self._slots)
-        self._revisions = Revisions(self._slots, self._seen, self._records, probation_steps, divergence)
-        self._records.begin(self._revisions.live())
-        self._candidates = Candidates(
-            self._slots, self._terms, self._seen, self._revisions, self._shadows, self._records, watch
-        )
+        try:
+            self._revisions = Revisions(self._slots, self._seen, self._records, probation_steps, divergence)
+            self._records.begin(self._revisions.live())
+            self._candidates = Candidates(
+                self._slots, self._terms, self._seen, self._revisions, self._shadows, self._records, watch
+            )
+        except BaseException:
+            self._records.remove()
+            raise
         self._changed = self._candidates.changed
         #: Rollbacks that the loop was not told of at a safe point yet.
         self._due: list[Rollback] = []
@@ -85,8 +93,8 @@ class Session:
         #: Epochs that were complete at the last boundary, and those that are at the next one.
         self._epochs = self._boundaries = 0
         self._closed = False
-        for module in self._seen:
-            module._session = self
+        for caller in self._seen:
+            caller._session = self
         _open.add(self)
 
     # What a user asks for
@@ -101,6 +109,8 @@ class Session:
         or outside the range is an error at once; what the checks say will be in the candidate that is returned.
         """
         self._must_be_open()
+        if not isinstance(name, str):
+            raise TypeError(f'name must be that of a parameter, a text as "negative_margin", not {name!r}')
         name = name.replace("_", "-")
         with self._changed:
             base = self._candidates.base()
@@ -126,7 +136,7 @@ class Session:
         """
         self._must_be_open()
         with self._changed:
-            module, source = self._own(module), os.fspath(plugin)
+            module, source = self._own(module), located(os.fspath(plugin))
             given = {name.replace("_", "-"): value for name, value in params.items()}
             wish, may_reset = Wish(source, strategy, given), {module: self._resettable(module, reset)}
             return self._candidates.request(f"replace {source}", (module,), wishes={module: wish}, reset=may_reset)
@@ -150,10 +160,10 @@ class Session:
                 raise SessionError("this module belongs to a session already", "give the shadow a module of its own")
             if loss.slices != term.members[0].slices:
                 raise ValueError(f"the shadow has slices={loss.slices}, and the one at work {term.members[0].slices}")
-            name = name or loss.strategy
+            name = shadow_name(name or loss.strategy)
             if name in self._shadows:
                 raise SessionError(f"there is a shadow `{name}` already", "name this one: shadow(loss, name=...)")
-            loss._session = self
+            loss._session, loss.source = self, located(loss.source)
             self._shadows[name] = Shadow(name, loss, term, term.members[0])
 
     @property
@@ -194,10 +204,9 @@ class Session:
         first calls of a revision nothing is taken, and the report says so.
         """
         self._must_be_open()
-        if epoch is not None and (not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0):
-            raise ValueError(f"epoch is how many epochs are complete, an integer from 0, not {epoch!r}")
+        complete = self._boundaries if epoch is None else complete_epochs(epoch)
         with self._changed:
-            self._epochs = self._boundaries if epoch is None else epoch
+            self._epochs = complete
             self._boundaries = self._epochs + 1
             self._settle()
             self._candidates.look()
@@ -208,7 +217,7 @@ class Session:
                 self._swap()
             elif staged is not None:
                 self._report.waiting = (
-                    f"candidate {staged[0].candidate.number} waits for a later boundary: revision "
+                    f"candidate {staged[0].request.candidate.number} waits for a later boundary: revision "
                     f"{self._revisions.number} is on probation for {probation.left} more calls"
                 )
             return self._take_report()
@@ -262,6 +271,7 @@ class Session:
         A candidate that waits for the first batch of the loop is not waited for.
         """
         self._must_be_open()
+        check_timeout(timeout)
         return self._candidates.wait(timeout)
 
     def close(self) -> None:
@@ -270,6 +280,7 @@ class Session:
         self._end({"event": "finished"})
 
     def __enter__(self) -> Session:
+        self._must_be_open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
@@ -316,9 +327,14 @@ class Session:
         staged = self._candidates.staged
         if staged is None:
             return
-        promoted = staged[0].promoted
+        promoted = staged[0].request.promoted
         candidate = self._candidates.take_staged()
         if candidate is None:
+            asked = staged[0].request.candidate
+            if asked.verdict in ("waiting", "checking"):
+                self._report.waiting = (
+                    f"candidate {asked.number} is checked again: modules were moved to another dtype or device"
+                )
             return
         self._report.swapped, self._report.new_parameters = candidate, list(self._revisions.new)
         if promoted is not None:
@@ -338,13 +354,18 @@ class Session:
             self._go_back(self._revisions.bad_gradient)
         due, self._due = self._due, []
         if not due:
-            return False
-        restored = self._revisions.restore_guarded()
-        self._report.restored |= restored
-        if self._on_rollback is not None:
-            for rollback in due:
-                self._on_rollback(rollback)
+            return self._revisions.restore_due()
+        # All are told, in their order, also if one of them or the restoring raises.
+        with ExitStack() as told:
+            for rollback in reversed(due):
+                told.callback(self._tell, rollback)
+            restored = self._revisions.restore_guarded()
+            self._report.restored |= restored
         return restored
+
+    def _tell(self, rollback: Rollback) -> None:
+        if self._on_rollback is not None:
+            self._on_rollback(rollback)
 
     def _take_report(self) -> Report:
         self._report.refused, self._candidates.refused = self._candidates.refused, []
@@ -385,57 +406,30 @@ class Session:
         if self._closed or os.getpid() != self._process:
             return
         self._closed = True
-        self._candidates.end()
-        self._settle()
-        if event["event"] != "failed":
-            event = {**event, "epoch": self._epochs, "step": self._revisions.steps}
-        self._records.record(event)
-        for caller in self._seen:
-            caller._session = None
-        for shadow in self._shadows.values():
-            shadow.module._session = None
-        self._shadows.clear()
-        _open.discard(self)
-
-
-def _check_settings(
-    modules: Sequence[object], on_rollback: object, probation_steps: object, divergence: object
-) -> None:
-    """An error for what a session cannot be made of."""
-    if not modules:
-        raise TypeError("a session needs the modules that it is for: Session(loss, miner)")
-    known: set[Module] = set()
-    for module in modules:
-        if not isinstance(module, (StrategyModule, Objective)):
-            raise TypeError(f"a session takes strategies and objectives of lossmith, not {type(module).__name__}")
-        for one in {module, *members(module)}:
-            if one in known:
-                raise SessionError(
-                    f"a {type(one).__name__} is given twice",
-                    "an objective brings its modules along, a transfer its balance",
-                )
-            if one._session is not None:
-                raise SessionError(
-                    f"this {type(one).__name__} belongs to a session already, and to one at most",
-                    "close that session before",
-                )
-            known.add(one)
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        raise SessionError(
-            "a session runs in one process, and this is one of several ranks, which would exchange at different times",
-            "make the session in a training of one process, and give its strategies to the ranks",
-        )
-    if on_rollback is not None and not callable(on_rollback):
-        raise TypeError("on_rollback must be a function of one argument, the rollback")
-    if not isinstance(probation_steps, int) or isinstance(probation_steps, bool) or probation_steps < 0:
-        raise ValueError(f"probation_steps must be an integer from 0, not {probation_steps!r}")
-    if not isinstance(divergence, (int, float)) or not 1 < divergence < math.inf:
-        raise ValueError(f"divergence must be a number above 1, not {divergence!r}")
+        # The modules are free whatever a guard, or a function of the user, raises.
+        try:
+            self._candidates.end()
+            self._settle()
+        finally:
+            for caller in self._seen:
+                caller._session = None
+            for shadow in self._shadows.values():
+                shadow.module._session = None
+            self._shadows.clear()
+            _open.discard(self)
+            if event["event"] != "failed":
+                event = {**event, "epoch": self._epochs, "step": self._revisions.steps}
+            self._records.record(event)
 
 
 @atexit.register
 def _close_all() -> None:
-    """Ends the sessions that are open when the process ends."""
+    """Ends the sessions that are open when the process ends.
+
+    Python does not say whether it ends by ``sys.exit``, an exception or after the last line, so none is finished.
+    """
     for session in list(_open):
-        session.close()
+        try:
+            session._end({"event": "interrupted"})
+        except Exception:  # the other sessions end, too
+            LOG.exception("a session that was open when the process ended")

@@ -12,6 +12,7 @@ from torch.nn import Module, Parameter
 
 from lossmith.errors import SessionError
 from lossmith.modules import StrategyModule
+from lossmith.session.records import LOG
 from lossmith.session.requests import Binding
 from lossmith.session.terms import Caller
 
@@ -102,11 +103,16 @@ class Guards:
     def __init__(self, modules: Iterable[StrategyModule]) -> None:
         self._modules = set(modules)
         self._objects: list[Any] = []
+        #: Those that did not take their state back, with it, and what was gone then.
+        self._due: list[tuple[Any, Any]] = []
+        self._gone: set[Parameter] = set()
 
     def add(self, guarded: Any) -> None:
         """Guards an object from the next boundary on."""
         if isinstance(guarded, StrategyModule) and guarded in self._modules:
             raise ValueError("a module of the session goes back by itself: guard the network and the optimizer")
+        if isinstance(guarded, type):
+            raise TypeError(f"{guarded.__name__} is a class and cannot be guarded: guard an object of it")
         if not all(callable(getattr(guarded, name, None)) for name in ("state_dict", "load_state_dict")):
             raise TypeError(
                 f"{type(guarded).__name__} cannot be guarded: it has no state_dict and load_state_dict, as networks, "
@@ -119,24 +125,49 @@ class Guards:
         """The objects, each with a copy of its state."""
         return [(guarded, copy.deepcopy(self._state(guarded))) for guarded in self._objects]
 
-    def restore(self, kept: list[tuple[Any, Any]]) -> list[str]:
-        """Gives the objects their states back. Returns the types of those that have no copy, which stay as they are."""
-        for guarded, state in kept:
-            state = copy.deepcopy(state)
-            if isinstance(guarded, torch.optim.Optimizer):
-                _take_back_groups(guarded, len(state["param_groups"]))
-            elif isinstance(guarded, Module):
-                whole = guarded.state_dict()
-                whole.update(state)
-                state = whole
-            try:
-                guarded.load_state_dict(state)
-            except Exception as error:
-                raise SessionError(
-                    f"the {type(guarded).__name__} that is guarded does not take its state back: {error}",
-                    "give it the shapes and groups that it had at the last boundary; restore it from a checkpoint",
-                ) from error
+    def promise(self, kept: list[tuple[Any, Any]]) -> str:
+        """What becomes of the objects of a loop after a rollback, in words."""
+        if not kept:
+            return "nothing is guarded: networks and optimizers stay as they are"
+        types = ", ".join(type(guarded).__name__ for guarded, _ in kept)
+        return f"{types} will be as at the last boundary at the next step() or boundary()"
+
+    def restore(self, kept: list[tuple[Any, Any]], gone: set[Parameter]) -> list[str]:
+        """Gives the objects their states back; ``gone`` are parameters that are not at work any more.
+
+        Returns the types of those that have no copy, which stay as they are. A `SessionError` names those that do not
+        take their state back; the others have theirs, and `restore_due` tries these again.
+        """
+        self._due, self._gone = kept, gone
+        failed = self._restore()
+        if failed:
+            raise SessionError(
+                "; ".join(f"the {name} that is guarded does not take its state back: {why}" for name, why in failed),
+                "give it the shapes and groups that it had at the last boundary, and it is tried once more at the next "
+                "one; or restore it from a checkpoint",
+            ) from failed[0][1]
         return [type(guarded).__name__ for guarded in self._objects if not any(guarded is one for one, _ in kept)]
+
+    def restore_due(self) -> bool:
+        """Tries once more those that did not take their state back. Returns whether one does."""
+        due = len(self._due)
+        failed = self._restore()
+        for name, error in failed:
+            LOG.warning("the %s that is guarded stays as it is, and is not tried again: %s", name, error)
+        self._due = []
+        return len(failed) < due
+
+    def _restore(self) -> list[tuple[str, Exception]]:
+        """Gives the objects that are due their states back, one after the other. Returns what the others say."""
+        due, self._due = self._due, []
+        failed: list[tuple[str, Exception]] = []
+        for guarded, state in due:
+            try:
+                _give_back(guarded, copy.deepcopy(state), self._gone)
+            except Exception as error:
+                failed.append((type(guarded).__name__, error))
+                self._due.append((guarded, state))
+        return failed
 
     def _state(self, guarded: Any) -> Any:
         """The state of an object, without what belongs to modules of the session inside of it."""
@@ -147,9 +178,42 @@ class Guards:
         return {name: value for name, value in state.items() if not name.startswith(tuple(inside))}
 
 
-def _take_back_groups(optimizer: torch.optim.Optimizer, count: int) -> None:
-    """Takes groups out of an optimizer that were added later, for parameters that are not at work any more."""
-    for group in optimizer.param_groups[count:]:
-        for parameter in group["params"]:
-            optimizer.state.pop(parameter, None)
+def _give_back(guarded: Any, state: Any, gone: set[Parameter]) -> None:
+    """Gives an object its state back."""
+    if isinstance(guarded, torch.optim.Optimizer):
+        _give_back_optimizer(guarded, state, gone)
+        return
+    if isinstance(guarded, Module):
+        state = {**guarded.state_dict(), **state}
+    guarded.load_state_dict(state)
+
+
+def _give_back_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], gone: set[Parameter]) -> None:
+    """Gives an optimizer its state back. Groups that were added later stay as they are, without what is gone."""
+    count, name = len(state["param_groups"]), type(optimizer).__name__
+    added = optimizer.param_groups[count:]
+    kept = [parameter for group in added for parameter in group["params"] if parameter not in gone]
+    memory = {parameter: optimizer.state[parameter] for parameter in kept if parameter in optimizer.state}
     del optimizer.param_groups[count:]
+    try:
+        optimizer.load_state_dict(state)
+    except Exception:
+        optimizer.param_groups.extend(added)
+        raise
+    optimizer.state.update(memory)
+    out = 0
+    for group in added:
+        places = [place for place, parameter in enumerate(group["params"]) if parameter not in gone]
+        out += len(group["params"]) - len(places)
+        for key in ("params", "param_names"):
+            if key in group:
+                group[key] = [group[key][place] for place in places]
+        if group["params"]:
+            optimizer.param_groups.append(group)
+    if out:
+        LOG.warning("%d parameters of the strategies that failed were taken out of the %s", out, name)
+    if kept:
+        LOG.warning(
+            "the %s keeps %d parameters in groups that were added after the last boundary: they and their state are as "
+            "they were, and not as at the boundary", name, len(kept),
+        )
