@@ -85,7 +85,7 @@ def test_a_rank_without_rows_takes_part(found):
         ("columns", "`embeddings` is torch.float64 of N x 4", "`embeddings` is torch.float64 of N x 4"),
         ("dtype", "torch.float64 of N x 4 on cpu on rank 0 and torch.float32", "must be the same on all ranks"),
         ("teacher", "`teacher` is none on rank 0", "`teacher` is none on rank 0"),
-        ("not a number", "embeddings have inf in row", "embeddings have inf in row"),
+        ("not a number", "embeddings: inf in row", "embeddings: inf in row"),
         ("parameters", "`parameters` is", "`parameters` is"),
         ("seed", "`seed` is 0 on rank 0 and 1 on rank 1", "`seed` is 0 on rank 0 and 1 on rank 1"),
         ("tuples", "as a miner with gather=True gives them", "as a miner with gather=True gives them"),

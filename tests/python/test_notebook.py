@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,11 +124,14 @@ def test_a_loss_is_written_corrected_trained_with_and_swapped_in_a_notebook() ->
 @pytest.fixture
 def shell() -> Iterator[InteractiveShell]:
     """A shell of IPython with the magic."""
+    # It puts a module of its own in the place of `__main__`, which processes that others start look at.
+    main = sys.modules["__main__"]
     shell = InteractiveShell.instance()
     shell.run_line_magic("load_ext", "lossmith")
     yield shell
     shell.reset()
     InteractiveShell.clear_instance()
+    sys.modules["__main__"] = main
 
 
 @pytest.mark.parametrize(
