@@ -1,5 +1,6 @@
 """Imports torch before the extension, and says so if it is another version than the extension was built for."""
 
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 #: The version of libtorch that the extension was built for.
@@ -11,7 +12,11 @@ except PackageNotFoundError:  # a folder on the path, not a package that was ins
     VERSION = "unknown"
 
 try:
-    import torch
+    with warnings.catch_warnings():
+        # Where NumPy is missing torch says so when it is imported: before each word of the command. Who asks torch for
+        # an array is told then.
+        warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
+        import torch
 except ImportError as error:
     raise ImportError(f"lossmith needs torch {WANTED}: pip install 'torch=={WANTED}.*'") from error
 
