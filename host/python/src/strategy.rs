@@ -8,6 +8,7 @@ use lossmith_plugin::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use tch::{Device, Kind, Tensor};
 
 use crate::batch::Batch;
@@ -107,126 +108,28 @@ impl Strategy {
     ) -> PyResult<Option<Called>> {
         let Some(batch) = Batch::usual(embeddings, labels, classes, slices)? else { return Ok(None) };
         match self.bound.role {
-            Role::Loss => self.loss(python, &batch, kept, progress).map(Some),
-            Role::Miner => self.mine(python, &batch.detach()?, kept, progress).map(Some),
+            Role::Loss => self.call(python, &batch, kept, progress, None).map(Some),
+            Role::Miner => self.call(python, &batch.detach()?, kept, progress, None).map(Some),
             Role::Transfer | Role::Balance | Role::Schedule | Role::Fusion => Ok(None),
         }
     }
 
-    /// A loss: a scalar.
-    fn loss(
+    /// A call. Of a loss, a balance and a fusion it gives a tensor; of a miner three or four vectors of positions; of a
+    /// schedule a threshold for each slice; of a transfer pair losses B x B, what their sum is divided by, and the
+    /// parts that they were made of. These three are the `pairs` of a balance.
+    #[pyo3(signature = (batch, kept, progress, pairs=None))]
+    fn call(
         &self,
         python: Python<'_>,
         batch: &Batch,
         kept: Vec<Kept<Bound<'_, PyAny>>>,
         progress: &Progress,
-    ) -> PyResult<Called> {
-        self.call(python, batch, &kept, |slot, input| slot.loss(input, &progress.0), |loss| object(python, &loss))
-    }
-
-    /// A miner: three or four vectors of positions.
-    fn mine(
-        &self,
-        python: Python<'_>,
-        batch: &Batch,
-        kept: Vec<Kept<Bound<'_, PyAny>>>,
-        progress: &Progress,
-    ) -> PyResult<Called> {
-        let made = |tuples: Tuples| {
-            let parts = tuples.parts().iter().map(|part| object(python, part));
-            let parts: Vec<_> = parts.collect::<PyResult<_>>()?;
-            Ok(pyo3::types::PyTuple::new(python, parts)?.into_any().unbind())
-        };
-        self.call(python, batch, &kept, |slot, input| slot.mine(input, &progress.0), made)
-    }
-
-    /// A transfer: pair losses B x B, what their sum is divided by, and the parts that they were made of.
-    fn transfer(
-        &self,
-        python: Python<'_>,
-        batch: &Batch,
-        kept: Vec<Kept<Bound<'_, PyAny>>>,
-        progress: &Progress,
-    ) -> PyResult<Called> {
-        let made = |pairs: PairLosses| {
-            let parts = pairs.parts.iter().map(|(name, part)| Ok((name.clone(), object(python, part)?)));
-            let parts: BTreeMap<_, _> = parts.collect::<PyResult<_>>()?;
-            let made = (object(python, &pairs.values)?, pairs.divisor, parts).into_pyobject(python)?;
-            Ok(made.into_any().unbind())
-        };
-        self.call(python, batch, &kept, |slot, input| slot.transfer(input, &progress.0), made)
-    }
-
-    /// A balance of what a transfer returned: a scalar.
-    #[expect(clippy::too_many_arguments, reason = "what a transfer returned, and what every call has")]
-    fn balance(
-        &self,
-        python: Python<'_>,
-        values: &Bound<'_, PyAny>,
-        divisor: f64,
-        parts: BTreeMap<String, Bound<'_, PyAny>>,
-        batch: &Batch,
-        kept: Vec<Kept<Bound<'_, PyAny>>>,
-        progress: &Progress,
-    ) -> PyResult<Called> {
-        let mut pairs = PairLosses::new(tensor(values, "pair losses")?, divisor);
-        for (name, part) in parts {
-            pairs.parts.insert(name, tensor(&part, "a part of pair losses")?);
-        }
-        let run = |slot: &mut Slot, input| slot.balance(pairs, input, &progress.0).map(|(value, _)| value);
-        self.call(python, batch, &kept, run, |value: Tensor| object(python, &value))
-    }
-
-    /// A schedule: a threshold for each slice.
-    fn thresholds(
-        &self,
-        python: Python<'_>,
-        batch: &Batch,
-        kept: Vec<Kept<Bound<'_, PyAny>>>,
-        progress: &Progress,
-    ) -> PyResult<Called> {
-        let made = |thresholds: Vec<f64>| Ok(thresholds.into_pyobject(python)?.into_any().unbind());
-        self.call(python, batch, &kept, |slot, input| slot.thresholds(input, &progress.0), made)
-    }
-
-    /// A fusion: one embedding for each image.
-    fn fuse(
-        &self,
-        python: Python<'_>,
-        batch: &Batch,
-        kept: Vec<Kept<Bound<'_, PyAny>>>,
-        progress: &Progress,
-    ) -> PyResult<Called> {
-        // A fusion is not told labels.
-        let run = |slot: &mut Slot, input: Input| slot.fuse(Input { labels: None, ..input }, &progress.0);
-        self.call(python, batch, &kept, run, |fused: Tensor| object(python, &fused))
-    }
-}
-
-impl Strategy {
-    /// A slot of its own for a device and a dtype.
-    pub(crate) fn slot(&self, device: Device, float: Kind) -> PyResult<Result<Slot, PluginError>> {
-        let Binding { plugin, role, name, params, seed, limits } = &self.bound;
-        let setting = Setting { device, float, seed: *seed, slot: stream(*role), limits: Arc::clone(limits) };
-        Ok(Slot::new(runtime()?, Arc::clone(plugin), *role, name, params.clone(), setting))
-    }
-
-    pub(crate) fn role(&self) -> Role {
-        self.bound.role
-    }
-
-    /// Runs one call. Python goes on with other threads meanwhile.
-    fn call<T: Send>(
-        &self,
-        python: Python<'_>,
-        batch: &Batch,
-        kept: &[Kept<Bound<'_, PyAny>>],
-        run: impl FnOnce(&mut Slot, Input) -> Result<T, PluginError> + Send,
-        made: impl FnOnce(T) -> PyResult<Py<PyAny>>,
+        pairs: Option<Pairs<'_>>,
     ) -> PyResult<Called> {
         not_forked()?;
+        let pairs = pairs.map(pair_losses).transpose()?;
         let (device, float) = (batch.device, batch.float);
-        let (state, before) = state(kept, device, float)?;
+        let (state, before) = state(&kept, device, float)?;
         let input = batch.input();
         // Nobody waits for the slots while they hold the interpreter's lock, which the call in them may need for a
         // hook.
@@ -241,13 +144,85 @@ impl Strategy {
             let slot = slots.iter_mut().find(|(d, f, _)| (*d, *f) == (device, float));
             let (.., slot) = slot.ok_or_else(|| PyValueError::new_err("no slot for this device"))?;
             *slot.state_mut() = state;
-            let value = run(slot, input);
+            let value = run(slot, input, &progress.0, pairs)?;
             let (state, report) = (std::mem::take(slot.state_mut()), slot.take_report());
             Ok::<_, PyErr>(value.map(|value| (value, state, report)))
         });
-        let (value, state, report): (T, State, Report) = called?.map_err(|error| error::plugin(python, error))?;
+        let (value, state, report): (Made, State, Report) = called?.map_err(|error| error::plugin(python, error))?;
         let changed = vec![changed(python, &state, &before)?];
-        Called::new(python, made(value)?, changed, report.metrics, report.lines)
+        Called::new(python, value.object(python)?, changed, report.metrics, report.lines)
+    }
+}
+
+/// Pair losses, their divisor and their parts, as Python has them.
+type Pairs<'a> = (Bound<'a, PyAny>, f64, BTreeMap<String, Bound<'a, PyAny>>);
+
+fn pair_losses((values, divisor, parts): Pairs<'_>) -> PyResult<PairLosses> {
+    let mut pairs = PairLosses::new(tensor(&values, "pair losses")?, divisor);
+    for (name, part) in parts {
+        pairs.parts.insert(name, tensor(&part, "a part of pair losses")?);
+    }
+    Ok(pairs)
+}
+
+/// What a call gives, by role.
+enum Made {
+    Tensor(Tensor),
+    Tuples(Tuples),
+    Pairs(PairLosses),
+    Thresholds(Vec<f64>),
+}
+
+impl Made {
+    fn object(self, python: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(match self {
+            Self::Tensor(tensor) => object(python, &tensor)?,
+            Self::Tuples(tuples) => {
+                let parts = tuples.parts().iter().map(|part| object(python, part));
+                let parts: Vec<_> = parts.collect::<PyResult<_>>()?;
+                PyTuple::new(python, parts)?.into_any().unbind()
+            }
+            Self::Pairs(pairs) => {
+                let parts = pairs.parts.iter().map(|(name, part)| Ok((name.clone(), object(python, part)?)));
+                let parts: BTreeMap<_, _> = parts.collect::<PyResult<_>>()?;
+                (object(python, &pairs.values)?, pairs.divisor, parts).into_pyobject(python)?.into_any().unbind()
+            }
+            Self::Thresholds(thresholds) => thresholds.into_pyobject(python)?.into_any().unbind(),
+        })
+    }
+}
+
+/// Calls a slot as its role wants it.
+fn run(
+    slot: &mut Slot,
+    input: Input,
+    progress: &lossmith_plugin::Progress,
+    pairs: Option<PairLosses>,
+) -> PyResult<Result<Made, PluginError>> {
+    Ok(match (slot.role(), pairs) {
+        (Role::Loss, _) => slot.loss(input, progress).map(Made::Tensor),
+        (Role::Miner, _) => slot.mine(input, progress).map(Made::Tuples),
+        (Role::Transfer, _) => slot.transfer(input, progress).map(Made::Pairs),
+        (Role::Balance, Some(pairs)) => slot.balance(pairs, input, progress).map(|(value, _)| Made::Tensor(value)),
+        (Role::Balance, None) => {
+            return Err(PyValueError::new_err("a balance weighs pair losses, and none were given"));
+        }
+        (Role::Schedule, _) => slot.thresholds(input, progress).map(Made::Thresholds),
+        // A fusion is not told labels.
+        (Role::Fusion, _) => slot.fuse(Input { labels: None, ..input }, progress).map(Made::Tensor),
+    })
+}
+
+impl Strategy {
+    /// A slot of its own for a device and a dtype.
+    pub(crate) fn slot(&self, device: Device, float: Kind) -> PyResult<Result<Slot, PluginError>> {
+        let Binding { plugin, role, name, params, seed, limits } = &self.bound;
+        let setting = Setting { device, float, seed: *seed, slot: stream(*role), limits: Arc::clone(limits) };
+        Ok(Slot::new(runtime()?, Arc::clone(plugin), *role, name, params.clone(), setting))
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.bound.role
     }
 }
 

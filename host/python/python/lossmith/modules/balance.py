@@ -31,7 +31,6 @@ class Balance(StrategyModule):
     """A balance: weighs the pair losses of a transfer into a scalar."""
 
     ROLE = "balance"
-    METHOD = "balance"
 
     @eager
     def forward(

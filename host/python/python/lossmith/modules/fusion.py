@@ -12,7 +12,6 @@ class Fusion(StrategyModule):
     """A fusion: one embedding (B x D') of the slices of each (B x D)."""
 
     ROLE = "fusion"
-    METHOD = "fuse"
 
     @eager
     def forward(self, embeddings: Tensor) -> Tensor:

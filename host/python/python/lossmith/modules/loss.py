@@ -20,7 +20,6 @@ class Loss(StrategyModule):
     """
 
     ROLE = "loss"
-    METHOD = "loss"
 
     @eager
     def forward(

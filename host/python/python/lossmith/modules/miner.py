@@ -16,7 +16,6 @@ class Miner(StrategyModule):
     """
 
     ROLE = "miner"
-    METHOD = "mine"
 
     @eager
     def forward(

@@ -12,7 +12,6 @@ class Schedule(StrategyModule):
     """A schedule: a threshold for each slice of the embedding, for losses on several thresholds."""
 
     ROLE = "schedule"
-    METHOD = "thresholds"
 
     @eager
     def forward(self, embeddings: Tensor, labels: Tensor) -> list[float]:

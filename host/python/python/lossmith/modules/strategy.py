@@ -46,8 +46,6 @@ class StrategyModule(Module):
     """
 
     ROLE = ""
-    #: The method of `_lossmith.Strategy` for this role.
-    METHOD = ""
 
     #: What the last call reported, by name: tensors without gradient, or numbers.
     metrics: dict[str, Tensor | float]
@@ -339,7 +337,7 @@ class StrategyModule(Module):
     def _compute(self, batch: _lossmith.Batch, *given: Any) -> _lossmith.Called:
         """What comes of a call. The module stays as it is."""
         try:
-            called: _lossmith.Called = getattr(self._core, self.METHOD)(*given, batch, self._kept(), of_step(self.step))
+            called = self._core.call(batch, self._kept(), of_step(self.step), given or None)
         except PluginError as error:
             self._explain(error, batch.embeddings)
             raise

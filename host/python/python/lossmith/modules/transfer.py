@@ -21,7 +21,6 @@ class Transfer(StrategyModule):
     """
 
     ROLE = "transfer"
-    METHOD = "transfer"
 
     def __init__(
         self,

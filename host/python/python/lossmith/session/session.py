@@ -105,8 +105,8 @@ class Session:
         """Asks for another value of a parameter; the module that has it is found, or is ``module``.
 
         ``reset`` names kept tensors that may begin anew if they do not fit. A name that no module has, a value of
-        another type
-        or outside the range is an error at once; what the checks say will be in the candidate that is returned.
+        another type or outside the range is an error at once; what the checks say will be in the candidate that is
+        returned.
         """
         self._must_be_open()
         if not isinstance(name, str):
@@ -131,8 +131,7 @@ class Session:
         """Asks for another component in a module: a bare name, a file, or a folder, which is built and followed.
 
         ``strategy`` can be left out if the component has one of this role only, or one of the same name. ``reset``
-        names kept
-        tensors that may begin anew if they do not fit; ``params`` are the strategy's.
+        names kept tensors that may begin anew if they do not fit; ``params`` are the strategy's.
         """
         self._must_be_open()
         with self._changed:
@@ -145,8 +144,7 @@ class Session:
         """Computes another loss, or transfer, beside the one at work on each batch, from the next call on.
 
         The network gets no gradient of it. Those of its own parameters are left in their ``grad``, for an optimizer
-        of yours.
-        ``session.shadows`` has what it measures; ``name`` is that of its strategy, if none is given.
+        of yours. ``session.shadows`` has what it measures; ``name`` is that of its strategy, if none is given.
         """
         self._must_be_open()
         with self._changed:
@@ -175,8 +173,7 @@ class Session:
         return {name: dict(shadow.metrics) for name, shadow in self._shadows.items()}
 
     def promote(self, name: str) -> Candidate:
-        """Asks for a shadow in the place of the loss, with the parameters that it has. When it is taken, the shadow
-        ends."""
+        """Asks for a shadow in the place of the loss, with what it keeps. When it is taken, the shadow ends."""
         self._must_be_open()
         with self._changed:
             if name not in self._shadows:
@@ -200,8 +197,7 @@ class Session:
         """The loop says that now is the time: what is due is restored, and the accepted candidate is taken.
 
         ``epoch`` is how many epochs are complete; without it boundaries are counted. Call it between two steps.
-        During the
-        first calls of a revision nothing is taken, and the report says so.
+        During the first calls of a revision nothing is taken, and the report says so.
         """
         self._must_be_open()
         complete = self._boundaries if epoch is None else complete_epochs(epoch)
@@ -275,8 +271,7 @@ class Session:
         return self._candidates.wait(timeout)
 
     def close(self) -> None:
-        """Ends the session. A check that is under way is given up; modules go on with what is at work, and are free
-        again."""
+        """Ends the session and a check that is under way. Modules go on with what is at work, and are free again."""
         self._end({"event": "finished"})
 
     def __enter__(self) -> Session:
