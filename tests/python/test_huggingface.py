@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 import lossmith
-from lossmith import training
 
 pytest.importorskip("transformers")
 from transformers import Trainer, TrainerCallback, TrainingArguments  # noqa: E402
@@ -20,13 +19,6 @@ from transformers import Trainer, TrainerCallback, TrainingArguments  # noqa: E4
 from lossmith.huggingface import SessionCallback  # noqa: E402
 
 CLASSES, BATCHES = 3, 4
-
-
-@pytest.fixture(autouse=True)
-def nothing_told() -> Iterator[None]:
-    """What a training told all strategies of the process is forgotten."""
-    yield
-    training.forget()
 
 
 class Embedding(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import lossmith
-from lossmith import training
 
 pytest.importorskip("lightning.pytorch")
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
@@ -23,13 +22,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint  # noqa: E402
 from lossmith.lightning import SessionCallback  # noqa: E402
 
 CLASSES, BATCHES = 3, 4
-
-
-@pytest.fixture(autouse=True)
-def nothing_told() -> Iterator[None]:
-    """What a training told all strategies of the process is forgotten."""
-    yield
-    training.forget()
 
 
 class Embedding(LightningModule):

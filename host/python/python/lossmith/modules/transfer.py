@@ -54,9 +54,19 @@ class Transfer(StrategyModule):
         teacher_feature_map: Tensor | None = None,
     ) -> Tensor:
         """The loss of a batch; ``teacher`` is B x D', the teacher's embeddings of the same images."""
-        batch = self._given_to(embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map)
-        pairs = self._pair_losses(*batch)
-        return pairs.total() if self.balance is None else self.balance(pairs, *batch[:3])
+        rows = self._rows(
+            thresholds,
+            embeddings=embeddings,
+            labels=labels,
+            teacher=teacher,
+            feature_map=feature_map,
+            teacher_feature_map=teacher_feature_map,
+        )
+        pairs = self._pair_losses(thresholds, **rows)
+        if self.balance is None:
+            return pairs.total()
+        balanced: Tensor = self.balance(pairs, rows["embeddings"], rows["labels"], rows["teacher"])
+        return balanced
 
     @eager
     def pair_losses(
@@ -70,43 +80,23 @@ class Transfer(StrategyModule):
         teacher_feature_map: Tensor | None = None,
     ) -> PairLosses:
         """What a balance weighs: a loss for each pair of images, of all ranks with ``gather=True``."""
-        batch = self._given_to(embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map)
-        return self._pair_losses(*batch)
+        rows = self._rows(
+            thresholds,
+            embeddings=embeddings,
+            labels=labels,
+            teacher=teacher,
+            feature_map=feature_map,
+            teacher_feature_map=teacher_feature_map,
+        )
+        return self._pair_losses(thresholds, **rows)
 
-    def _given_to(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        teacher: Tensor | None,
-        thresholds: list[float] | None,
-        feature_map: Tensor | None,
-        teacher_feature_map: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor | None, list[float] | None, Tensor | None, Tensor | None]:
-        """What a call was given, of all ranks with ``gather=True``."""
-        if self.gather:
-            rows = gathered(
-                {
-                    "embeddings": embeddings,
-                    "labels": labels,
-                    "teacher": teacher,
-                    "feature_map": feature_map,
-                    "teacher_feature_map": teacher_feature_map,
-                },
-                {**self._same(), "thresholds": thresholds},
-            )
-            embeddings, labels, teacher, feature_map, teacher_feature_map = rows.values()
-        return embeddings, labels, teacher, thresholds, feature_map, teacher_feature_map
+    def _rows(self, thresholds: list[float] | None, **rows: Tensor | None) -> dict[str, Any]:
+        """The rows that a call was given, of all ranks with ``gather=True``."""
+        return gathered(rows, {**self._same(), "thresholds": thresholds}) if self.gather else rows
 
     def _pair_losses(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        teacher: Tensor | None,
-        thresholds: list[float] | None,
-        feature_map: Tensor | None,
-        teacher_feature_map: Tensor | None,
+        self, thresholds: list[float] | None, embeddings: Tensor, labels: Tensor, **teacher: Any
     ) -> PairLosses:
         embeddings = full_precision(embeddings)
         with without_autocast(embeddings):
-            batch = self._batch(embeddings, labels, None, thresholds, teacher, feature_map, teacher_feature_map)
-            return PairLosses(*self._call(batch))
+            return PairLosses(*self._call(self._batch(embeddings, labels, thresholds=thresholds, **teacher)))
