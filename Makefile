@@ -5,7 +5,7 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup languages build install wheel python plugins demo test test-python lint bet multi-threshold bench bench-python peers torture \
+.PHONY: help setup languages build install wheel python plugins demo test test-python lint bet multi-threshold bench bench-python peers throughput torture \
 	doctor
 
 help: ## List the targets.
@@ -56,7 +56,7 @@ lint: setup ## Check the format, the lints, who uses whom, and the documentation
 	@scripts/stored-forms.sh
 	@scripts/circles.py
 	@scripts/columns.py
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-files -p lossmith-plugin -p lossmith-python -p lossmith-run -p lossmith-sdk
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-files -p lossmith-images -p lossmith-plugin -p lossmith-program -p lossmith-python -p lossmith-run -p lossmith-sdk
 
 bet: build ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji
@@ -66,8 +66,10 @@ multi-threshold: build ## Reproduce the tables of examples/multi-threshold; what
 	$(LOSSMITH) data fetch emoji
 	@set -e; for data in fashion-mnist emoji expressions why; do $(LOSSMITH) sweep examples/multi-threshold/$$data-sweep.toml; done
 
-bench: plugins ## Time components against native code, and edits of a running training.
+bench: plugins ## Time components against native code, batches in parts, and edits of a running training.
+	$(LOSSMITH) plugin build tests/guests/operations
 	cargo bench -p lossmith --profile dev --bench plugins
+	cargo bench -p lossmith --profile dev --bench micro-batches
 	@# A component that was compiled before would not be compiled again.
 	XDG_CACHE_HOME=$$(mktemp -d) cargo bench -p lossmith --profile dev --bench session
 
@@ -77,13 +79,24 @@ PEERS := target/peers
 AGAIN := contrastive multi-similarity sup-con batch-hard cross-batch-memory hdc
 OURS := cargo bench --quiet -p lossmith --profile dev --bench peers --
 THEIRS := .python/bin/python scripts/peers/theirs.py
-peers: plugins ## Compare with pytorch-metric-learning in one run (650 MB of downloads, then about half an hour).
-	@scripts/setup.sh python
+peers: plugins ## Compare with torch.compile and pytorch-metric-learning in one run (660 MB of downloads, then about half an hour).
+	@scripts/setup.sh peers
 	@mkdir -p $(PEERS)
 	$(OURS) > $(PEERS)/ours.jsonl
 	$(THEIRS) > $(PEERS)/theirs.jsonl
 	set -e; for round in 2 3; do $(OURS) $(AGAIN) >> $(PEERS)/ours.jsonl; $(THEIRS) $(AGAIN) >> $(PEERS)/theirs.jsonl; done
 	@python3 scripts/peers/table.py $(PEERS)/ours.jsonl $(PEERS)/theirs.jsonl
+	@echo
+	.python/bin/python scripts/peers/compiled.py --bench "$(OURS)"
+
+# Of each figure so many seconds are measured; a training of a ResNet-50 takes seconds a step.
+MEASURED ?= 12
+throughput: build ## Compare images per second with a loop in PyTorch in one run (660 MB of downloads, then under ten minutes).
+	@scripts/setup.sh peers
+	.python/bin/python scripts/throughput/images.py target/throughput/images
+	cargo bench --quiet -p lossmith --profile dev --bench loading --no-run
+	.python/bin/python scripts/throughput/table.py --command $(LOSSMITH) --seconds $(MEASURED) \
+		--bench "cargo bench --quiet -p lossmith --profile dev --bench loading --"
 
 bench-python: build python ## Time the Python module against the command and pytorch-metric-learning in one run (half an hour).
 	.python/bin/python scripts/python-bench/table.py --command $(LOSSMITH)

@@ -5,6 +5,7 @@
 #   scripts/setup.sh languages    what builds plugins in Python and JavaScript, and nothing else
 #   scripts/setup.sh wheel        what makes the wheel, and nothing else
 #   scripts/setup.sh python       the Python that the wheel is tested in, and nothing else
+#   scripts/setup.sh peers        the same with what our times are compared with, and nothing else
 #
 # Environment:
 #   LIBTORCH=<folder>                 use this libtorch (2.13.0) instead of one in .libtorch
@@ -33,6 +34,7 @@ case ${1:-} in
 languages) setup_languages ;;
 wheel) setup_wheel ;;
 python) setup_python ;;
+peers) setup_peers ;;
 *) fail "\`$1\` is no part of the set-up" "scripts/setup.sh languages" ;;
 esac
 say "done"

@@ -20,6 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // As torch-sys compiles its own part.
         .std("c++17")
         .define("_GLIBCXX_USE_CXX11_ABI", &*variable_or("LIBTORCH_CXX11_ABI", "1"))
+        // As libtorch was compiled: some of its classes have a member more without it.
+        .define("NDEBUG", None)
         // Loops over all pairs: without these they take one element at a time.
         .opt_level(3)
         .flag("-fno-math-errno")

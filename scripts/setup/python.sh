@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What makes the wheel, and the Python that its tests run in: torch, and what scripts/setup/python.txt has.
+# What makes the wheel, and the Python that its tests run in: torch, and what scripts/setup/python.txt has. What our times are
+# compared with is in scripts/setup/peers.txt.
 
 MATURIN=$(sed -n 's/^requires = \["maturin==\(.*\)"\]/\1/p' host/python/pyproject.toml)
 MATURIN_FOLDER=.tools/maturin
@@ -29,11 +30,29 @@ setup_python() {
     say "Python of the tests: $("$PYTHON_FOLDER/bin/python" --version) with torch $TORCH_VERSION in $PYTHON_FOLDER"
 }
 
+setup_peers() {
+    setup_python
+    local finished=$PYTHON_FOLDER/finished-peers.txt
+    if ! cmp -s scripts/setup/peers.txt "$finished"; then
+        require_compiler
+        say "downloading what our times are compared with into $PYTHON_FOLDER (10 MB)"
+        "$PYTHON_FOLDER/bin/pip" install --disable-pip-version-check --no-deps --no-compile --only-binary=:all: --quiet \
+            -r scripts/setup/peers.txt || fail "pip could not install scripts/setup/peers.txt" "scripts/setup.sh peers"
+        cp scripts/setup/peers.txt "$finished"
+    fi
+    # torch.compile compiles against them. Debian has them in a package of their own.
+    "$PYTHON_FOLDER/bin/python" -c 'import pathlib, sysconfig, sys
+sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())' ||
+        install_packages "the headers of Python" python3-dev
+    say "what our times are compared with: $(grep -c == scripts/setup/peers.txt) more in $PYTHON_FOLDER"
+}
+
 # has_torch PYTHON: it imports the torch whose libtorch the wheel is built for.
 has_torch() { "$1" -c 'import sys, torch; sys.exit(torch.__version__.split("+")[0] != sys.argv[1])' "$TORCH_VERSION"; }
 
 install_python() {
     local version libraries
+    rm -f "$1/finished-peers.txt"
     version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     case " $PYTHONS " in
     *" $version "*) ;;

@@ -321,7 +321,7 @@ fn a_bench_shows_what_it_has_when_a_size_fails() {
     let (table, text) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(4), "{text}");
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["B", "D", "ms", "quartiles", "MB"]);
+    assert_eq!(lines[0], ["B", "D", "ms", "quartiles", "step", "by", "step", "MB"]);
     assert_eq!(lines[2], ["48", "8", "not", "measured"], "{table}");
     for row in [&lines[1], &lines[3]] {
         let (low, high) = row[3].split_once('-').unwrap();
@@ -354,7 +354,7 @@ fn a_bench_measures_both_sides_at_the_sizes_that_are_asked_for_and_draws() {
     assert_eq!(measured, [(48, 16), (30, 16), (48, 24), (30, 24)].map(|(b, d)| (Some(b), Some(d))));
     for row in rows {
         assert!(row["milliseconds"].as_f64().unwrap() > 0.0 && row["against_milliseconds"].as_f64().unwrap() > 0.0);
-        assert!(row["ratio"].as_f64().unwrap() > 0.0);
+        assert!(row["ratio"].as_f64().unwrap() > 0.0 && row["step_by_step_milliseconds"].as_f64().unwrap() > 0.0);
     }
     let svg = std::fs::read_to_string(picture).unwrap();
     for text in ["contrastive", "D = 16", "native contrastive, D = 24", "images in the batch"] {

@@ -4,7 +4,9 @@ mod costs;
 mod harness;
 mod names;
 
-use lossmith_plugin::{Cause, ResultFault, Role, SourceLine};
+use std::sync::Arc;
+
+use lossmith_plugin::{Cause, Limits, ResultFault, Role, Setting, SourceLine};
 use serde_json::json;
 use wasmtime::Trap;
 
@@ -115,7 +117,9 @@ fn a_kept_handle_costs_the_plugin_its_instance() {
 
 #[test]
 fn the_number_of_a_kept_handle_names_nothing() {
-    let mut slot = slot("lossmith-evil", Role::Loss, "keeps-handles", json!({ "how": "number" }), setting());
+    // A program would run in place of the second call, without the plugin.
+    let setting = Setting { limits: Arc::new(Limits { programs: 0, ..Limits::default() }), ..setting() };
+    let mut slot = slot("lossmith-evil", Role::Loss, "keeps-handles", json!({ "how": "number" }), setting);
     let mut call = || slot.loss(batch(6, 4, tch::Kind::Double), &epoch(0)).map_err(|error| error.cause);
     assert!(call().is_ok());
     assert!(matches!(*call().unwrap_err(), Cause::Abi { .. }));

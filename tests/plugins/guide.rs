@@ -47,6 +47,7 @@ chapters! {
     security: "security.md",
     porting: "porting.md",
     languages: "languages.md",
+    a_gpu: "using/gpu.md",
     a_first_run: "using/first-run.md",
     own_data: "using/data.md",
     evaluation: "using/evaluation.md",
@@ -54,6 +55,7 @@ chapters! {
     sweeps: "using/sweeps.md",
     sessions: "using/sessions.md",
     deployment: "using/deployment.md",
+    large_batches: "using/large-batches.md",
     pytorch: "using/pytorch.md",
 }
 

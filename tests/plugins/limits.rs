@@ -70,6 +70,10 @@ fn every_limit_has_a_test() {
         tuples: _,
         fused_columns: _,
         fused_bytes: _,
+        // What a slot keeps of its own accord; `programs.rs` has their tests.
+        programs: _,
+        program_operations: _,
+        fuse: _,
         state_bytes: _,
         state_tensors: _,
         // Those of loading are in `hostile.rs`.

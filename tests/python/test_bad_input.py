@@ -445,7 +445,7 @@ def test_a_parameter_that_is_given_twice_is_refused() -> None:
 def test_a_second_derivative_that_torch_does_not_have_is_an_error(strategy: str) -> None:
     embeddings, labels = batch()
     value = Loss("losses", strategy)(embeddings, labels)
-    with pytest.raises(RuntimeError, match="automatic differentiation"):
+    with pytest.raises(RuntimeError, match="automatic differentiation|can be differentiated once"):
         torch.autograd.grad(value, embeddings, create_graph=True)
     value = Loss("losses", strategy)(embeddings, labels)
     assert torch.autograd.grad(value, embeddings)[0].isfinite().all()

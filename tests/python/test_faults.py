@@ -29,7 +29,8 @@ def misbehaving(guest, how: str, **limits: int) -> PluginError:
     with pytest.raises(PluginError) as raised:
         loss(embeddings, labels)
     lossmith.progress(epoch=2)
-    assert torch.equal(loss(embeddings, labels), wanted)
+    # The first call makes a buffer and is no program, this one is: up to its last bits.
+    assert torch.allclose(loss(embeddings, labels), wanted)
     assert not hasattr(loss, "extra"), "what a call that failed has made is not kept"
     return raised.value
 

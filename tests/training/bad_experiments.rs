@@ -45,6 +45,8 @@ fn a_value_out_of_range_is_shown() {
         ("margin = 0.2", "margin = -0.2", "parameter `margin` of `triplet` must be at least 0"),
         ("margin = 0.2", "margin = true", "parameter `margin` of `triplet`"),
         ("[[objective]]", "[[objective]]\nweight = inf", "the weight must be a finite number"),
+        ("[run]", "[training]\nmicro-batch = 0\n[run]", "expected a whole number from 1 on"),
+        ("[run]", "[training]\nmicro-batch = -8\n[run]", "expected a whole number from 1 on"),
     ] {
         refused(from, to, &[phrase, PLACE]);
     }

@@ -8,10 +8,13 @@
 //! before one more. That is measured in a second process, whose allocator keeps nothing, as on the other side. A loss
 //! that is in `lossmith::bench::native` has a second line, for that.
 //! Arguments choose cases by name.
+//!
+//! With `--turns LOSS B D` it makes steps of one loss when `scripts/peers/compiled.py` asks for them (`turns.rs`).
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
 #[path = "../support/mod.rs"]
 mod support;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -102,6 +105,13 @@ fn main() {
         let case = CASES.iter().find(is).expect("a case of this name");
         let measured = case.measure(size.parse().expect("a batch size"), who, flag == "--memory");
         return println!("{measured}");
+    }
+    if let [flag, name, size, dimension] = arguments.as_slice()
+        && flag == "--turns"
+    {
+        let is = |case: &&Case| case.name == name && case.role == Role::Loss;
+        let case = CASES.iter().find(is).expect("a loss of this name");
+        return turns::run(case, size.parse().expect("a batch size"), dimension.parse().expect("a dimension"));
     }
     for case in CASES.iter().filter(|case| arguments.is_empty() || arguments.iter().any(|name| name == case.name)) {
         for size in SIZES {

@@ -4,9 +4,10 @@
 //! backward on the CPU in 32 bits, with 4 images a class, by the standard plugin and by native code that does the same
 //! operations (`lossmith::bench::native`). The two take turns, so that both meet the same machine: a figure is the
 //! median of the rounds, a ratio the median of the rounds' ratios. Criterion measures what has no counterpart. The
-//! plugins are those in target/plugins (`make plugins`).
+//! plugins are those in target/plugins (`make plugins`), and that of the tests for one operation (`operation.rs`).
 #![expect(clippy::expect_used, reason = "a bench stops at the first thing that does not work")]
 
+mod operation;
 mod slices;
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,19 +22,23 @@ use lossmith::bench::native::{NAMES, distance_matrix, unit};
 use lossmith_plugin::{Input, Limits, Plugin, Progress, Role, Runtime, Slot};
 use tch::{Device, Kind, Tensor};
 
-use support::{data, load, native, path, slot};
+use support::{data, load, native, path, slot, slot_with};
 
 const SIZES: [(i64, i64); 4] = [(32, 64), (120, 512), (512, 512), (1024, 128)];
 
 fn main() {
     let runtime = Arc::new(Runtime::new().expect("the engine starts"));
     let losses = load(&runtime, "losses");
-    println!("{:<18} {:>9} {:>14} {:>14} {:>7}", "loss", "B x D", "component us", "native us", "ratio");
+    println!(
+        "{:<18} {:>9} {:>14} {:>14} {:>14} {:>7} {:>12}",
+        "loss", "B x D", "component us", "step by step", "native us", "ratio", "step by step"
+    );
     for name in NAMES {
         let native = native(name);
         for (batch, dimension) in SIZES {
             let (embeddings, labels) = data(batch, dimension);
             let mut slot = loss_slot(&runtime, &losses, name);
+            let mut plain = slot_with(&runtime, &losses, Role::Loss, name, &BTreeMap::new(), 0);
             let ours = component(&mut slot, &embeddings, &labels).double_value(&[]);
             let theirs = native(&embeddings, &labels).double_value(&[]);
             assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{name}: {ours} as component, {theirs} natively");
@@ -41,8 +46,15 @@ fn main() {
                 || backward(&component(&mut slot, &embeddings, &labels), &embeddings),
                 || backward(&native(&embeddings, &labels), &embeddings),
             );
-            let size = format!("{batch}x{dimension}");
-            println!("{name:<18} {size:>9} {:>14.1} {:>14.1} {ratio:>7.3}", ours * 1e6, theirs * 1e6);
+            let [stepped, _, stepped_ratio] = in_turns(
+                || backward(&component(&mut plain, &embeddings, &labels), &embeddings),
+                || backward(&native(&embeddings, &labels), &embeddings),
+            );
+            let (size, [ours, stepped, theirs]) =
+                (format!("{batch}x{dimension}"), [ours, stepped, theirs].map(|seconds| seconds * 1e6));
+            println!(
+                "{name:<18} {size:>9} {ours:>14.1} {stepped:>14.1} {theirs:>14.1} {ratio:>7.3} {stepped_ratio:>12.3}"
+            );
         }
     }
     // All triplets, against the distance matrix that they are computed from.
@@ -58,6 +70,7 @@ fn main() {
         ours * 1e3,
         matrix * 1e3
     );
+    operation::run(&runtime);
     slices::run(&runtime);
     transfers::run(&runtime);
     let mut criterion = Criterion::default()

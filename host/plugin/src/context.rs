@@ -63,6 +63,14 @@ pub struct Progress {
     pub place: String,
 }
 
+impl Progress {
+    /// The last value of a metric of this run, by its name or by that without the place of the objective.
+    pub(super) fn metric(&self, name: &str) -> Option<f64> {
+        let Self { metrics, place, .. } = self;
+        metrics.get(name).or_else(|| metrics.get(&format!("{place}.{name}"))).copied()
+    }
+}
+
 /// Tuples of positions in a batch: vectors of 64-bit integers.
 #[derive(Debug)]
 pub enum Tuples {

@@ -1,6 +1,6 @@
 //! The data of a slot's store: inputs, handles, state, and the work of a call counted so far.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,9 @@ use crate::handles::Handles;
 use crate::host_fault::{HostFault, fault, over, stale_handle};
 use crate::limits::Limits;
 use crate::memory_limit::MemoryLimit;
+use crate::operation::{Op, Shape, Streams};
 use crate::probe::Probe;
+use crate::program::{Observation, Recorder, Source, ValueId};
 use crate::report::Report;
 use crate::state::State;
 use crate::storages::{StorageId, Storages};
@@ -30,6 +32,24 @@ pub(super) struct Held {
     pub(super) tensor: Tensor,
     pub(super) elements: u64,
     storage: StorageId,
+    /// Its place in the program that is recorded.
+    pub(super) value: Option<ValueId>,
+}
+
+/// Tuples of a call, with the places of their parts in the program that is recorded.
+pub(super) struct HeldTuples {
+    pub(super) tuples: Tuples,
+    pub(super) values: Vec<Option<ValueId>>,
+}
+
+/// Pair losses of a call.
+pub(super) struct HeldPairs {
+    pub(super) pairs: PairLosses,
+    /// Whether the call began with them.
+    pub(super) lent: bool,
+    /// Where the call made them: the place of the matrix in the program that is recorded, and those of the parts.
+    pub(super) value: Option<ValueId>,
+    pub(super) parts: BTreeMap<String, Option<ValueId>>,
 }
 
 /// The data of a slot's store.
@@ -42,8 +62,8 @@ pub(super) struct Host {
     pub(super) seed: u64,
     pub(super) slot: u64,
     pub(super) tensors: Handles<Held>,
-    pub(super) tuples: Handles<Tuples>,
-    pub(super) pair_losses: Handles<PairLosses>,
+    pub(super) tuples: Handles<HeldTuples>,
+    pub(super) pair_losses: Handles<HeldPairs>,
     pub(super) params: Arc<Params>,
     pub(super) input: Input,
     pub(super) progress: Progress,
@@ -52,6 +72,7 @@ pub(super) struct Host {
     /// Names of all metrics that the slot ever reported.
     pub(super) metric_names: BTreeSet<String>,
     pub(super) probe: Probe,
+    pub(super) recorder: Recorder,
     pub(super) panic: Option<(String, String, u32)>,
     /// Folders whose code is the SDK's.
     pub(super) sdk: Arc<Vec<String>>,
@@ -95,6 +116,7 @@ impl Host {
             report: Report::default(),
             metric_names: BTreeSet::new(),
             probe: Probe::default(),
+            recorder: Recorder::Off,
             panic: None,
             sdk: Arc::default(),
             host_elements: 0,
@@ -104,6 +126,11 @@ impl Host {
             text_bytes: 0,
             draws: 0,
         }
+    }
+
+    /// What the random numbers of the call depend on.
+    pub(super) fn streams(&self) -> Streams {
+        Streams { seed: self.seed, slot: self.slot, step: self.progress.step }
     }
 
     /// Frees all that the call made. Returns how many handles the plugin kept.
@@ -184,35 +211,104 @@ impl Host {
         over("rank", self.limits.rank.into(), dims.len() as u64)
     }
 
-    /// Gives the plugin a handle of a result in new memory.
-    pub(super) fn push(&mut self, operation: &'static str, tensor: Tensor) -> wasmtime::Result<Resource<Tensor>> {
-        self.push_in(operation, tensor, None)
+    /// Gives the plugin a handle of the result of an operation, in new memory.
+    pub(super) fn push(
+        &mut self,
+        op: Op,
+        inputs: &[&Resource<Tensor>],
+        result: Tensor,
+    ) -> wasmtime::Result<Resource<Tensor>> {
+        let operation = op.name();
+        let value = self.record(op, inputs, &[&result]);
+        self.push_value(operation, result, None, value)
     }
 
-    /// Gives the plugin a handle of a view of what another handle names.
+    /// As `push`, for an operation with several results, each in memory of its own or, with `views`, in that of the
+    /// first input.
+    pub(super) fn push_all(
+        &mut self,
+        op: Op,
+        inputs: &[&Resource<Tensor>],
+        results: Vec<Tensor>,
+        views: bool,
+    ) -> wasmtime::Result<Vec<Resource<Tensor>>> {
+        let operation = op.name();
+        let base = match inputs.first() {
+            Some(base) if views => Some(self.held(operation, base)?.storage),
+            _ => None,
+        };
+        let first = self.record(op, inputs, &results.iter().collect::<Vec<_>>());
+        let numbered = results.into_iter().enumerate();
+        let push = |(place, result)| self.push_value(operation, result, base, first.map(|first| first.after(place)));
+        numbered.map(push).collect()
+    }
+
+    /// Gives the plugin a handle of a view that an operation made of a tensor.
     pub(super) fn push_view(
+        &mut self,
+        op: Op,
+        base: &Resource<Tensor>,
+        result: Tensor,
+    ) -> wasmtime::Result<Resource<Tensor>> {
+        let operation = op.name();
+        let storage = self.held(operation, base)?.storage;
+        let value = self.record(op, &[base], &[&result]);
+        self.push_value(operation, result, Some(storage), value)
+    }
+
+    /// Gives the plugin a handle of a tensor that the call began with.
+    pub(super) fn push_input(
         &mut self,
         operation: &'static str,
         tensor: Tensor,
-        base: &Resource<Tensor>,
+        source: impl FnOnce() -> Source,
     ) -> wasmtime::Result<Resource<Tensor>> {
-        let base = self.held(operation, base)?.storage;
-        self.push_in(operation, tensor, Some(base))
+        let value = self.recorder.input(source, &tensor);
+        self.push_value(operation, tensor, None, value)
     }
 
-    fn push_in(
+    /// As `push_input`, for a tensor that may not be there.
+    pub(super) fn push_optional(
+        &mut self,
+        operation: &'static str,
+        tensor: Option<Tensor>,
+        source: impl FnOnce() -> Source,
+    ) -> wasmtime::Result<Option<Resource<Tensor>>> {
+        match tensor {
+            Some(tensor) => self.push_input(operation, tensor, source).map(Some),
+            None => {
+                self.recorder.observe(|| Observation::tensor(source(), None));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells the recorder of an operation.
+    pub(super) fn record(&mut self, op: Op, inputs: &[&Resource<Tensor>], results: &[&Tensor]) -> Option<ValueId> {
+        if !self.recorder.is_on() {
+            return None;
+        }
+        let value = |handle: &&Resource<Tensor>| self.tensors.get(handle.rep()).ok().and_then(|held| held.value);
+        let inputs: Vec<_> = inputs.iter().map(value).collect();
+        self.recorder.step(op, &inputs, results)
+    }
+
+    /// Gives the plugin a handle of a tensor in the memory of another or in its own.
+    pub(super) fn push_value(
         &mut self,
         operation: &'static str,
         tensor: Tensor,
         base: Option<StorageId>,
+        value: Option<ValueId>,
     ) -> wasmtime::Result<Resource<Tensor>> {
         let kind = tensor.f_kind().map_err(|error| fault(operation, &[&tensor], &error))?;
         // An integer tensor and a fraction promote to libtorch's global default; the run's float is what was meant.
-        let (tensor, kind, base) = if is_float(kind) && kind != self.float {
+        let (tensor, kind, base, value) = if is_float(kind) && kind != self.float {
             let cast = tensor.f_to_kind(self.float).map_err(|error| fault(operation, &[&tensor], &error))?;
-            (cast, self.float, None)
+            let value = self.recorder.step(Shape::ToDtype { kind: self.float }.into(), &[value], &[&cast]);
+            (cast, self.float, None, value)
         } else {
-            (tensor, kind, base)
+            (tensor, kind, base, value)
         };
         let elements = tensor.numel() as u64;
         over("tensor-elements", self.limits.tensor_elements, elements)?;
@@ -225,7 +321,7 @@ impl Host {
         };
         over("tensor-bytes", self.limits.tensor_bytes, self.storages.bytes())?;
         self.probe.watch.note(operation, &tensor)?;
-        let handle = self.tensors.push(Held { tensor, elements, storage });
+        let handle = self.tensors.push(Held { tensor, elements, storage, value });
         let cost = &mut self.probe.cost;
         cost.tensors = cost.tensors.max(self.tensors.live() as u64);
         cost.tensor_bytes = cost.tensor_bytes.max(self.storages.bytes());

@@ -46,6 +46,14 @@ pub struct Limits {
     pub fused_columns: u64,
     /// Bytes of all fused embeddings of a part of the data, which an evaluation holds. Default 16 GiB.
     pub fused_bytes: u64,
+    /// Programs that are kept for a slot: recorded calls, which run again without the plugin wherever all that it asked
+    /// for is the same. 0: each call is made by the plugin. Results are the same. Default 8.
+    pub programs: u32,
+    /// Operations of a call that is recorded; one with more is made by the plugin each time. Default 4,096.
+    pub program_operations: u32,
+    /// Whether operations of a program run as one on the CPU, which is faster. The last bits of results are others than
+    /// without, always the same ones. Default true.
+    pub fuse: bool,
     /// Bytes of the parameters and buffers of a slot, with their names. Default 1 GiB.
     pub state_bytes: u64,
     /// Parameters and buffers of a slot. Default 4,096.
@@ -90,6 +98,9 @@ impl Default for Limits {
             tuples: 1 << 26,
             fused_columns: 1 << 16,
             fused_bytes: 16 << 30,
+            programs: 8,
+            program_operations: 4096,
+            fuse: true,
             state_bytes: 1 << 30,
             state_tensors: 4096,
             description_bytes: 1 << 20,

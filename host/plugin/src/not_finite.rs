@@ -67,6 +67,11 @@ impl Watch {
         Self(Some(Arc::new(Mutex::new(Watched { end: Some(step), ..Watched::default() }))))
     }
 
+    /// Whether anything is recorded or looked for.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     fn lock(&self) -> Option<MutexGuard<'_, Watched>> {
         self.0.as_ref().map(|watched| watched.lock().unwrap_or_else(PoisonError::into_inner))
     }

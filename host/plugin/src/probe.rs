@@ -49,6 +49,13 @@ impl Stopped {
     }
 }
 
+impl Probe {
+    /// Whether nothing is observed but what calls cost.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.stopped, Stopped::Computed) && !self.watch.is_on()
+    }
+}
+
 /// The observations of a slot's calls.
 #[derive(Debug, Default)]
 pub struct Probe {

@@ -23,7 +23,7 @@ pub enum Purpose {
     /// Initial centres of k-means.
     Clustering = 6,
     /// What libtorch's generator starts from before a TorchScript module is called; `a` counts the calls of a kind, `b`
-    /// says which kind.
+    /// says which kind, and from its bit 32 on which part of a batch.
     Module = 7,
     /// Which images are drawn as queries in a picture of retrievals.
     Queries = 9,

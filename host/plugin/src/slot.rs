@@ -1,31 +1,41 @@
 //! A slot: one strategy of one plugin at work, with a store of its own.
 //!
 //! Invariants: after a call no tensor of it is alive but its result; what the slot keeps between calls is its state,
-//! its parameters and its report, never the instance. A trap spends the store, as does a plugin that keeps handles; the
-//! next call makes a new one (about 10 us).
+//! its parameters, its report and its programs, never the instance. A trap spends the store, as does a plugin that
+//! keeps handles; the next call makes a new one (about 10 us). What comes out of a call does not depend on whether the
+//! plugin or a program makes it.
 
+mod guest;
 mod result;
 mod roles;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tch::{Device, Kind};
+use lossmith_torch_shim::differentiates;
+use tch::{Device, Kind, Tensor};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
 use crate::Params;
 use crate::component::Plugin;
-use crate::context::{Input, Progress};
+use crate::context::{Input, PairLosses, Progress};
 use crate::description::Role;
 use crate::engine::Runtime;
 use crate::error::{Cause, Phase, PluginError};
 use crate::fault::{arm, cause};
+use crate::fused::{Outline, Plan};
 use crate::host::Host;
 use crate::limits::Limits;
+use crate::operation::Streams;
 use crate::probe::{Cost, Probe};
-use crate::report::Report;
+use crate::program::{Effect, Program, Recorder, Returned, Situation, Way};
+use crate::replay::{Programs, ReplayFault, Replayed, replay};
+use crate::report::{Metric, Report};
 use crate::state::State;
+use guest::Guest;
+use result::{Expected, Outcome};
 
 /// The setting of a slot: device, dtype, seed and limits.
 #[derive(Clone, Debug)]
@@ -57,6 +67,8 @@ pub struct Slot {
     /// Names of all metrics that it ever reported.
     metric_names: BTreeSet<String>,
     probe: Probe,
+    programs: Programs,
+    way: Way,
     /// Columns of embeddings and their slices, and columns of what a fusion made of them last.
     fused: Option<([i64; 2], i64)>,
 }
@@ -66,7 +78,25 @@ struct LiveInstance {
     instance: Instance,
 }
 
-type Outcome<T> = Result<T, Cause>;
+/// What a call is made on.
+struct Call<'a> {
+    input: Input,
+    /// The pair losses that a balance weighs.
+    pairs: Option<PairLosses>,
+    progress: &'a Progress,
+}
+
+impl<'a> Call<'a> {
+    fn new(input: Input, progress: &'a Progress) -> Self {
+        Self { input, pairs: None, progress }
+    }
+
+    /// The same call once more.
+    fn again(&self) -> Self {
+        let Self { input, pairs, progress } = self;
+        Self { input: input.shallow_clone(), pairs: pairs.as_ref().map(PairLosses::shallow_clone), progress }
+    }
+}
 
 impl Slot {
     /// Binds a strategy to a slot. `params` must come from the strategy's description.
@@ -94,6 +124,8 @@ impl Slot {
             report: Report::default(),
             metric_names: BTreeSet::new(),
             probe: Probe::default(),
+            programs: Programs::default(),
+            way: Way::Plain,
             fused: None,
         })
     }
@@ -149,12 +181,120 @@ impl Slot {
         self.plugin.error(self.phase(), cause)
     }
 
-    /// Runs one call: arms the limits, hands over state and input, and takes back what is to be kept.
+    /// How the last call was made.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// How the program is run that was recorded or used last; none without one.
+    #[must_use]
+    pub fn outline(&self) -> Option<Outline> {
+        self.programs.last().map(Plan::outline)
+    }
+
+    /// Makes one call: by a program that fits, else by the plugin, recorded. `finish` checks what is returned.
     fn call<T>(
         &mut self,
-        input: Input,
-        progress: &Progress,
-        run: impl FnOnce(&mut Store<Host>, &Instance, &Plugin, &str) -> Outcome<T>,
+        call: Call<'_>,
+        run: impl FnOnce(Guest<'_>, Option<PairLosses>) -> Outcome<Returned<Tensor>>,
+        finish: impl Fn(&Expected, Returned<Tensor>) -> Outcome<T>,
+    ) -> Result<T, PluginError> {
+        let expected = Expected::new(&call.input, self.setting.float, &self.setting.limits);
+        let gradients = if self.setting.limits.programs > 0 && self.probe.is_idle() { differentiates() } else { None };
+        self.way = Way::Plain;
+        if let Some(gradients) = gradients
+            && let Some(value) = self.replay(&call, gradients, |returned| finish(&expected, returned))?
+        {
+            return Ok(value);
+        }
+        let again = gradients.map(|gradients| (gradients, call.again()));
+        let lines = self.report.lines.len();
+        let value = self.step_by_step(call, gradients, run, |returned| finish(&expected, returned))?;
+        // What runs as one has other last bits, so its are those of the result from the first call on.
+        let fused = self.way == Way::Recorded && self.programs.last().is_some_and(Plan::is_fused);
+        if let Some((gradients, call)) = again.filter(|_| fused) {
+            let (changes, lines) = (self.state.set_aside(), self.report.lines.split_off(lines));
+            let again = self.replay(&call, gradients, |returned| finish(&expected, returned))?;
+            self.way = Way::Recorded;
+            if let Some(value) = again {
+                return Ok(value);
+            }
+            self.state.put_back(changes);
+            self.report.lines.extend(lines);
+        }
+        self.state.commit();
+        Ok(value)
+    }
+
+    /// Makes a call by a program. None if there is none for it, and if it comes to a fault: the plugin then makes the
+    /// call, and its fault has a place in its source. An error if it takes too long and the plugin's bits are others.
+    fn replay<T>(
+        &mut self,
+        call: &Call<'_>,
+        gradients: bool,
+        finish: impl FnOnce(Returned<Tensor>) -> Outcome<T>,
+    ) -> Result<Option<T>, PluginError> {
+        let Call { input, pairs, progress } = call;
+        let situation = Situation { input, pairs: pairs.as_ref(), progress, state: &self.state, gradients };
+        let Some(plan) = self.programs.find(&situation) else { return Ok(None) };
+        let Setting { seed, slot, limits, .. } = &self.setting;
+        let streams = Streams { seed: *seed, slot: *slot, step: progress.step };
+        let until = Instant::now().checked_add(Duration::from_millis(limits.deadline_ms));
+        let replayed = replay(&plan, &situation, streams, until);
+        if matches!(replayed, Err(ReplayFault::Deadline)) && plan.is_fused() {
+            let value = limits.deadline_ms;
+            return Err(self.blame(Cause::Limit { limit: "deadline-ms", value, wanted: None, place: None }));
+        }
+        let value = replayed.ok().and_then(|Replayed { returned, kept }| {
+            let value = finish(returned).ok()?;
+            self.leave(&plan.program, kept)?;
+            Some(value)
+        });
+        if value.is_none() {
+            self.programs.forget_last();
+            return Ok(None);
+        }
+        self.probe.cost = plan.program.cost;
+        self.way = Way::Replayed;
+        Ok(value)
+    }
+
+    /// Keeps what a program leaves behind; `kept` are the tensors among it. None if the plugin may not report so much,
+    /// which then finds that itself.
+    fn leave(&mut self, program: &Program, kept: Vec<Tensor>) -> Option<()> {
+        let (mut kept, mut lines, limits) = (kept.into_iter(), Vec::new(), &self.setting.limits);
+        for effect in &program.effects {
+            let (name, metric) = match effect {
+                Effect::Metric(name, _) => (name, Metric::Tensor(kept.next()?)),
+                Effect::Number(name, number) => (name, Metric::Number(*number)),
+                Effect::Buffer(name, _) => {
+                    self.state.add_buffer(name.clone(), kept.next()?);
+                    continue;
+                }
+                Effect::Line(level, line) => {
+                    lines.push((*level, line.clone()));
+                    continue;
+                }
+            };
+            if self.report.add_metric(&mut self.metric_names, limits, name.clone(), metric).is_err() {
+                self.state.discard();
+                return None;
+            }
+        }
+        self.report.lines.append(&mut lines);
+        self.state.commit();
+        Some(())
+    }
+
+    /// Makes a call by the plugin: arms the limits, hands over state and input, and takes back what is to be kept. With
+    /// `gradients` it is recorded.
+    fn step_by_step<T>(
+        &mut self,
+        Call { input, pairs, progress }: Call<'_>,
+        gradients: Option<bool>,
+        run: impl FnOnce(Guest<'_>, Option<PairLosses>) -> Outcome<Returned<Tensor>>,
+        finish: impl FnOnce(Returned<Tensor>) -> Outcome<T>,
     ) -> Result<T, PluginError> {
         let mut live = match self.live.take() {
             Some(live) => live,
@@ -167,25 +307,42 @@ impl Slot {
         host.report = std::mem::take(&mut self.report);
         host.metric_names = std::mem::take(&mut self.metric_names);
         host.probe = Probe { cost: Cost::default(), ..std::mem::take(&mut self.probe) };
+        let limits = &self.setting.limits;
+        let recorder = gradients.map(|gradients| Recorder::start(gradients, limits.program_operations));
+        host.recorder = recorder.unwrap_or_default();
         arm(&mut live.store);
-        let outcome = run(&mut live.store, &live.instance, &self.plugin, &self.strategy);
+        let LiveInstance { store, instance } = &mut live;
+        let guest = Guest { store, instance, plugin: &self.plugin, strategy: &self.strategy };
+        let outcome = run(guest, pairs).and_then(finish);
         let host = live.store.data_mut();
         self.state = std::mem::take(&mut host.state);
         self.report = std::mem::take(&mut host.report);
         self.metric_names = std::mem::take(&mut host.metric_names);
+        let recorder = std::mem::take(&mut host.recorder);
         let kept = host.end_call();
         let numbers_left =
             !host.tensors.nearly_used_up() && !host.tuples.nearly_used_up() && !host.pair_losses.nearly_used_up();
         let reusable = kept == 0 && numbers_left;
         self.probe = std::mem::take(&mut host.probe);
         // An error only when the engine does not count fuel; ours does.
-        self.probe.cost.fuel = self.setting.limits.fuel.saturating_sub(live.store.get_fuel().unwrap_or_default());
+        self.probe.cost.fuel = limits.fuel.saturating_sub(live.store.get_fuel().unwrap_or_default());
         match outcome {
             Ok(value) => {
-                self.state.commit();
                 if reusable {
                     self.live = Some(live);
                 }
+                self.way = match recorder.finish(self.probe.cost) {
+                    Ok(program) => {
+                        let plan = match limits.fuse {
+                            true => Plan::fused(program, self.setting.device),
+                            false => Plan::single(program),
+                        };
+                        self.programs.add(plan, limits.programs);
+                        Way::Recorded
+                    }
+                    Err(Some(reason)) => Way::Unrecordable(reason),
+                    Err(None) => Way::Plain,
+                };
                 Ok(value)
             }
             Err(cause) => {

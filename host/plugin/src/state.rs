@@ -28,6 +28,12 @@ pub struct State {
     counted: Option<u64>,
 }
 
+/// What a call added.
+pub(super) struct Changes {
+    parameters: BTreeMap<String, StateParameter>,
+    buffers: BTreeMap<String, Tensor>,
+}
+
 impl State {
     /// A copy of all that is kept, which shares no memory with it.
     ///
@@ -74,6 +80,23 @@ impl State {
         }
         self.parameters.append(&mut self.new_parameters);
         self.buffers.append(&mut self.new_buffers);
+    }
+
+    /// Takes away what the call added.
+    pub(super) fn set_aside(&mut self) -> Changes {
+        let changes = Changes {
+            parameters: std::mem::take(&mut self.new_parameters),
+            buffers: std::mem::take(&mut self.new_buffers),
+        };
+        self.discard();
+        changes
+    }
+
+    /// Adds what was set aside.
+    pub(super) fn put_back(&mut self, changes: Changes) {
+        self.discard();
+        self.new_parameters = changes.parameters;
+        self.new_buffers = changes.buffers;
     }
 
     /// Forgets what the call added.

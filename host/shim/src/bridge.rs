@@ -1,5 +1,7 @@
 //! The C++ side's declarations. Nothing outside this crate sees them.
 
+use crate::program::{GradientFunction, Jobs};
+
 #[cxx::bridge(namespace = "lossmith")]
 pub(crate) mod ffi {
     /// One parameter and what Adam keeps for it.
@@ -54,9 +56,54 @@ pub(crate) mod ffi {
         parameter: bool,
     }
 
+    /// `a`, `rows` x `inner`, times `b`, `inner` x `columns`; the lengths of their rows as they lie in memory, and
+    /// whether they lie there transposed.
+    #[derive(Clone, Copy, Debug)]
+    struct MatrixProduct {
+        /// Rows of `a`.
+        rows: usize,
+        /// Columns of `b`, and the length of the rows of the result.
+        columns: usize,
+        /// Columns of `a`, rows of `b`.
+        inner: usize,
+        /// Length of the rows of `a` in memory.
+        a_leading: usize,
+        /// `a` lies transposed.
+        a_transposed: bool,
+        /// Length of the rows of `b` in memory.
+        b_leading: usize,
+        /// `b` lies transposed.
+        b_transposed: bool,
+        /// Added to what is there.
+        add: bool,
+    }
+
+    struct PlacedTensor {
+        place: usize,
+        tensor: UniquePtr<Tensor>,
+    }
+
     struct Hinges {
         sums: UniquePtr<Tensor>,
         active: UniquePtr<Tensor>,
+    }
+
+    struct Wait {
+        name: String,
+        count: u64,
+    }
+
+    extern "Rust" {
+        type Jobs<'a>;
+        fn run(self: &Jobs<'_>, number: usize);
+
+        type GradientFunction;
+        fn gradients(
+            self: &GradientFunction,
+            inputs: &[TensorPointer],
+            given: &[TensorPointer],
+        ) -> Result<Vec<PlacedTensor>>;
+        fn release(self: &GradientFunction);
     }
 
     unsafe extern "C++" {
@@ -65,6 +112,7 @@ pub(crate) mod ffi {
         #[namespace = "at"]
         type Tensor;
         type ScriptModule;
+        type WaitCounter;
 
         fn fused_adam(slots: &[AdamSlot], settings: &AdamSettings) -> Result<()>;
         fn fused_sgd(slots: &[SgdSlot], settings: &SgdSettings) -> Result<()>;
@@ -74,15 +122,30 @@ pub(crate) mod ffi {
 
         fn enter_autocast(cuda: bool, enabled: bool) -> Result<Autocast>;
         fn leave_autocast(before: &Autocast);
+        fn gradient_mode() -> i8;
         fn set_deterministic(on: bool);
         fn version() -> Result<String>;
+        fn load_cuda() -> Result<()>;
+        fn pinned(shape: &[i64]) -> Result<UniquePtr<Tensor>>;
+
+        fn count_waits(cuda: bool) -> Result<UniquePtr<WaitCounter>>;
+        fn counts(self: &WaitCounter) -> Result<Vec<Wait>>;
 
         fn euclidean_distances(a: &Tensor, b: &Tensor) -> Result<UniquePtr<Tensor>>;
         fn hinge_sums(x: &Tensor, weights: &Tensor, limit: f64, above: bool) -> Result<Hinges>;
 
+        fn multiply_single(product: &MatrixProduct, a: &[f32], b: &[f32], c: &mut [f32]);
+        fn multiply_double(product: &MatrixProduct, a: &[f64], b: &[f64], c: &mut [f64]);
+        fn parallel(count: usize, jobs: &Jobs<'_>) -> Result<()>;
+        fn set_gradient(
+            inputs: &[TensorPointer],
+            outputs: &[TensorPointer],
+            function: Box<GradientFunction>,
+        ) -> Result<()>;
+        fn share(tensor: &Tensor) -> UniquePtr<Tensor>;
+
         unsafe fn tensor_at(address: usize) -> Result<UniquePtr<Tensor>>;
         fn is_usual(tensor: &Tensor) -> Result<bool>;
-        fn has_usual_modes() -> bool;
         fn address_of(tensor: &Tensor) -> usize;
         unsafe fn python_object(tensor: &Tensor) -> Result<usize>;
 

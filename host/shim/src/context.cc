@@ -1,7 +1,10 @@
 #include "lossmith-torch-shim/src/shim.h"
 
 #include <ATen/Context.h>
+#include <ATen/SavedTensorHooks.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/headeronly/version.h>
 
 #include "lossmith-torch-shim/src/bridge.rs.h"
@@ -27,6 +30,15 @@ void leave_autocast(const Autocast &before) noexcept {
 }
 
 rust::String version() { return TORCH_VERSION; }
+
+int8_t gradient_mode() noexcept {
+  const auto modes = c10::impl::tls_local_dispatch_key_set();
+  // Who keeps the tensors of the graph elsewhere, or counts them, expects those of single operations.
+  const bool hooked = !at::SavedTensorDefaultHooks::get_tls_state().stack.empty();
+  const bool usual =
+      modes.included_ == c10::default_included_set && modes.excluded_ == c10::default_excluded_set && !hooked;
+  return usual ? static_cast<int8_t>(c10::GradMode::is_enabled()) : int8_t{-1};
+}
 
 void set_deterministic(bool on) noexcept {
   auto &context = at::globalContext();

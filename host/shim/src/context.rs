@@ -29,6 +29,24 @@ impl Drop for Leave {
     }
 }
 
+/// Whether operations of this thread are differentiated. None where something else looks at them, too: autocasting,
+/// inference mode, tracing, a transformation, or hooks for the tensors that a graph keeps.
+#[must_use]
+pub fn differentiates() -> Option<bool> {
+    match ffi::gradient_mode() {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+/// Whether this thread computes as threads do: with gradients, without autocasting, and nothing is traced or
+/// transformed.
+#[must_use]
+pub fn has_usual_modes() -> bool {
+    differentiates() == Some(true)
+}
+
 /// Makes libtorch use deterministic algorithms, in the whole process. An operation that has none still runs, with a
 /// warning on the standard error output: on CUDA that is so of the running sum of floats.
 ///
@@ -50,6 +68,14 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
     use tch::{Kind, Tensor};
+
+    #[test]
+    fn what_looks_at_operations_is_told_apart() {
+        assert_eq!((differentiates(), tch::no_grad(differentiates)), (Some(true), Some(false)));
+        let inside = autocast(Device::Cpu, true, || (differentiates(), has_usual_modes())).unwrap();
+        assert_eq!(inside, (None, false));
+        assert!(has_usual_modes());
+    }
 
     fn product() -> Kind {
         let x = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));

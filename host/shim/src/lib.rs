@@ -1,6 +1,7 @@
 //! The libtorch calls that lossmith needs and `tch` does not have: fused optimizer steps, gradient clipping that never
 //! waits for the device, bfloat16 autocasting on every device, deterministic mode, operations with a backward pass of
-//! their own, TorchScript modules with their buffers, and tensors of Python.
+//! their own, TorchScript modules with their buffers, tensors that are filled in place, tensors of Python, libtorch's
+//! part for CUDA, and what a step waits for on a device.
 //!
 //! This and the Python module are the only crates of the workspace with `unsafe` code. A C++ exception becomes a
 //! [`TchError::Torch`].
@@ -9,22 +10,31 @@
 
 #[expect(unreachable_pub, reason = "the bridge's macro makes them")]
 mod bridge;
+mod buffer;
 mod context;
+mod cuda;
 mod distance;
 mod hinge;
 mod optimizer;
+mod program;
 mod python;
 mod script;
+mod waits;
 
-pub use context::{autocast, set_deterministic, version};
+pub use bridge::ffi::MatrixProduct;
+pub use buffer::FloatBuffer;
+pub use context::{autocast, differentiates, has_usual_modes, set_deterministic, version};
+pub use cuda::load_cuda;
 pub use distance::euclidean_distances;
 pub use hinge::hinge_sums;
 pub use optimizer::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
     retain_gradient,
 };
-pub use python::{address_of, has_usual_modes, is_usual, python_object, tensor_at};
+pub use program::{Gradient, Product, elements, elements_mut, parallel, set_gradient};
+pub use python::{address_of, is_usual, python_object, tensor_at};
 pub use script::{ScriptModule, ScriptTensor, pickle_state};
+pub use waits::{count_waits, is_free_to_read, upload};
 
 use bridge::ffi;
 use tch::{TchError, Tensor};

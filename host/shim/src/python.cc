@@ -6,8 +6,6 @@
 #include <stdexcept>
 
 #include <ATen/Functions.h>
-#include <c10/core/GradMode.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 
 struct _object;
 
@@ -50,12 +48,6 @@ bool is_usual(const at::Tensor &tensor) {
   // Some tools free the memory of a tensor that lies elsewhere.
   const auto end = (tensor.storage_offset() + tensor.numel()) * static_cast<int64_t>(tensor.itemsize());
   return tensor.numel() > 0 && static_cast<int64_t>(tensor.storage().nbytes()) >= end;
-}
-
-bool has_usual_modes() noexcept {
-  const auto modes = c10::impl::tls_local_dispatch_key_set();
-  return c10::GradMode::is_enabled() && modes.included_ == c10::default_included_set &&
-         modes.excluded_ == c10::default_excluded_set;
 }
 
 std::size_t address_of(const at::Tensor &tensor) noexcept {

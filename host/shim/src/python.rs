@@ -26,13 +26,6 @@ pub fn is_usual(tensor: &Tensor) -> Result<bool, TchError> {
     unsafe { pointer(tensor).as_ref() }.map_or(Ok(false), ffi::is_usual).map_err(error)
 }
 
-/// Whether this thread computes as threads do: with gradients, without autocasting, and nothing is traced or
-/// transformed.
-#[must_use]
-pub fn has_usual_modes() -> bool {
-    ffi::has_usual_modes()
-}
-
 /// The address of a tensor, as PyTorch tells it as `_cdata`: that of all handles of it is the same.
 #[must_use]
 pub fn address_of(tensor: &Tensor) -> usize {

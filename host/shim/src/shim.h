@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 
 #include "rust/cxx.h"
 
@@ -39,6 +40,11 @@ struct Autocast;
 struct NamedTensor;
 struct NamedPointer;
 struct Hinges;
+struct MatrixProduct;
+struct PlacedTensor;
+struct Jobs;
+struct GradientFunction;
+struct Wait;
 
 void fused_adam(rust::Slice<const AdamSlot> slots, const AdamSettings &settings);
 void fused_sgd(rust::Slice<const SgdSlot> slots, const SgdSettings &settings);
@@ -48,15 +54,42 @@ void retain_gradient(const at::Tensor &tensor);
 
 Autocast enter_autocast(bool cuda, bool enabled);
 void leave_autocast(const Autocast &before) noexcept;
+int8_t gradient_mode() noexcept;
 void set_deterministic(bool on) noexcept;
 rust::String version();
+void load_cuda();
+std::unique_ptr<at::Tensor> pinned(rust::Slice<const int64_t> shape);
 
 std::unique_ptr<at::Tensor> euclidean_distances(const at::Tensor &a, const at::Tensor &b);
 Hinges hinge_sums(const at::Tensor &x, const at::Tensor &weights, double limit, bool above);
 
+void multiply_single(const MatrixProduct &product, rust::Slice<const float> a, rust::Slice<const float> b,
+                     rust::Slice<float> c);
+void multiply_double(const MatrixProduct &product, rust::Slice<const double> a, rust::Slice<const double> b,
+                     rust::Slice<double> c);
+void parallel(std::size_t count, const Jobs &jobs);
+void set_gradient(rust::Slice<const TensorPointer> inputs, rust::Slice<const TensorPointer> outputs,
+                  rust::Box<GradientFunction> function);
+std::unique_ptr<at::Tensor> share(const at::Tensor &tensor);
+
+// Counts from its making to its end, both on one thread.
+class WaitCounter {
+ public:
+  explicit WaitCounter(bool cuda);
+  WaitCounter(const WaitCounter &) = delete;
+  WaitCounter &operator=(const WaitCounter &) = delete;
+  ~WaitCounter();
+  rust::Vec<Wait> counts() const;
+
+ private:
+  std::shared_ptr<c10::DebugInfoBase> found_;
+  uint64_t callback_ = 0;
+};
+
+std::unique_ptr<WaitCounter> count_waits(bool cuda);
+
 std::unique_ptr<at::Tensor> tensor_at(std::size_t address);
 bool is_usual(const at::Tensor &tensor);
-bool has_usual_modes() noexcept;
 std::size_t address_of(const at::Tensor &tensor) noexcept;
 std::size_t python_object(const at::Tensor &tensor);
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lossmith_plugin::{Plugin, Role, Runtime, State, Value};
+use lossmith_plugin::{Plugin, Role, Runtime, State, Value, Way};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind};
 
 use super::native;
 use crate::check::CheckError;
 use crate::check::batch::{Extras, TrialBatch, classes};
-use crate::check::subject::{NotComputed, Subject, refusal};
+use crate::check::subject::{NotComputed, Subject, finish, refusal};
 
 /// Images of a class, as with a sampler of M per class; the last class has what is left over.
 const PER_CLASS: usize = 4;
@@ -41,6 +41,10 @@ pub struct Measurement {
     /// Of the strategy's steps: a quarter took less than the first, a quarter more than the second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quartiles: Option<[f64; 2]>,
+    /// Of the strategy where its plugin makes each call step by step, in turns with the strategy; not there where it
+    /// does so anyway, since it reads values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_by_step_milliseconds: Option<f64>,
     /// By how much the resident memory rises in a step, at most; not there where the system does not say.
     pub megabytes: Option<f64>,
     /// Of the rival, in turns with the strategy.
@@ -67,16 +71,30 @@ enum Runner {
 }
 
 impl Runner {
+    fn restart(&mut self) {
+        match self {
+            Self::Component(subject) => subject.restart(),
+            Self::Native(_) => {}
+        }
+    }
+
+    /// Whether its steps are programs by now.
+    fn is_replayed(&mut self, batch: &TrialBatch) -> Result<bool, CheckError> {
+        match self {
+            Self::Component(subject) => Ok(subject.train(batch, Kind::Float)? == Way::Replayed),
+            Self::Native(_) => Ok(false),
+        }
+    }
+
     fn step(&mut self, batch: &TrialBatch) -> Result<(), CheckError> {
         match self {
-            Self::Component(subject) => drop(subject.step(batch, Kind::Float, &State::default())?),
+            Self::Component(subject) => drop(subject.train(batch, Kind::Float)?),
             Self::Native(loss) => {
                 let input = batch.input(Kind::Float)?;
                 if let (Some(embeddings), Some(labels)) = (&input.embeddings, &input.labels) {
                     loss(embeddings, labels)?.f_backward()?;
                     // As the component's: what was computed is read.
-                    let gradient: Result<Tensor, TchError> = embeddings.f_grad()?.f_to_kind(Kind::Double);
-                    drop(gradient?);
+                    finish(&embeddings.f_grad()?.f_to_kind(Kind::Double)?)?;
                 }
             }
         }
@@ -97,8 +115,8 @@ pub enum Quantity {
 /// Variables that make the system's allocator give back what is freed.
 pub const KEEP_NOTHING: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "16384"), ("MALLOC_TRIM_THRESHOLD_", "16384")];
 
-/// Measures a strategy with `given` parameters, in turns with a rival, for each of the `dimensions` with batches of
-/// each of the `sizes`. `done` is told each. A size that a plugin cannot compute says why.
+/// Measures a strategy with `given` parameters on a device, in turns with a rival, for each of the `dimensions` with
+/// batches of each of the `sizes`. `done` is told each. A size that a plugin cannot compute says why.
 ///
 /// # Errors
 /// Parameters that do not fit, a native loss that there is not, or what libtorch says.
@@ -107,14 +125,15 @@ pub fn measure(
     plugin: &Arc<Plugin>,
     (role, strategy, given): (Role, &str, &BTreeMap<String, Value>),
     (sizes, dimensions): (&[usize], &[i64]),
-    rival: Option<&Rival>,
+    (rival, device): (Option<&Rival>, Device),
     quantity: Quantity,
     mut done: impl FnMut(&Measurement),
 ) -> Result<Vec<Measurement>, CheckError> {
     let component = |plugin: &Arc<Plugin>, name: &str, given: &BTreeMap<String, Value>| {
-        Ok::<_, CheckError>(Runner::Component(Box::new(Subject::new(runtime, plugin, role, name, given)?)))
+        Ok::<_, CheckError>(Runner::Component(Box::new(Subject::new(runtime, plugin, role, name, given)?.on(device))))
     };
     let mut ours = component(plugin, strategy, given)?;
+    let mut plain = Subject::new(runtime, plugin, role, strategy, given)?.on(device).without_programs();
     let mut theirs = match rival {
         None => None,
         Some(Rival::Component(plugin, name)) => Some(component(plugin, name, &BTreeMap::new())?),
@@ -132,12 +151,12 @@ pub fn measure(
             let mut row = Measurement { batch: size, dimension, ..Measurement::default() };
             let known = match extras {
                 Some(extras) => Ok(extras),
-                None => computable(&mut ours, &sizes, dimension),
+                None => computable(&mut ours, &sizes, dimension, device),
             };
             let measured = known.and_then(|known| {
                 extras = Some(known);
-                let batch = classes(40, &sizes, dimension, known)?;
-                measure_one(&mut ours, theirs.as_mut(), &batch, quantity, &mut row)
+                let batch = classes(40, &sizes, dimension, known)?.on(device)?;
+                measure_one(&mut ours, &mut plain, theirs.as_mut(), &batch, quantity, &mut row)
             });
             if let Err(error) = measured {
                 let why = told(error)?;
@@ -152,18 +171,22 @@ pub fn measure(
 
 fn measure_one(
     ours: &mut Runner,
-    theirs: Option<&mut Runner>,
+    plain: &mut Subject,
+    mut theirs: Option<&mut Runner>,
     batch: &TrialBatch,
     quantity: Quantity,
     row: &mut Measurement,
 ) -> Result<(), CheckError> {
+    // What an earlier size kept has other shapes.
+    plain.restart();
+    [Some(&mut *ours), theirs.as_deref_mut()].into_iter().flatten().for_each(Runner::restart);
     if let Runner::Component(subject) = &mut *ours
         && let Some(text) = subject.evaluate(batch, Kind::Float, &State::default())?.not_finite
     {
         return Err(CheckError::Refused(text));
     }
     match quantity {
-        Quantity::Time => time(ours, theirs, batch, row)?,
+        Quantity::Time => time(ours, plain, theirs, batch, row)?,
         Quantity::Memory => {
             row.megabytes = rise(|| ours.step(batch))?;
             row.against_megabytes = theirs.map(|theirs| rise(|| theirs.step(batch))).transpose()?.flatten();
@@ -182,10 +205,10 @@ fn told(error: CheckError) -> Result<String, CheckError> {
 }
 
 /// The first kind of batch that the strategy does not refuse; its refusal if there is none.
-fn computable(runner: &mut Runner, sizes: &[usize], dimension: i64) -> Result<Extras, CheckError> {
+fn computable(runner: &mut Runner, sizes: &[usize], dimension: i64, device: Device) -> Result<Extras, CheckError> {
     let mut last = None;
     for extras in Extras::ALL {
-        match runner.step(&classes(40, sizes, dimension, extras)?) {
+        match runner.step(&classes(40, sizes, dimension, extras)?.on(device)?) {
             Ok(()) => return Ok(extras),
             Err(error) => match refusal(error)? {
                 NotComputed::Told(text) | NotComputed::Fault(text) => last = last.or(Some(text)),
@@ -195,15 +218,19 @@ fn computable(runner: &mut Runner, sizes: &[usize], dimension: i64) -> Result<Ex
     Err(CheckError::Refused(last.unwrap_or_default()))
 }
 
-/// Steps of both in turns.
+/// Steps in turns: the strategy's, those that its plugin makes where these are programs, and the rival's.
 fn time(
     ours: &mut Runner,
+    plain: &mut Subject,
     mut theirs: Option<&mut Runner>,
     batch: &TrialBatch,
     row: &mut Measurement,
 ) -> Result<(), CheckError> {
-    let (mut times, mut rivals, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, mut plains, mut rivals, mut ratios) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    // The first may make parameters, the second is recorded.
     ours.step(batch)?;
+    ours.step(batch)?;
+    let replayed = ours.is_replayed(batch)?;
     if let Some(theirs) = &mut theirs {
         theirs.step(batch)?;
     }
@@ -211,6 +238,9 @@ fn time(
     while times.len() < LEAST || begun.elapsed() < PATIENCE {
         let time = timed(|| ours.step(batch))?;
         times.push(time);
+        if replayed {
+            plains.push(timed(|| plain.train(batch, Kind::Float).map(drop))?);
+        }
         if let Some(theirs) = &mut theirs {
             let rival = timed(|| theirs.step(batch))?;
             rivals.push(rival);
@@ -218,6 +248,7 @@ fn time(
         }
     }
     (row.milliseconds, row.quartiles) = (quantile(&mut times, 2), quartiles(&mut times));
+    row.step_by_step_milliseconds = quantile(&mut plains, 2);
     (row.against_milliseconds, row.against_quartiles) = (quantile(&mut rivals, 2), quartiles(&mut rivals));
     row.ratio = quantile(&mut ratios, 2);
     Ok(())

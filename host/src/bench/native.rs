@@ -1,11 +1,24 @@
-//! Losses as a user of `tch` would write them, operation for operation what the plugins order: what the sandbox is
+//! Losses as a careful user of `tch` would write them, one operation of libtorch after the other: what a component is
 //! compared with.
 //!
-//! Each is the standard loss of its name with the defaults of its parameters, over all that is in the batch. The float
-//! type is that of the embeddings.
+//! Each is the standard loss of its name with the defaults of its parameters, over all that is in the batch, and has
+//! the same formula in the same order: the same distances, hinges, softmaxes and sums. The float type is that of the
+//! embeddings. It is not operation for operation what the standard plugin orders, for a plugin has parameters that a
+//! loss with its defaults need not know. A plugin orders these besides, on B x B elements where nothing else is said:
+//!
+//! - all but `nca`: both masks as floats that say how often a pair counts, with a comparison of positions instead of a
+//!   diagonal that is set to 0, a conjunction and three conversions; `nca`: the comparison and the conjunction;
+//! - `triplet`, `multi-similarity`, `sup-con` and `nt-xent`: comparisons that make masks of these floats again;
+//! - `sup-con`: a product with a mask and the sum of a mask, of which libtorch makes numbers first;
+//! - `nt-xent`: the logarithms of how often a negative pair counts, added to the logits, which are three operations;
+//! - `multi-similarity`: the losses times weights, and the sum of these, instead of a mean; `nca`: the losses times
+//!   weights for a miner (B elements each).
+//!
+//! What the host keeps for a batch, or computes in another order than the plugin gave, is in the component's time as
+//! the host does it.
 
 use lossmith_torch_shim::{euclidean_distances, hinge_sums};
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 type Result = std::result::Result<Tensor, TchError>;
 
@@ -53,12 +66,20 @@ fn cosine_matrix(x: &Tensor) -> Result {
     unit.f_matmul(&unit.f_transpose(0, 1)?)
 }
 
+/// Where classes differ, as floats of a kind, 1 or 0; those of 32 bits tell classes below 2^24 apart. On the CPU labels
+/// that are compared as integers take three times as long, and ten times if floats are made of their mask.
+fn different(labels: &Tensor, kind: Kind) -> Result {
+    let labels = labels.f_to_kind(kind)?;
+    let result = Tensor::f_empty([0], (kind, labels.device()))?;
+    labels.f_unsqueeze(1)?.f_ne_tensor_out(&result, &labels.f_unsqueeze(0)?)
+}
+
 /// Pairs of one class without those of an image with itself, and pairs of different classes.
-fn masks(labels: &Tensor) -> std::result::Result<[Tensor; 2], TchError> {
-    let (rows, columns) = (labels.f_unsqueeze(1)?, labels.f_unsqueeze(0)?);
-    let same = rows.f_eq_tensor(&columns)?;
+fn masks(labels: &Tensor, kind: Kind) -> std::result::Result<[Tensor; 2], TchError> {
+    let different = different(labels, kind)?.f_to_kind(Kind::Bool)?;
+    let same = different.f_logical_not()?;
     let _ = same.f_diagonal(0, 0, 1)?.f_fill_(0.0)?;
-    Ok([same, rows.f_ne_tensor(&columns)?])
+    Ok([same, different])
 }
 
 /// `log(sum(exp(x)))` of the elements of each row where `mask` is true: B x 1. By the softmax of the largest one, as
@@ -89,11 +110,7 @@ fn average_non_zero(excess: &Tensor, weights: &Tensor) -> Result {
 /// Contrastive loss with margins 0 and 1, average over non-zero.
 fn contrastive(embeddings: &Tensor, labels: &Tensor) -> Result {
     let matrix = distance_matrix(&unit(embeddings)?)?;
-    // 1 or 0 as floats at once: on the CPU integers that become a mask and then floats take ten times as long.
-    let options = (matrix.f_kind()?, matrix.device());
-    let labels = labels.f_to_kind(options.0)?;
-    let different = Tensor::f_empty([0], options)?;
-    let different = labels.f_unsqueeze(1)?.f_ne_tensor_out(&different, &labels.f_unsqueeze(0)?)?;
+    let different = different(labels, matrix.f_kind()?)?;
     let same = different.f_rsub_scalar(1.0)?;
     let _ = same.f_diagonal(0, 0, 1)?.f_fill_(0.0)?;
     let mean = |weights: &Tensor, limit: f64, above: bool| {
@@ -110,7 +127,7 @@ fn contrastive(embeddings: &Tensor, labels: &Tensor) -> Result {
 fn triplet(embeddings: &Tensor, labels: &Tensor) -> Result {
     const MARGIN: f64 = 0.05;
     let matrix = distance_matrix(&unit(embeddings)?)?;
-    let [same, different] = masks(labels)?;
+    let [same, different] = masks(labels, matrix.f_kind()?)?;
     let width = same.f_sum_dim_intlist(1_i64, false, None)?.f_max()?.f_int64_value(&[])?;
     if width == 0 {
         return matrix.f_mul_scalar(0.0)?.f_sum(None);
@@ -136,7 +153,7 @@ fn triplet(embeddings: &Tensor, labels: &Tensor) -> Result {
 /// Multi-similarity loss with alpha 2, beta 50, base 0.5.
 fn multi_similarity(embeddings: &Tensor, labels: &Tensor) -> Result {
     let excess = cosine_matrix(embeddings)?.f_sub_scalar(0.5)?;
-    let [same, different] = masks(labels)?;
+    let [same, different] = masks(labels, excess.f_kind()?)?;
     let half = |sharpness: f64, pairs: &Tensor| -> Result {
         log1p_exp(&logsumexp_where(&excess.f_mul_scalar(sharpness)?, pairs)?)?.f_div_scalar(sharpness.abs())
     };
@@ -146,7 +163,7 @@ fn multi_similarity(embeddings: &Tensor, labels: &Tensor) -> Result {
 /// Supervised contrastive loss with temperature 0.1, average over non-zero.
 fn sup_con(embeddings: &Tensor, labels: &Tensor) -> Result {
     let logits = cosine_matrix(embeddings)?.f_div_scalar(0.1)?;
-    let [same, different] = masks(labels)?;
+    let [same, different] = masks(labels, logits.f_kind()?)?;
     let all = logsumexp_where(&logits, &same.f_logical_or(&different)?)?;
     let positives = same.f_to_kind(logits.f_kind()?)?;
     let counts = positives.f_sum_dim_intlist(1_i64, false, None)?.f_clamp_min(1.0)?;
@@ -159,7 +176,7 @@ fn sup_con(embeddings: &Tensor, labels: &Tensor) -> Result {
 /// NT-Xent with temperature 0.07, mean over positive pairs.
 fn nt_xent(embeddings: &Tensor, labels: &Tensor) -> Result {
     let logits = cosine_matrix(embeddings)?.f_div_scalar(0.07)?;
-    let [same, different] = masks(labels)?;
+    let [same, different] = masks(labels, logits.f_kind()?)?;
     let negatives = logsumexp_where(&logits, &different)?;
     mean(&log1p_exp(&negatives.f_sub(&logits)?)?, &same)
 }
@@ -168,10 +185,13 @@ fn nt_xent(embeddings: &Tensor, labels: &Tensor) -> Result {
 fn nca(embeddings: &Tensor, labels: &Tensor) -> Result {
     // Between unit vectors the squared distance is 2 - 2 cos, and the 2 is in both sums.
     let logits = cosine_matrix(embeddings)?.f_mul_scalar(2.0)?;
-    let [same, _] = masks(labels)?;
-    let itself = Tensor::f_eye(labels.size1()?, (logits.f_kind()?, logits.device()))?.f_mul_scalar(NOTHING)?;
-    let shares = logits.f_add(&itself)?.f_log_softmax(1, None)?;
-    let counts = same.f_any_dim(1, true)?;
-    let losses = logsumexp_where(&shares, &same)?.f_neg()?.f_masked_fill(&counts.f_logical_not()?, 0.0)?;
+    let kind = logits.f_kind()?;
+    let [same, _] = masks(labels, kind)?;
+    let itself = Tensor::f_eye(labels.size1()?, (kind, logits.device()))?.f_mul_scalar(NOTHING)?;
+    // Logits differ by at most 4, so that no share is 0.
+    let shares = logits.f_add(&itself)?.f_softmax(1, None)?;
+    let counts = same.f_any_dim(1, false)?;
+    let shares = shares.f_mul(&same.f_to_kind(kind)?)?.f_sum_dim_intlist(1_i64, false, None)?;
+    let losses = shares.f_masked_fill(&counts.f_logical_not()?, 1.0)?.f_log()?.f_neg()?;
     mean(&losses, &counts)
 }

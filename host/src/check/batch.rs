@@ -2,8 +2,9 @@
 
 use lossmith_plugin::random_streams::{Purpose, generator, normal};
 use lossmith_plugin::{Input, PairLosses, Tuples};
+use lossmith_torch_shim::upload;
 use rand_chacha::rand_core::Rng;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// Numbers of a batch, always in 64 bits; what a strategy is given has the dtype of its slot.
 #[derive(Debug)]
@@ -75,6 +76,19 @@ impl TrialBatch {
         Self { embeddings, ..self.handle() }
     }
 
+    /// The same batch on a device: what a strategy is given lies there.
+    pub(crate) fn on(&self, device: Device) -> Result<Self, TchError> {
+        let there = |tensor: &Tensor| tensor.f_to_device(device);
+        let maps =
+            self.feature_maps.as_ref().map(|[student, teacher]| Ok::<_, TchError>([there(student)?, there(teacher)?]));
+        Ok(Self {
+            embeddings: there(&self.embeddings)?,
+            teacher: self.teacher.as_ref().map(there).transpose()?,
+            feature_maps: maps.transpose()?,
+            ..self.handle()
+        })
+    }
+
     /// Another handle of the same numbers.
     pub(crate) fn handle(&self) -> Self {
         Self {
@@ -118,7 +132,8 @@ impl TrialBatch {
             None => (None, None),
             Some([student, teacher]) => (Some(leaf(student)?), Some(teacher.f_to_kind(float)?)),
         };
-        let index = |list: &Vec<i64>| Tensor::f_from_slice(list);
+        let device = self.embeddings.device();
+        let index = |list: &Vec<i64>| upload(&Tensor::f_from_slice(list)?, device);
         let tuples = match self.tuples.as_deref() {
             None => None,
             Some([a, p, n]) => Some(Tuples::Triplets([index(a)?, index(p)?, index(n)?])),
@@ -127,7 +142,7 @@ impl TrialBatch {
         };
         Ok(Input {
             embeddings: Some(leaf(&self.embeddings)?),
-            labels: Some(Tensor::f_from_slice(&self.labels)?),
+            labels: Some(index(&self.labels)?),
             class_count: self.class_count,
             slice_count: self.slice_count,
             thresholds: self.thresholds.clone(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lossmith_plugin::{Input, State, StateParameter, Value};
 use serde::Deserialize;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::batch::TrialBatch;
 
@@ -79,16 +79,16 @@ pub struct Expected {
 }
 
 impl Case {
-    /// As a strategy is given it, with embeddings that require a gradient.
+    /// As a strategy is given it, on a device, with embeddings that require a gradient.
     ///
     /// # Errors
     /// A text, when rows do not fit the labels, labels are not classes, tuples are neither triplets nor pairs of this
     /// batch, or a number is beyond `float`.
-    pub fn input(&self, float: Kind) -> Result<Input, String> {
+    pub fn input(&self, float: Kind, device: Device) -> Result<Input, String> {
         for (name, rows) in [("embeddings", Some(&self.embeddings)), ("teacher", self.teacher.as_ref())] {
             rows.into_iter().flatten().try_for_each(|row| fits(name, row, float))?;
         }
-        self.batch()?.input(float).map_err(|error| text("it", &error))
+        self.batch()?.on(device).and_then(|batch| batch.input(float)).map_err(|error| text("it", &error))
     }
 
     pub(super) fn batch(&self) -> Result<TrialBatch, String> {
@@ -107,16 +107,16 @@ impl Case {
         })
     }
 
-    /// The trainable tensors, as a slot keeps them.
+    /// The trainable tensors on a device, as a slot keeps them.
     ///
     /// # Errors
     /// A text, when data do not fit their shape.
-    pub fn state(&self, float: Kind) -> Result<State, String> {
+    pub fn state(&self, float: Kind, device: Device) -> Result<State, String> {
         let mut state = State::default();
         for (name, Array { shape, data }) in &self.parameters {
             fits(&format!("parameter `{name}`"), data, float)?;
             let tensor = tensor(data, shape, float)
-                .and_then(|mut tensor| tensor.f_requires_grad_(true))
+                .and_then(|tensor| tensor.f_to_device(device)?.f_requires_grad_(true))
                 .map_err(|error| text(&format!("parameter `{name}`"), &error))?;
             state.parameters.insert(name.clone(), StateParameter { tensor, learning_rate_multiplier: 1.0 });
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lossmith_plugin::{
     Cause, Computed, Cost, Input, Limits, Params, Plugin, Probe, Progress, ResultFault, Role, Runtime, Setting, Slot,
-    State, Stopped, Value, Watch, explain, is_finite, objective,
+    State, Stopped, Value, Watch, Way, explain, is_finite, objective,
 };
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -18,8 +18,10 @@ pub(crate) struct Subject {
     plugin: Arc<Plugin>,
     pub(crate) role: Role,
     pub(crate) strategy: String,
+    device: Device,
     params: Params,
     progress: Progress,
+    limits: Arc<Limits>,
     slots: BTreeMap<bool, Slot>,
     watch: Watch,
     /// Names of the metrics that it reported since it was restarted.
@@ -80,8 +82,21 @@ impl Subject {
         // In the middle of a training.
         let progress = Progress { epoch: 1, epochs: 4, step: 10, steps_per_epoch: 10, ..Progress::default() };
         let (strategy, slots, watch) = (strategy.to_owned(), BTreeMap::new(), Watch::default());
-        let metrics = BTreeSet::new();
-        Ok(Self { runtime, plugin, role, strategy, params, progress, slots, watch, metrics })
+        let (limits, metrics) = (Arc::default(), BTreeSet::new());
+        let device = Device::Cpu;
+        Ok(Self { runtime, plugin, role, strategy, device, params, progress, limits, slots, watch, metrics })
+    }
+
+    /// Lets it compute on a device, with batches that lie there.
+    pub(crate) fn on(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Lets its plugin make each call step by step.
+    pub(crate) fn without_programs(mut self) -> Self {
+        self.limits = Arc::new(Limits { programs: 0, ..Limits::default() });
+        self
     }
 
     /// Lets it believe that the training is at its first step, as `plugin eval` does.
@@ -190,6 +205,20 @@ impl Subject {
         Ok(StrategyOutput { output, fused, gradient, parameter_gradients, cost, stopped, not_finite: None })
     }
 
+    /// A call with its backward pass as a training makes it: nothing is observed, and what the last one kept is there.
+    /// How it was made. On a device it is over only when the gradient is computed.
+    pub(crate) fn train(&mut self, batch: &TrialBatch, float: Kind) -> Result<Way, CheckError> {
+        let state = std::mem::take(self.slot(float)?.state_mut());
+        let Called { value, embeddings, .. } = self.call(batch, float, state, Stopped::Computed)?;
+        if let Some(value) = value {
+            if value.requires_grad() {
+                value.f_backward()?;
+            }
+            finish(&gradient_of(&embeddings)?)?;
+        }
+        Ok(self.slot(float)?.way())
+    }
+
     /// The operation that made something that is not finite first, if it can be told.
     fn origin(&mut self, batch: &TrialBatch, float: Kind, state: &State) -> Result<Option<String>, TchError> {
         explain(|watch| {
@@ -222,8 +251,8 @@ impl Subject {
         let slot = match self.slots.remove(&(float == Kind::Double)) {
             Some(slot) => slot,
             None => {
-                let limits = Arc::new(Limits::default());
-                let setting = Setting { device: Device::Cpu, float, seed: 0, slot: 0, limits };
+                let limits = Arc::clone(&self.limits);
+                let setting = Setting { device: self.device, float, seed: 0, slot: 0, limits };
                 let (runtime, plugin) = (Arc::clone(&self.runtime), Arc::clone(&self.plugin));
                 Slot::new(runtime, plugin, self.role, &self.strategy, self.params.clone(), setting)?
             }
@@ -283,13 +312,21 @@ fn scalar(value: Tensor) -> Result<(Output, Option<Tensor>), TchError> {
 /// One number of a fused embedding that changes with each of its columns, whatever the order of the images.
 fn weighted(fused: &Tensor) -> Result<Tensor, TchError> {
     let columns = fused.size().get(1).copied().unwrap_or_default();
-    let weights = Tensor::f_arange_start(1, columns + 1, (fused.kind(), Device::Cpu))?.f_cos()?;
+    let weights = Tensor::f_arange_start(1, columns + 1, (fused.kind(), fused.device()))?.f_cos()?;
     fused.f_square()?.f_add(fused)?.f_mul(&weights)?.f_sum(fused.kind())
 }
 
 /// The gradient of a leaf in 64 bits.
 fn gradient_of(leaf: &Tensor) -> Result<Tensor, TchError> {
     objective::gradient_of(leaf)?.f_to_kind(Kind::Double)
+}
+
+/// Waits until a device has computed a gradient, by reading one number of it.
+pub(crate) fn finish(gradient: &Tensor) -> Result<(), TchError> {
+    if gradient.device() != Device::Cpu {
+        gradient.f_flatten(0, -1)?.f_double_value(&[0])?;
+    }
+    Ok(())
 }
 
 /// A copy with another float dtype.

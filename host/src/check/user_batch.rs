@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lossmith_plugin::{Plugin, Runtime, Strategy, Value};
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::case::{Case, Expected};
 use super::error::CheckError;
@@ -28,7 +28,7 @@ pub(super) fn check(
     let batch = case.batch().map_err(CheckError::Case)?;
     let state = match case.parameters.is_empty() {
         true => subject.initial_state(&batch)?,
-        false => case.state(Kind::Double).map_err(CheckError::Case)?,
+        false => case.state(Kind::Double, Device::Cpu).map_err(CheckError::Case)?,
     };
     let evaluation = subject.evaluate(&batch, Kind::Double, &state)?;
     if case.balance.is_some() {

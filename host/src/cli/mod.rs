@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! train, sweep, session, data, doctor   commands
-//! plugin/                               lossmith plugin new, build, inspect, check, eval, bench
+//! plugin/                               lossmith plugin new, build, inspect, check, eval, eval-many, bench
 //! runs/                                 lossmith runs list, show and diff, eval, embed, export, retrieve, replay
 //! progress, evaluation, output          how results are shown
 //! error, exit_code, error_text          errors, their exit codes, and how they are shown
 //! output_path                           files that commands are told to write
+//! device                                what to compute on, where no experiment says it
 //! interrupt                             signals
 //! ```
 
 mod data;
+mod device;
 mod doctor;
 mod error;
 mod error_text;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use lossmith_images::Preparation;
 
-use super::batches::Preparation;
 use super::files::{ImageSource, OwnPart, Survey};
 use super::split::{Split, split};
 use super::{AugmentationConfig, DataConfig, DataError, DataKind, DataSummary, Part, Skipped, find, sets, warnings};

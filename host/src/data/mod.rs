@@ -26,12 +26,12 @@ mod split;
 mod summary;
 mod warnings;
 
-pub use batches::{AugmentationConfig, BatchLoader, ClassWeights, ImageBatch, Preparation, Sampler, SamplerConfig};
+pub use batches::{AugmentationConfig, BatchLoader, ClassWeights, ImageBatch, Sampler, SamplerConfig};
 pub use config::{DataConfig, SplitKind};
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use fetch::{find, places};
-pub use files::{Area, ImageFault};
 pub use kind::DataKind;
+pub use lossmith_images::{Area, ImageFault, Preparation};
 pub use part::{Part, PartName};
 pub use summary::{DataSummary, PartSummary, Skipped};

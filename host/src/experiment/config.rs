@@ -7,10 +7,12 @@ use lossmith_plugin::{Limits, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::device::DeviceChoice;
 use super::learning_rate::LearningRateConfig;
 use super::optimizer::OptimizerConfig;
 use super::session::SessionConfig;
 use super::teacher::TeacherConfig;
+use super::training::TrainingConfig;
 use crate::data::{DataConfig, SamplerConfig};
 use crate::eval::EvaluationConfig;
 use crate::model::ModelConfig;
@@ -49,6 +51,9 @@ pub struct Experiment {
     /// How the learning rate changes over the run.
     #[serde(default)]
     pub learning_rate: LearningRateConfig,
+    /// How a step is computed.
+    #[serde(default, skip_serializing_if = "TrainingConfig::is_default")]
+    pub training: TrainingConfig,
     /// The network that transfers learn from. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherConfig>,
@@ -212,44 +217,6 @@ pub struct ShadowConfig {
     pub replaces: usize,
     /// What it computes.
     pub objective: ObjectiveConfig,
-}
-
-/// Where tensors live.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub enum DeviceChoice {
-    /// CUDA when there is a device, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// A CUDA device by number.
-    Cuda(usize),
-}
-
-impl TryFrom<String> for DeviceChoice {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "auto" => return Ok(Self::Auto),
-            "cpu" => return Ok(Self::Cpu),
-            _ => {}
-        }
-        let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
-        number.map(Self::Cuda).ok_or_else(|| format!("`{text}` is not a device: expected auto, cpu, or cuda:0"))
-    }
-}
-
-impl From<DeviceChoice> for String {
-    fn from(choice: DeviceChoice) -> Self {
-        match choice {
-            DeviceChoice::Auto => "auto".into(),
-            DeviceChoice::Cpu => "cpu".into(),
-            DeviceChoice::Cuda(number) => format!("cuda:{number}"),
-        }
-    }
 }
 
 /// Arithmetic of the network.

@@ -1,6 +1,7 @@
 //! The experiment file: what it may say, how it is read, and where in it an error is.
 
 mod config;
+mod device;
 mod error;
 mod expected;
 mod keys;
@@ -12,10 +13,10 @@ mod session;
 mod setting;
 mod spans;
 mod teacher;
+mod training;
 
-pub use config::{
-    DeviceChoice, Experiment, ObjectiveConfig, On, PluginSource, Precision, ShadowConfig, StrategyConfig, is_bare,
-};
+pub use config::{Experiment, ObjectiveConfig, On, PluginSource, Precision, ShadowConfig, StrategyConfig, is_bare};
+pub use device::{DeviceChoice, DeviceError};
 pub use error::ExperimentError;
 pub use learning_rate::{LearningRateConfig, Schedule};
 pub(crate) use load::MOST_THREADS;
@@ -26,3 +27,4 @@ pub(crate) use out_of_range::check_range;
 pub use session::{OnFault, SessionConfig};
 pub use setting::rooted;
 pub use teacher::TeacherConfig;
+pub use training::TrainingConfig;

@@ -5,11 +5,13 @@
 
 mod archive;
 mod backbone;
+mod buffers;
 mod config;
 mod convnet;
 mod error;
 mod layers;
 mod network;
+mod parts;
 mod program;
 mod registry;
 mod resnet;
@@ -21,6 +23,7 @@ mod weights;
 pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
 pub use network::Model;
+pub use parts::Parts;
 pub use registry::{Group, NetworkParameter};
 pub use state::{StateDifference, copy_state};
 pub(crate) use weights::{prefix, read};

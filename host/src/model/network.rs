@@ -1,6 +1,7 @@
 //! The whole network.
 
 use super::backbone::Backbone;
+use super::buffers::{copies, put_back};
 use super::config::{Architecture, ModelConfig};
 use super::error::ModelError;
 use super::layers::Linear;
@@ -79,10 +80,12 @@ impl Model {
     }
 
     /// Makes the random numbers that a TorchScript module draws from here on, as for dropout, depend on the arguments
-    /// alone, which are those of a [`generator`]. Other networks draw none.
-    pub fn seed(&self, seed: u64, a: u64, b: u64) {
+    /// alone: `number` counts the calls of a `kind`, below 2^32, and `part` the parts of a batch, 0 where that is not
+    /// divided. Other networks draw none.
+    pub fn seed(&self, seed: u64, number: u64, kind: u64, part: usize) {
         if matches!(self.backbone, Backbone::Script(_)) {
-            tch::manual_seed(generator(seed, Purpose::Module, a, b).random::<i64>());
+            let kind = kind + ((part as u64) << 32);
+            tch::manual_seed(generator(seed, Purpose::Module, number, kind).random::<i64>());
         }
     }
 
@@ -128,6 +131,22 @@ impl Model {
     #[must_use]
     pub fn loaded(&self) -> Option<&str> {
         self.loaded.as_deref()
+    }
+
+    /// Copies of the [`buffers`](Self::buffers), for [`put_back_buffers`](Self::put_back_buffers).
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn copy_buffers(&self) -> Result<Vec<Tensor>, ModelError> {
+        Ok(copies(&self.registry.buffers)?)
+    }
+
+    /// Gives the buffers the values that they had when `kept` was copied, so that calls since then can be repeated.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn put_back_buffers(&self, kept: &[Tensor]) -> Result<(), ModelError> {
+        Ok(put_back(&self.registry.buffers, kept)?)
     }
 
     /// How many numbers are trained.

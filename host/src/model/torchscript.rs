@@ -1,6 +1,7 @@
 //! A TorchScript module as the backbone.
 
 use super::archive;
+use super::buffers::{copies, put_back};
 use super::config::ModelConfig;
 use super::error::ModelError;
 use super::registry::Registry;
@@ -149,15 +150,6 @@ impl Script {
             found: found.size(),
         })
     }
-}
-
-fn copies(buffers: &[(String, Tensor)]) -> Result<Vec<Tensor>, TchError> {
-    buffers.iter().map(|(_, buffer)| buffer.f_detach_copy()).collect()
-}
-
-fn put_back(buffers: &[(String, Tensor)], kept: &[Tensor]) -> Result<(), TchError> {
-    let _no_grad = tch::no_grad_guard();
-    buffers.iter().zip(kept).try_for_each(|((_, buffer), kept)| buffer.shallow_clone().f_copy_(kept))
 }
 
 /// Whether two results are equal, also where they are NaN.

@@ -20,9 +20,11 @@ pub fn fixed(change: &Change) -> Option<&'static str> {
     let zero = |value: &Value| value.as_f64() == Some(0.0);
     match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
         ("evaluation", "best") => Some("the best checkpoint so far is marked by it"),
-        ("epochs" | "objective" | "fusion" | "shadow" | "learning-rate" | "evaluation" | "limits" | "session", _) => {
-            None
-        }
+        (
+            "epochs" | "objective" | "fusion" | "shadow" | "learning-rate" | "training" | "evaluation" | "limits"
+            | "session",
+            _,
+        ) => None,
         ("optimizer", "name") => Some("what the optimizer remembers is of another kind"),
         ("optimizer", "multipliers") => Some("parameters are grouped by it when the training starts"),
         ("optimizer", "momentum") if zero(&change.from) || zero(&change.to) => {

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lossmith_plugin::is_finite;
-use tch::{Device, Tensor};
+use lossmith_torch_shim::upload;
+use tch::{Device, TchError, Tensor};
 
 use super::TeacherError;
 use super::cache::Cache;
@@ -12,7 +13,7 @@ use super::digest::Digests;
 use super::source::{self, Network};
 use crate::data::{BatchLoader, Dataset, ImageBatch, Preparation};
 use crate::experiment::TeacherConfig;
-use crate::model::Model;
+use crate::model::{Model, Parts};
 
 /// Tells what a teacher draws from what a student draws, which counts 0 and 1.
 const DRAWN_BY_TEACHER: u64 = 2;
@@ -138,22 +139,34 @@ impl Teacher {
         }
     }
 
-    /// What it sees in the batch of a step; `images` are the student's, on the device.
+    /// What it sees in the batch of a step. It looks at one part after the other; `images` gives those of a part as the
+    /// student has them, on the device.
     ///
     /// # Errors
     /// What libtorch says, or if the teacher gives other rows or columns than at the start.
-    pub fn view(&self, batch: &ImageBatch, images: &Tensor, step: u64) -> Result<View, TeacherError> {
+    pub fn view(
+        &self,
+        batch: &ImageBatch,
+        parts: Parts,
+        images: impl Fn(usize) -> Result<Tensor, TchError>,
+        step: u64,
+    ) -> Result<View, TeacherError> {
         match &self.sight {
             Sight::Known { embeddings, rows, .. } => {
                 let rows: Vec<i64> = batch.indices.iter().filter_map(|image| rows.get(*image)).copied().collect();
-                let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.device)?;
+                let rows = upload(&Tensor::f_from_slice(&rows)?, self.device)?;
                 let embeddings = embeddings.f_index_select(0, &rows)?;
                 self.check_shape(&embeddings, batch.indices.len())?;
                 Ok(View { embeddings, feature_map: None })
             }
             Sight::Batches(_) => {
-                let own = batch.teacher_images.as_ref().map(|own| own.f_to_device(self.device)).transpose()?;
-                let (embeddings, feature_map) = self.forward(own.as_ref().unwrap_or(images), step)?;
+                let (embeddings, feature_map) = parts.join(|part| {
+                    let images = match &batch.teacher_images {
+                        Some(own) => upload(&parts.rows(own, part)?.f_contiguous()?, self.device)?,
+                        None => images(part)?,
+                    };
+                    self.forward(&images, (step, part))
+                })?;
                 self.check_shape(&embeddings, batch.indices.len())?;
                 Ok(View { embeddings, feature_map })
             }
@@ -179,10 +192,11 @@ impl Teacher {
         if fits { Ok(()) } else { Err(TeacherError::Shape { name: self.name.clone(), found, images, dimension }) }
     }
 
-    /// `number` is the step, or counts the batches; random numbers that a module draws depend on it alone.
-    fn forward(&self, images: &Tensor, number: u64) -> Result<(Tensor, Option<Tensor>), TeacherError> {
+    /// `number` is the step, or counts the batches, and `part` the parts of one; random numbers that a module draws
+    /// depend on these alone.
+    fn forward(&self, images: &Tensor, (number, part): (u64, usize)) -> Result<(Tensor, Option<Tensor>), TeacherError> {
         let _no_grad = tch::no_grad_guard();
-        self.model.seed(0, number, DRAWN_BY_TEACHER);
+        self.model.seed(0, number, DRAWN_BY_TEACHER, part);
         Ok(self.model.forward_with_map(images, false)?)
     }
 
@@ -197,7 +211,7 @@ impl Teacher {
         let mut embeddings = Vec::new();
         for batch in BatchLoader::evaluation_as(dataset, images, batch_size, preparation)? {
             let batch = batch?;
-            let (embedding, _) = self.forward(&batch.images.f_to_device(self.device)?, embeddings.len() as u64)?;
+            let (embedding, _) = self.forward(&batch.images.f_to_device(self.device)?, (embeddings.len() as u64, 0))?;
             self.check_shape(&embedding, batch.indices.len())?;
             embeddings.push(embedding.f_to_device(Device::Cpu)?);
         }

@@ -30,8 +30,8 @@ pub(super) struct Site {
 /// What images are embedded for. Random numbers that the network draws depend on this and on the seed alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pass {
-    /// A step of the training.
-    Step(u64),
+    /// A step of the training: its number, and which part of the batch.
+    Step(u64, usize),
     /// A batch of a part of the data, to measure it.
     Batch(u64),
 }
@@ -56,7 +56,7 @@ impl Assembly {
         configure: impl FnOnce(Loader<'a>) -> Loader<'a>,
     ) -> Result<Self, TrainingError> {
         let experiment = source.parse()?;
-        let device = device(site.device.as_ref().unwrap_or(&experiment.device))?;
+        let device = site.device.as_ref().unwrap_or(&experiment.device).find()?;
         if let Some(threads) = experiment.threads {
             tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         }
@@ -97,11 +97,11 @@ impl Assembly {
 
     /// The embeddings of images, B x D in 32 bits, and the last feature map where the network has one.
     pub(super) fn forward(&self, images: &Tensor, pass: Pass) -> Result<(Tensor, Option<Tensor>), TrainingError> {
-        let (train, number) = match pass {
-            Pass::Step(step) => (true, step),
-            Pass::Batch(batch) => (false, batch),
+        let (train, number, part) = match pass {
+            Pass::Step(step, part) => (true, step, part),
+            Pass::Batch(batch) => (false, batch, 0),
         };
-        self.model.seed(self.experiment.seed, number, train.into());
+        self.model.seed(self.experiment.seed, number, train.into(), part);
         let bf16 = self.experiment.precision == Precision::Bf16;
         Ok(lossmith_torch_shim::autocast(self.device, bf16, || self.model.forward_with_map(images, train))??)
     }
@@ -268,15 +268,6 @@ pub(super) fn images(dataset: &Dataset, part: PartName) -> &Part {
 pub(super) fn below(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
     let names = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
     names.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect()
-}
-
-fn device(choice: &DeviceChoice) -> Result<Device, TrainingError> {
-    match choice {
-        DeviceChoice::Auto => Ok(Device::cuda_if_available()),
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Cuda(number) if (*number as i64) < tch::Cuda::device_count() => Ok(Device::Cuda(*number)),
-        DeviceChoice::Cuda(number) => Err(TrainingError::Device(format!("cuda:{number}"))),
-    }
 }
 
 /// The name of a device in the experiment file and in the record.

@@ -10,7 +10,7 @@
 //!   reconfigure         going on with another experiment
 //! its parts, each with an invariant of its own:
 //!   state               network, strategies, optimizer and step: what a checkpoint has
-//!     step              one step; shadows: candidates that are computed beside it
+//!     step              one step; shadows: candidates that are computed beside it; gradient_cache: in parts
 //!   checkpoints         writing, finding and restoring them; which is the best, and patience
 //!   revisions           which experiment is at work, was before and is next, and its first steps
 //!   metrics             means (averages), rows, last values
@@ -29,6 +29,7 @@ mod checkpoints;
 mod decision;
 mod epoch_length;
 mod event;
+mod gradient_cache;
 mod interrupts;
 mod learning_rate;
 mod location;
@@ -45,6 +46,7 @@ mod training;
 mod training_error;
 
 pub use event::{End, TrainingEvent};
+pub use gradient_cache::{first_pass, second_pass};
 pub use interrupts::Interrupts;
 pub use location::Elsewhere;
 pub use network::{Description, TrainedNetwork};

@@ -4,6 +4,7 @@
 //! by a step ([`TrainingState::train`]), by a revision ([`TrainingState::exchange`]) and by a checkpoint
 //! ([`TrainingState::restore`]), and by nothing else.
 
+mod pixels;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,11 @@ impl TrainingState {
     /// Steps of an epoch.
     pub(super) fn steps(&self) -> u64 {
         self.sampler.batches_per_epoch() as u64
+    }
+
+    /// Images of a batch.
+    pub(super) fn batch_size(&self) -> usize {
+        self.sampler.batch_size()
     }
 
     /// Epochs that are complete.

@@ -139,6 +139,11 @@ impl Training {
                 `sampler.samples` or `sampler.views`";
             watch(TrainingEvent::Line { slot, level: Level::Warn, text: text.to_owned() });
         }
+        let images = self.state.batch_size();
+        if self.state.experiment().training.micro_batch.is_some_and(|most| images <= most.get()) {
+            let text = format!("a batch has {images} images: it is not divided");
+            watch(TrainingEvent::Line { slot: "training.micro-batch".to_owned(), level: Level::Warn, text });
+        }
         self.warn(watch);
         for text in self.state.assembly().data_warnings() {
             watch(TrainingEvent::Line { slot: "data".to_owned(), level: Level::Warn, text });
@@ -200,7 +205,8 @@ impl Training {
         let mut logged = skipped - skipped % self.state.experiment().run.log_every.get() as u64;
         let preparation = self.teacher.as_ref().and_then(Teacher::preparation);
         let (dataset, seed) = (&self.state.assembly().dataset, self.state.experiment().seed);
-        for batch in data::BatchLoader::train_from(dataset, batches, seed, epoch, skipped, preparation)? {
+        let device = self.state.assembly().device;
+        for batch in data::BatchLoader::train_from(dataset, batches, seed, epoch, skipped, preparation, device)? {
             let batch = batch?;
             let Self { state, teacher, revisions, session, metrics, .. } = self;
             let progress = state.progress(epoch, steps, metrics.last());

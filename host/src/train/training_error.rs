@@ -10,7 +10,7 @@ use miette::Diagnostic;
 use super::TrainError;
 use crate::data::{DataError, PartName};
 use crate::eval::EvalError;
-use crate::experiment::ExperimentError;
+use crate::experiment::{DeviceError, ExperimentError};
 use crate::model::ModelError;
 use crate::objective::ObjectiveError;
 use crate::run::{RecordError, RunError};
@@ -224,12 +224,9 @@ pub enum TrainingError {
     #[error("this part of the data has no images")]
     EmptyPart,
     /// There is no such device.
-    #[error("there is no device {0}")]
-    #[diagnostic(help(
-        "`lossmith doctor` lists the devices; `device = \"auto\"` takes what there is, and `--device cpu` another one \
-         for a run that is measured"
-    ))]
-    Device(String),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Device(#[from] DeviceError),
     /// A tensor operation of the host.
     #[error("libtorch: {}", lossmith_plugin::brief(.0))]
     Tensor(tch::TchError),

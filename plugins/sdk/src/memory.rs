@@ -38,7 +38,8 @@ impl CrossBatchMemory {
             return Err(format!("`memory-size` is {}, less than the {size} images of a batch", self.size).into());
         }
         let of_batch = loss(&Pairs::of(batch))?;
-        if self.size == 0 || progress.step() < self.warm_up.unsigned_abs() {
+        // Who asks for the step makes another call each time; without a warm-up it need not.
+        if self.size == 0 || (self.warm_up > 0 && progress.step() < self.warm_up.unsigned_abs()) {
             return Ok(of_batch);
         }
         // An edit of the size, or another network, starts the memory anew.

@@ -14,6 +14,10 @@ loss = { plugin = "proxies", strategy = "proxy-anchor" }
 
 [[objective]]
 loss = { plugin = "live.wasm", strategy = "evil-later", params = { how = "", after = 0 } }
+
+# One that is to fail asks for the step and is no program, the others are: they have the same bits so.
+[limits]
+fuse = false
 "#;
 
 const BEHAVED: &str = "how = \"\", after = 0";

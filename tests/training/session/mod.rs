@@ -10,6 +10,7 @@ mod edits;
 mod hostile;
 mod kills;
 mod later;
+mod micro_batches;
 mod replay;
 mod resume;
 mod reverts;

@@ -1,5 +1,7 @@
 //! The interface `context` of the contract: a strategy reads the inputs of its call.
 
+use std::collections::BTreeMap;
+
 use tch::{Kind, Tensor};
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -7,9 +9,11 @@ use wasmtime::component::Resource;
 use crate::bindings::lossmith::plugin::context as wit;
 use crate::context::{Input, PairLosses, Progress, Tuples};
 use crate::dtype::is_float;
-use crate::host::Host;
-use crate::host_fault::{HostFault, describe, fault, over, stale_handle};
+use crate::host::{HeldPairs, HeldTuples, Host};
+use crate::host_fault::{HostFault, describe, over, stale_handle};
+use crate::operation::{Classes, Op, Split};
 use crate::parameters::{Params, Value};
+use crate::program::{Observation, Source, ValueId};
 
 /// Parts that pair losses can have: no relation is known that needs more than two.
 const PARTS: usize = 8;
@@ -86,23 +90,24 @@ impl wit::HostBatch for Host {
 
     fn embeddings(&mut self, _: Resource<Input>) -> Result<Resource<Tensor>> {
         let embeddings = self.input.embeddings()?.shallow_clone();
-        self.push("batch.embeddings", embeddings)
+        self.push_input("batch.embeddings", embeddings, || Source::Embeddings)
     }
 
     fn labels(&mut self, _: Resource<Input>) -> Result<Resource<Tensor>> {
         let labels = self.input.labels()?.shallow_clone();
-        self.push("batch.labels", labels)
+        self.push_input("batch.labels", labels, || Source::Labels)
     }
 
     fn size(&mut self, _: Resource<Input>) -> Result<i64> {
-        Ok(self.input.embeddings()?.size().first().copied().unwrap_or_default())
+        Ok(self.sizes()?.first().copied().unwrap_or_default())
     }
 
     fn dimension(&mut self, _: Resource<Input>) -> Result<i64> {
-        Ok(self.input.embeddings()?.size().get(1).copied().unwrap_or_default())
+        Ok(self.sizes()?.get(1).copied().unwrap_or_default())
     }
 
     fn class_count(&mut self, _: Resource<Input>) -> Result<i64> {
+        self.recorder.observe(|| Observation::ClassCount(self.input.class_count));
         match self.input.class_count {
             ..0 => Err(untold("batch.class-count", "the number of classes is not known here").into()),
             count => Ok(count),
@@ -110,40 +115,52 @@ impl wit::HostBatch for Host {
     }
 
     fn slice_count(&mut self, _: Resource<Input>) -> Result<i64> {
+        self.recorder.observe(|| Observation::SliceCount(self.input.slice_count));
         Ok(self.input.slice_count)
     }
 
     fn slices(&mut self, _: Resource<Input>) -> Result<Vec<Resource<Tensor>>> {
-        let (embeddings, count) = (self.input.embeddings()?, self.input.slice_count.unsigned_abs());
-        over("handles", self.limits.handles.into(), count.saturating_add(self.tensors.made() as u64))?;
-        let slices = embeddings
-            .f_chunk(self.input.slice_count, 1)
-            .map_err(|error| fault("batch.slices", &[embeddings], &error))?;
-        slices.into_iter().map(|slice| self.push("batch.slices", slice)).collect()
+        const NAME: &str = "batch.slices";
+        let (embeddings, count) = (self.input.embeddings()?.shallow_clone(), self.input.slice_count);
+        over("handles", self.limits.handles.into(), count.unsigned_abs().saturating_add(self.tensors.made() as u64))?;
+        let op = Split::Slices { count, dim: 1 }.into();
+        let slices = self.run_many(&op, &[&embeddings])?;
+        self.recorder.observe(|| Observation::SliceCount(count));
+        let whole = self.recorder.input(|| Source::Embeddings, &embeddings);
+        let first = self.recorder.step(op, &[whole], &slices.iter().collect::<Vec<_>>());
+        let numbered = slices.into_iter().enumerate();
+        let push = |(place, slice)| self.push_value(NAME, slice, None, first.map(|first| first.after(place)));
+        numbered.map(push).collect()
     }
 
     fn thresholds(&mut self, _: Resource<Input>) -> Result<Vec<f64>> {
+        self.recorder.observe(|| Observation::thresholds(&self.input.thresholds));
         Ok(self.input.thresholds.clone())
     }
 
     fn teacher(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tensor>>> {
         let teacher = self.input.teacher.as_ref().map(Tensor::shallow_clone);
-        teacher.map(|teacher| self.push("batch.teacher", teacher)).transpose()
+        self.push_optional("batch.teacher", teacher, || Source::Teacher)
     }
 
     fn feature_map(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tensor>>> {
         let map = self.input.feature_map.as_ref().map(Tensor::shallow_clone);
-        map.map(|map| self.push_map("batch.feature-map", map)).transpose()
+        self.push_optional("batch.feature-map", map, || Source::FeatureMap)
     }
 
     fn teacher_feature_map(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tensor>>> {
         let map = self.input.teacher_feature_map.as_ref().map(Tensor::shallow_clone);
-        map.map(|map| self.push_map("batch.teacher-feature-map", map)).transpose()
+        self.push_optional("batch.teacher-feature-map", map, || Source::TeacherFeatureMap)
     }
 
     fn tuples(&mut self, _: Resource<Input>) -> Result<Option<Resource<Tuples>>> {
-        let tuples = self.input.tuples.as_ref().map(Tuples::shallow_clone);
-        tuples.map(|tuples| self.push_tuples(tuples)).transpose()
+        let Some(tuples) = self.input.tuples.as_ref().map(Tuples::shallow_clone) else {
+            self.recorder.observe(|| Observation::NoTuples);
+            return Ok(None);
+        };
+        // At each step there are as many as the miner finds.
+        self.recorder.end("it takes tuples");
+        self.push_tuples(tuples, Vec::new()).map(Some)
     }
 }
 
@@ -153,10 +170,12 @@ impl wit::HostProgress for Host {
     }
 
     fn epoch(&mut self, _: Resource<Progress>) -> Result<u64> {
+        self.recorder.observe(|| Observation::Epoch(self.progress.epoch));
         Ok(self.progress.epoch)
     }
 
     fn epochs(&mut self, _: Resource<Progress>) -> Result<u64> {
+        self.recorder.observe(|| Observation::Epochs(self.progress.epochs));
         match self.progress.epochs {
             0 => Err(untold("progress.epochs", "the number of epochs is not known here").into()),
             epochs => Ok(epochs),
@@ -164,17 +183,20 @@ impl wit::HostProgress for Host {
     }
 
     fn step(&mut self, _: Resource<Progress>) -> Result<u64> {
+        self.recorder.end("it reads the number of the step");
         Ok(self.progress.step)
     }
 
     fn steps_per_epoch(&mut self, _: Resource<Progress>) -> Result<u64> {
+        self.recorder.observe(|| Observation::StepsPerEpoch(self.progress.steps_per_epoch));
         Ok(self.progress.steps_per_epoch)
     }
 
     fn metric(&mut self, _: Resource<Progress>, name: String) -> Result<Option<f64>> {
         self.charge(2 * name.len() as u64)?;
-        let Progress { metrics, place, .. } = &self.progress;
-        Ok(metrics.get(&name).or_else(|| metrics.get(&format!("{place}.{name}"))).copied())
+        let value = self.progress.metric(&name);
+        self.recorder.observe(|| Observation::Metric(name, value.map(f64::to_bits)));
+        Ok(value)
     }
 }
 
@@ -197,7 +219,8 @@ impl wit::HostTuples for Host {
             return Err(lengths_differ(NAME, &[&a, &p, &n]));
         }
         self.keep(&[&anchors, &positives, &negatives]);
-        self.push_tuples(Tuples::Triplets([a, p, n]))
+        let values = [anchors, positives, negatives].map(|part| self.value_of(&part)).to_vec();
+        self.push_tuples(Tuples::Triplets([a, p, n]), values)
     }
 
     fn pairs(
@@ -213,11 +236,13 @@ impl wit::HostTuples for Host {
             return Err(lengths_differ(NAME, &[&a, &p, &b, &n]));
         }
         self.keep(&[&anchors, &positives, &negative_anchors, &negatives]);
-        self.push_tuples(Tuples::Pairs([a, p, b, n]))
+        let parts = [anchors, positives, negative_anchors, negatives];
+        let values = parts.map(|part| self.value_of(&part)).to_vec();
+        self.push_tuples(Tuples::Pairs([a, p, b, n]), values)
     }
 
     fn kind(&mut self, tuples: Resource<Tuples>) -> Result<wit::TupleKind> {
-        Ok(match self.tuples_of("tuples.kind", &tuples)? {
+        Ok(match self.tuples_of("tuples.kind", &tuples)?.tuples {
             Tuples::Triplets(_) => wit::TupleKind::Triplets,
             Tuples::Pairs(_) => wit::TupleKind::Pairs,
         })
@@ -248,50 +273,55 @@ impl wit::HostPairLosses for Host {
     }
 
     fn new(&mut self, values: Resource<Tensor>, divisor: f64) -> Result<Resource<PairLosses>> {
+        const NAME: &str = "pair-losses";
         self.keep(&[&values]);
-        let values = self.tensor("pair-losses", &values)?;
-        self.push_pair_losses(PairLosses::new(values, divisor))
+        let value = self.value_of(&values);
+        let pairs = PairLosses::new(self.tensor(NAME, &values)?, divisor);
+        self.push_pair_losses(HeldPairs { pairs, lent: false, value, parts: BTreeMap::new() })
     }
 
     fn values(&mut self, pairs: Resource<PairLosses>) -> Result<Resource<Tensor>> {
-        let values = self.pair_losses_of("pair-losses.values", &pairs)?.values.shallow_clone();
-        self.push("pair-losses.values", values)
+        const NAME: &str = "pair-losses.values";
+        let held = self.pair_losses_of(NAME, &pairs)?;
+        let (values, value, lent) = (held.pairs.values.shallow_clone(), held.value, held.lent);
+        if lent {
+            return self.push_input(NAME, values, || Source::PairValues);
+        }
+        let value = self.recorder.again(value, &values);
+        self.push_value(NAME, values, None, value)
     }
 
     fn divisor(&mut self, pairs: Resource<PairLosses>) -> Result<f64> {
-        Ok(self.pair_losses_of("pair-losses.divisor", &pairs)?.divisor)
+        let held = self.pair_losses_of("pair-losses.divisor", &pairs)?;
+        let (divisor, lent) = (held.pairs.divisor, held.lent);
+        if lent {
+            self.recorder.observe(|| Observation::Divisor(Some(divisor.to_bits())));
+        }
+        Ok(divisor)
     }
 
     fn same_class(&mut self, _: Resource<PairLosses>) -> Result<Resource<Tensor>> {
-        self.square("pair-losses.same-class")?;
-        let labels = self.input.labels()?;
-        let mask = labels.f_unsqueeze(1).and_then(|column| {
-            let same = column.f_eq_tensor(&labels.f_unsqueeze(0)?)?;
-            // The diagonal is a pair of an image with itself.
-            same.f_logical_xor(&Tensor::f_eye(labels.numel() as i64, (Kind::Bool, labels.device()))?)
-        });
-        let mask = mask.map_err(|error| fault("pair-losses.same-class", &[labels], &error))?;
-        self.push("pair-losses.same-class", mask)
+        self.pair_mask(Classes::Same)
     }
 
     fn different_class(&mut self, _: Resource<PairLosses>) -> Result<Resource<Tensor>> {
-        self.square("pair-losses.different-class")?;
-        let labels = self.input.labels()?;
-        let mask = labels.f_unsqueeze(1).and_then(|column| column.f_ne_tensor(&labels.f_unsqueeze(0)?));
-        let mask = mask.map_err(|error| fault("pair-losses.different-class", &[labels], &error))?;
-        self.push("pair-losses.different-class", mask)
+        self.pair_mask(Classes::Different)
     }
 
     fn add_part(&mut self, pairs: Resource<PairLosses>, name: String, value: Resource<Tensor>) -> Result<()> {
         const NAME: &str = "pair-losses.add-part";
         self.charge_text(name.len())?;
         self.keep(&[&value]);
-        let value = self.tensor(NAME, &value)?;
+        let (value, place) = (self.tensor(NAME, &value)?, self.value_of(&value));
         if !is_float(value.kind()) {
             let message = format!("the part `{name}` must be float");
             return Err(HostFault::Operation { operation: NAME, shapes: describe(&[&value]), message }.into());
         }
-        let pairs = self.pair_losses.get_mut(pairs.rep()).map_err(|stale| stale_handle(NAME, stale))?;
+        let held = self.pair_losses.get_mut(pairs.rep()).map_err(|stale| stale_handle(NAME, stale))?;
+        if held.lent {
+            self.recorder.end("it adds a part to pair losses that it is given");
+        }
+        let pairs = &mut held.pairs;
         let wrong =
             |message| HostFault::Operation { operation: NAME, shapes: describe(&[&pairs.values, &value]), message };
         if pairs.values.size() != value.size() {
@@ -303,40 +333,62 @@ impl wit::HostPairLosses for Host {
         if pairs.parts.contains_key(&name) {
             return Err(wrong(format!("there is a part `{name}` already")).into());
         }
-        pairs.parts.insert(name, value);
+        pairs.parts.insert(name.clone(), value);
+        held.parts.insert(name, place);
         Ok(())
     }
 
     fn part(&mut self, pairs: Resource<PairLosses>, name: String) -> Result<Option<Resource<Tensor>>> {
         const NAME: &str = "pair-losses.part";
-        let pairs = self.pair_losses.get_mut(pairs.rep()).map_err(|stale| stale_handle(NAME, stale))?;
-        let part = pairs.parts.get(&name).map(Tensor::shallow_clone);
-        pairs.parts_given |= part.is_some();
-        part.map(|part| self.push(NAME, part)).transpose()
+        let held = self.pair_losses.get_mut(pairs.rep()).map_err(|stale| stale_handle(NAME, stale))?;
+        let part = held.pairs.parts.get(&name).map(Tensor::shallow_clone);
+        held.pairs.parts_given |= part.is_some();
+        let (lent, value) = (held.lent, held.parts.get(&name).copied().flatten());
+        match part {
+            Some(part) if !lent => {
+                let value = self.recorder.again(value, &part);
+                self.push_value(NAME, part, None, value).map(Some)
+            }
+            None if !lent => Ok(None),
+            part => self.push_optional(NAME, part, || Source::PairPart(name)),
+        }
     }
 }
 
 impl Host {
-    /// Room for a mask of all pairs of the batch, and for one more meanwhile.
-    fn square(&self, operation: &'static str) -> Result<()> {
-        let size = self.input.labels()?.numel() as i64;
-        self.room_for(operation, &[size, size], 2).map(drop).map_err(Into::into)
+    /// A mask of all pairs of the batch.
+    fn pair_mask(&mut self, op: Classes) -> Result<Resource<Tensor>> {
+        let op = Op::from(op);
+        let labels = self.input.labels()?.shallow_clone();
+        let size = labels.numel() as i64;
+        // The mask, and one more meanwhile.
+        self.room_for(op.name(), &[size, size], 2)?;
+        let (operation, mask) = (op.name(), self.run_one(&op, &[&labels])?);
+        let classes = self.recorder.input(|| Source::Labels, &labels);
+        let value = self.recorder.step(op, &[classes], &[&mask]);
+        self.push_value(operation, mask, None, value)
     }
 
-    pub(crate) fn push_pair_losses(&mut self, pairs: PairLosses) -> Result<Resource<PairLosses>> {
+    /// Sizes of the embeddings.
+    fn sizes(&mut self) -> Result<Vec<i64>> {
+        let embeddings = self.input.embeddings()?;
+        self.recorder.observe(|| Observation::tensor(Source::Embeddings, Some(embeddings)));
+        Ok(embeddings.size())
+    }
+
+    /// Lends pair losses to the plugin.
+    pub(crate) fn lend_pair_losses(&mut self, pairs: PairLosses) -> Result<Resource<PairLosses>> {
+        self.push_pair_losses(HeldPairs { pairs, lent: true, value: None, parts: BTreeMap::new() })
+    }
+
+    fn push_pair_losses(&mut self, pairs: HeldPairs) -> Result<Resource<PairLosses>> {
         over("handles", self.limits.handles.into(), self.pair_losses.made() as u64 + 1)?;
         Ok(Resource::new_own(self.pair_losses.push(pairs).ok_or_else(numbers_used_up)?))
     }
 
-    /// Under autocasting a map may be of 16 bits.
-    fn push_map(&mut self, operation: &'static str, map: Tensor) -> Result<Resource<Tensor>> {
-        let map = map.f_to_kind(self.float).map_err(|error| fault(operation, &[&map], &error))?;
-        self.push(operation, map)
-    }
-
-    fn push_tuples(&mut self, tuples: Tuples) -> Result<Resource<Tuples>> {
+    fn push_tuples(&mut self, tuples: Tuples, values: Vec<Option<ValueId>>) -> Result<Resource<Tuples>> {
         over("handles", self.limits.handles.into(), self.tuples.made() as u64 + 1)?;
-        Ok(Resource::new_own(self.tuples.push(tuples).ok_or_else(numbers_used_up)?))
+        Ok(Resource::new_own(self.tuples.push(HeldTuples { tuples, values }).ok_or_else(numbers_used_up)?))
     }
 
     fn push_part(
@@ -346,15 +398,28 @@ impl Host {
         of_triplets: usize,
         of_pairs: usize,
     ) -> Result<Resource<Tensor>> {
-        let part = match self.tuples_of(operation, tuples)? {
-            Tuples::Triplets(parts) => parts.get(of_triplets),
-            Tuples::Pairs(parts) => parts.get(of_pairs),
+        let held = self.tuples_of(operation, tuples)?;
+        let place = match &held.tuples {
+            Tuples::Triplets(_) => of_triplets,
+            Tuples::Pairs(_) => of_pairs,
         };
-        let part = part.map(Tensor::shallow_clone).ok_or_else(|| untold(operation, "no such part"))?;
-        self.push(operation, part)
+        let part = held.tuples.parts().get(place).map(Tensor::shallow_clone);
+        let (part, value) =
+            (part.ok_or_else(|| untold(operation, "no such part"))?, held.values.get(place).copied().flatten());
+        let value = self.recorder.again(value, &part);
+        self.push_value(operation, part, None, value)
     }
 
-    fn tuples_of(&self, operation: &'static str, tuples: &Resource<Tuples>) -> std::result::Result<&Tuples, HostFault> {
+    /// The place of a tensor in the program that is recorded.
+    fn value_of(&self, handle: &Resource<Tensor>) -> Option<ValueId> {
+        self.tensors.get(handle.rep()).ok().and_then(|held| held.value)
+    }
+
+    fn tuples_of(
+        &self,
+        operation: &'static str,
+        tuples: &Resource<Tuples>,
+    ) -> std::result::Result<&HeldTuples, HostFault> {
         self.tuples.get(tuples.rep()).map_err(|stale| stale_handle(operation, stale))
     }
 
@@ -362,7 +427,7 @@ impl Host {
         &self,
         operation: &'static str,
         pairs: &Resource<PairLosses>,
-    ) -> std::result::Result<&PairLosses, HostFault> {
+    ) -> std::result::Result<&HeldPairs, HostFault> {
         self.pair_losses.get(pairs.rep()).map_err(|stale| stale_handle(operation, stale))
     }
 

@@ -6,8 +6,10 @@ use wasmtime::component::Resource;
 
 use crate::bindings::lossmith::plugin::report as wit;
 use crate::host::Host;
-use crate::host_fault::{HostFault, describe, fault, over};
+use crate::host_fault::{HostFault, describe, fault};
+use crate::operation::Stop;
 use crate::printable::{printable, printable_lines};
+use crate::program::Effect;
 use crate::report::{Level, Metric};
 use crate::state::copy;
 
@@ -18,23 +20,30 @@ impl wit::Host for Host {
     fn log(&mut self, level: Level, message: String) -> Result<()> {
         // An empty line is kept and printed, too.
         self.charge_text(message.len().max(SHORTEST_LINE))?;
-        self.report.lines.push((level, printable_lines(&message, usize::MAX)));
+        let message = printable_lines(&message, usize::MAX);
+        self.recorder.effect(|| Some(Effect::Line(level, message.clone())));
+        self.report.lines.push((level, message));
         Ok(())
     }
 
     fn metric(&mut self, name: String, value: Resource<Tensor>) -> Result<()> {
         const NAME: &str = "report.metric";
-        let value = self.tensor(NAME, &value)?;
-        if value.numel() != 1 {
+        let held = self.held(NAME, &value)?;
+        if held.elements != 1 {
             let message = format!("the metric `{name}` needs one element");
-            return Err(HostFault::Operation { operation: NAME, shapes: describe(&[&value]), message }.into());
+            return Err(HostFault::Operation { operation: NAME, shapes: describe(&[&held.tensor]), message }.into());
         }
         // Of its own: a view would keep all of what it is a view of alive.
-        let value = copy(&value).map_err(|error| fault(NAME, &[&value], &error))?;
-        self.add_metric(name, Metric::Tensor(value))
+        let copy = copy(&held.tensor).map_err(|error| fault(NAME, &[&held.tensor], &error))?;
+        let kept = self.record(Stop::Copy.into(), &[&value], &[&copy]);
+        let name = self.metric_name(&name)?;
+        self.recorder.effect(|| Some(Effect::Metric(name.clone(), kept?)));
+        self.add_metric(name, Metric::Tensor(copy))
     }
 
     fn metric_value(&mut self, name: String, value: f64) -> Result<()> {
+        let name = self.metric_name(&name)?;
+        self.recorder.effect(|| Some(Effect::Number(name.clone(), value)));
         self.add_metric(name, Metric::Number(value))
     }
 
@@ -46,25 +55,12 @@ impl wit::Host for Host {
 }
 
 impl Host {
-    fn add_metric(&mut self, name: String, metric: Metric) -> Result<()> {
+    fn metric_name(&mut self, name: &str) -> Result<String> {
         self.charge_text(name.len())?;
-        let name = printable(&name);
-        let metrics = &mut self.report.metrics;
-        if let Some((_, value)) = metrics.iter_mut().find(|(known, _)| *known == name) {
-            *value = metric;
-            return Ok(());
-        }
-        let value = self.limits.metrics.into();
-        if metrics.len() as u64 >= value {
-            return Err(HostFault::Limit { limit: "metrics", value, wanted: None }.into());
-        }
-        if !self.metric_names.contains(&name) {
-            let count = self.metric_names.len() as u64 + 1;
-            over("metric-names", self.limits.metric_names.into(), count)?;
-            self.metric_names.insert(name.clone());
-        }
-        let metrics = &mut self.report.metrics;
-        metrics.push((name, metric));
-        Ok(())
+        Ok(printable(name))
+    }
+
+    fn add_metric(&mut self, name: String, metric: Metric) -> Result<()> {
+        Ok(self.report.add_metric(&mut self.metric_names, &self.limits, name, metric)?)
     }
 }

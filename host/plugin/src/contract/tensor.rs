@@ -1,19 +1,19 @@
-//! The interface `tensor` of the contract: each function is one libtorch operation, or a few.
+//! The interface `tensor` of the contract: each function checks what it is given, and asks for an
+//! operation.
 
 mod autograd;
 #[macro_use]
 mod declare;
 mod einsum;
-mod formulas;
 mod indexing;
 mod operation;
 mod products;
 mod run;
 mod shapes;
+mod sizes;
 mod sort;
 
-use lossmith_torch_shim::euclidean_distances;
-use tch::{Kind, Reduction, Tensor};
+use tch::Kind;
 use wasmtime::Result;
 
 use crate::bindings::lossmith::plugin::tensor::{Dtype, HostTensor};
@@ -21,8 +21,9 @@ use crate::charge;
 use crate::dtype::{dtype_name, is_float};
 use crate::host::Host;
 use crate::host_fault::{HostFault, describe, fault};
-use formulas::{all_dims, mask, norm, refuse, rows, safe_sqrt};
+use crate::operation::{Along, Binary, Create, Join, Lookup, Order, Product, Put, Reduction, Shape, Unary};
 use operation::Handle;
+use sizes::rows;
 
 impl crate::bindings::lossmith::plugin::tensor::Host for Host {}
 
@@ -50,44 +51,47 @@ impl HostTensor for Host {
 
     fn zeros(&mut self, shape: Vec<i64>, dtype: Dtype) -> Result<Handle> {
         let options = (self.kind(dtype), self.device);
-        self.create("zeros", &shape, options.0, |shape| Tensor::f_zeros(shape, options))
+        self.create(Create::Zeros { shape, options })
     }
 
     fn ones(&mut self, shape: Vec<i64>, dtype: Dtype) -> Result<Handle> {
         let options = (self.kind(dtype), self.device);
-        self.create("ones", &shape, options.0, |shape| Tensor::f_ones(shape, options))
+        self.create(Create::Ones { shape, options })
     }
 
     fn full(&mut self, shape: Vec<i64>, value: f64) -> Result<Handle> {
         let options = (self.float, self.device);
-        self.create("full", &shape, options.0, |shape| Tensor::f_full(shape, value, options))
+        self.create(Create::Full { shape, value, options })
     }
 
     fn arange(&mut self, start: i64, end: i64) -> Result<Handle> {
         let options = (Kind::Int64, self.device);
-        self.create("arange", &[end.saturating_sub(start)], options.0, |_| Tensor::f_arange_start(start, end, options))
+        self.create(Create::Arange { start, end, options })
     }
 
     fn linspace(&mut self, start: f64, end: f64, count: i64) -> Result<Handle> {
         let options = (self.float, self.device);
-        self.create("linspace", &[count], options.0, |_| Tensor::f_linspace(start, end, count, options))
+        self.create(Create::Linspace { start, end, count, options })
     }
 
     fn eye(&mut self, size: i64) -> Result<Handle> {
         let options = (self.float, self.device);
-        self.create("eye", &[size, size], options.0, |_| Tensor::f_eye(size, options))
+        self.create(Create::Eye { size, options })
     }
 
     fn from_floats(&mut self, data: Vec<f32>, shape: Vec<i64>) -> Result<Handle> {
-        self.tensor_of_list("from-floats", &data, &shape)
+        let options = (self.float, self.device);
+        self.tensor_of_list(data.len(), Create::FromFloats { data, shape, options })
     }
 
     fn from_doubles(&mut self, data: Vec<f64>, shape: Vec<i64>) -> Result<Handle> {
-        self.tensor_of_list("from-doubles", &data, &shape)
+        let options = (self.float, self.device);
+        self.tensor_of_list(data.len(), Create::FromDoubles { data, shape, options })
     }
 
     fn from_integers(&mut self, data: Vec<i64>, shape: Vec<i64>) -> Result<Handle> {
-        self.tensor_of_list("from-integers", &data, &shape)
+        let options = (Kind::Int64, self.device);
+        self.tensor_of_list(data.len(), Create::FromIntegers { data, shape, options })
     }
 
     fn to_floats(&mut self, x: Handle) -> Result<Vec<f32>> {
@@ -103,6 +107,7 @@ impl HostTensor for Host {
     }
 
     fn item(&mut self, x: Handle) -> Result<f64> {
+        self.recorder.end("it reads a value, with `item`");
         let x = self.held("item", &x)?;
         if x.elements != 1 {
             let message = format!("{} elements where one is expected", x.elements);
@@ -129,40 +134,37 @@ impl HostTensor for Host {
     }
 
     binary! {
-        add "add" LINEAR => |a, b| a.f_add(b);
-        sub "sub" LINEAR => |a, b| a.f_sub(b);
-        mul "mul" PRODUCT => |a, b| a.f_mul(b);
-        div "div" PRODUCT => |a, b| a.f_div(b);
-        minimum "minimum" PRODUCT => |a, b| a.f_minimum(b);
-        maximum "maximum" PRODUCT => |a, b| a.f_maximum(b);
-        eq "eq" COMPARISON => |a, b| mask(&[a, b], || a.f_eq_tensor(b), |out| a.f_eq_tensor_out(out, b));
-        ne "ne" COMPARISON => |a, b| mask(&[a, b], || a.f_ne_tensor(b), |out| a.f_ne_tensor_out(out, b));
-        lt "lt" COMPARISON => |a, b| mask(&[a, b], || a.f_lt_tensor(b), |out| a.f_lt_tensor_out(out, b));
-        le "le" COMPARISON => |a, b| mask(&[a, b], || a.f_le_tensor(b), |out| a.f_le_tensor_out(out, b));
-        gt "gt" COMPARISON => |a, b| mask(&[a, b], || a.f_gt_tensor(b), |out| a.f_gt_tensor_out(out, b));
-        ge "ge" COMPARISON => |a, b| mask(&[a, b], || a.f_ge_tensor(b), |out| a.f_ge_tensor_out(out, b));
-        logical_and "logical-and" MASK => |a, b| a.f_logical_and(b);
-        logical_or "logical-or" MASK => |a, b| a.f_logical_or(b);
-        logical_xor "logical-xor" MASK => |a, b| a.f_logical_xor(b);
+        add Add LINEAR;
+        sub Sub LINEAR;
+        mul Mul PRODUCT;
+        div Div PRODUCT;
+        minimum Minimum PRODUCT;
+        maximum Maximum PRODUCT;
+        eq Eq COMPARISON;
+        ne Ne COMPARISON;
+        lt Lt COMPARISON;
+        le Le COMPARISON;
+        gt Gt COMPARISON;
+        ge Ge COMPARISON;
+        logical_and LogicalAnd MASK;
+        logical_or LogicalOr MASK;
+        logical_xor LogicalXor MASK;
     }
 
     fn pow(&mut self, a: Handle, b: Handle) -> Result<Handle> {
         let whole = !is_float(self.held("pow", &a)?.tensor.kind()) && !is_float(self.held("pow", &b)?.tensor.kind());
         let charge = if whole { charge::POWER_OF_INTEGERS } else { charge::POWER };
-        self.binary("pow", &a, &b, charge, |a, b| a.f_pow(b))
+        self.binary(Binary::Pow.into(), &a, &b, charge)
     }
 
     fn pow_scalar(&mut self, x: Handle, value: f64) -> Result<Handle> {
         let whole = !is_float(self.held("pow-scalar", &x)?.tensor.kind());
         let charge = if whole { charge::POWER_OF_INTEGERS } else { charge::POWER };
-        self.unary("pow-scalar", &x, charge, None, |x| x.f_pow_tensor_scalar(value))
+        self.unary(Unary::PowScalar { value }.into(), &x, charge, None)
     }
 
     fn smooth_l1(&mut self, a: Handle, b: Handle, beta: f64) -> Result<Handle> {
-        self.binary("smooth-l1", &a, &b, charge::PRODUCT, |a, b| {
-            refuse(beta.is_nan() || beta <= 0.0, "beta is not above 0")?;
-            a.f_smooth_l1_loss(b, Reduction::None, beta)
-        })
+        self.binary(Binary::SmoothL1 { beta }.into(), &a, &b, charge::PRODUCT)
     }
 
     fn searchsorted(&mut self, sorted: Handle, values: Handle, right: bool) -> Result<Handle> {
@@ -170,125 +172,105 @@ impl HostTensor for Host {
     }
 
     unary! {
-        zeros_like() "zeros-like" SAME => |x| x.f_zeros_like();
-        ones_like() "ones-like" SAME => |x| x.f_ones_like();
-        add_scalar(value: f64) "add-scalar" LINEAR => |x| x.f_add_scalar(value);
-        sub_scalar(value: f64) "sub-scalar" LINEAR => |x| {
-            refuse(x.kind() == Kind::Bool, "a mask is not a number: make it float, or use `logical-not`")?;
-            x.f_sub_scalar(value)
-        };
-        rsub_scalar(value: f64) "rsub-scalar" LINEAR => |x| {
-            refuse(x.kind() == Kind::Bool, "a mask is not a number: make it float, or use `logical-not`")?;
-            x.f_rsub_scalar(value)
-        };
-        mul_scalar(value: f64) "mul-scalar" LINEAR => |x| x.f_mul_scalar(value);
-        div_scalar(value: f64) "div-scalar" LINEAR => |x| x.f_div_scalar(value);
-        rdiv_scalar(value: f64) "rdiv-scalar" INVERSE => |x| x.f_reciprocal()?.f_mul_scalar(value);
-        neg() "neg" LINEAR => |x| x.f_neg();
-        abs() "abs" PRODUCT => |x| x.f_abs();
-        sign() "sign" LINEAR => |x| x.f_sign();
-        exp() "exp" OF_RESULT => |x| x.f_exp();
-        expm1() "expm1" OF_RESULT => |x| x.f_expm1();
-        log() "log" OF_INPUT => |x| x.f_log();
-        log1p() "log1p" OF_INPUT => |x| x.f_log1p();
-        sqrt() "sqrt" OF_RESULT => |x| x.f_sqrt();
-        safe_sqrt() "safe-sqrt" SAFE_ROOT => |x| safe_sqrt(x);
-        rsqrt() "rsqrt" OF_RESULT => |x| x.f_rsqrt();
-        square() "square" PRODUCT => |x| x.f_square();
-        reciprocal() "reciprocal" OF_RESULT => |x| x.f_reciprocal();
-        sin() "sin" ANGLE => |x| x.f_sin();
-        cos() "cos" ANGLE => |x| x.f_cos();
-        tan() "tan" ANGLE => |x| x.f_tan();
-        asin() "asin" OF_INPUT => |x| x.f_asin();
-        acos() "acos" OF_INPUT => |x| x.f_acos();
-        atan() "atan" OF_INPUT => |x| x.f_atan();
-        tanh() "tanh" OF_RESULT => |x| x.f_tanh();
-        sinh() "sinh" OF_INPUT => |x| x.f_sinh();
-        cosh() "cosh" OF_INPUT => |x| x.f_cosh();
-        asinh() "asinh" OF_INPUT => |x| x.f_asinh();
-        acosh() "acosh" OF_INPUT => |x| x.f_acosh();
-        atanh() "atanh" OF_INPUT => |x| x.f_atanh();
-        sigmoid() "sigmoid" OF_RESULT => |x| x.f_sigmoid();
-        log_sigmoid() "log-sigmoid" LOG_SIGMOID => |x| x.f_log_sigmoid();
-        relu() "relu" OF_RESULT => |x| x.f_relu();
-        softplus(beta: f64) "softplus" SOFTPLUS => |x| {
-            refuse(beta.is_nan() || beta <= 0.0, "beta is not above 0")?;
-            x.f_mul_scalar(beta)?.f_softplus()?.f_div_scalar(beta)
-        };
-        erf() "erf" OF_INPUT => |x| x.f_erf();
-        floor() "floor" LINEAR => |x| x.f_floor();
-        ceil() "ceil" LINEAR => |x| x.f_ceil();
-        round() "round" LINEAR => |x| x.f_round();
-        eq_scalar(value: f64) "eq-scalar" COMPARISON =>
-            |x| mask(&[x], || x.f_eq(value), |out| x.f_eq_scalar_out(out, value));
-        ne_scalar(value: f64) "ne-scalar" COMPARISON =>
-            |x| mask(&[x], || x.f_ne(value), |out| x.f_ne_scalar_out(out, value));
-        lt_scalar(value: f64) "lt-scalar" COMPARISON =>
-            |x| mask(&[x], || x.f_lt(value), |out| x.f_lt_scalar_out(out, value));
-        le_scalar(value: f64) "le-scalar" COMPARISON =>
-            |x| mask(&[x], || x.f_le(value), |out| x.f_le_scalar_out(out, value));
-        gt_scalar(value: f64) "gt-scalar" COMPARISON =>
-            |x| mask(&[x], || x.f_gt(value), |out| x.f_gt_scalar_out(out, value));
-        ge_scalar(value: f64) "ge-scalar" COMPARISON =>
-            |x| mask(&[x], || x.f_ge(value), |out| x.f_ge_scalar_out(out, value));
-        logical_not() "logical-not" MASK => |x| x.f_logical_not();
-        is_finite() "is-finite" COMPARISON => |x| x.f_isfinite();
-        softmax(dim: i64) "softmax" SOFTMAX => |x| x.f_softmax(dim, None);
-        log_softmax(dim: i64) "log-softmax" SOFTMAX => |x| x.f_log_softmax(dim, None);
-        cumsum(dim: i64) "cumsum" RUNNING_SUM => |x| x.f_cumsum(dim, None);
-        normalize(p: f64, dim: i64) "normalize" NORM => |x| x.f_div(&norm(x, p, vec![dim], true)?.f_clamp_min(1e-12)?);
-        tril(k: i64) "tril" SAME => |x| x.f_tril(k);
-        triu(k: i64) "triu" SAME => |x| x.f_triu(k);
+        zeros_like() Unary ZerosLike SAME;
+        ones_like() Unary OnesLike SAME;
+        add_scalar(value: f64) Unary AddScalar LINEAR;
+        sub_scalar(value: f64) Unary SubScalar LINEAR;
+        rsub_scalar(value: f64) Unary RsubScalar LINEAR;
+        mul_scalar(value: f64) Unary MulScalar LINEAR;
+        div_scalar(value: f64) Unary DivScalar LINEAR;
+        rdiv_scalar(value: f64) Unary RdivScalar INVERSE;
+        neg() Unary Neg LINEAR;
+        abs() Unary Abs PRODUCT;
+        sign() Unary Sign LINEAR;
+        exp() Unary Exp OF_RESULT;
+        expm1() Unary Expm1 OF_RESULT;
+        log() Unary Log OF_INPUT;
+        log1p() Unary Log1p OF_INPUT;
+        sqrt() Unary Sqrt OF_RESULT;
+        safe_sqrt() Unary SafeSqrt SAFE_ROOT;
+        rsqrt() Unary Rsqrt OF_RESULT;
+        square() Unary Square PRODUCT;
+        reciprocal() Unary Reciprocal OF_RESULT;
+        sin() Unary Sin ANGLE;
+        cos() Unary Cos ANGLE;
+        tan() Unary Tan ANGLE;
+        asin() Unary Asin OF_INPUT;
+        acos() Unary Acos OF_INPUT;
+        atan() Unary Atan OF_INPUT;
+        tanh() Unary Tanh OF_RESULT;
+        sinh() Unary Sinh OF_INPUT;
+        cosh() Unary Cosh OF_INPUT;
+        asinh() Unary Asinh OF_INPUT;
+        acosh() Unary Acosh OF_INPUT;
+        atanh() Unary Atanh OF_INPUT;
+        sigmoid() Unary Sigmoid OF_RESULT;
+        log_sigmoid() Unary LogSigmoid LOG_SIGMOID;
+        relu() Unary Relu OF_RESULT;
+        softplus(beta: f64) Unary Softplus SOFTPLUS;
+        erf() Unary Erf OF_INPUT;
+        floor() Unary Floor LINEAR;
+        ceil() Unary Ceil LINEAR;
+        round() Unary Round LINEAR;
+        eq_scalar(value: f64) Unary EqScalar COMPARISON;
+        ne_scalar(value: f64) Unary NeScalar COMPARISON;
+        lt_scalar(value: f64) Unary LtScalar COMPARISON;
+        le_scalar(value: f64) Unary LeScalar COMPARISON;
+        gt_scalar(value: f64) Unary GtScalar COMPARISON;
+        ge_scalar(value: f64) Unary GeScalar COMPARISON;
+        logical_not() Unary LogicalNot MASK;
+        is_finite() Unary IsFinite COMPARISON;
+        softmax(dim: i64) Along Softmax SOFTMAX;
+        log_softmax(dim: i64) Along LogSoftmax SOFTMAX;
+        cumsum(dim: i64) Along CumSum RUNNING_SUM;
+        normalize(p: f64, dim: i64) Along Normalize NORM;
+        tril(k: i64) Shape Tril SAME;
+        triu(k: i64) Shape Triu SAME;
     }
 
     reduction! {
-        sum() "sum" SUM =>
-            |x, dims, keep| {
-                if dims.is_empty() && !keep { x.f_sum(None) } else { x.f_sum_dim_intlist(dims, keep, None) }
-            };
-        mean() "mean" SUM => |x, dims, keep| x.f_mean_dim(dims, keep, None);
-        amax() "amax" EXTREME => |x, dims, keep| x.f_amax(dims, keep);
-        amin() "amin" EXTREME => |x, dims, keep| x.f_amin(dims, keep);
-        any() "any" QUANTIFIED => |x, dims, keep| x.f_any_dims(all_dims(x, dims), keep);
-        all() "all" QUANTIFIED => |x, dims, keep| x.f_all_dims(all_dims(x, dims), keep);
-        logsumexp() "logsumexp" LOG_SUM => |x, dims, keep| x.f_logsumexp(all_dims(x, dims), keep);
-        norm(p: f64) "norm" NORM => |x, dims, keep| norm(x, p, dims, keep);
+        sum() Sum SUM;
+        mean() Mean SUM;
+        amax() Amax EXTREME;
+        amin() Amin EXTREME;
+        any() Any QUANTIFIED;
+        all() All QUANTIFIED;
+        logsumexp() LogSumExp LOG_SUM;
+        norm(p: f64) Norm NORM;
     }
 
     view! {
-        transpose(dim0: i64, dim1: i64) "transpose" => |x| x.f_transpose(dim0, dim1);
-        diagonal() "diagonal" => |x| x.f_diagonal(0, -2, -1);
-        squeeze(dim: i64) "squeeze" => |x| x.f_squeeze_dim(dim);
-        unsqueeze(dim: i64) "unsqueeze" => |x| x.f_unsqueeze(dim);
-        narrow(dim: i64, start: i64, length: i64) "narrow" => |x| x.f_narrow(dim, start, length);
-        select(dim: i64, index: i64) "select" => |x| x.f_select(dim, index);
+        transpose(dim0: i64, dim1: i64) Transpose;
+        diagonal() Diagonal;
+        squeeze(dim: i64) Squeeze;
+        unsqueeze(dim: i64) Unsqueeze;
+        narrow(dim: i64, start: i64, length: i64) Narrow;
+        select(dim: i64, index: i64) Select;
     }
 
     fn variance(&mut self, x: Handle, dims: Vec<i64>, correction: i64, keep: bool) -> Result<Handle> {
         let made = self.reduced("variance", &x, &dims)?;
-        // libtorch divides by the wrong count in the gradient over an empty list of dimensions.
-        let run = |x: &Tensor| x.f_var_correction(all_dims(x, dims), correction, keep);
-        self.unary("variance", &x, charge::VARIANCE, Some(made), run)
+        self.unary(Reduction::Variance { dims, correction, keep }.into(), &x, charge::VARIANCE, Some(made))
     }
 
     fn argmax(&mut self, x: Handle, dim: i64, keep: bool) -> Result<Handle> {
         let made = self.reduced("argmax", &x, &[dim])?;
-        self.unary("argmax", &x, charge::WHICH, Some(made), |x| x.f_argmax(dim, keep))
+        self.unary(Reduction::ArgMax { dim, keep }.into(), &x, charge::WHICH, Some(made))
     }
 
     fn argmin(&mut self, x: Handle, dim: i64, keep: bool) -> Result<Handle> {
         let made = self.reduced("argmin", &x, &[dim])?;
-        self.unary("argmin", &x, charge::WHICH, Some(made), |x| x.f_argmin(dim, keep))
+        self.unary(Reduction::ArgMin { dim, keep }.into(), &x, charge::WHICH, Some(made))
     }
 
     fn flip(&mut self, x: Handle, dims: Vec<i64>) -> Result<Handle> {
         self.rank(&dims)?;
-        self.unary("flip", &x, charge::SAME, None, |x| x.f_flip(dims))
+        self.unary(Shape::Flip { dims }.into(), &x, charge::SAME, None)
     }
 
     fn permute(&mut self, x: Handle, dims: Vec<i64>) -> Result<Handle> {
         self.rank(&dims)?;
-        self.view("permute", &x, |x| x.f_permute(dims))
+        self.view(Shape::Permute { dims }.into(), &x)
     }
 
     fn reshape(&mut self, x: Handle, shape: Vec<i64>) -> Result<Handle> {
@@ -296,12 +278,7 @@ impl HostTensor for Host {
     }
 
     fn clamp(&mut self, x: Handle, min: Option<f64>, max: Option<f64>) -> Result<Handle> {
-        self.unary("clamp", &x, charge::PRODUCT, None, |x| match (min, max) {
-            (Some(min), Some(max)) => x.f_clamp(min, max),
-            (Some(min), None) => x.f_clamp_min(min),
-            (None, Some(max)) => x.f_clamp_max(max),
-            (None, None) => Err(tch::TchError::Torch("neither bound is given".into())),
-        })
+        self.unary(Unary::Clamp { min, max }.into(), &x, charge::PRODUCT, None)
     }
 
     fn where_(&mut self, mask: Handle, a: Handle, b: Handle) -> Result<Handle> {
@@ -313,11 +290,11 @@ impl HostTensor for Host {
     }
 
     fn max(&mut self, x: Handle, dim: i64, keep: bool) -> Result<(Handle, Handle)> {
-        self.largest("max", &x, dim, |x| x.f_max_dim(dim, keep))
+        self.largest(Order::Max { dim, keep }, &x, dim)
     }
 
     fn min(&mut self, x: Handle, dim: i64, keep: bool) -> Result<(Handle, Handle)> {
-        self.largest("min", &x, dim, |x| x.f_min_dim(dim, keep))
+        self.largest(Order::Min { dim, keep }, &x, dim)
     }
 
     fn sort(&mut self, x: Handle, dim: i64, descending: bool) -> Result<(Handle, Handle)> {
@@ -342,7 +319,7 @@ impl HostTensor for Host {
 
     fn matmul(&mut self, a: Handle, b: Handle) -> Result<Handle> {
         let columns = |b: &[i64]| if b.len() < 2 { 1 } else { b.last().copied().unwrap_or(1) };
-        self.product("matmul", &a, &b, charge::PRODUCT, columns, |a, b| a.f_matmul(b))
+        self.product(Product::Matmul, &a, &b, charge::PRODUCT, columns)
     }
 
     fn einsum(&mut self, equation: String, tensors: Vec<Handle>) -> Result<Handle> {
@@ -350,11 +327,11 @@ impl HostTensor for Host {
     }
 
     fn distance_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
-        self.product("distance-matrix", &a, &b, charge::NORM, rows, euclidean_distances)
+        self.product(Product::DistanceMatrix, &a, &b, charge::NORM, rows)
     }
 
     fn cosine_matrix(&mut self, a: Handle, b: Handle) -> Result<Handle> {
-        products::cosine_matrix(self, a, b)
+        self.product(Product::CosineMatrix, &a, &b, charge::COSINES, rows)
     }
 
     fn hinge_sums(&mut self, x: Handle, weights: Handle, limit: f64, above: bool) -> Result<(Handle, Handle)> {
@@ -374,16 +351,16 @@ impl HostTensor for Host {
     }
 
     fn cat(&mut self, tensors: Vec<Handle>, dim: i64) -> Result<Handle> {
-        self.join("cat", &tensors, |tensors| Tensor::f_cat(tensors, dim))
+        self.join(Join::Cat { dim }, &tensors)
     }
 
     fn stack(&mut self, tensors: Vec<Handle>, dim: i64) -> Result<Handle> {
-        self.join("stack", &tensors, |tensors| Tensor::f_stack(tensors, dim))
+        self.join(Join::Stack { dim }, &tensors)
     }
 
     fn gather(&mut self, x: Handle, dim: i64, index: Handle) -> Result<Handle> {
         let made = self.held("gather", &index)?.elements;
-        self.indexed("gather", &x, &index, None, made, charge::GATHER, |x, index| x.f_gather(dim, index, false))
+        self.indexed(Lookup::Gather { dim }.into(), [&x, &index], None, None, made, charge::GATHER)
     }
 
     fn index_select(&mut self, x: Handle, dim: i64, index: Handle) -> Result<Handle> {
@@ -395,7 +372,7 @@ impl HostTensor for Host {
     }
 
     fn masked_select(&mut self, x: Handle, mask: Handle) -> Result<Handle> {
-        self.binary("masked-select", &x, &mask, charge::SELECTED, |x, mask| x.f_masked_select(mask))
+        self.binary(Lookup::MaskedSelect.into(), &x, &mask, charge::SELECTED)
     }
 
     fn slices(&mut self, x: Handle, count: i64, dim: i64) -> Result<Vec<Handle>> {
@@ -403,19 +380,17 @@ impl HostTensor for Host {
     }
 
     fn scatter_add(&mut self, x: Handle, dim: i64, index: Handle, source: Handle) -> Result<Handle> {
-        self.replaced("scatter-add", &x, &index, &source, charge::SCATTER, |x, index, source| {
-            x.f_scatter_add(dim, index, source)
-        })
+        self.replaced(Put::ScatterAdd { dim }, &x, &index, &source, charge::SCATTER)
     }
 
     fn index_add(&mut self, x: Handle, dim: i64, index: Handle, source: Handle) -> Result<Handle> {
         let each = self.scattered("index-add", &x, dim, charge::SCATTER)?;
-        self.replaced("index-add", &x, &index, &source, each, |x, index, source| x.f_index_add(dim, index, source))
+        self.replaced(Put::IndexAdd { dim }, &x, &index, &source, each)
     }
 
     fn index_copy(&mut self, x: Handle, dim: i64, index: Handle, source: Handle) -> Result<Handle> {
         let each = self.scattered("index-copy", &x, dim, charge::ROWS)?;
-        self.replaced("index-copy", &x, &index, &source, each, |x, index, source| x.f_index_copy(dim, index, source))
+        self.replaced(Put::IndexCopy { dim }, &x, &index, &source, each)
     }
 
     fn one_hot(&mut self, x: Handle, classes: i64) -> Result<Handle> {

@@ -1,6 +1,7 @@
 //! Blames a strategy for what shows only after its call: a sum that is not finite, a backward pass that fails.
 
-use tch::{Device, TchError, Tensor};
+use lossmith_torch_shim::is_free_to_read;
+use tch::{TchError, Tensor};
 
 use super::placed_slot::Placed;
 use crate::context::PairLosses;
@@ -38,7 +39,7 @@ pub(super) fn of_halves(
 
 /// A scalar that is not finite. On another device than the CPU nothing looks, as that would wait for it.
 pub(super) fn not_finite(scalar: &Tensor) -> Result<Option<f64>, TchError> {
-    if scalar.device() != Device::Cpu {
+    if !is_free_to_read(scalar) {
         return Ok(None);
     }
     Ok(Some(scalar.f_double_value(&[])?).filter(|number| !number.is_finite()))

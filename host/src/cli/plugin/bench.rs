@@ -6,11 +6,13 @@ use std::sync::Arc;
 use clap::Args;
 use comfy_table::presets;
 use lossmith_plugin::{Role, Runtime, Strategy};
+use tch::Device;
 
 use super::component::load;
 use super::eval::{given, json};
 use super::strategy::meant;
 use crate::bench::{self, KEEP_NOTHING, Measurement, Quantity, Rival};
+use crate::cli::device::DeviceArgs;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::output_path::may_write;
@@ -44,6 +46,8 @@ pub(in crate::cli) struct PluginBenchArgs {
     #[arg(long, value_name = "D,..", value_delimiter = ',', default_value = "64,512")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     dimension: Vec<u16>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Draw the times into this file, NAME.svg.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -56,6 +60,7 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
     if let Some(path) = &args.plot {
         may_write("--plot", path, &["svg"])?;
     }
+    let device = args.device.find()?;
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let plugin = load(&runtime, &args.plugin)?;
     let Strategy { role, name, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;
@@ -94,12 +99,13 @@ pub(super) fn run(args: &PluginBenchArgs, as_json: bool) -> Result<(), CliError>
         args.dimension.iter().copied().map(i64::from).collect(),
     );
     let (what, sizes) = ((role, name.as_str(), &params), (sizes.as_slice(), dimensions.as_slice()));
-    let mut rows = bench::measure(&runtime, &plugin, what, sizes, rival.as_ref(), quantity, tell)?;
+    let mut rows = bench::measure(&runtime, &plugin, what, sizes, (rival.as_ref(), device), quantity, tell)?;
     if args.memory {
         return output::json(&rows);
     }
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
-    if failed < rows.len() {
+    // What the host's memory does says nothing of a device's.
+    if failed < rows.len() && device == Device::Cpu {
         for (row, measured) in rows.iter_mut().zip(memory(as_json)?) {
             row.megabytes = measured.megabytes;
             row.against_megabytes = measured.against_megabytes;
@@ -136,7 +142,8 @@ fn memory(as_json: bool) -> Result<Vec<Measurement>, CliError> {
 
 fn print(rows: &[Measurement], against: Option<&str>) -> Result<(), CliError> {
     let mut table = output::table(presets::NOTHING);
-    let mut header = vec!["B".to_owned(), "D".into(), "ms".into(), "quartiles".into(), "MB".into()];
+    let mut header =
+        vec!["B".to_owned(), "D".into(), "ms".into(), "quartiles".into(), "step by step".into(), "MB".into()];
     if let Some(against) = against {
         header.extend([format!("ms of {against}"), "quartiles".into(), format!("MB of {against}"), "ratio".into()]);
     }
@@ -153,6 +160,7 @@ fn print(rows: &[Measurement], against: Option<&str>) -> Result<(), CliError> {
             row.dimension.to_string(),
             format!("{time:.2}"),
             spread(row.quartiles),
+            row.step_by_step_milliseconds.map_or_else(|| "the same".to_owned(), |time| format!("{time:.2}")),
             megabytes(row.megabytes),
         ];
         if let (Some(time), Some(ratio)) = (row.against_milliseconds, row.ratio) {

@@ -11,11 +11,12 @@ use lossmith_plugin::{
     Cause, Computed, Input, Limits, Metric, Params, Plugin, Progress, ResultFault, Role, Runtime, Setting, Slot,
     StateParameter, Strategy, Value, Watch, explain,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::strategy::meant;
 use crate::check::{BalanceCase, Case};
+use crate::cli::device::DeviceArgs;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::role::role;
@@ -45,19 +46,34 @@ pub(in crate::cli) struct PluginEvalArgs {
     /// Seed of what the strategy draws.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Where the result goes; standard output when left out.
     #[arg(long)]
     output: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Dtype {
+/// What the contract calls float.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Dtype {
+    #[default]
     F32,
     F64,
 }
 
+impl Dtype {
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::F64 => Kind::Double,
+        }
+    }
+}
+
+/// What a call came to.
 #[derive(Debug, Default, Serialize)]
-struct EvalResult {
+pub(super) struct EvalResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,41 +91,24 @@ struct EvalResult {
 }
 
 pub(super) fn run(args: &PluginEvalArgs) -> Result<(), CliError> {
+    let device = args.device.find()?;
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
     let plugin = super::component::load(&runtime, &args.plugin)?;
     let text = lossmith_files::read_text(&args.input, lossmith_files::LIST)
         .map_err(|source| CliError::file(&args.input, source))?;
     let case: Case = json(&text, &args.input.display().to_string())?;
-    let Strategy { role, name: strategy, .. } = meant(&plugin, args.role, args.strategy.as_deref())?;
-    let float = match args.dtype {
-        Dtype::F32 => Kind::Float,
-        Dtype::F64 => Kind::Double,
-    };
-    let call = EvalCall {
+    let evaluation = Evaluation {
         runtime: &runtime,
         plugin: &plugin,
-        role: *role,
-        strategy,
+        role: args.role,
+        strategy: args.strategy.as_deref(),
         given: given(&args.params)?,
         case,
-        float,
-        args,
+        float: args.dtype.kind(),
+        seed: args.seed,
+        device,
     };
-    let mut evaluated = match call.run(&Watch::default()) {
-        Err(CliError::Plugin(error)) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
-            return Err(match call.origin()? {
-                Some(origin) => CliError::NotFinite(format!("{error}; {origin}")),
-                None => CliError::Plugin(error),
-            });
-        }
-        evaluated => evaluated?,
-    };
-    if let Some(text) = evaluated.differentiate().map_err(|error| CliError::input("gradients", &error))? {
-        let origin = call.origin()?.map(|origin| format!(": {origin}")).unwrap_or_default();
-        return Err(CliError::NotFinite(format!("plugin `{}`, {role} `{strategy}`: {text}{origin}", plugin.name)));
-    }
-    evaluated.read_metrics()?;
-    let text = serde_json::to_string_pretty(&evaluated.result).map_err(CliError::json)?;
+    let text = serde_json::to_string_pretty(&evaluation.result()?).map_err(CliError::json)?;
     match &args.output {
         Some(path) => std::fs::write(path, text + "\n").map_err(|source| CliError::file(path, source)),
         None => output::line(&harmless_json(&text)),
@@ -131,6 +130,45 @@ pub(super) fn given(params: &str) -> Result<BTreeMap<String, Value>, CliError> {
     given.map_err(|error| not_expected("--params", &error))
 }
 
+/// A call that somebody asks for.
+pub(super) struct Evaluation<'a> {
+    pub(super) runtime: &'a Arc<Runtime>,
+    pub(super) plugin: &'a Arc<Plugin>,
+    /// Can be left out as on the command line.
+    pub(super) role: Option<Role>,
+    /// Can be left out as on the command line.
+    pub(super) strategy: Option<&'a str>,
+    pub(super) given: BTreeMap<String, Value>,
+    pub(super) case: Case,
+    pub(super) float: Kind,
+    pub(super) seed: u64,
+    pub(super) device: Device,
+}
+
+impl Evaluation<'_> {
+    /// Makes the call. What is not finite is an error that says which operation made it, if that can be told.
+    pub(super) fn result(self) -> Result<EvalResult, CliError> {
+        let Self { runtime, plugin, role, strategy, given, case, float, seed, device } = self;
+        let Strategy { role, name: strategy, .. } = meant(plugin, role, strategy)?;
+        let call = EvalCall { runtime, plugin, role: *role, strategy, given, case, float, seed, device };
+        let mut evaluated = match call.run(&Watch::default()) {
+            Err(CliError::Plugin(error)) if matches!(*error.cause, Cause::Result(ResultFault::NotFinite(_))) => {
+                return Err(match call.origin()? {
+                    Some(origin) => CliError::NotFinite(format!("{error}; {origin}")),
+                    None => CliError::Plugin(error),
+                });
+            }
+            evaluated => evaluated?,
+        };
+        if let Some(text) = evaluated.differentiate().map_err(|error| CliError::input("gradients", &error))? {
+            let origin = call.origin()?.map(|origin| format!(": {origin}")).unwrap_or_default();
+            return Err(CliError::NotFinite(format!("plugin `{}`, {role} `{strategy}`: {text}{origin}", plugin.name)));
+        }
+        evaluated.read_metrics()?;
+        Ok(evaluated.result)
+    }
+}
+
 /// A call of one strategy with a case.
 struct EvalCall<'a> {
     runtime: &'a Arc<Runtime>,
@@ -140,7 +178,8 @@ struct EvalCall<'a> {
     given: BTreeMap<String, Value>,
     case: Case,
     float: Kind,
-    args: &'a PluginEvalArgs,
+    seed: u64,
+    device: Device,
 }
 
 /// The output of the call, before its gradients are computed.
@@ -161,7 +200,7 @@ impl EvalCall<'_> {
         watch: &Watch,
     ) -> Result<Slot, CliError> {
         let limits = Arc::new(Limits::default());
-        let setting = Setting { device: Device::Cpu, float: self.float, seed: self.args.seed, slot: number, limits };
+        let setting = Setting { device: self.device, float: self.float, seed: self.seed, slot: number, limits };
         let params = Params::new(plugin.strategy(role, strategy)?, given)
             .map_err(|error| CliError::Parameter { plugin: plugin.name.clone(), error })?;
         let mut slot = Slot::new(Arc::clone(self.runtime), Arc::clone(plugin), role, strategy, params, setting)?;
@@ -170,10 +209,10 @@ impl EvalCall<'_> {
     }
 
     fn run(&self, watch: &Watch) -> Result<EvalOutput, CliError> {
-        let Self { case, float, role, .. } = self;
+        let Self { case, float, role, device, .. } = self;
         let mut slot = self.slot(self.plugin, (*role, self.strategy), &self.given, 0, watch)?;
-        let input = case.input(*float).map_err(CliError::Usage)?;
-        *slot.state_mut() = case.state(*float).map_err(CliError::Usage)?;
+        let input = case.input(*float, *device).map_err(CliError::Usage)?;
+        *slot.state_mut() = case.state(*float, *device).map_err(CliError::Usage)?;
         let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone);
         let progress = Progress { epochs: 1, steps_per_epoch: 1, ..Progress::default() };
         let mut result = EvalResult::default();

@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod component;
 mod eval;
+mod eval_many;
 mod inspect;
 mod new;
 mod strategy;
@@ -21,6 +22,7 @@ pub(super) enum PluginCommand {
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
     Eval(eval::PluginEvalArgs),
+    EvalMany(eval_many::EvalManyArgs),
     Check(check::PluginCheckArgs),
     Bench(bench::PluginBenchArgs),
 }
@@ -31,6 +33,7 @@ pub(super) fn plugin(command: &PluginCommand, json: bool) -> Result<(), CliError
         PluginCommand::Build(args) => build::build(args, json),
         PluginCommand::Inspect(args) => inspect::inspect(args, json),
         PluginCommand::Eval(args) => eval::run(args),
+        PluginCommand::EvalMany(args) => eval_many::run(args),
         PluginCommand::Check(args) => check::run(args, json),
         PluginCommand::Bench(args) => bench::run(args, json),
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use crate::cli::device::choice;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::data::PartName;
@@ -41,7 +42,7 @@ struct SiteArgs {
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// The device to compute on: `auto`, `cpu`, `cuda:0`. Default: that of the run.
-    #[arg(long, value_parser = device)]
+    #[arg(long, value_parser = choice)]
     device: Option<DeviceChoice>,
     /// Take data that changed since the run was trained.
     #[arg(long)]
@@ -68,10 +69,6 @@ impl CheckpointArgs {
     pub(super) fn open(&self, run: &Path, runtime: Arc<Runtime>) -> Result<Trained, TrainingError> {
         Trained::open(run, &self.checkpoint, &self.site.elsewhere(), runtime)
     }
-}
-
-fn device(text: &str) -> Result<DeviceChoice, String> {
-    DeviceChoice::try_from(text.to_owned())
 }
 
 /// Changes of a run's data since the training, and warnings about it, a line each.

@@ -1,56 +1,33 @@
-//! Crops: the rectangle of an image that the network sees.
+//! Random crops.
 
+use lossmith_images::Crop;
 use rand::{Rng, RngExt};
 
 use crate::data::AugmentationConfig;
 
-/// A rectangle of an image in pixels; its edges may lie inside pixels.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Crop {
-    pub(super) left: f64,
-    pub(super) top: f64,
-    pub(super) width: f64,
-    pub(super) height: f64,
-    /// Whether left and right are exchanged.
-    pub(super) flip: bool,
-}
-
 /// Draws of a rectangle before the largest one in the middle is taken.
 const TRIES: usize = 10;
 
-impl Crop {
-    /// The largest rectangle in the middle whose width divided by its height is `ratio`.
-    fn middle(width: f64, height: f64, ratio: f64) -> Self {
-        let (w, h) = (width.min(height * ratio), height.min(width / ratio));
-        Self { left: (width - w) / 2.0, top: (height - h) / 2.0, width: w, height: h, flip: false }
-    }
-
-    /// What evaluation sees: the largest square in the middle.
-    pub(super) fn square(width: usize, height: usize) -> Self {
-        Self::middle(width as f64, height as f64, 1.0)
-    }
-
-    /// A rectangle of random area, ratio (uniform in its logarithm) and place that lies in the image. If none of ten
-    /// draws of area and ratio fits, it is the largest in the middle of the image's own ratio as far as the range of
-    /// ratios allows.
-    pub(super) fn random(width: usize, height: usize, config: &AugmentationConfig, random: &mut impl Rng) -> Self {
-        let mut between = |[low, high]: [f64; 2]| low + (high - low) * random.random::<f64>();
-        let (width, height) = (width as f64, height as f64);
-        let [narrowest, widest] = config.crop_ratio;
-        let mut crop = Self::middle(width, height, (width / height).max(narrowest).min(widest));
-        for _ in 0..TRIES {
-            let area = width * height * between(config.crop_scale);
-            let ratio = between([narrowest.ln(), widest.ln()]).exp();
-            let (w, h) = ((area * ratio).sqrt(), (area / ratio).sqrt());
-            if w <= width && h <= height {
-                let (left, top) = (between([0.0, width - w]), between([0.0, height - h]));
-                crop = Self { left, top, width: w, height: h, flip: false };
-                break;
-            }
+/// A rectangle of random area, ratio (uniform in its logarithm) and place that lies in the image. If none of ten
+/// draws of area and ratio fits, it is the largest in the middle of the image's own ratio as far as the range of
+/// ratios allows.
+pub(super) fn random_crop(width: usize, height: usize, config: &AugmentationConfig, random: &mut impl Rng) -> Crop {
+    let mut between = |[low, high]: [f64; 2]| low + (high - low) * random.random::<f64>();
+    let (width, height) = (width as f64, height as f64);
+    let [narrowest, widest] = config.crop_ratio;
+    let mut crop = Crop::middle(width, height, (width / height).max(narrowest).min(widest));
+    for _ in 0..TRIES {
+        let area = width * height * between(config.crop_scale);
+        let ratio = between([narrowest.ln(), widest.ln()]).exp();
+        let (w, h) = ((area * ratio).sqrt(), (area / ratio).sqrt());
+        if w <= width && h <= height {
+            let (left, top) = (between([0.0, width - w]), between([0.0, height - h]));
+            crop = Crop { left, top, width: w, height: h, flip: false };
+            break;
         }
-        crop.flip = between([0.0, 1.0]) < config.flip;
-        crop
     }
+    crop.flip = between([0.0, 1.0]) < config.flip;
+    crop
 }
 
 #[cfg(test)]
@@ -59,15 +36,8 @@ mod tests {
     use lossmith_plugin::random_streams::{Purpose, generator};
 
     fn draw(width: usize, height: usize, config: &AugmentationConfig) -> Vec<Crop> {
-        let crop = |b| Crop::random(width, height, config, &mut generator(1, Purpose::Augmentation, 0, b));
+        let crop = |b| random_crop(width, height, config, &mut generator(1, Purpose::Augmentation, 0, b));
         (0..2000).map(crop).collect()
-    }
-
-    #[test]
-    fn the_square_is_the_largest_in_the_middle() {
-        let square = Crop { left: 10.0, top: 0.0, width: 20.0, height: 20.0, flip: false };
-        assert_eq!(Crop::square(40, 20), square);
-        assert_eq!(Crop::square(20, 40), Crop { left: 0.0, top: 10.0, ..square });
     }
 
     #[test]

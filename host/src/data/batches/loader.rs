@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use lossmith_images::{Crop, Preparation, Scratch};
 use lossmith_plugin::random_streams::{Purpose, generator};
-use tch::{Device, Kind, Tensor};
+use lossmith_torch_shim::FloatBuffer;
+use tch::{Device, Tensor};
 
-use super::crop::Crop;
-use super::resample::{Preparation, Scratch};
+use super::crop::random_crop;
 use crate::data::{DataError, Dataset};
 
 /// Finished batches that a worker may have waiting.
@@ -53,6 +54,8 @@ struct Work {
     mode: Mode,
     /// The images of each batch.
     batches: Vec<Vec<usize>>,
+    /// Whether a GPU will read the images: then they are where it can do so while the training goes on.
+    pinned: bool,
     /// How each crop is prepared: for [`ImageBatch::images`], and maybe for [`ImageBatch::teacher_images`].
     preparations: Vec<Preparation>,
     stop: Arc<AtomicBool>,
@@ -69,7 +72,8 @@ impl BatchLoader {
     /// Training batches, as [`crate::data::Sampler::epoch`] draws them: augmented, with labels from 0 to the number of
     /// training classes. `first` is the number in the epoch of the first of `batches`, above 0 where an epoch goes on
     /// that was stopped. What happens to an image depends only on the seed, the epoch, the number of its batch and its
-    /// place in it. With `teacher` the same crops are prepared a second time.
+    /// place in it. With `teacher` the same crops are prepared a second time. `device` is where the images are wanted;
+    /// they are made for a copy to it that nothing waits for.
     ///
     /// # Errors
     /// [`DataError::Thread`] if a thread cannot be started. A file that cannot be read or decoded, or an image of a
@@ -81,9 +85,11 @@ impl BatchLoader {
         epoch: u64,
         first: u64,
         teacher: Option<&Preparation>,
+        device: Device,
     ) -> Result<Self, DataError> {
         let preparations = std::iter::once(dataset.preparation()).chain(teacher).cloned().collect();
-        Self::start(dataset, batches, Mode::Train { seed, epoch, first }, preparations)
+        let pinned = matches!(device, Device::Cuda(_));
+        Self::start(dataset, batches, Mode::Train { seed, epoch, first }, preparations, pinned)
     }
 
     /// The given images in the given order, `batch_size` (at least 1) in a batch, the last batch maybe smaller: the
@@ -106,7 +112,7 @@ impl BatchLoader {
         preparation: &Preparation,
     ) -> Result<Self, DataError> {
         let batches = indices.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect();
-        Self::start(dataset, batches, Mode::Evaluation, vec![preparation.clone()])
+        Self::start(dataset, batches, Mode::Evaluation, vec![preparation.clone()], false)
     }
 
     fn start(
@@ -114,11 +120,12 @@ impl BatchLoader {
         batches: Vec<Vec<usize>>,
         mode: Mode,
         preparations: Vec<Preparation>,
+        pinned: bool,
     ) -> Result<Self, DataError> {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = dataset.workers().min(batches.len());
         let mut loader = Self { workers: Vec::new(), stop: stop.clone(), delivered: 0, batches: batches.len() };
-        let work = Arc::new(Work { dataset: dataset.clone(), mode, batches, preparations, stop });
+        let work = Arc::new(Work { dataset: dataset.clone(), mode, batches, pinned, preparations, stop });
         for first in 0..threads {
             let (sender, finished) = sync_channel(WAITING);
             let work = work.clone();
@@ -163,9 +170,8 @@ impl Drop for BatchLoader {
 impl Work {
     fn run(&self, first: usize, threads: usize, sender: &SyncSender<Result<ImageBatch, DataError>>) {
         let mut scratch = Scratch::default();
-        let mut pixels = vec![Vec::new(); self.preparations.len()];
         for (number, indices) in self.batches.iter().enumerate().skip(first).step_by(threads) {
-            let prepared = self.prepare(indices, number as u64, &mut scratch, &mut pixels);
+            let prepared = self.prepare(indices, number as u64, &mut scratch);
             let Some(batch) = prepared.transpose() else { return };
             let failed = batch.is_err();
             if sender.send(batch).is_err() || failed {
@@ -175,17 +181,14 @@ impl Work {
     }
 
     /// One batch, or `None` if the loader was dropped meanwhile.
-    fn prepare(
-        &self,
-        indices: &[usize],
-        number: u64,
-        scratch: &mut Scratch,
-        pixels: &mut [Vec<f32>],
-    ) -> Result<Option<ImageBatch>, DataError> {
+    fn prepare(&self, indices: &[usize], number: u64, scratch: &mut Scratch) -> Result<Option<ImageBatch>, DataError> {
         let dataset = &self.dataset;
-        for (pixels, preparation) in pixels.iter_mut().zip(&self.preparations) {
-            pixels.resize(indices.len() * preparation.resampler.len(), 0.0);
-        }
+        let buffer = |preparation: &Preparation| {
+            let size = preparation.size() as i64;
+            let shape = [indices.len() as i64, dataset.channels() as i64, size, size];
+            if self.pinned { FloatBuffer::pinned(&shape) } else { FloatBuffer::new(&shape) }
+        };
+        let mut buffers = self.preparations.iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
         let mut labels = Vec::with_capacity(indices.len());
         for (place, index) in indices.iter().enumerate() {
             if self.stop.load(Ordering::Relaxed) {
@@ -199,21 +202,17 @@ impl Work {
                     // No batch has 2^32 images.
                     let position = ((first + number) << 32) + place as u64;
                     let mut random = generator(seed, Purpose::Augmentation, epoch, position);
-                    Crop::random(picture.width, picture.height, augmentation, &mut random)
+                    random_crop(picture.width, picture.height, augmentation, &mut random)
                 }
                 _ => Crop::square(picture.width, picture.height),
             };
-            for (pixels, Preparation { resampler, .. }) in pixels.iter_mut().zip(&self.preparations) {
-                if let Some(output) = pixels.chunks_exact_mut(resampler.len()).nth(place) {
-                    resampler.write(&picture, &crop, scratch, output);
+            for (buffer, preparation) in buffers.iter_mut().zip(&self.preparations) {
+                if let Some(output) = buffer.numbers().chunks_exact_mut(preparation.numbers()).nth(place) {
+                    preparation.write(&picture, &crop, scratch, output);
                 }
             }
         }
-        let prepared = pixels.iter().zip(&self.preparations).map(|(pixels, preparation)| {
-            let size = preparation.size() as i64;
-            Ok(tensor(pixels)?.f_view([indices.len() as i64, dataset.channels() as i64, size, size])?)
-        });
-        let mut prepared = prepared.collect::<Result<Vec<_>, DataError>>()?.into_iter();
+        let mut prepared = buffers.into_iter().map(FloatBuffer::into_tensor);
         let images = prepared.next().ok_or(DataError::Worker)?;
         let teacher_images = prepared.next();
         Ok(Some(ImageBatch {
@@ -240,18 +239,6 @@ impl Work {
     fn no_such_image(&self, index: usize) -> DataError {
         DataError::NoSuchImage { index, found: self.dataset.labels().len() }
     }
-}
-
-/// A one-dimensional tensor, made of pieces that libtorch copies without its thread pool: a pool per worker would take
-/// the cores from the training step.
-fn tensor(numbers: &[f32]) -> Result<Tensor, DataError> {
-    const PIECE: usize = 16_384;
-    let tensor = Tensor::f_empty(numbers.len() as i64, (Kind::Float, Device::Cpu))?;
-    for (number, piece) in numbers.chunks(PIECE).enumerate() {
-        let mut place = tensor.f_narrow(0, (number * PIECE) as i64, piece.len() as i64)?;
-        place.f_copy_(&Tensor::f_from_slice(piece)?)?;
-    }
-    Ok(tensor)
 }
 
 #[cfg(test)]

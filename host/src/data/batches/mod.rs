@@ -4,13 +4,11 @@ mod augmentation_config;
 mod class_quota;
 mod crop;
 mod loader;
-mod resample;
 mod sampler;
 mod sampler_config;
 mod shuffled;
 
 pub use augmentation_config::AugmentationConfig;
 pub use loader::{BatchLoader, ImageBatch};
-pub use resample::Preparation;
 pub use sampler::Sampler;
 pub use sampler_config::{ClassWeights, SamplerConfig};

@@ -4,11 +4,11 @@ use std::io::Cursor;
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat, RgbImage};
+use lossmith_images::on_white;
 use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
 use super::Format;
-use crate::data::files::on_white;
 
 /// Height and width of the images.
 pub(super) const SIDE: u32 = 64;

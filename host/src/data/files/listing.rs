@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
+use lossmith_images::Area;
 use sha2::{Digest, Sha256};
 
-use super::area::Area;
 use super::source::{ImageFile, ImageSource, Scan, digest_line, hex};
 use crate::data::DataError;
 

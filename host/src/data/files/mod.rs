@@ -1,9 +1,5 @@
 //! Readers of image files, and of files that list images. This folder knows no data set.
 
-mod area;
-mod decode;
-mod header;
-mod image_fault;
 mod listing;
 pub(super) mod mat;
 mod sheet;
@@ -11,12 +7,9 @@ mod source;
 mod survey;
 pub(super) mod table;
 
-pub use area::Area;
-pub(super) use decode::on_white;
-pub use image_fault::ImageFault;
 pub(super) use listing::{Index, Listed, Listing};
 pub(super) use sheet::{Column, Sheet, SheetEntry, Trim};
 pub(super) use source::{
-    ImageFile, ImageSource, OwnPart, Picture, RetrievalRole, Scan, digest_line, extend_digest, filter, hex,
+    ImageFile, ImageSource, OwnPart, RetrievalRole, Scan, digest_line, extend_digest, filter, hex,
 };
 pub(super) use survey::Survey;

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use lossmith_images::{Area, ImageFault, Picture, decode};
 use sha2::{Digest, Sha256};
 
-use super::area::Area;
-use super::decode::decode;
-use crate::data::{DataError, ImageFault, Skipped};
+use crate::data::{DataError, Skipped};
 
 /// The scan of a data set: its images with their classes, before they are split.
 pub(in crate::data) struct Scan {
@@ -84,13 +83,6 @@ pub(in crate::data) enum ImageSource {
     Bytes { pixels: Vec<u8>, side: usize },
     /// One file per image.
     Files(Vec<ImageFile>),
-}
-
-/// An image: rows from top to bottom, the channels of a pixel side by side.
-pub(in crate::data) struct Picture<'a> {
-    pub(in crate::data) pixels: Cow<'a, [u8]>,
-    pub(in crate::data) width: usize,
-    pub(in crate::data) height: usize,
 }
 
 impl ImageSource {

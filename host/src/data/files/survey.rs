@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::thread::ScopedJoinHandle;
 
 use image::metadata::Orientation;
+use lossmith_images::{Header, ImageFault};
 
-use super::header::Header;
 use super::source::{ImageFile, ImageSource, extend_digest};
-use crate::data::{DataError, ImageFault};
+use crate::data::DataError;
 
 /// The most bytes of an image file.
 const MOST_BYTES: u64 = 1 << 30;

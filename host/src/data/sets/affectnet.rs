@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
+use lossmith_images::Area;
+
 use super::class_folders::{NO_IMAGE, is_image};
-use crate::data::files::{
-    Area, ImageSource, Index, Listed, Listing, OwnPart, Scan, Sheet, SheetEntry, Trim, extend_digest,
-};
+use crate::data::files::{ImageSource, Index, Listed, Listing, OwnPart, Scan, Sheet, SheetEntry, Trim, extend_digest};
 use crate::data::{DataError, Skipped};
 
 /// The classes in the order of their numbers, which start at 0.

@@ -89,10 +89,11 @@ fn digest(columns: &Columns, rows: &[ManifestRow], mut digest: String) -> String
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
+    use lossmith_images::Area;
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::data::files::{Area, ImageSource, hex};
+    use crate::data::files::{ImageSource, hex};
     use crate::data::fixtures::write_png;
 
     /// A folder with the manifest `text` and the images a.png, b.png, sub/c.png.

@@ -1,8 +1,10 @@
 //! Rows of a manifest, and the columns that it has.
 
+use lossmith_images::Area;
+
 use super::split_column::PartOrFold;
 use crate::data::DataError;
-use crate::data::files::{Area, Column, RetrievalRole, Sheet, SheetEntry};
+use crate::data::files::{Column, RetrievalRole, Sheet, SheetEntry};
 
 /// Whether the column `vendor` names the subject if there is no column `subject`.
 #[derive(Clone, Copy, PartialEq, Eq)]

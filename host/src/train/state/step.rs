@@ -2,14 +2,18 @@
 
 use lossmith_plugin::objective::{Batch, ComputeError};
 use lossmith_plugin::{Cause, Metric, Progress, ResultFault, is_finite};
-use tch::Device;
+use lossmith_torch_shim::{is_free_to_read, upload};
+use tch::Tensor;
 
 use super::TrainingState;
+use super::pixels::Pixels;
 use crate::data;
+use crate::model::Parts;
 use crate::session::Session;
 use crate::teacher::Teacher;
 use crate::train::assembly::Pass;
 use crate::train::event::TrainingEvent;
+use crate::train::gradient_cache::{first_pass, second_pass};
 use crate::train::revisions::Revisions;
 use crate::train::training_error::TrainingError;
 
@@ -25,7 +29,11 @@ impl TrainingState {
         session: Option<&mut Session>,
         watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Vec<(String, Metric)>, TrainingError> {
-        let batch = self.forward(images, progress, teacher)?;
+        let parts = Parts::new(images.indices.len(), self.experiment().training.micro_batch);
+        let pixels = Pixels::new(images, parts, self.assembly.device)?;
+        // What buffers were before the first pass, for the second one.
+        let buffers = if parts.are_one() { Vec::new() } else { self.assembly.model.copy_buffers()? };
+        let batch = self.forward(images, &pixels, progress, teacher)?;
         if let Some(session) = session {
             session.remember(&batch, progress)?;
         }
@@ -50,12 +58,21 @@ impl TrainingState {
             let objectives = &mut self.assembly.strategies.objectives;
             return Err(TrainingError::of_backward(objectives, &batch, progress, error));
         }
+        if !parts.are_one() {
+            second_pass(parts, (&batch.embeddings, batch.feature_map.as_ref()), |part| {
+                if part == 0 {
+                    // Running statistics go the same way again, and come to where the first pass left them.
+                    self.assembly.model.put_back_buffers(&buffers)?;
+                }
+                self.embed(&pixels, part)
+            })?;
+        }
         let experiment = &self.assembly.experiment;
         let (epoch, steps) = (progress.epoch, progress.steps_per_epoch);
         let step = epoch * steps + self.done(epoch, steps);
         let factor = experiment.learning_rate.factor(step, steps, experiment.epochs);
         let norm = self.optimizer.clip()?;
-        if self.assembly.device == Device::Cpu {
+        if is_free_to_read(&norm) {
             // Free here; on another device it would wait, so there the loss is looked at once per interval.
             let value = norm.f_double_value(&[])?;
             if !value.is_finite() {
@@ -77,17 +94,25 @@ impl TrainingState {
         Ok(metrics)
     }
 
+    /// What the network makes of a part of a batch. To call it again gives the same, also what is drawn.
+    fn embed(&self, pixels: &Pixels, part: usize) -> Result<(Tensor, Option<Tensor>), TrainingError> {
+        self.assembly.forward(&pixels.part(part)?, Pass::Step(self.step, part))
+    }
+
     /// What the network and the teacher make of images.
     fn forward(
         &self,
         images: &data::ImageBatch,
+        pixels: &Pixels,
         progress: &Progress,
         teacher: Option<&Teacher>,
     ) -> Result<Batch, TrainingError> {
-        let pixels = images.images.f_to_device(self.assembly.device)?;
-        let labels = images.labels.f_to_device(self.assembly.device)?;
-        let (embeddings, feature_map) = self.assembly.forward(&pixels, Pass::Step(self.step))?;
-        let view = teacher.map(|teacher| teacher.view(images, &pixels, self.step)).transpose()?;
+        let labels = upload(&images.labels, self.assembly.device)?;
+        let parts = pixels.parts;
+        let (embeddings, feature_map) =
+            if parts.are_one() { self.embed(pixels, 0)? } else { first_pass(parts, |part| self.embed(pixels, part))? };
+        let view = teacher.map(|teacher| teacher.view(images, parts, |part| pixels.part(part), self.step));
+        let view = view.transpose()?;
         let (teacher, teacher_feature_map) = view.map(|view| (view.embeddings, view.feature_map)).unzip();
         let (epoch, steps) = (progress.epoch, progress.steps_per_epoch);
         Ok(Batch {

@@ -3,12 +3,13 @@
 mod apply;
 mod draws;
 mod misuse;
+mod programs;
 mod spend;
 mod told;
 
 use lossmith_sdk::prelude::*;
 
-export! { losses: [Operation, misuse::Misuse, draws::Draws, told::Told, spend::Spend] }
+export! { losses: [Operation, misuse::Misuse, draws::Draws, told::Told, spend::Spend, programs::Changes] }
 
 strategy! {
     /// Applies one function of the interface `tensor` to the two halves of the embeddings. The results become the

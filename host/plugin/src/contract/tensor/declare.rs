@@ -1,39 +1,38 @@
 //! Declarations of functions that are alike.
 
-/// Declares functions of one tensor whose result is of its size: `name CHARGE => |x, arguments..| operation;`.
+/// Declares functions of one tensor whose result is of its size: `name(arguments..) Family Operation CHARGE;`.
 macro_rules! unary {
-    ($($function:ident ($($argument:ident: $type:ty),*) $name:literal $charge:ident => |$x:ident| $run:expr;)*) => {
+    ($($function:ident ($($argument:ident: $type:ty),*) $family:ident $operation:ident $charge:ident;)*) => {
         $(fn $function(&mut self, x: Handle, $($argument: $type),*) -> Result<Handle> {
-            self.unary($name, &x, charge::$charge, None, |$x| $run)
+            self.unary($family::$operation { $($argument),* }.into(), &x, charge::$charge, None)
         })*
     };
 }
 
 /// Declares reductions over a list of dimensions.
 macro_rules! reduction {
-    ($($function:ident ($($argument:ident: $type:ty),*) $name:literal $charge:ident =>
-        |$x:ident, $dims:ident, $keep:ident| $run:expr;)*) => {
-        $(fn $function(&mut self, x: Handle, $($argument: $type,)* $dims: Vec<i64>, $keep: bool) -> Result<Handle> {
-            let made = self.reduced($name, &x, &$dims)?;
-            self.unary($name, &x, charge::$charge, Some(made), |$x| $run)
+    ($($function:ident ($($argument:ident: $type:ty),*) $operation:ident $charge:ident;)*) => {
+        $(fn $function(&mut self, x: Handle, $($argument: $type,)* dims: Vec<i64>, keep: bool) -> Result<Handle> {
+            let made = self.reduced(stringify!($function), &x, &dims)?;
+            self.unary(Reduction::$operation { $($argument,)* dims, keep }.into(), &x, charge::$charge, Some(made))
         })*
     };
 }
 
 /// Declares views.
 macro_rules! view {
-    ($($function:ident ($($argument:ident: $type:ty),*) $name:literal => |$x:ident| $run:expr;)*) => {
+    ($($function:ident ($($argument:ident: $type:ty),*) $operation:ident;)*) => {
         $(fn $function(&mut self, x: Handle, $($argument: $type),*) -> Result<Handle> {
-            self.view($name, &x, |$x| $run)
+            self.view(Shape::$operation { $($argument),* }.into(), &x)
         })*
     };
 }
 
 /// Declares functions of two tensors that broadcast.
 macro_rules! binary {
-    ($($function:ident $name:literal $charge:ident => |$a:ident, $b:ident| $run:expr;)*) => {
+    ($($function:ident $operation:ident $charge:ident;)*) => {
         $(fn $function(&mut self, a: Handle, b: Handle) -> Result<Handle> {
-            self.binary($name, &a, &b, charge::$charge, |$a, $b| $run)
+            self.binary(Binary::$operation.into(), &a, &b, charge::$charge)
         })*
     };
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::TchError;
 
-use super::formulas::refuse;
+use crate::operation::refuse;
 
 /// The product of what came before with one more tensor.
 pub(super) struct Product {

@@ -1,12 +1,13 @@
 //! Running an operation of one or two tensors with what it takes charged, and its result kept.
 
-use tch::{TchError, Tensor};
+use tch::Tensor;
 use wasmtime::component::Resource;
 
 use crate::catch_panic::catch_panic;
 use crate::charge::Charge;
 use crate::host::Host;
-use crate::host_fault::{fault, over};
+use crate::host_fault::{HostFault, fault, over};
+use crate::operation::Op;
 
 /// A tensor as a plugin has it.
 pub(super) type Handle = Resource<Tensor>;
@@ -15,68 +16,93 @@ pub(super) type Handle = Resource<Tensor>;
 const SMALL: u64 = 1 << 16;
 
 impl Host {
-    /// Runs an operation of one tensor whose result has `made` elements; as many as it without.
-    pub(super) fn unary(
+    /// Runs an operation with one result.
+    pub(crate) fn run_one(&self, op: &Op, inputs: &[&Tensor]) -> Result<Tensor, HostFault> {
+        let result = catch_panic(|| op.run(inputs, self.streams())?.one());
+        result.map_err(|error| fault(op.name(), inputs, &error))
+    }
+
+    /// Runs an operation with two results.
+    pub(super) fn run_two(&self, op: &Op, inputs: &[&Tensor]) -> Result<(Tensor, Tensor), HostFault> {
+        let results = catch_panic(|| op.run(inputs, self.streams())?.two());
+        results.map_err(|error| fault(op.name(), inputs, &error))
+    }
+
+    /// Runs an operation with as many results as it says.
+    pub(crate) fn run_many(&self, op: &Op, inputs: &[&Tensor]) -> Result<Vec<Tensor>, HostFault> {
+        let results = catch_panic(|| op.run(inputs, self.streams()));
+        Ok(results.map_err(|error| fault(op.name(), inputs, &error))?.many())
+    }
+
+    /// Gives the plugin handles of the two results of an operation.
+    pub(super) fn push_pair(
         &mut self,
-        operation: &'static str,
-        x: &Resource<Tensor>,
-        charge: Charge,
-        made: Option<u64>,
-        run: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
-    ) -> wasmtime::Result<Resource<Tensor>> {
+        op: Op,
+        inputs: &[&Handle],
+        results: [Tensor; 2],
+    ) -> wasmtime::Result<(Handle, Handle)> {
+        let operation = op.name();
+        let [first, second] = results;
+        let value = self.record(op, inputs, &[&first, &second]);
+        let first = self.push_value(operation, first, None, value)?;
+        Ok((first, self.push_value(operation, second, None, value.map(|value| value.after(1)))?))
+    }
+
+    /// Runs an operation of one tensor whose result has `made` elements; as many as it without.
+    pub(super) fn unary(&mut self, op: Op, x: &Handle, charge: Charge, made: Option<u64>) -> wasmtime::Result<Handle> {
+        let operation = op.name();
         let held = self.held(operation, x)?;
         let (made, work) = (made.unwrap_or(held.elements), charge.work(held.elements));
         self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
-        let result = catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
+        let result = self.run_one(&op, &[&held.tensor])?;
         self.charge(work)?;
-        let result = self.push(operation, result)?;
+        let result = self.push(op, &[x], result)?;
         self.graph(operation, charge, &[x], &[&result])?;
         Ok(result)
     }
 
     /// Makes a view of a tensor.
-    pub(super) fn view(
-        &mut self,
-        operation: &'static str,
-        x: &Resource<Tensor>,
-        run: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
-    ) -> wasmtime::Result<Resource<Tensor>> {
-        let held = self.held(operation, x)?;
+    pub(super) fn view(&mut self, op: Op, x: &Handle) -> wasmtime::Result<Handle> {
+        let held = self.held(op.name(), x)?;
         let elements = held.elements;
-        let result = catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
+        let result = self.run_one(&op, &[&held.tensor])?;
         self.charge(elements)?;
-        self.push_view(operation, result, x)
+        self.push_view(op, x, result)
     }
 
     /// Runs an operation of one tensor with two results, the second of them indices.
     pub(super) fn unary_pair(
         &mut self,
-        operation: &'static str,
-        x: &Resource<Tensor>,
+        op: Op,
+        x: &Handle,
         charge: Charge,
         work: u64,
         made: u64,
-        run: impl FnOnce(&Tensor) -> Result<(Tensor, Tensor), TchError>,
-    ) -> wasmtime::Result<(Resource<Tensor>, Resource<Tensor>)> {
+    ) -> wasmtime::Result<(Handle, Handle)> {
+        let operation = op.name();
         let held = self.held(operation, x)?;
         self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
-        let (first, second) =
-            catch_panic(|| run(&held.tensor)).map_err(|error| fault(operation, &[&held.tensor], &error))?;
+        let (first, second) = self.run_two(&op, &[&held.tensor])?;
         self.charge(work)?;
-        let (first, second) = (self.push(operation, first)?, self.push(operation, second)?);
+        let (first, second) = self.push_pair(op, &[x], [first, second])?;
         self.graph(operation, charge, &[x], &[&first, &second])?;
         Ok((first, second))
     }
 
     /// Runs an operation of two tensors whose shapes broadcast.
-    pub(super) fn binary(
+    pub(super) fn binary(&mut self, op: Op, a: &Handle, b: &Handle, charge: Charge) -> wasmtime::Result<Handle> {
+        self.broadcast(op, [a, b], None, charge)
+    }
+
+    /// Runs an operation of two tensors whose shapes broadcast, and of one more that is not charged.
+    pub(super) fn broadcast(
         &mut self,
-        operation: &'static str,
-        a: &Resource<Tensor>,
-        b: &Resource<Tensor>,
+        op: Op,
+        [a, b]: [&Handle; 2],
+        third: Option<&Handle>,
         charge: Charge,
-        run: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, TchError>,
-    ) -> wasmtime::Result<Resource<Tensor>> {
+    ) -> wasmtime::Result<Handle> {
+        let operation = op.name();
         let (left, right) = (self.held(operation, a)?, self.held(operation, b)?);
         let read = left.elements + right.elements;
         // Of small ones the exact shape does not matter here.
@@ -87,10 +113,15 @@ impl Host {
         over("tensor-elements", self.limits.tensor_elements, made)?;
         let (inputs, work) = ([&left.tensor, &right.tensor], charge.work(read.max(made)).max(read));
         self.admit(work.saturating_add(made), charge.bytes(&inputs, read, made))?;
-        let result =
-            catch_panic(|| run(&left.tensor, &right.tensor)).map_err(|error| fault(operation, &inputs, &error))?;
+        let result = match third {
+            None => self.run_one(&op, &inputs)?,
+            Some(third) => self.run_one(&op, &[inputs[0], inputs[1], &self.held(operation, third)?.tensor])?,
+        };
         self.charge(work)?;
-        let result = self.push(operation, result)?;
+        let result = match third {
+            None => self.push(op, &[a, b], result)?,
+            Some(third) => self.push(op, &[a, b, third], result)?,
+        };
         self.graph(operation, charge, &[a, b], &[&result])?;
         Ok(result)
     }

@@ -1,17 +1,17 @@
 //! Running an operation with what it takes charged, and its result kept.
 
-use tch::{Kind, Tensor};
+use tch::Kind;
 use wasmtime::Result;
 
 use super::Handle;
-use super::formulas::{batches, rows};
 use super::operation::broadcast_elements;
+use super::sizes::{batches, rows};
 use crate::bindings::lossmith::plugin::tensor::Dtype;
-use crate::catch_panic::catch_panic;
 use crate::charge::{self, Charge};
 use crate::dtype::is_float;
 use crate::host::Host;
 use crate::host_fault::{HostFault, describe, fault};
+use crate::operation::{Create, Join, Op, Order, Product, Put};
 
 impl Host {
     pub(super) fn kind(&self, dtype: Dtype) -> Kind {
@@ -22,39 +22,27 @@ impl Host {
         }
     }
 
-    pub(super) fn create(
-        &mut self,
-        operation: &'static str,
-        shape: &[i64],
-        kind: Kind,
-        run: impl FnOnce(&[i64]) -> std::result::Result<Tensor, tch::TchError>,
-    ) -> Result<Handle> {
-        self.room_for(operation, shape, charge::size(kind))?;
-        let tensor = catch_panic(|| run(shape)).map_err(|error| match fault(operation, &[], &error) {
-            HostFault::Operation { message, .. } => {
-                HostFault::Operation { operation, shapes: format!("shape {shape:?}"), message }
+    pub(super) fn create(&mut self, op: Create) -> Result<Handle> {
+        op.with_shape(|shape| self.room_for(op.name(), shape, charge::size(op.kind())))?;
+        let op = Op::from(op);
+        let tensor = self.run_one(&op, &[]).map_err(|fault| match (fault, &op) {
+            (HostFault::Operation { operation, message, .. }, Op::Create(op)) => {
+                HostFault::Operation { operation, shapes: op.with_shape(|shape| format!("shape {shape:?}")), message }
             }
-            other => other,
+            (other, _) => other,
         })?;
-        self.push(operation, tensor)
+        self.push(op, &[], tensor)
     }
 
-    pub(super) fn tensor_of_list<T: tch::kind::Element + Copy>(
-        &mut self,
-        operation: &'static str,
-        data: &[T],
-        shape: &[i64],
-    ) -> Result<Handle> {
-        self.list(data.len() as u64)?;
-        if self.room_for(operation, shape, 8)? != data.len() as u64 {
-            let message = format!("{} values do not fill the shape", data.len());
-            return Err(HostFault::Operation { operation, shapes: format!("shape {shape:?}"), message }.into());
+    /// Makes a tensor of a list of so many values.
+    pub(super) fn tensor_of_list(&mut self, length: usize, op: Create) -> Result<Handle> {
+        self.list(length as u64)?;
+        if op.with_shape(|shape| self.room_for(op.name(), shape, 8))? != length as u64 {
+            let message = format!("{length} values do not fill the shape");
+            let shapes = op.with_shape(|shape| format!("shape {shape:?}"));
+            return Err(HostFault::Operation { operation: op.name(), shapes, message }.into());
         }
-        let device = self.device;
-        let kind = if T::KIND == Kind::Int64 { Kind::Int64 } else { self.float };
-        self.create(operation, shape, kind, |shape| {
-            Tensor::f_from_slice(data)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device)
-        })
+        self.create(op)
     }
 
     pub(super) fn list_of_tensor<T: tch::kind::Element + Copy + Default>(
@@ -63,6 +51,7 @@ impl Host {
         x: &Handle,
         kind: Kind,
     ) -> Result<Vec<T>> {
+        self.recorder.end("it reads values, as a list");
         let x = self.held(operation, x)?;
         self.list(x.elements)?;
         let elements = x.elements;
@@ -102,13 +91,13 @@ impl Host {
     /// Runs a product of matrices; `columns` reads the number of result columns from the second shape.
     pub(super) fn product(
         &mut self,
-        operation: &'static str,
+        op: Product,
         a: &Handle,
         b: &Handle,
         charge: Charge,
         columns: impl FnOnce(&[i64]) -> i64,
-        run: impl FnOnce(&Tensor, &Tensor) -> std::result::Result<Tensor, tch::TchError>,
     ) -> Result<Handle> {
+        let operation = op.name();
         let handles = [a, b];
         let (a, b) = (self.held(operation, a)?, self.held(operation, b)?);
         let (left, right) = (a.tensor.size(), b.tensor.size());
@@ -130,30 +119,27 @@ impl Host {
         let copies = if batches > 1 && wide > read { wide.saturating_mul(charge::size(a.tensor.kind())) } else { 0 };
         let bytes = charge.bytes(&[&a.tensor, &b.tensor], read, made);
         self.admit(work.saturating_add(made), bytes.saturating_add(copies))?;
-        let result = catch_panic(|| run(&a.tensor, &b.tensor))
-            .map_err(|error| fault(operation, &[&a.tensor, &b.tensor], &error))?;
+        let op = op.into();
+        let result = self.run_one(&op, &[&a.tensor, &b.tensor])?;
         self.charge(work)?;
-        let result = self.push(operation, result)?;
+        let result = self.push(op, &handles, result)?;
         self.graph(operation, charge, &handles, &[&result])?;
         Ok(result)
     }
 
-    pub(super) fn join(
-        &mut self,
-        operation: &'static str,
-        tensors: &[Handle],
-        run: impl FnOnce(&[&Tensor]) -> std::result::Result<Tensor, tch::TchError>,
-    ) -> Result<Handle> {
+    pub(super) fn join(&mut self, op: Join, tensors: &[Handle]) -> Result<Handle> {
+        let operation = op.name();
         let held = tensors.iter().map(|x| self.held(operation, x)).collect::<std::result::Result<Vec<_>, _>>()?;
         let made = held.iter().map(|x| x.elements).fold(0, u64::saturating_add);
         let size = held.iter().map(|x| charge::size(x.tensor.kind())).max().unwrap_or_default();
         self.room(made, size)?;
         let work = made.saturating_add(charge::TENSOR.saturating_mul(held.len() as u64));
         self.admit(work, 0)?;
-        let tensors: Vec<_> = held.iter().map(|x| &x.tensor).collect();
-        let result = catch_panic(|| run(&tensors)).map_err(|error| fault(operation, &tensors, &error))?;
+        let inputs: Vec<_> = held.iter().map(|x| &x.tensor).collect();
+        let op = op.into();
+        let result = self.run_one(&op, &inputs)?;
         self.charge(work)?;
-        self.push(operation, result)
+        self.push(op, &tensors.iter().collect::<Vec<_>>(), result)
     }
 
     /// Elements of what a reduction over `dims` makes; over all where there are none.
@@ -170,40 +156,40 @@ impl Host {
     }
 
     /// Runs `max` or `min` along a dimension.
-    pub(super) fn largest(
-        &mut self,
-        operation: &'static str,
-        x: &Handle,
-        dim: i64,
-        run: impl FnOnce(&Tensor) -> std::result::Result<(Tensor, Tensor), tch::TchError>,
-    ) -> Result<(Handle, Handle)> {
-        let made = self.reduced(operation, x, &[dim])?;
-        let work = charge::LARGEST.work(self.held(operation, x)?.elements);
-        self.unary_pair(operation, x, charge::LARGEST, work, made, run)
+    pub(super) fn largest(&mut self, op: Order, x: &Handle, dim: i64) -> Result<(Handle, Handle)> {
+        let made = self.reduced(op.name(), x, &[dim])?;
+        let work = charge::LARGEST.work(self.held(op.name(), x)?.elements);
+        self.unary_pair(op.into(), x, charge::LARGEST, work, made)
     }
 
     /// Runs an operation whose second tensor is an index: shapes do not broadcast. Each of the `made` elements that are
     /// looked up or put somewhere costs `each`; with `copied` the result is as large as the first tensor.
-    #[expect(clippy::too_many_arguments, reason = "the tensors, the sizes and the operation")]
     pub(super) fn indexed(
         &mut self,
-        operation: &'static str,
-        x: &Handle,
-        index: &Handle,
+        op: Op,
+        [x, index]: [&Handle; 2],
+        third: Option<&Handle>,
         copied: Option<u64>,
         made: u64,
         each: u64,
-        run: impl FnOnce(&Tensor, &Tensor) -> std::result::Result<Tensor, tch::TchError>,
     ) -> Result<Handle> {
+        let operation = op.name();
         let (values, places) = (self.held(operation, x)?, self.held(operation, index)?);
         let elements = copied.unwrap_or(made);
         self.room(elements, charge::size(values.tensor.kind()))?;
         let work = values.elements.saturating_add(places.elements).saturating_add(made.saturating_mul(each));
         self.admit(work, 0)?;
-        let result = catch_panic(|| run(&values.tensor, &places.tensor))
-            .map_err(|error| fault(operation, &[&values.tensor, &places.tensor], &error))?;
+        let result = match third {
+            None => self.run_one(&op, &[&values.tensor, &places.tensor])?,
+            Some(third) => {
+                self.run_one(&op, &[&values.tensor, &places.tensor, &self.held(operation, third)?.tensor])?
+            }
+        };
         self.charge(work)?;
-        let result = self.push(operation, result)?;
+        let result = match third {
+            None => self.push(op, &[x, index], result)?,
+            Some(third) => self.push(op, &[x, index, third], result)?,
+        };
         self.graph(operation, charge::PRODUCT, &[index], &[&result])?;
         Ok(result)
     }
@@ -220,16 +206,14 @@ impl Host {
     /// Runs an operation that puts elements of `source` into a copy of `x`.
     pub(super) fn replaced(
         &mut self,
-        operation: &'static str,
+        op: Put,
         x: &Handle,
         index: &Handle,
         source: &Handle,
         each: u64,
-        run: impl FnOnce(&Tensor, &Tensor, &Tensor) -> std::result::Result<Tensor, tch::TchError>,
     ) -> Result<Handle> {
-        let held = self.held(operation, source)?;
-        let (source, put) = (held.tensor.shallow_clone(), held.elements);
-        let copied = self.held(operation, x)?.elements;
-        self.indexed(operation, x, index, Some(copied), put, each, |x, index| run(x, index, &source))
+        let put = self.held(op.name(), source)?.elements;
+        let copied = self.held(op.name(), x)?.elements;
+        self.indexed(op.into(), [x, index], Some(source), Some(copied), put, each)
     }
 }

@@ -1,14 +1,13 @@
 //! Other shapes and dtypes of the same elements.
 
-use tch::Kind;
 use wasmtime::Result;
 
 use super::operation::Handle;
 use crate::bindings::lossmith::plugin::tensor::Dtype;
-use crate::catch_panic::catch_panic;
 use crate::charge;
 use crate::host::Host;
-use crate::host_fault::{HostFault, describe, fault, over};
+use crate::host_fault::{HostFault, describe, over};
+use crate::operation::{Shape, Split};
 
 pub(super) fn to_dtype(host: &mut Host, x: Handle, dtype: Dtype) -> Result<Handle> {
     const NAME: &str = "to-dtype";
@@ -16,14 +15,10 @@ pub(super) fn to_dtype(host: &mut Host, x: Handle, dtype: Dtype) -> Result<Handl
     let held = host.held(NAME, &x)?;
     let (elements, same) = (held.elements, held.tensor.kind() == kind);
     if same {
-        return host.view(NAME, &x, |x| Ok(x.shallow_clone()));
+        return host.view(Shape::Same.into(), &x);
     }
     host.admit(elements, elements.saturating_mul(charge::size(kind)))?;
-    host.unary(NAME, &x, charge::CAST, None, |x| match x.kind() {
-        // As bytes: on the CPU libtorch reads booleans one at a time (1024 x 1024 to floats: 0.38 ms, 0.10 ms).
-        Kind::Bool => x.f_view_dtype(Kind::Uint8)?.f_to_kind(kind),
-        _ => x.f_to_kind(kind),
-    })
+    host.unary(Shape::ToDtype { kind }.into(), &x, charge::CAST, None)
 }
 
 pub(super) fn reshape(host: &mut Host, x: Handle, shape: Vec<i64>) -> Result<Handle> {
@@ -32,14 +27,15 @@ pub(super) fn reshape(host: &mut Host, x: Handle, shape: Vec<i64>) -> Result<Han
     let held = host.held(NAME, &x)?;
     let elements = held.elements;
     if held.tensor.is_contiguous() {
-        return host.view(NAME, &x, |x| x.f_reshape(shape));
+        return host.view(Shape::Reshape { shape }.into(), &x);
     }
     // A view where the strides allow it, else a copy.
     host.admit(elements, elements.saturating_mul(charge::size(held.tensor.kind())))?;
-    let result = catch_panic(|| held.tensor.f_reshape(shape)).map_err(|error| fault(NAME, &[&held.tensor], &error))?;
+    let op = Shape::Reshape { shape }.into();
+    let result = host.run_one(&op, &[&held.tensor])?;
     let shares = result.data_ptr() == held.tensor.data_ptr();
     host.charge(elements)?;
-    if shares { host.push_view(NAME, result, &x) } else { host.push(NAME, result) }
+    if shares { host.push_view(op, &x, result) } else { host.push(op, &[&x], result) }
 }
 
 pub(super) fn diag_embed(host: &mut Host, x: Handle) -> Result<Handle> {
@@ -47,7 +43,7 @@ pub(super) fn diag_embed(host: &mut Host, x: Handle) -> Result<Handle> {
     let last = held.tensor.size().last().copied().unwrap_or(1);
     let (made, size) = (held.elements.saturating_mul(last.unsigned_abs()), charge::size(held.tensor.kind()));
     host.room(made, size)?;
-    host.unary("diag-embed", &x, charge::SAME, Some(made), |x| x.f_diag_embed(0, -2, -1))
+    host.unary(Shape::DiagEmbed.into(), &x, charge::SAME, Some(made))
 }
 
 pub(super) fn expand(host: &mut Host, x: Handle, shape: Vec<i64>) -> Result<Handle> {
@@ -57,7 +53,7 @@ pub(super) fn expand(host: &mut Host, x: Handle, shape: Vec<i64>) -> Result<Hand
     if host.room(host.room_for("expand", &sizes, 0)?.saturating_mul(held.max(1)), 0).is_err() {
         host.room_for("expand", &sizes, 0)?;
     }
-    host.view("expand", &x, |x| x.f_expand(&shape, false))
+    host.view(Shape::Expand { shape }.into(), &x)
 }
 
 pub(super) fn repeat(host: &mut Host, x: Handle, counts: Vec<i64>) -> Result<Handle> {
@@ -65,18 +61,19 @@ pub(super) fn repeat(host: &mut Host, x: Handle, counts: Vec<i64>) -> Result<Han
     let held = host.held("repeat", &x)?;
     let (made, size) = (held.elements.saturating_mul(times), charge::size(held.tensor.kind()));
     host.room(made, size)?;
-    host.unary("repeat", &x, charge::SAME, Some(made), |x| x.f_repeat(&counts))
+    host.unary(Shape::Repeat { counts }.into(), &x, charge::SAME, Some(made))
 }
 
 pub(super) fn slices(host: &mut Host, x: Handle, count: i64, dim: i64) -> Result<Vec<Handle>> {
     let size = host.size("slices", &x, dim)?;
-    let whole = host.tensor("slices", &x)?;
+    let whole = &host.held("slices", &x)?.tensor;
     let count = u64::try_from(count).unwrap_or(0);
     if count == 0 || !size.is_multiple_of(count) {
         let message = format!("{size} is not divisible into {count} equal slices");
-        return Err(HostFault::Operation { operation: "slices", shapes: describe(&[&whole]), message }.into());
+        return Err(HostFault::Operation { operation: "slices", shapes: describe(&[whole]), message }.into());
     }
     over("handles", host.limits.handles.into(), count.saturating_add(host.tensors.made() as u64))?;
-    let parts = whole.f_chunk(count as i64, dim).map_err(|error| fault("slices", &[&whole], &error))?;
-    parts.into_iter().map(|part| host.push_view("slices", part, &x)).collect()
+    let op = Split::Slices { count: count as i64, dim }.into();
+    let parts = host.run_many(&op, &[whole])?;
+    host.push_all(op, &[&x], parts, true)
 }

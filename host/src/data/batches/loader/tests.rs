@@ -30,7 +30,7 @@ fn bits(loader: BatchLoader) -> Vec<(Vec<u32>, Vec<i64>, Vec<usize>)> {
 fn epoch(dataset: &Arc<Dataset>, seed: u64, epoch: u64) -> BatchLoader {
     let sampler =
         Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, dataset, 7).unwrap();
-    BatchLoader::train_from(dataset, sampler.epoch(0), seed, epoch, 0, None).unwrap()
+    BatchLoader::train_from(dataset, sampler.epoch(0), seed, epoch, 0, None, Device::Cpu).unwrap()
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn batches_arrive_in_the_order_of_the_sampler() {
     let dataset = fashion_mnist(|c| c.workers = 3);
     let sampler =
         Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, &dataset, 7).unwrap();
-    let batches = bits(BatchLoader::train_from(&dataset, sampler.epoch(0), 1, 0, 0, None).unwrap());
+    let batches = bits(BatchLoader::train_from(&dataset, sampler.epoch(0), 1, 0, 0, None, Device::Cpu).unwrap());
     let indices: Vec<Vec<usize>> = batches.iter().map(|(.., indices)| indices.clone()).collect();
     assert_eq!(indices, sampler.epoch(0));
     for (_, labels, indices) in batches {
@@ -60,7 +60,7 @@ fn seed_epoch_and_position_decide_the_augmentation() {
     let pixels = |seed, number| bits(epoch(&dataset, seed, number));
     assert_ne!(pixels(1, 0), pixels(2, 0));
     assert_ne!(pixels(1, 0), pixels(1, 1));
-    let twice = bits(BatchLoader::train_from(&dataset, vec![vec![0, 0], vec![0]], 1, 0, 0, None).unwrap());
+    let twice = bits(BatchLoader::train_from(&dataset, vec![vec![0, 0], vec![0]], 1, 0, 0, None, Device::Cpu).unwrap());
     let (first, second) = twice[0].0.split_at(28 * 28);
     assert!(first != second && first != twice[1].0 && second != twice[1].0);
 }
@@ -70,7 +70,7 @@ fn an_epoch_that_goes_on_is_the_same_epoch() {
     let dataset = fashion_mnist(|_| ());
     let sampler =
         Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, &dataset, 7).unwrap();
-    let rest = BatchLoader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6, None).unwrap();
+    let rest = BatchLoader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6, None, Device::Cpu).unwrap();
     assert!(bits(rest) == bits(epoch(&dataset, 1, 0)).split_off(6));
 }
 
@@ -78,8 +78,16 @@ fn an_epoch_that_goes_on_is_the_same_epoch() {
 fn without_augmentation_training_images_are_as_for_evaluation() {
     let dataset = fashion_mnist(|c| c.augmentation.enabled = false);
     let images = dataset.train().indices();
-    let trained =
-        BatchLoader::train_from(&dataset, images.chunks(32).map(<[usize]>::to_vec).collect(), 1, 0, 0, None).unwrap();
+    let trained = BatchLoader::train_from(
+        &dataset,
+        images.chunks(32).map(<[usize]>::to_vec).collect(),
+        1,
+        0,
+        0,
+        None,
+        Device::Cpu,
+    )
+    .unwrap();
     assert!(bits(trained) == bits(BatchLoader::evaluation(&dataset, images, 32).unwrap()));
 }
 
@@ -111,8 +119,11 @@ fn labels_of_training_batches_count_the_training_classes() {
         }
     }
     let tested = dataset.test().indices()[0];
-    let error =
-        BatchLoader::train_from(&dataset, vec![vec![tested]], 1, 0, 0, None).unwrap().next().unwrap().unwrap_err();
+    let error = BatchLoader::train_from(&dataset, vec![vec![tested]], 1, 0, 0, None, Device::Cpu)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap_err();
     assert!(matches!(error, DataError::NotTrained { index, .. } if index == tested), "{error}");
     let error = BatchLoader::evaluation(&dataset, &[250], 1).unwrap().next().unwrap().unwrap_err();
     assert!(error.to_string().contains("no image 250; the data set has 250 images"), "{error}");

@@ -1,0 +1,15 @@
+//! How a call was made.
+
+/// How a call of a strategy was made. What comes out of it is the same in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// No call was made, programs are turned off, or the call was probed or failed.
+    #[default]
+    Plain,
+    /// By the plugin, and its operations cannot be run again without it, for this reason.
+    Unrecordable(&'static str),
+    /// By the plugin, and recorded as a program.
+    Recorded,
+    /// By a program, without the plugin.
+    Replayed,
+}
