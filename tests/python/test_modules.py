@@ -370,7 +370,8 @@ def test_hooks_on_saved_tensors_are_called():
     (wanted,) = gradient(loss(embeddings, labels), embeddings)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: seen.append(t) or t.clone(), lambda t: t):
         value = loss(embeddings, labels)
-    assert seen and torch.equal(gradient(value, embeddings)[0], wanted)
+    # Where hooks look, operations run one by one.
+    assert seen and torch.allclose(gradient(value, embeddings)[0], wanted, atol=1e-7)
 
 
 def test_what_a_hook_raises_is_the_exception_of_the_call():
@@ -391,7 +392,7 @@ def test_a_loss_in_a_checkpoint_has_its_gradient():
     loss = Loss("losses", "contrastive")
     (wanted,) = gradient(loss(embeddings, labels), embeddings)
     checkpoint(loss, embeddings, labels, use_reentrant=False).backward()
-    assert torch.equal(embeddings.grad, wanted)
+    assert torch.allclose(embeddings.grad, wanted, atol=1e-7)
 
 
 def test_a_call_warns_of_nothing():

@@ -193,6 +193,11 @@ impl Slot {
         self.programs.last().map(Plan::outline)
     }
 
+    /// Has the plugin make the next call, whatever was recorded.
+    pub fn forget_programs(&mut self) {
+        self.programs = Programs::default();
+    }
+
     /// Makes one call: by a program that fits, else by the plugin, recorded. `finish` checks what is returned.
     fn call<T>(
         &mut self,

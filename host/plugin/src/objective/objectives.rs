@@ -250,6 +250,13 @@ impl Objectives {
         states.collect()
     }
 
+    /// Has the plugins make the next calls, whatever was recorded.
+    pub fn forget_programs(&mut self) {
+        for Placed { slot, .. } in self.slots_mut() {
+            slot.forget_programs();
+        }
+    }
+
     /// Tells a watch of the operations of all slots from now on.
     pub fn watch(&mut self, watch: &Watch) {
         for Placed { slot, .. } in self.slots_mut() {
