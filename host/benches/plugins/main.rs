@@ -33,12 +33,13 @@ fn main() {
         "{:<18} {:>9} {:>14} {:>14} {:>14} {:>7} {:>12}",
         "loss", "B x D", "component us", "step by step", "native us", "ratio", "step by step"
     );
+    let off = Limits { programs: 0, ..Limits::default() };
     for name in NAMES {
         let native = native(name);
         for (batch, dimension) in SIZES {
             let (embeddings, labels) = data(batch, dimension);
             let mut slot = loss_slot(&runtime, &losses, name);
-            let mut plain = slot_with(&runtime, &losses, Role::Loss, name, &BTreeMap::new(), 0);
+            let mut plain = slot_with(&runtime, &losses, Role::Loss, name, &BTreeMap::new(), off.clone());
             let ours = component(&mut slot, &embeddings, &labels).double_value(&[]);
             let theirs = native(&embeddings, &labels).double_value(&[]);
             assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{name}: {ours} as component, {theirs} natively");

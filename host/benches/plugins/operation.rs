@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lossmith_plugin::{Role, Runtime, Value};
+use lossmith_plugin::{Limits, Role, Runtime, Value};
 use tch::{Device, Kind, Tensor};
 
 use super::support::{load, slot_with};
@@ -22,7 +22,9 @@ pub(super) fn run(runtime: &Arc<Runtime>) {
         let [mut shorter, mut longer] = COUNTS.map(|count| {
             let params = [("what", Value::Text("long".into())), ("count", Value::Integer(count))];
             let params = BTreeMap::from(params.map(|(name, value)| (name.to_owned(), value)));
-            slot_with(runtime, &plugin, Role::Loss, "changes", &params, programs)
+            // One by one: as one, a negative of a negative costs nothing.
+            let limits = Limits { programs, fuse: false, ..Limits::default() };
+            slot_with(runtime, &plugin, Role::Loss, "changes", &params, limits)
         });
         let [longer, shorter, _] =
             in_turns(|| component(&mut longer, &embeddings, &labels), || component(&mut shorter, &embeddings, &labels));

@@ -25,22 +25,21 @@ pub(crate) fn slot(
     name: &str,
     params: &BTreeMap<String, Value>,
 ) -> Slot {
-    slot_with(runtime, plugin, role, name, params, Limits::default().programs)
+    slot_with(runtime, plugin, role, name, params, Limits::default())
 }
 
-/// As [`slot`], with so many programs; 0: each call is made by the plugin.
+/// As [`slot`], with these limits.
 pub(crate) fn slot_with(
     runtime: &Arc<Runtime>,
     plugin: &Arc<Plugin>,
     role: Role,
     name: &str,
     params: &BTreeMap<String, Value>,
-    programs: u32,
+    limits: Limits,
 ) -> Slot {
     let strategy = plugin.strategy(role, name).expect("a standard strategy");
     let params = Params::new(strategy, params).expect("the parameters fit");
-    let limits = Arc::new(Limits { programs, ..Limits::default() });
-    let setting = Setting { device: Device::Cpu, float: Kind::Float, seed: 0, slot: 0, limits };
+    let setting = Setting { device: Device::Cpu, float: Kind::Float, seed: 0, slot: 0, limits: Arc::new(limits) };
     Slot::new(Arc::clone(runtime), Arc::clone(plugin), role, name, params, setting).expect("a slot")
 }
 

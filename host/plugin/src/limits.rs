@@ -47,7 +47,7 @@ pub struct Limits {
     /// Bytes of all fused embeddings of a part of the data, which an evaluation holds. Default 16 GiB.
     pub fused_bytes: u64,
     /// Programs that are kept for a slot: recorded calls, which run again without the plugin wherever all that it asked
-    /// for is the same. 0: each call is made by the plugin. Results are the same. Default 8.
+    /// for is the same. 0: each call is made by the plugin. Results are the same but for what `fuse` says. Default 8.
     pub programs: u32,
     /// Operations of a call that is recorded; one with more is made by the plugin each time. Default 4,096.
     pub program_operations: u32,

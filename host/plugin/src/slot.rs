@@ -2,8 +2,8 @@
 //!
 //! Invariants: after a call no tensor of it is alive but its result; what the slot keeps between calls is its state,
 //! its parameters, its report and its programs, never the instance. A trap spends the store, as does a plugin that
-//! keeps handles; the next call makes a new one (about 10 us). What comes out of a call does not depend on whether the
-//! plugin or a program makes it.
+//! keeps handles; the next call makes a new one (about 10 us). What comes out of a call does not depend on whether it
+//! was recorded or replayed: what runs as one is computed so in the call that is recorded, too.
 
 mod guest;
 mod result;

@@ -1,6 +1,7 @@
 //! How a call was made.
 
-/// How a call of a strategy was made. What comes out of it is the same in each.
+/// How a call of a strategy was made. What comes out is the same for those that are recorded and
+/// replayed; the others have the bits of single operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
     /// No call was made, programs are turned off, or the call was probed or failed.
