@@ -66,9 +66,10 @@ multi-threshold: build ## Reproduce the tables of examples/multi-threshold; what
 	$(LOSSMITH) data fetch emoji
 	@set -e; for data in fashion-mnist emoji expressions why; do $(LOSSMITH) sweep examples/multi-threshold/$$data-sweep.toml; done
 
-bench: plugins ## Time components against native code, batches in parts, and edits of a running training.
+bench: plugins ## Time components against native code, large batches, batches in parts, and edits of a running training.
 	$(LOSSMITH) plugin build tests/guests/operations
 	cargo bench -p lossmith --profile dev --bench plugins
+	cargo bench -p lossmith --profile dev --bench large-batches
 	cargo bench -p lossmith --profile dev --bench micro-batches
 	@# A component that was compiled before would not be compiled again.
 	XDG_CACHE_HOME=$$(mktemp -d) cargo bench -p lossmith --profile dev --bench session

@@ -74,6 +74,7 @@ fn every_limit_has_a_test() {
         programs: _,
         program_operations: _,
         fuse: _,
+        matrix_bytes: _,
         state_bytes: _,
         state_tensors: _,
         // Those of loading are in `hostile.rs`.

@@ -1,6 +1,7 @@
 //! Recorded calls: a strategy gives the same bits whether its plugin makes each call or a program does; where
 //! operations run as one, always the same other ones.
 
+mod blocks;
 mod changes;
 mod fused;
 mod standard;

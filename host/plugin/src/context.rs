@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lossmith_torch_shim::meta;
 use tch::{Kind, TchError, Tensor};
 
 /// The inputs of a strategy: a batch, and what other strategies made of it.
@@ -43,6 +44,27 @@ impl Input {
             teacher_feature_map: self.teacher_feature_map.as_ref().map(Tensor::shallow_clone),
             tuples: self.tuples.as_ref().map(Tuples::shallow_clone),
         }
+    }
+}
+
+impl Input {
+    /// The same without values.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub(super) fn on_meta(&self) -> Result<Self, TchError> {
+        let of = |tensor: &Option<Tensor>| tensor.as_ref().map(meta).transpose();
+        Ok(Self {
+            embeddings: of(&self.embeddings)?,
+            labels: of(&self.labels)?,
+            class_count: self.class_count,
+            slice_count: self.slice_count,
+            thresholds: self.thresholds.clone(),
+            teacher: of(&self.teacher)?,
+            feature_map: of(&self.feature_map)?,
+            teacher_feature_map: of(&self.teacher_feature_map)?,
+            tuples: self.tuples.as_ref().map(Tuples::shallow_clone),
+        })
     }
 }
 
@@ -124,6 +146,16 @@ impl PairLosses {
     pub fn shallow_clone(&self) -> Self {
         let parts = self.parts.iter().map(|(name, part)| (name.clone(), part.shallow_clone())).collect();
         Self { values: self.values.shallow_clone(), divisor: self.divisor, parts, parts_given: false }
+    }
+
+    /// The same without values.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub(super) fn on_meta(&self) -> Result<Self, TchError> {
+        let parts = self.parts.iter().map(|(name, part)| Ok((name.clone(), meta(part)?)));
+        let parts = parts.collect::<Result<_, TchError>>()?;
+        Ok(Self { values: meta(&self.values)?, divisor: self.divisor, parts, parts_given: false })
     }
 
     /// The unbalanced loss: the sum over the divisor.

@@ -15,7 +15,7 @@ use crate::host_fault::{HostFault, fault, over, stale_handle};
 use crate::limits::Limits;
 use crate::memory_limit::MemoryLimit;
 use crate::operation::{Op, Shape, Streams};
-use crate::probe::Probe;
+use crate::probe::{Cost, Probe};
 use crate::program::{Observation, Recorder, Source, ValueId};
 use crate::report::Report;
 use crate::state::State;
@@ -73,6 +73,8 @@ pub(super) struct Host {
     pub(super) metric_names: BTreeSet<String>,
     pub(super) probe: Probe,
     pub(super) recorder: Recorder,
+    /// Whether tensors of the call have shapes and no values.
+    pub(super) on_meta: bool,
     pub(super) panic: Option<(String, String, u32)>,
     /// Folders whose code is the SDK's.
     pub(super) sdk: Arc<Vec<String>>,
@@ -117,6 +119,7 @@ impl Host {
             metric_names: BTreeSet::new(),
             probe: Probe::default(),
             recorder: Recorder::Off,
+            on_meta: false,
             panic: None,
             sdk: Arc::default(),
             host_elements: 0,
@@ -133,10 +136,14 @@ impl Host {
         Streams { seed: self.seed, slot: self.slot, step: self.progress.step }
     }
 
+    /// What the call has cost so far, but its fuel.
+    pub(super) fn cost(&self) -> Cost {
+        Cost { host_elements: self.host_elements, draws: self.draws, ..self.probe.cost }
+    }
+
     /// Frees all that the call made. Returns how many handles the plugin kept.
     pub(super) fn end_call(&mut self) -> usize {
-        self.probe.cost.host_elements = self.host_elements;
-        self.probe.cost.draws = self.draws;
+        self.probe.cost = self.cost();
         self.host_elements = 0;
         self.backward_elements = 0;
         self.storages.clear();
@@ -155,6 +162,10 @@ impl Host {
     /// Asked before an operation runs, which nothing can stop then: an error when so much work, or memory, is too much.
     pub(super) fn admit(&self, work: u64, bytes: u64) -> Result<(), HostFault> {
         over("host-elements", self.limits.host_elements, self.host_elements.saturating_add(work))?;
+        // Without values nothing takes time or memory.
+        if self.on_meta {
+            return Ok(());
+        }
         over("tensor-bytes", self.limits.tensor_bytes, self.storages.bytes().saturating_add(bytes))?;
         if work > LONG { self.in_time(work) } else { Ok(()) }
     }
@@ -319,7 +330,7 @@ impl Host {
             Some(base) => self.storages.share(base),
             None => self.storages.add(elements * charge::size(kind)),
         };
-        over("tensor-bytes", self.limits.tensor_bytes, self.storages.bytes())?;
+        self.admit(0, 0)?;
         self.probe.watch.note(operation, &tensor)?;
         let handle = self.tensors.push(Held { tensor, elements, storage, value });
         let cost = &mut self.probe.cost;

@@ -8,6 +8,7 @@
 mod guest;
 mod result;
 mod roles;
+mod shapes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub struct Slot {
     probe: Probe,
     programs: Programs,
     way: Way,
+    /// How many parameters and buffers there were when the plugin asked for values, so that shapes alone record nothing.
+    reads_values_with: Option<u64>,
     /// Columns of embeddings and their slices, and columns of what a fusion made of them last.
     fused: Option<([i64; 2], i64)>,
 }
@@ -89,6 +92,12 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     fn new(input: Input, progress: &'a Progress) -> Self {
         Self { input, pairs: None, progress }
+    }
+
+    /// What it is made in.
+    fn situation(&'a self, state: &'a State, gradients: bool) -> Situation<'a> {
+        let Self { input, pairs, progress } = self;
+        Situation { input, pairs: pairs.as_ref(), progress, state, gradients }
     }
 
     /// The same call once more.
@@ -126,6 +135,7 @@ impl Slot {
             probe: Probe::default(),
             programs: Programs::default(),
             way: Way::Plain,
+            reads_values_with: None,
             fused: None,
         })
     }
@@ -196,22 +206,29 @@ impl Slot {
     /// Has the plugin make the next call, whatever was recorded.
     pub fn forget_programs(&mut self) {
         self.programs = Programs::default();
+        self.reads_values_with = None;
     }
 
     /// Makes one call: by a program that fits, else by the plugin, recorded. `finish` checks what is returned.
     fn call<T>(
         &mut self,
         call: Call<'_>,
-        run: impl FnOnce(Guest<'_>, Option<PairLosses>) -> Outcome<Returned<Tensor>>,
+        run: impl Fn(Guest<'_>, Option<PairLosses>) -> Outcome<Returned<Tensor>>,
         finish: impl Fn(&Expected, Returned<Tensor>) -> Outcome<T>,
     ) -> Result<T, PluginError> {
         let expected = Expected::new(&call.input, self.setting.float, &self.setting.limits);
         let gradients = if self.setting.limits.programs > 0 && self.probe.is_idle() { differentiates() } else { None };
         self.way = Way::Plain;
-        if let Some(gradients) = gradients
-            && let Some(value) = self.replay(&call, gradients, |returned| finish(&expected, returned))?
-        {
-            return Ok(value);
+        if let Some(gradients) = gradients {
+            let recorded =
+                self.wants_shapes(&call.input) && !self.programs.has(&call.situation(&self.state, gradients));
+            if recorded {
+                self.record_shapes(&call, gradients, &run)?;
+            }
+            if let Some(value) = self.replay(&call, gradients, |returned| finish(&expected, returned))? {
+                self.way = if recorded { Way::Recorded } else { Way::Replayed };
+                return Ok(value);
+            }
         }
         let again = gradients.map(|gradients| (gradients, call.again()));
         let lines = self.report.lines.len();
@@ -240,11 +257,10 @@ impl Slot {
         gradients: bool,
         finish: impl FnOnce(Returned<Tensor>) -> Outcome<T>,
     ) -> Result<Option<T>, PluginError> {
-        let Call { input, pairs, progress } = call;
-        let situation = Situation { input, pairs: pairs.as_ref(), progress, state: &self.state, gradients };
+        let situation = call.situation(&self.state, gradients);
         let Some(plan) = self.programs.find(&situation) else { return Ok(None) };
         let Setting { seed, slot, limits, .. } = &self.setting;
-        let streams = Streams { seed: *seed, slot: *slot, step: progress.step };
+        let streams = Streams { seed: *seed, slot: *slot, step: call.progress.step };
         let until = Instant::now().checked_add(Duration::from_millis(limits.deadline_ms));
         let replayed = replay(&plan, &situation, streams, until);
         if matches!(replayed, Err(ReplayFault::Deadline)) && plan.is_fused() {
@@ -261,7 +277,6 @@ impl Slot {
             return Ok(None);
         }
         self.probe.cost = plan.program.cost;
-        self.way = Way::Replayed;
         Ok(value)
     }
 
@@ -339,7 +354,7 @@ impl Slot {
                 self.way = match recorder.finish(self.probe.cost) {
                     Ok(program) => {
                         let plan = match limits.fuse {
-                            true => Plan::fused(program, self.setting.device),
+                            true => Plan::fused(program, self.setting.device, limits.matrix_bytes),
                             false => Plan::single(program),
                         };
                         self.programs.add(plan, limits.programs);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lossmith_torch_shim::meta;
 use tch::{TchError, Tensor};
 
 /// A trainable tensor of a slot.
@@ -46,6 +47,23 @@ impl State {
             Ok((name.clone(), StateParameter { tensor, learning_rate_multiplier }))
         });
         let buffers = self.buffers.iter().map(|(name, tensor)| Ok((name.clone(), copy(tensor)?)));
+        Ok(Self {
+            parameters: parameters.collect::<Result<_, TchError>>()?,
+            buffers: buffers.collect::<Result<_, TchError>>()?,
+            ..Self::default()
+        })
+    }
+
+    /// The same without values.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub(super) fn on_meta(&self) -> Result<Self, TchError> {
+        let parameters = self.parameters.iter().map(|(name, parameter)| {
+            let learning_rate_multiplier = parameter.learning_rate_multiplier;
+            Ok((name.clone(), StateParameter { tensor: meta(&parameter.tensor)?, learning_rate_multiplier }))
+        });
+        let buffers = self.buffers.iter().map(|(name, tensor)| Ok((name.clone(), meta(tensor)?)));
         Ok(Self {
             parameters: parameters.collect::<Result<_, TchError>>()?,
             buffers: buffers.collect::<Result<_, TchError>>()?,

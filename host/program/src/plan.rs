@@ -136,6 +136,21 @@ pub(crate) struct Pass {
     pub(crate) embedded: Option<Embedded>,
 }
 
+impl Pass {
+    /// Whether an instruction is of each column, not of whole rows.
+    pub(crate) fn is_full(&self, instruction: &Instruction) -> bool {
+        match instruction {
+            Instruction::Load { to, .. }
+            | Instruction::Unary { to, .. }
+            | Instruction::Binary { to, .. }
+            | Instruction::Choose { to, .. } => to.full,
+            Instruction::Reduce { .. } => false,
+            Instruction::Store { to, .. } => self.written[*to].each > 1,
+            Instruction::Keep { to, .. } => self.kept[*to] > 1,
+        }
+    }
+}
+
 /// Zeros, with the elements of another array at some places.
 #[derive(Clone, Debug)]
 pub(crate) struct Embedded {
@@ -154,8 +169,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// A plan that computes `wanted`, in this order, of `given`.
-    pub(crate) fn new(graph: &Graph, given: &[Id], wanted: &[Id]) -> Self {
-        code::plan(graph, &Assigned::new(graph, given, wanted))
+    /// A plan that computes `wanted`, in this order, of `given`; `blocked` where it rather makes a product again than
+    /// write it.
+    pub(crate) fn new(graph: &Graph, given: &[Id], wanted: &[Id], blocked: bool) -> Self {
+        code::plan(graph, &Assigned::new(graph, given, wanted, blocked))
+    }
+
+    /// Elements of the arrays that live as long as a run.
+    pub(crate) fn elements(&self) -> usize {
+        let of = |buffer: &Buffer| match *buffer {
+            Buffer::Positions(length) | Buffer::Filled(length, _) | Buffer::Temporary(length) => length,
+            Buffer::Given(_) | Buffer::Wanted => 0,
+        };
+        self.buffers.iter().map(of).sum()
     }
 }

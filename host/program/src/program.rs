@@ -36,7 +36,8 @@ pub struct Wanted<'a> {
     pub outputs: &'a [Id],
     /// The inputs whose gradient is wanted, by their places.
     pub differentiated: &'a [usize],
-    /// Matrix products are computed again for the gradient instead of being kept.
+    /// Matrix products are computed a few rows at a time wherever they are needed, again for the gradient, instead of
+    /// being kept as a whole.
     pub blocked: bool,
 }
 
@@ -56,7 +57,7 @@ impl<T: Kernels> Program<T> {
             own.push(copy);
         }
         let forward_nodes = graph.len();
-        let in_memory = Assigned::new(&graph, inputs, &own).written;
+        let in_memory = Assigned::new(&graph, inputs, &own, blocked).written;
         let of: Vec<Id> = differentiated.iter().map(|&place| inputs[place]).collect();
         let shapes: Vec<Vec<usize>> = own.iter().map(|&id| graph.shape(id).to_vec()).collect();
         let seeds: Vec<Id> = shapes.iter().map(|shape| graph.input(shape)).collect();
@@ -78,9 +79,9 @@ impl<T: Kernels> Program<T> {
         }
         let saved = saved(&graph, &wanted, forward_nodes, blocked, &in_memory);
         let all: Vec<Id> = own.iter().chain(&saved).copied().collect();
-        let forward = Ready::new(Plan::new(&graph, inputs, &all));
+        let forward = Ready::new(Plan::new(&graph, inputs, &all, blocked));
         let given: Vec<Id> = inputs.iter().chain(&saved).chain(&seeds).copied().collect();
-        let backward = (!wanted.is_empty()).then(|| Ready::new(Plan::new(&graph, &given, &wanted)));
+        let backward = (!wanted.is_empty()).then(|| Ready::new(Plan::new(&graph, &given, &wanted, blocked)));
         Self {
             forward,
             backward,
@@ -101,6 +102,14 @@ impl<T: Kernels> Program<T> {
     #[must_use]
     pub fn saved(&self) -> usize {
         self.saved.iter().sum()
+    }
+
+    /// Elements that a run forward and one backward take at a time, besides what is given and wanted.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        let backward = self.backward.as_ref().map_or(0, Ready::elements);
+        // What is between the runs of a pass is kept for the next one.
+        self.saved() + self.forward.elements() + backward
     }
 
     /// Computes the outputs; each slice has as many elements as its shape.

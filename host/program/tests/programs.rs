@@ -165,6 +165,44 @@ fn a_whole_matrix_as_output() {
     Case { graph, inputs, output, data, differentiated: 1 }.check("matrix");
 }
 
+/// Rows are taken in parts.
+#[test]
+fn long_rows() {
+    let (rows, columns, dimension) = (5, 5000, 3);
+    let mut graph = Graph::new();
+    let (x, y, weights) =
+        (graph.input(&[rows, dimension]), graph.input(&[columns, dimension]), graph.input(&[columns, rows]));
+    let products = graph.product(x, y, false, true);
+    let turned = graph.permute(weights, &[1, 0]);
+    let weighed = graph.binary(Binary::Mul, products, turned);
+    let largest = graph.reduce(Reduction::FirstMax, weighed);
+    let stopped = graph.unary(Unary::Stop, largest);
+    let shifted = graph.binary(Binary::Sub, weighed, stopped);
+    let shares = graph.unary(Unary::Exp, shifted);
+    let sum = graph.reduce(Reduction::Sum, shares);
+    let share = graph.binary(Binary::Div, shares, sum);
+    let square = graph.binary(Binary::Mul, share, products);
+    let sums = graph.reduce(Reduction::Sum, square);
+    let output = graph.binary(Binary::Mul, sums, sums);
+    let data = vec![numbers(rows * dimension, 11), numbers(columns * dimension, 12), numbers(columns * rows, 13)];
+    Case { graph, inputs: vec![x, y, weights], output, data, differentiated: 3 }.check("long rows");
+}
+
+#[test]
+fn a_product_that_two_passes_need_is_made_twice_in_blocks() {
+    let (mut graph, inputs, _, cosines, same) = pairs(200, 4);
+    // The second pass needs what the first finds in each row.
+    let chosen = graph.binary(Binary::Mul, cosines, same);
+    let columns = graph.reduce_over(Reduction::Max, chosen, 0);
+    let above = graph.binary(Binary::Sub, cosines, columns);
+    let square = graph.binary(Binary::Mul, above, above);
+    let output = graph.sum_all(square);
+    let wanted = Wanted { inputs: &inputs, outputs: &[output], differentiated: &[0], blocked: true };
+    let program = Program::<f64>::new(graph.clone(), wanted);
+    let whole = Program::<f64>::new(graph, Wanted { blocked: false, ..wanted });
+    assert!(whole.elements() >= program.elements() + 200 * 200, "{} {}", whole.elements(), program.elements());
+}
+
 #[test]
 fn slices_of_embeddings() {
     let (slices, size, dimension) = (3, 10, 12);

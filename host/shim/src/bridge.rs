@@ -125,6 +125,7 @@ pub(crate) mod ffi {
         fn gradient_mode() -> i8;
         fn set_deterministic(on: bool);
         fn version() -> Result<String>;
+        fn meta(tensor: &Tensor) -> Result<UniquePtr<Tensor>>;
         fn load_cuda() -> Result<()>;
         fn pinned(shape: &[i64]) -> Result<UniquePtr<Tensor>>;
 

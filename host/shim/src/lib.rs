@@ -1,7 +1,7 @@
 //! The libtorch calls that lossmith needs and `tch` does not have: fused optimizer steps, gradient clipping that never
 //! waits for the device, bfloat16 autocasting on every device, deterministic mode, operations with a backward pass of
 //! their own, TorchScript modules with their buffers, tensors that are filled in place, tensors of Python, libtorch's
-//! part for CUDA, and what a step waits for on a device.
+//! part for CUDA, tensors without values, and what a step waits for on a device.
 //!
 //! This and the Python module are the only crates of the workspace with `unsafe` code. A C++ exception becomes a
 //! [`TchError::Torch`].
@@ -15,6 +15,7 @@ mod context;
 mod cuda;
 mod distance;
 mod hinge;
+mod meta;
 mod optimizer;
 mod program;
 mod python;
@@ -27,6 +28,7 @@ pub use context::{autocast, differentiates, has_usual_modes, set_deterministic, 
 pub use cuda::load_cuda;
 pub use distance::euclidean_distances;
 pub use hinge::hinge_sums;
+pub use meta::meta;
 pub use optimizer::{
     AdamSettings, AdamSlot, SgdSettings, SgdSlot, clear_gradients, clip_gradients, fused_adam, fused_sgd,
     retain_gradient,

@@ -3,6 +3,7 @@
 #include "lossmith-torch-shim/src/cuda.cc"
 #include "lossmith-torch-shim/src/distance.cc"
 #include "lossmith-torch-shim/src/hinge.cc"
+#include "lossmith-torch-shim/src/meta.cc"
 #include "lossmith-torch-shim/src/optimizer.cc"
 #include "lossmith-torch-shim/src/program.cc"
 #include "lossmith-torch-shim/src/python.cc"

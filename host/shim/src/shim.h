@@ -58,6 +58,7 @@ int8_t gradient_mode() noexcept;
 void set_deterministic(bool on) noexcept;
 rust::String version();
 void load_cuda();
+std::unique_ptr<at::Tensor> meta(const at::Tensor &tensor);
 std::unique_ptr<at::Tensor> pinned(rust::Slice<const int64_t> shape);
 
 std::unique_ptr<at::Tensor> euclidean_distances(const at::Tensor &a, const at::Tensor &b);

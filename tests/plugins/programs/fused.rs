@@ -19,31 +19,31 @@ fn fused(float: Kind) -> Setting {
 }
 
 /// A strategy with a transfer whose pair losses it weighs, if it is a balance.
-struct Case {
-    package: &'static str,
-    role: Role,
-    strategy: String,
+pub(super) struct Case {
+    pub(super) package: &'static str,
+    pub(super) role: Role,
+    pub(super) strategy: String,
     transfer: Option<String>,
 }
 
 impl Case {
-    fn slot(&self, setting: Setting) -> Slot {
+    pub(super) fn slot(&self, setting: Setting) -> Slot {
         slot(self.package, self.role, &self.strategy, params(self.role, &self.strategy), setting)
     }
 
-    fn call(&self, slot: &mut Slot, number: i64, float: Kind) -> Seen {
+    pub(super) fn call(&self, slot: &mut Slot, number: i64, float: Kind) -> Seen {
         let transfer = self.transfer.as_deref();
         let (input, progress) = (input_of(transfer.unwrap_or(&self.strategy), number, float), progress(number));
         seen(slot, &input, &progress, |slot, input, progress| call(slot, input, progress, transfer))
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{} {} {:?}", self.role, self.strategy, self.transfer)
     }
 }
 
 /// Every standard strategy that computes something of tensors.
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let transfers = names("lossmith-transfers", Role::Transfer);
     let mut cases = Vec::new();
     for package in PACKAGES {
@@ -67,7 +67,7 @@ fn cases() -> Vec<Case> {
 }
 
 /// Whether numbers, by their bits, differ by rounding only: in units of the largest of them.
-fn near(found: &[u64], expected: &[u64]) -> bool {
+pub(super) fn near(found: &[u64], expected: &[u64]) -> bool {
     let [found, expected] =
         [found, expected].map(|bits| bits.iter().map(|bits| f64::from_bits(*bits)).collect::<Vec<_>>());
     let largest = expected.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));

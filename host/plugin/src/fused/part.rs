@@ -57,6 +57,7 @@ impl Fused {
         kind: Kind,
         small: &[bool],
         needed: &BTreeSet<ValueId>,
+        blocked: bool,
     ) -> Option<Self> {
         let mut lowering = Lowering::new(program, small.to_vec());
         if !steps.iter().all(|step| lowering.add(step)) {
@@ -87,7 +88,7 @@ impl Fused {
             .collect();
         let gradients = program.gradients && outputs.iter().any(|output| output.requires_grad);
         let differentiated = if gradients { differentiated } else { Vec::new() };
-        let wanted = Wanted { inputs: &nodes, outputs: &ids, differentiated: &differentiated, blocked: false };
+        let wanted = Wanted { inputs: &nodes, outputs: &ids, differentiated: &differentiated, blocked };
         let graph = lowering.graph;
         let numbers = match kind {
             Kind::Double => Numbers::Double(Arc::new(Compiled::new(graph, wanted))),
@@ -104,6 +105,14 @@ impl Fused {
     /// The values that it makes.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = ValueId> {
         self.values.iter().map(|(value, _)| *value)
+    }
+
+    /// Bytes that it takes besides its inputs and outputs.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.numbers {
+            Numbers::Single(compiled) => compiled.elements() as u64 * 4,
+            Numbers::Double(compiled) => compiled.elements() as u64 * 8,
+        }
     }
 
     /// Computes its outputs, in their order, of its inputs.

@@ -8,8 +8,9 @@ use crate::dtype::is_float;
 use crate::operation::{Op, Shape, Split, Stop};
 use crate::program::{Program, Source};
 
-/// The parts of a program, in the order in which they run; none if nothing of it can run as one.
-pub(super) fn parts(program: &Program, device: Device) -> Option<Vec<Part>> {
+/// The parts of a program, in the order in which they run; none if nothing of it can run as one. `blocked` where large
+/// matrices are not to be made as a whole.
+pub(super) fn parts(program: &Program, device: Device, blocked: bool) -> Option<Vec<Part>> {
     let backward = program.steps.iter().any(|step| matches!(step.op, Op::Backward(_)));
     // `gradient` looks for the way between two values, which are one step then.
     if device != Device::Cpu || backward {
@@ -17,11 +18,11 @@ pub(super) fn parts(program: &Program, device: Device) -> Option<Vec<Part>> {
     }
     let mut kinds = program.values.iter().map(|meta| meta.kind).filter(|&kind| is_float(kind));
     let kind = kinds.next().filter(|kind| matches!(kind, Kind::Float | Kind::Double))?;
-    if kinds.all(|other| other == kind) { divide(program, kind) } else { None }
+    if kinds.all(|other| other == kind) { divide(program, kind, blocked) } else { None }
 }
 
 /// Each step in the earliest layer that it can be in: a layer is what is fused, and then what libtorch computes of it.
-fn divide(program: &Program, kind: Kind) -> Option<Vec<Part>> {
+fn divide(program: &Program, kind: Kind, blocked: bool) -> Option<Vec<Part>> {
     let mut small = vec![false; program.values.len()];
     for (source, value) in &program.inputs {
         if *source == Source::Labels {
@@ -53,7 +54,7 @@ fn divide(program: &Program, kind: Kind) -> Option<Vec<Part>> {
             needed.extend(&program.steps.get(place)?.inputs);
         }
         let worth = steps.iter().filter(|step| !is_view(&step.op)).count() > 1;
-        let part = if worth { Fused::new(&steps, program, kind, &small, &needed) } else { None };
+        let part = if worth { Fused::new(&steps, program, kind, &small, &needed, blocked) } else { None };
         match part {
             Some(part) => {
                 needed.extend(part.inputs());

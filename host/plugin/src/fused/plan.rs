@@ -32,6 +32,8 @@ pub struct Outline {
     pub fused: usize,
     /// The names of the others, in their order.
     pub alone: Vec<&'static str>,
+    /// Bytes that it takes besides what the call begins with.
+    pub bytes: u64,
 }
 
 impl Plan {
@@ -41,9 +43,11 @@ impl Plan {
         Self::of(program, parts)
     }
 
-    /// Runs as one what can be on this device.
-    pub(crate) fn fused(program: Program, device: Device) -> Self {
-        match parts(&program, device) {
+    /// Runs as one what can be on this device, in blocks of rows where a value has more bytes than `matrix_bytes`.
+    pub(crate) fn fused(program: Program, device: Device, matrix_bytes: u64) -> Self {
+        let places = 0..u32::try_from(program.values.len()).unwrap_or(u32::MAX);
+        let blocked = places.map(ValueId).any(|value| program.bytes(value) > matrix_bytes);
+        match parts(&program, device, blocked) {
             Some(parts) => Self::of(program, parts),
             None => Self::single(program),
         }
@@ -73,6 +77,28 @@ impl Plan {
         self.turns.iter().any(|turn| matches!(turn.part, Part::Fused(_)))
     }
 
+    /// Bytes that its values and what runs as one take at a time, besides what the call begins with.
+    pub(crate) fn bytes(&self) -> u64 {
+        let Self { program, turns } = self;
+        let (mut alive, mut most) = (0_u64, 0);
+        for Turn { part, last_uses } in turns {
+            let (made, own) = match part {
+                Part::Step(place) => {
+                    let outputs = program.steps.get(*place).map_or(&[][..], |step| step.outputs.as_slice());
+                    (outputs.iter().map(|value| program.bytes(*value)).sum::<u64>(), 0)
+                }
+                Part::Fused(fused) => (fused.outputs().map(|value| program.bytes(value)).sum(), fused.bytes()),
+            };
+            // What it keeps for the gradient stays.
+            alive = alive.saturating_add(made).saturating_add(own);
+            most = most.max(alive);
+            let begun = |value: &&ValueId| program.inputs.iter().all(|(_, input)| input != *value);
+            let freed = last_uses.iter().filter(begun).map(|value| program.bytes(*value)).sum();
+            alive = alive.saturating_sub(if program.gradients { 0 } else { freed });
+        }
+        most
+    }
+
     /// What it is made of.
     pub(crate) fn outline(&self) -> Outline {
         let steps = &self.program.steps;
@@ -81,6 +107,6 @@ impl Plan {
             Part::Fused(_) => None,
         });
         let alone: Vec<_> = alone.collect();
-        Outline { operations: steps.len(), fused: steps.len() - alone.len(), alone }
+        Outline { operations: steps.len(), fused: steps.len() - alone.len(), alone, bytes: self.bytes() }
     }
 }

@@ -10,6 +10,7 @@ mod creation;
 mod elementwise;
 mod formulas;
 mod indexing;
+mod meta;
 mod op;
 mod order;
 mod products;

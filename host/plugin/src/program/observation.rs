@@ -93,6 +93,13 @@ impl Observation {
         Self::Tensor(source, found.map(Seen::of))
     }
 
+    /// That a tensor is on this device.
+    pub(super) fn place_on(&mut self, of_all: Device) {
+        if let Self::Tensor(_, Some(Seen { device, .. })) = self {
+            *device = of_all;
+        }
+    }
+
     /// These thresholds.
     pub(crate) fn thresholds(thresholds: &[f64]) -> Self {
         Self::Thresholds(thresholds.iter().map(|threshold| threshold.to_bits()).collect())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::observation::{Observation, Situation, Source};
 use super::returned::Returned;
@@ -81,6 +81,19 @@ impl Program {
     /// Whether the plugin would order the same operations in this situation.
     pub(crate) fn fits(&self, situation: &Situation<'_>) -> bool {
         self.gradients == situation.gradients && self.observations.iter().all(|seen| seen.holds(situation))
+    }
+
+    /// Of what was recorded without values: it was asked for of tensors on this device.
+    pub(crate) fn place_on(&mut self, device: Device) {
+        self.observations.iter_mut().for_each(|observation| observation.place_on(device));
+    }
+
+    /// Bytes of a value.
+    pub(crate) fn bytes(&self, value: ValueId) -> u64 {
+        self.values.get(value.index()).map_or(0, |Meta { shape, kind, .. }| {
+            let elements = shape.iter().map(|size| size.unsigned_abs()).fold(1, u64::saturating_mul);
+            elements.saturating_mul(kind.elt_size_in_bytes() as u64)
+        })
     }
 
     /// Values that are needed when all steps are done.

@@ -18,6 +18,11 @@ impl Programs {
         self.0.last().cloned()
     }
 
+    /// Whether a program fits.
+    pub(crate) fn has(&self, situation: &Situation<'_>) -> bool {
+        self.0.iter().any(|plan| plan.program.fits(situation))
+    }
+
     /// Keeps a program, and forgets the least recently used one of more than `most`.
     pub(crate) fn add(&mut self, plan: Plan, most: u32) {
         self.0.push(Arc::new(plan));

@@ -33,6 +33,8 @@ pub(crate) struct Assigned {
     pub(crate) copied: BTreeSet<Id>,
     /// Products of rows that their own pass has just made.
     pub(crate) sinks: BTreeSet<Id>,
+    /// Products are made in each pass that needs them, rather than written.
+    blocked: bool,
 }
 
 /// The node that has the value of another one.
@@ -44,7 +46,7 @@ pub(crate) fn plain(graph: &Graph, mut id: Id) -> Id {
 }
 
 impl Assigned {
-    pub(crate) fn new(graph: &Graph, given: &[Id], wanted: &[Id]) -> Self {
+    pub(crate) fn new(graph: &Graph, given: &[Id], wanted: &[Id], blocked: bool) -> Self {
         let mut assigned = Self {
             given: given.to_vec(),
             wanted: wanted.iter().map(|&id| plain(graph, id)).collect(),
@@ -54,6 +56,7 @@ impl Assigned {
             written: BTreeSet::new(),
             copied: BTreeSet::new(),
             sinks: BTreeSet::new(),
+            blocked,
         };
         for id in assigned.needed(graph) {
             assigned.place(graph, id);
@@ -244,7 +247,7 @@ impl Assigned {
             if self.computed.contains(&(pass, value)) {
                 return;
             }
-            if self.is_repeated(graph, value) {
+            if self.is_repeated(graph, value) && self.can_repeat(graph, pass, value) {
                 self.repeat(graph, pass, value);
                 return;
             }
@@ -253,22 +256,36 @@ impl Assigned {
         self.written_before(graph, root);
     }
 
-    /// Whether a node is computed again rather than written: it is as large as a matrix, and made element by element.
+    /// Whether a node is computed again rather than written: it is as large as a matrix, and made element by element,
+    /// or a product of a plan in blocks.
     fn is_repeated(&self, graph: &Graph, value: Id) -> bool {
         let Node { op, shape, .. } = graph.node(value);
         let (rows, columns) = space(shape);
-        matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Choose)
-            && rows > 1
-            && columns > 1
-            && !self.written.contains(&value)
-            && !self.wanted.contains(&value)
+        let again = match op {
+            Op::Unary(_) | Op::Binary(_) | Op::Choose => true,
+            Op::Product { .. } => self.blocked,
+            Op::Input(_) | Op::Constant(_) | Op::Positions | Op::Reduce(_) | Op::View(_) | Op::Embed(_) => false,
+        };
+        again && rows > 1 && columns > 1 && !self.written.contains(&value) && !self.wanted.contains(&value)
+    }
+
+    /// Whether a product that is made again has matrices of the pass's rows.
+    fn can_repeat(&self, graph: &Graph, pass: usize, value: Id) -> bool {
+        let Node { op, shape, .. } = graph.node(value);
+        let rows = |shape: &[usize]| shape.len().checked_sub(2).and_then(|place| shape.get(place).copied());
+        !matches!(op, Op::Product { .. }) || self.passes[pass].matrix_rows.is_none_or(|own| Some(own) == rows(shape))
     }
 
     /// Computes a node in another pass, too.
     fn repeat(&mut self, graph: &Graph, pass: usize, value: Id) {
-        let inputs = graph.node(value).inputs.clone();
-        for input in inputs {
-            self.reach(graph, pass, input, Self::fits(graph, value, plain(graph, input)));
+        let Node { op, inputs, shape } = graph.node(value);
+        // The matrices of a product lie in memory since it was made first.
+        if matches!(op, Op::Product { .. }) {
+            self.passes[pass].matrix_rows = Some(shape[shape.len() - 2]);
+        } else {
+            for &input in inputs {
+                self.reach(graph, pass, input, Self::fits(graph, value, plain(graph, input)));
+            }
         }
         self.computed.insert((pass, value));
         self.passes[pass].nodes.push(value);

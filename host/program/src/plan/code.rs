@@ -144,7 +144,8 @@ impl<'a> Coder<'a> {
         let of_left = self.graph.shape(inputs[0]);
         let inner = of_left[of_left.len() - if turn_left { 2 } else { 1 }];
         let columns = space(shape).1;
-        let written = self.assigned.written.contains(&id).then(|| self.written(id, columns, false));
+        let first = self.assigned.pass.get(&id) == Some(&self.number);
+        let written = (first && self.assigned.written.contains(&id)).then(|| self.written(id, columns, false));
         self.values.insert(id, Arg::Source(self.pass.sources.len()));
         self.pass.sources.push(Source { left, right, inner, columns, written });
     }

@@ -11,6 +11,8 @@ use crate::plan::{Arg, Instruction, Matrix, Pass, Register};
 
 /// Elements of the rows at hand: registers of 8 KiB in 32 bits.
 pub(super) const TILE: usize = 2048;
+/// Columns of a long row.
+const LONG: usize = 2 * TILE;
 
 /// What a job has for itself.
 #[derive(Debug, Default)]
@@ -61,6 +63,24 @@ struct Tile {
     /// The first, counted in its block, and in its job.
     in_block: usize,
     in_job: usize,
+    /// Not all of them only where there is one row.
+    columns: Range<usize>,
+}
+
+impl Tile {
+    /// Where its elements are in an array of so many columns, whose row `first` is its first.
+    fn part(&self, first: usize, columns: usize) -> Range<usize> {
+        let start = first * columns;
+        match columns {
+            1 => start..start + self.rows.len(),
+            _ => start + self.columns.start..start + (self.rows.len() - 1) * columns + self.columns.end,
+        }
+    }
+
+    /// How many of so many columns are at hand.
+    fn width(&self, columns: usize) -> usize {
+        if columns == 1 { 1 } else { self.columns.len() }
+    }
 }
 
 fn room<T: Kernels>(lists: &mut Vec<Vec<T>>, place: usize, length: usize) {
@@ -93,14 +113,38 @@ impl<T: Kernels> Job<'_, '_, T> {
             let mut first = start;
             while first < end {
                 let last = end.min(first + tile_rows);
-                let tile = Tile { rows: first..last, in_block: first - start, in_job: first - rows.start };
-                for instruction in &pass.code {
-                    self.instruction(instruction, &tile);
-                }
+                self.tile(Tile {
+                    rows: first..last,
+                    in_block: first - start,
+                    in_job: first - rows.start,
+                    columns: 0..pass.columns,
+                });
                 first = last;
             }
             self.sinks(start..end, rows.start);
             start = end;
+        }
+    }
+
+    /// A long row is taken in parts that stay in the cache, from one reduction of it to the next.
+    fn tile(&mut self, mut tile: Tile) {
+        let pass = self.pass;
+        if pass.columns <= LONG {
+            return pass.code.iter().for_each(|instruction| self.instruction(instruction, &tile));
+        }
+        for code in pass.code.split_inclusive(|instruction| matches!(instruction, Instruction::Reduce { .. })) {
+            for start in (0..pass.columns).step_by(TILE) {
+                tile.columns = start..pass.columns.min(start + TILE);
+                let of_rows = start == 0;
+                let now = |instruction: &&Instruction| match instruction {
+                    Instruction::Reduce { .. } => false,
+                    instruction => of_rows || self.pass.is_full(instruction),
+                };
+                code.iter().filter(now).for_each(|instruction| self.instruction(instruction, &tile));
+            }
+            tile.columns = 0..pass.columns;
+            let last = code.last().filter(|instruction| matches!(instruction, Instruction::Reduce { .. }));
+            last.into_iter().for_each(|instruction| self.instruction(instruction, &tile));
         }
     }
 
@@ -194,7 +238,7 @@ impl<T: Kernels> Job<'_, '_, T> {
                 match (*full, columns) {
                     (false, 1) => Operand::Full(&values[..count]),
                     (false, _) => Operand::Row(&values[..count]),
-                    (true, _) => Operand::Full(&values[..count * columns]),
+                    (true, _) => Operand::Full(&values[tile.part(0, columns)]),
                 }
             }
             Arg::Source(number) => {
@@ -203,18 +247,17 @@ impl<T: Kernels> Job<'_, '_, T> {
                     Some(written) => (self.outputs[written].read(), tile.in_job),
                     None => (self.scratch.sources[*number].as_slice(), tile.in_block),
                 };
-                let values = &values[first * source.columns..(first + count) * source.columns];
+                let values = &values[tile.part(first, source.columns)];
                 if columns > 1 && source.columns == 1 { Operand::Row(values) } else { Operand::Full(values) }
             }
             Arg::Memory(buffer, access) => {
                 let values = self.memory.read(*buffer);
                 let rows = &tile.rows;
                 match *access {
-                    Access::Full { offset } => {
-                        Operand::Full(&values[offset + rows.start * columns..offset + rows.end * columns])
-                    }
+                    Access::Full { offset } => Operand::Full(&values[offset..][tile.part(rows.start, columns)]),
                     Access::Row { offset } => Operand::Row(&values[offset + rows.start..offset + rows.end]),
-                    Access::Column { offset } => Operand::Column(&values[offset..offset + columns]),
+                    Access::Column { offset } if columns == 1 => Operand::Column(&values[offset..offset + 1]),
+                    Access::Column { offset } => Operand::Column(&values[offset..][tile.columns.clone()]),
                     // Strided operands are loaded before.
                     Access::One { offset } | Access::Strided { offset, .. } => Operand::One(values[offset]),
                 }
@@ -231,55 +274,54 @@ impl<T: Kernels> Job<'_, '_, T> {
     }
 
     fn instruction(&mut self, instruction: &Instruction, tile: &Tile) {
-        let count = tile.rows.len();
-        let width = |to: Register| if to.full { self.pass.columns } else { 1 };
+        let columns_of = |to: Register| if to.full { self.pass.columns } else { 1 };
         match instruction {
             Instruction::Unary { op, x, to } => {
-                let columns = width(*to);
+                let columns = columns_of(*to);
                 let mut out = self.take(*to);
-                T::unary(*op, self.operand(x, tile, columns), &mut out[..count * columns], columns);
+                let x = self.operand(x, tile, columns);
+                T::unary(*op, x, &mut out[tile.part(0, columns)], tile.width(columns));
                 self.put(*to, out);
             }
             Instruction::Binary { op, a, b, to } => {
-                let columns = width(*to);
+                let columns = columns_of(*to);
                 let mut out = self.take(*to);
                 let (a, b) = (self.operand(a, tile, columns), self.operand(b, tile, columns));
-                T::binary(*op, a, b, &mut out[..count * columns], columns);
+                T::binary(*op, a, b, &mut out[tile.part(0, columns)], tile.width(columns));
                 self.put(*to, out);
             }
             Instruction::Choose { mask, a, b, to } => {
-                let columns = width(*to);
+                let columns = columns_of(*to);
                 let mut out = self.take(*to);
                 let [mask, a, b] = [mask, a, b].map(|arg| self.operand(arg, tile, columns));
-                T::choose(mask, a, b, &mut out[..count * columns], columns);
+                T::choose(mask, a, b, &mut out[tile.part(0, columns)], tile.width(columns));
                 self.put(*to, out);
             }
             Instruction::Reduce { op, x, columns, to } => {
                 let mut out = self.take(*to);
                 let x = self.operand(x, tile, *columns);
-                for (row, out) in out[..count].iter_mut().enumerate() {
+                for (row, out) in out[..tile.rows.len()].iter_mut().enumerate() {
                     *out = reduced(*op, x, row, *columns);
                 }
                 self.put(*to, out);
             }
             Instruction::Load { from, access, to } => {
-                let columns = width(*to);
+                let columns = columns_of(*to);
                 let mut out = self.take(*to);
-                load(self.memory.read(*from), access, tile, &mut out[..count * columns], columns);
+                load(self.memory.read(*from), access, tile, &mut out[tile.part(0, columns)], columns);
                 self.put(*to, out);
             }
             Instruction::Store { x, to } => {
                 let mut part = std::mem::replace(&mut self.outputs[*to], Output::Own(Vec::new()));
                 let each = self.pass.written[*to].each;
-                let out = &mut part.slice()[tile.in_job * each..(tile.in_job + count) * each];
-                copy(self.operand(x, tile, each), out, each);
+                copy(self.operand(x, tile, each), &mut part.slice()[tile.part(tile.in_job, each)], tile.width(each));
                 self.outputs[*to] = part;
             }
             Instruction::Keep { x, to } => {
                 let columns = self.pass.kept[*to];
                 let mut kept = std::mem::take(&mut self.scratch.kept[*to]);
-                let out = &mut kept[tile.in_block * columns..(tile.in_block + count) * columns];
-                copy(self.operand(x, tile, columns), out, columns);
+                let x = self.operand(x, tile, columns);
+                copy(x, &mut kept[tile.part(tile.in_block, columns)], tile.width(columns));
                 self.scratch.kept[*to] = kept;
             }
         }
@@ -321,15 +363,16 @@ fn alike<T: Kernels>(op: Reduction, value: T, columns: usize) -> T {
 
 fn load<T: Kernels>(values: &[T], access: &Access, tile: &Tile, out: &mut [T], columns: usize) {
     let Access::Strided { offset, rows, column } = access else { return };
-    for (row, out) in tile.rows.clone().zip(out.chunks_exact_mut(columns)) {
-        let (mut rest, mut place) = (row, *offset);
+    let first = if columns == 1 { 0 } else { tile.columns.start };
+    for (row, out) in tile.rows.clone().zip(out.chunks_exact_mut(tile.width(columns))) {
+        let (mut rest, mut place) = (row, *offset + first * column);
         for &(size, stride) in rows.iter().rev() {
             place += rest % size * stride;
             rest /= size;
         }
         match column {
             0 => out.fill(values[place]),
-            1 => out.copy_from_slice(&values[place..place + columns]),
+            1 => out.copy_from_slice(&values[place..place + out.len()]),
             stride => {
                 for (number, out) in out.iter_mut().enumerate() {
                     *out = values[place + number * stride];

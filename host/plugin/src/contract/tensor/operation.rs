@@ -1,13 +1,13 @@
 //! Running an operation of one or two tensors with what it takes charged, and its result kept.
 
-use tch::Tensor;
+use tch::{TchError, Tensor};
 use wasmtime::component::Resource;
 
 use crate::catch_panic::catch_panic;
 use crate::charge::Charge;
 use crate::host::Host;
 use crate::host_fault::{HostFault, fault, over};
-use crate::operation::Op;
+use crate::operation::{Made, Op};
 
 /// A tensor as a plugin has it.
 pub(super) type Handle = Resource<Tensor>;
@@ -16,21 +16,25 @@ pub(super) type Handle = Resource<Tensor>;
 const SMALL: u64 = 1 << 16;
 
 impl Host {
+    fn made(&self, op: &Op, inputs: &[&Tensor]) -> Result<Made, TchError> {
+        if self.on_meta { op.run_on_meta(inputs) } else { op.run(inputs, self.streams()) }
+    }
+
     /// Runs an operation with one result.
     pub(crate) fn run_one(&self, op: &Op, inputs: &[&Tensor]) -> Result<Tensor, HostFault> {
-        let result = catch_panic(|| op.run(inputs, self.streams())?.one());
+        let result = catch_panic(|| self.made(op, inputs)?.one());
         result.map_err(|error| fault(op.name(), inputs, &error))
     }
 
     /// Runs an operation with two results.
     pub(super) fn run_two(&self, op: &Op, inputs: &[&Tensor]) -> Result<(Tensor, Tensor), HostFault> {
-        let results = catch_panic(|| op.run(inputs, self.streams())?.two());
+        let results = catch_panic(|| self.made(op, inputs)?.two());
         results.map_err(|error| fault(op.name(), inputs, &error))
     }
 
     /// Runs an operation with as many results as it says.
     pub(crate) fn run_many(&self, op: &Op, inputs: &[&Tensor]) -> Result<Vec<Tensor>, HostFault> {
-        let results = catch_panic(|| op.run(inputs, self.streams()));
+        let results = catch_panic(|| self.made(op, inputs));
         Ok(results.map_err(|error| fault(op.name(), inputs, &error))?.many())
     }
 

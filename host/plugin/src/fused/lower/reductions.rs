@@ -41,8 +41,12 @@ impl Lowering<'_> {
             }
             Reduction::Amax { dims: over, .. } if float => self.extreme(x, &dims(over)?, Over::Max)?,
             Reduction::Amin { dims: over, .. } if float => self.extreme(x, &dims(over)?, Over::Min)?,
-            Reduction::Any { dims: over, .. } if self.is(x, Kind::Bool) => self.extreme(x, &dims(over)?, Over::Max)?,
-            Reduction::All { dims: over, .. } if self.is(x, Kind::Bool) => self.extreme(x, &dims(over)?, Over::Min)?,
+            Reduction::Any { dims: over, .. } | Reduction::All { dims: over, .. } if self.is(x, Kind::Bool) => {
+                let which = if matches!(op, Reduction::Any { .. }) { Over::Max } else { Over::Min };
+                let (x, over) = (self.get(x)?, dims(over)?);
+                // One dimension after the other, so that rows need not lie in memory. Numbers share a gradient.
+                over.iter().rev().fold(x, |mask, &dim| self.graph.reduce_over(which, mask, dim))
+            }
             Reduction::LogSumExp { dims: over, .. } if float => {
                 let rows = self.as_rows(x, &dims(over)?)?;
                 self.log_sum_exp(rows)
