@@ -13,16 +13,17 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # What each folder, or file, of host/src may use of the others; those of the last line everybody may use.
 ALLOWED = {
     "bench": "check plot run",
-    "check": "",
-    "cli": "bench check data doctor eval experiment objective plot retrieve run scaffold session standard sweep"
+    "check": "ranks",
+    "cli": "bench check data doctor eval experiment objective plot ranks retrieve run scaffold session standard sweep"
     " toolchain train",
     "data": "",
     "doctor": "standard toolchain",
     "eval": "",
-    "experiment": "data eval model run",
+    "experiment": "data eval model ranks run",
     "model": "",
     "objective": "experiment run standard toolchain",
     "plot": "",
+    "ranks": "",
     "retrieve": "data eval train",
     "run": "plot",
     "scaffold": "",
@@ -31,7 +32,7 @@ ALLOWED = {
     "sweep": "data experiment plot run standard toolchain train",
     "teacher": "data experiment model run",
     "toolchain": "",
-    "train": "data eval experiment model objective run session standard teacher",
+    "train": "data eval experiment model objective ranks run session standard teacher",
 }
 EVERYBODY = "plugin_fault started unique".split()
 # The crates beside host/src, in which each file may use each.

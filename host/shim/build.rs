@@ -15,6 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     cxx_build::bridge("src/bridge.rs")
         .file("src/shim.cc")
+        .file("src/ranks.cc")
+        .include("stubs")
         // Nobody debugs it, and it would compile twice as long.
         .debug(false)
         // As torch-sys compiles its own part.
@@ -33,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile("lossmith_torch_shim");
 
     println!("cargo::rerun-if-changed=src");
+    println!("cargo::rerun-if-changed=stubs");
     println!("cargo::metadata=libtorch_lib={}", libraries.display());
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", libraries.display());
     Ok(())

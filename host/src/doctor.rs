@@ -48,6 +48,7 @@ pub fn inspect(dir: &Path, standard: &Standard) -> Vec<Diagnosis> {
         command(started()),
         libtorch(loaded_library("libtorch_cpu.so").as_deref(), started().within.is_some()),
         devices(started().within.is_some()),
+        Diagnosis::fine("several processes", "libtorch's Gloo; tensors of GPUs go through the memory of the host"),
         Diagnosis::fine("wasmtime", wasmtime_version().unwrap_or_else(|| "of unknown version".into())),
         wasm_toolchain(dir),
         fashion_mnist(&data_folders(dir)),

@@ -11,6 +11,7 @@ pub mod model;
 pub mod objective;
 pub mod plot;
 mod plugin_fault;
+pub mod ranks;
 pub mod retrieve;
 pub mod run;
 pub mod scaffold;

@@ -44,15 +44,22 @@ pub(crate) fn words() -> Vec<String> {
 /// # Errors
 /// The system does not tell where the program of this process is.
 pub(crate) fn again() -> io::Result<Command> {
-    let Started { words, within } = started();
-    let mut command = match within {
+    let mut command = program()?;
+    command.args(started().words.iter().skip(1));
+    Ok(command)
+}
+
+/// This command without words.
+///
+/// # Errors
+/// As [`again`].
+pub(crate) fn program() -> io::Result<Command> {
+    Ok(match &started().within {
         Some((program, first)) => {
             let mut command = Command::new(program);
             command.args(first);
             command
         }
         None => Command::new(std::env::current_exe()?),
-    };
-    command.args(words.iter().skip(1));
-    Ok(command)
+    })
 }

@@ -34,6 +34,7 @@ mod objectives;
 mod old_runs;
 mod own_data;
 mod plugin_crates;
+mod ranks;
 mod resume;
 mod retrieve;
 mod sandbox;

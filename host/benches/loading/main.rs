@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use lossmith::data::{
-    AugmentationConfig, BatchLoader, DataConfig, DataKind, Dataset, Sampler, SamplerConfig, SplitKind,
+    AugmentationConfig, BatchLoader, DataConfig, DataKind, Dataset, Drawn, Sampler, SamplerConfig, SplitKind,
 };
 use serde_json::{Value, json};
 use tch::Device;
@@ -35,8 +35,9 @@ fn main() {
     let sampling = SamplerConfig { classes: number(classes), samples: number(samples), ..SamplerConfig::default() };
     let sampler = Sampler::new(&sampling, &dataset, 1).expect("the data has so many classes");
     for epoch in 0.. {
-        let batches = BatchLoader::train_from(&dataset, sampler.epoch(epoch), 1, epoch, 0, None, Device::Cpu)
-            .expect("threads start");
+        let drawn = Drawn { seed: 1, epoch, ..Drawn::default() };
+        let batches =
+            BatchLoader::train_from(&dataset, sampler.epoch(epoch), drawn, None, Device::Cpu).expect("threads start");
         for batch in batches {
             let images = batch.expect("images are read").indices.len();
             println!("{}", json!({ "images": images }));

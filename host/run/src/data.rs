@@ -93,6 +93,7 @@ impl Run {
                 }
                 Event::DataMoved { path } => history.path = Some(path),
                 Event::Started { .. }
+                | Event::Ranks { .. }
                 | Event::Checkpoint { .. }
                 | Event::StoppedEarly { .. }
                 | Event::Finished { .. }

@@ -131,6 +131,12 @@ impl Run {
         &self.path
     }
 
+    /// Where another process than the first of those that train the run together says what it does.
+    #[must_use]
+    pub fn rank_log(&self, rank: usize) -> PathBuf {
+        self.path.join("ranks").join(format!("{rank}.log"))
+    }
+
     /// Name of the folder.
     #[must_use]
     pub fn name(&self) -> String {

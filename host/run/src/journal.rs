@@ -26,6 +26,11 @@ pub enum Event {
         /// Which one; none if the system does not tell.
         process: Option<Process>,
     },
+    /// Several processes began to train it together.
+    Ranks {
+        /// How many.
+        size: usize,
+    },
     /// A checkpoint was written.
     Checkpoint {
         /// Epochs that are complete.
@@ -194,6 +199,7 @@ impl Event {
             | Self::Interrupted { epoch, step }
             | Self::DataChanged { epoch, step, .. } => Some((epoch, step)),
             Self::Started { .. }
+            | Self::Ranks { .. }
             | Self::Failed { .. }
             | Self::Candidate { .. }
             | Self::Verdict { .. }

@@ -8,6 +8,7 @@ impl fmt::Display for Event {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { .. } => out.write_str("a process began to train"),
+            Self::Ranks { size } => write!(out, "{size} processes train together"),
             Self::Checkpoint { epoch, file, .. } => write!(out, "checkpoint {file} after epoch {epoch}"),
             Self::Finished { epoch, .. } => write!(out, "finished after epoch {epoch}"),
             Self::StoppedEarly { epoch, metric, evaluations, .. } => {

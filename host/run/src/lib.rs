@@ -13,6 +13,7 @@
 //!   sources/SHA256/          what those were built of that were built for the run
 //!   revisions/0002/          what an edit of the running training changed it to                      [`Revision`]
 //!   checkpoints/epoch-0003.safetensors, best.safetensors                                         [`KeptCheckpoints`]
+//!   ranks/1.log              what another process than the first said, where several train together
 //!   control/socket           where a training at work listens for `lossmith session`
 //!   report.html              a page to look at
 //! ```

@@ -132,6 +132,30 @@ pub(crate) mod ffi {
         fn count_waits(cuda: bool) -> Result<UniquePtr<WaitCounter>>;
         fn counts(self: &WaitCounter) -> Result<Vec<Wait>>;
 
+        type Store;
+        fn join_store(host: &str, port: u16, listener: i32, prefix: &str, timeout: u64) -> Result<UniquePtr<Store>>;
+        fn set(self: &Store, key: &str, value: &[u8]) -> Result<()>;
+        fn get(self: &Store, key: &str, timeout: u64) -> Result<Vec<u8>>;
+        type Pending;
+        fn wait(self: &Pending, timeout: u64) -> Result<bool>;
+        type Group;
+        fn join_group(store: &Store, rank: u32, size: u32, loopback: bool, timeout: u64) -> Result<UniquePtr<Group>>;
+        fn sum(self: &Group, tensor: &Tensor) -> Result<()>;
+        fn gather(self: &Group, rows: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn broadcast(self: &Group, tensor: &Tensor) -> Result<()>;
+        fn begin_broadcast(self: &Group, tensor: &Tensor, timeout: u64) -> Result<UniquePtr<Pending>>;
+        fn begin_sum(self: &Group, tensor: &Tensor, timeout: u64) -> Result<UniquePtr<Pending>>;
+        fn batch_norm(
+            self: &Group,
+            x: &Tensor,
+            weight: &Tensor,
+            bias: &Tensor,
+            mean: &Tensor,
+            variance: &Tensor,
+            momentum: f64,
+            epsilon: f64,
+        ) -> Result<UniquePtr<Tensor>>;
+
         fn euclidean_distances(a: &Tensor, b: &Tensor) -> Result<UniquePtr<Tensor>>;
         fn hinge_sums(x: &Tensor, weights: &Tensor, limit: f64, above: bool) -> Result<Hinges>;
 
@@ -165,3 +189,12 @@ pub(crate) mod ffi {
 
 // SAFETY: the handle is a shared pointer to a module that nothing else holds; libtorch allows its use from any thread.
 unsafe impl Send for ffi::ScriptModule {}
+// SAFETY: a handle of what is never freed; libtorch's store has a lock of its own for each call.
+unsafe impl Send for ffi::Store {}
+// SAFETY: as above.
+unsafe impl Sync for ffi::Store {}
+// SAFETY: a handle of what is never freed; libtorch's group takes calls of any thread. In which order they come is for
+// those who call.
+unsafe impl Send for ffi::Group {}
+// SAFETY: as above.
+unsafe impl Sync for ffi::Group {}

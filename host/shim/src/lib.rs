@@ -1,7 +1,7 @@
 //! The libtorch calls that lossmith needs and `tch` does not have: fused optimizer steps, gradient clipping that never
 //! waits for the device, bfloat16 autocasting on every device, deterministic mode, operations with a backward pass of
 //! their own, TorchScript modules with their buffers, tensors that are filled in place, tensors of Python, libtorch's
-//! part for CUDA, tensors without values, and what a step waits for on a device.
+//! part for CUDA, tensors without values, what a step waits for on a device, and processes that train together.
 //!
 //! This and the Python module are the only crates of the workspace with `unsafe` code. A C++ exception becomes a
 //! [`TchError::Torch`].
@@ -19,6 +19,7 @@ mod meta;
 mod optimizer;
 mod program;
 mod python;
+mod ranks;
 mod script;
 mod waits;
 
@@ -35,6 +36,7 @@ pub use optimizer::{
 };
 pub use program::{Gradient, Product, elements, elements_mut, parallel, set_gradient};
 pub use python::{address_of, is_usual, python_object, tensor_at};
+pub use ranks::{Group, Pending, Store};
 pub use script::{ScriptModule, ScriptTensor, pickle_state};
 pub use waits::{count_waits, is_free_to_read, upload};
 

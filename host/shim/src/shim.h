@@ -106,6 +106,49 @@ class ScriptModule {
   std::shared_ptr<torch::jit::Module> module_;
 };
 
+// What is inside of the next three is in ranks.cc, and is never freed: see there.
+class Store {
+ public:
+  struct Inner;
+  explicit Store(Inner *inner) : inner_(inner) {}
+  void set(rust::Str key, rust::Slice<const uint8_t> value) const;
+  rust::Vec<uint8_t> get(rust::Str key, uint64_t timeout) const;
+  const Inner &inner() const { return *inner_; }
+
+ private:
+  Inner *inner_;
+};
+
+class Pending {
+ public:
+  struct Inner;
+  explicit Pending(Inner *inner) : inner_(inner) {}
+  bool wait(uint64_t timeout) const;
+
+ private:
+  Inner *inner_;
+};
+
+class Group {
+ public:
+  struct Inner;
+  explicit Group(Inner *inner) : inner_(inner) {}
+  void sum(const at::Tensor &tensor) const;
+  std::unique_ptr<at::Tensor> gather(const at::Tensor &rows) const;
+  void broadcast(const at::Tensor &tensor) const;
+  std::unique_ptr<Pending> begin_broadcast(const at::Tensor &tensor, uint64_t timeout) const;
+  std::unique_ptr<Pending> begin_sum(const at::Tensor &tensor, uint64_t timeout) const;
+  std::unique_ptr<at::Tensor> batch_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
+                                         const at::Tensor &mean, const at::Tensor &variance, double momentum,
+                                         double epsilon) const;
+
+ private:
+  Inner *inner_;
+};
+
+std::unique_ptr<Store> join_store(rust::Str host, uint16_t port, int32_t listener, rust::Str prefix, uint64_t timeout);
+std::unique_ptr<Group> join_group(const Store &store, uint32_t rank, uint32_t size, bool loopback, uint64_t timeout);
+
 std::unique_ptr<ScriptModule> load_script(rust::Str path, int32_t device);
 std::unique_ptr<ScriptModule> define_script(rust::Slice<const NamedPointer> tensors, const ScriptModule *backbone,
                                             rust::Str source);

@@ -5,6 +5,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::PluginFault;
+use crate::ranks::RanksError;
 
 /// An error that ends a check before its report.
 #[derive(Debug, Error, Diagnostic)]
@@ -25,6 +26,10 @@ pub enum CheckError {
     /// A parameter that the caller gave.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
+    /// The other ranks.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ranks(#[from] RanksError),
     /// What libtorch says.
     #[error("computing with a result of the plugin failed")]
     Torch(#[from] tch::TchError),

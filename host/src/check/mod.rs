@@ -3,6 +3,7 @@
 //! A subject is one strategy with one choice of parameters; everything that is checked is asked of it on a
 //! batch. The findings make a [`CheckReport`].
 
+mod across;
 pub(crate) mod batch;
 mod case;
 mod cost;
@@ -17,6 +18,7 @@ mod run;
 pub(crate) mod subject;
 mod user_batch;
 
+pub use across::across;
 pub use case::{BalanceCase, Case, Expected};
 pub use error::CheckError;
 pub use report::{CheckReport, CheckVerdict, Finding, StrategyReport};

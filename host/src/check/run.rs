@@ -28,17 +28,8 @@ pub struct CheckOptions {
 /// # Errors
 /// When the options do not fit it, or when libtorch fails. What is wrong with a strategy is in the report.
 pub fn run(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, options: &CheckOptions) -> Result<CheckReport, CheckError> {
-    if plugin.strategies.is_empty() {
-        return Err(CheckError::Empty);
-    }
-    let is_meant = |strategy: &&Strategy| options.strategy.as_ref().is_none_or(|name| *name == strategy.name);
-    let meant: Vec<_> = plugin.strategies.iter().filter(is_meant).collect();
-    if let (true, Some(name)) = (meant.is_empty(), &options.strategy) {
-        let known: Vec<_> = plugin.strategies.iter().map(|strategy| strategy.name.as_str()).collect();
-        return Err(CheckError::NoStrategy { name: name.clone(), known: known.join(", ") });
-    }
     let mut strategies = Vec::new();
-    for strategy in meant {
+    for strategy in meant(plugin, options)? {
         strategies.push(of_strategy(runtime, plugin, strategy, options)?);
     }
     Ok(CheckReport {
@@ -48,6 +39,20 @@ pub fn run(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, options: &CheckOptions)
         bytes: plugin.bytes.len(),
         strategies,
     })
+}
+
+/// The strategies that are to be checked.
+pub(super) fn meant<'a>(plugin: &'a Plugin, options: &CheckOptions) -> Result<Vec<&'a Strategy>, CheckError> {
+    if plugin.strategies.is_empty() {
+        return Err(CheckError::Empty);
+    }
+    let is_meant = |strategy: &&Strategy| options.strategy.as_ref().is_none_or(|name| *name == strategy.name);
+    let meant: Vec<_> = plugin.strategies.iter().filter(is_meant).collect();
+    if let (true, Some(name)) = (meant.is_empty(), &options.strategy) {
+        let known: Vec<_> = plugin.strategies.iter().map(|strategy| strategy.name.as_str()).collect();
+        return Err(CheckError::NoStrategy { name: name.clone(), known: known.join(", ") });
+    }
+    Ok(meant)
 }
 
 fn of_strategy(
@@ -156,7 +161,10 @@ fn not_finite(subject: &mut Subject, batch: &TrialBatch, report: &mut StrategyRe
 }
 
 /// The first kind of batch that the strategy does not refuse: some need a schedule, others feature maps.
-fn computable(subject: &mut Subject, report: &mut StrategyReport) -> Result<Option<(Extras, TrialBatch)>, CheckError> {
+pub(super) fn computable(
+    subject: &mut Subject,
+    report: &mut StrategyReport,
+) -> Result<Option<(Extras, TrialBatch)>, CheckError> {
     let mut refused = Vec::new();
     for extras in Extras::ALL {
         let batch = classes(1, &[3, 3, 3, 3], 8, extras)?;

@@ -260,12 +260,32 @@ impl Subject {
         Ok(self.slots.entry(float == Kind::Double).or_insert(slot))
     }
 
+    /// A call in 64 bits on tensors that may come out of a graph, with its backward pass; then the state is what the
+    /// call left. Returns the gradients with respect to its trainable tensors, too.
+    pub(crate) fn through(
+        &mut self,
+        input: Input,
+        state: State,
+    ) -> Result<(Output, BTreeMap<String, Tensor>, State), CheckError> {
+        let Called { output, value, .. } = self.call_on(input, Kind::Double, state, Stopped::Computed)?;
+        if let Some(value) = value.filter(Tensor::requires_grad) {
+            value.f_backward()?;
+        }
+        let state = std::mem::take(self.slot(Kind::Double)?.state_mut());
+        let gradients = state.parameters.iter().map(|(name, kept)| Ok((name.clone(), gradient_of(&kept.tensor)?)));
+        let gradients = gradients.collect::<Result<_, TchError>>()?;
+        Ok((output, gradients, state))
+    }
+
     fn call(&mut self, batch: &TrialBatch, float: Kind, state: State, stopped: Stopped) -> Result<Called, CheckError> {
+        self.call_on(batch.input(float)?, float, state, stopped)
+    }
+
+    fn call_on(&mut self, input: Input, float: Kind, state: State, stopped: Stopped) -> Result<Called, CheckError> {
         let (role, progress, watch) = (self.role, self.progress.clone(), self.watch.clone());
         let slot = self.slot(float)?;
         *slot.state_mut() = state;
         *slot.probe_mut() = Probe { stopped, watch, ..Probe::default() };
-        let input = batch.input(float)?;
         let embeddings = input.embeddings.as_ref().map(Tensor::shallow_clone).unwrap_or_default();
         let mut fused = None;
         let (output, value) = match role {

@@ -154,6 +154,14 @@ pub enum CliError {
         /// The run that was repeated.
         run: String,
     },
+    /// A rank that did not end well.
+    #[error("{text}")]
+    Rank {
+        /// Which, and how.
+        text: String,
+        /// Its exit code.
+        code: u8,
+    },
     /// Something that this machine cannot do.
     #[error("{0}")]
     Machine(String),

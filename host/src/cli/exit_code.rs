@@ -7,6 +7,7 @@ use super::error::CliError;
 use crate::check::CheckError;
 use crate::data::fetch::FetchError;
 use crate::objective::ObjectiveError;
+use crate::ranks::RanksError;
 use crate::retrieve::RetrieveError;
 use crate::run::{RecordError, RunError};
 use crate::sweep::SweepError;
@@ -26,6 +27,7 @@ impl CliError {
             | Self::Toolchain(_)
             | Self::Control(_)
             | Self::Different { .. } => 1,
+            Self::Rank { code, .. } => *code,
             Self::Usage(_) | Self::Parameter { .. } => 2,
             Self::Experiment(_) => 3,
             Self::Plugin(error) if error.is_of_the_machine() => 1,
@@ -44,7 +46,7 @@ impl CliError {
             }
             Self::Check(error) => match error {
                 CheckError::Plugin(_) | CheckError::NotFinite { .. } => 4,
-                CheckError::Torch(_) => 1,
+                CheckError::Torch(_) | CheckError::Ranks(_) => 1,
                 CheckError::Parameter(_)
                 | CheckError::NoStrategy { .. }
                 | CheckError::NoNative { .. }
@@ -91,6 +93,9 @@ fn training_code(error: &TrainingError) -> u8 {
         | TrainingError::Fixed { .. }
         | TrainingError::NotMeasured { .. }
         | TrainingError::Device(_) => 3,
+        TrainingError::Ranks(RanksError::Unfit { .. }) => 3,
+        TrainingError::Ranks(RanksError::Variable { .. } | RanksError::NoVariable { .. }) => 2,
+        TrainingError::Ranks(RanksError::Fault { .. }) => 4,
         TrainingError::Changed { .. } | TrainingError::Finished { .. } | TrainingError::NoEpochs { .. } => 2,
         TrainingError::Objective(ObjectiveError::Plugin(error)) if error.is_of_the_machine() => 1,
         // As `plugin build` has it.
@@ -110,6 +115,7 @@ fn training_code(error: &TrainingError) -> u8 {
         TrainingError::Evaluation(_)
         | TrainingError::Run(_)
         | TrainingError::Session(_)
+        | TrainingError::Ranks(_)
         | TrainingError::Toml(_)
         | TrainingError::AtWork { .. }
         | TrainingError::Tensor(_) => 1,

@@ -1,7 +1,8 @@
 //! The command line: a file for each command, and a folder for those of one kind.
 //!
 //! ```text
-//! train, sweep, session, data, doctor   commands
+//! train, launch, sweep, session, data, doctor
+//!                                       commands
 //! plugin/                               lossmith plugin new, build, inspect, check, eval, eval-many, bench
 //! runs/                                 lossmith runs list, show and diff, eval, embed, export, retrieve, replay
 //! progress, evaluation, output          how results are shown
@@ -9,6 +10,7 @@
 //! output_path                           files that commands are told to write
 //! device                                what to compute on, where no experiment says it
 //! interrupt                             signals
+//! local_ranks                           this command as several ranks
 //! ```
 
 mod data;
@@ -19,6 +21,8 @@ mod error_text;
 mod evaluation;
 mod exit_code;
 mod interrupt;
+mod launch;
+mod local_ranks;
 mod output;
 mod output_path;
 mod plugin;
@@ -37,7 +41,9 @@ use clap_complete::Shell;
 pub use error::CliError;
 pub use error_text::shown;
 
+use crate::ranks::Place;
 use crate::started::Started;
+use crate::train::TrainingError;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -67,6 +73,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::TrainArgs),
+    Launch(launch::LaunchArgs),
     /// Look at a training that runs, and control it.
     #[command(subcommand)]
     Session(session::SessionCommand),
@@ -116,13 +123,29 @@ pub fn main(started: Started) -> ! {
     signal_hook::low_level::exit(code.into())
 }
 
+/// An error where several ranks were started for a command that one process does: each would do all of it.
+fn alone() -> Result<(), CliError> {
+    match Place::from_environment() {
+        Ok(None) => Ok(()),
+        Ok(Some(place)) => Err(CliError::Usage(format!(
+            "{} ranks were started for a command that is not divided among ranks: start one process",
+            place.size
+        ))),
+        Err(error) => Err(TrainingError::from(error).into()),
+    }
+}
+
 /// Runs a command.
 ///
 /// # Errors
 /// What ended it; [`CliError::code`] is its exit code.
 fn run(cli: &Cli) -> Result<(), CliError> {
+    if matches!(cli.command, Command::Replay(_) | Command::Sweep(_)) {
+        alone()?;
+    }
     match &cli.command {
         Command::Train(args) => train::train(args, cli.json),
+        Command::Launch(args) => launch::launch(args, cli.json),
         Command::Session(command) => session::session(command, cli.json),
         Command::Replay(args) => runs::replay(args, cli.json),
         Command::Sweep(args) => sweep::sweep(args, cli.json),

@@ -1,5 +1,6 @@
 //! `lossmith train`.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,15 +12,18 @@ use super::interrupt::Ear;
 use super::output;
 use super::progress::ProgressView;
 use crate::experiment::{Experiment, Source, rooted};
+use crate::ranks::{Place, Ranks, RanksConfig};
 use crate::run::{Run, Status, report};
 use crate::standard::Standard;
-use crate::train::{Elsewhere, End, Origin, Training, TrainingError, extends};
+use crate::train::{Elsewhere, End, Origin, Training, TrainingError, extends, follow};
 
 /// Train an experiment, go on with a run that was stopped, or branch off from one.
 ///
 /// While it runs, `lossmith session` controls it. With --watch, edits of the experiment file and of the components are
 /// checked beside the training and taken between two epochs; what is refused, or fails in its first steps, does not
 /// cost the run.
+///
+/// Under torchrun, srun or `lossmith launch` several processes train the run together.
 #[derive(Args, Debug)]
 pub(super) struct TrainArgs {
     /// The experiment file. With --resume: another configuration for the run, from the next epoch on.
@@ -51,6 +55,49 @@ pub(super) struct TrainArgs {
 }
 
 pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
+    let place = if args.print_config { None } else { Place::from_environment().map_err(TrainingError::from)? };
+    let Some(place) = place else { return lead(args, json, None) };
+    share_cores(&place);
+    let rank = place.rank;
+    let ranks = Ranks::join(place, of_ranks(args).patience());
+    let ranks = Arc::new(ranks.map_err(TrainingError::from)?);
+    if ranks.is_first() {
+        return lead(args, json, Some(&ranks)).inspect_err(|error| match error {
+            // The others know it.
+            CliError::Interrupted { .. } => {}
+            error => ranks.fail(&error.to_string()),
+        });
+    }
+    let interrupts = Ear::open()?.ready()?;
+    follow(&ranks, &runtime()?, &Standard::from_environment(), &interrupts).map_err(|error| {
+        ranks.fail(&error.to_string());
+        // Whoever started the ranks may show what all of them say.
+        let _ = writeln!(io::stderr(), "rank {rank} ends:");
+        error.into()
+    })
+}
+
+/// `[ranks]` of the experiment, as far as this rank sees it: what is wrong with it, rank 0 says.
+fn of_ranks(args: &TrainArgs) -> RanksConfig {
+    let sets: Vec<_> = args.set.iter().map(|set| rooted(set, Path::new(""))).collect();
+    let source = match (&args.experiment, &args.resume, &args.from) {
+        (Some(path), _, _) => Source::read(path, &sets).ok(),
+        (None, Some(run), _) => Source::read(&run.join("experiment.toml"), &sets).ok(),
+        (None, None, _) => None,
+    };
+    source.and_then(|source| source.parse().ok()).map(|experiment| experiment.ranks).unwrap_or_default()
+}
+
+/// Gives each rank of a machine as many of its cores, unless somebody chose.
+fn share_cores(place: &Place) {
+    if std::env::var_os("OMP_NUM_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        tch::set_num_threads(i32::try_from((cores / place.local_size.max(1)).max(1)).unwrap_or(1));
+    }
+}
+
+/// Trains as the process that has the run's record: alone, or as rank 0.
+fn lead(args: &TrainArgs, json: bool, ranks: Option<&Arc<Ranks>>) -> Result<(), CliError> {
     let standard = Standard::from_environment();
     let sets: Vec<_> = args.set.iter().map(|set| rooted(set, Path::new(""))).collect();
     let ear = Ear::open()?;
@@ -80,6 +127,9 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<(), CliError> {
     };
     let file = args.experiment.as_deref().map(|file| (file, sets.as_slice()));
     let interrupts = ear.ready()?;
+    if let Some(ranks) = ranks {
+        training.lead(ranks)?;
+    }
     training.open_session(&standard, args.watch, file)?;
     let mut progress = ProgressView::new(json);
     let outcome = training.train(&interrupts, &mut |event| progress.show(&event));

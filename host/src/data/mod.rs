@@ -26,7 +26,7 @@ mod split;
 mod summary;
 mod warnings;
 
-pub use batches::{AugmentationConfig, BatchLoader, ClassWeights, ImageBatch, Sampler, SamplerConfig};
+pub use batches::{AugmentationConfig, BatchLoader, ClassWeights, Drawn, ImageBatch, Sampler, SamplerConfig};
 pub use config::{DataConfig, SplitKind};
 pub use dataset::Dataset;
 pub use error::DataError;

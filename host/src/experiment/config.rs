@@ -16,6 +16,7 @@ use super::training::TrainingConfig;
 use crate::data::{DataConfig, SamplerConfig};
 use crate::eval::EvaluationConfig;
 use crate::model::ModelConfig;
+use crate::ranks::RanksConfig;
 use crate::run::RunConfig;
 
 /// An experiment: what is trained, on what, by which losses.
@@ -54,6 +55,9 @@ pub struct Experiment {
     /// How a step is computed.
     #[serde(default, skip_serializing_if = "TrainingConfig::is_default")]
     pub training: TrainingConfig,
+    /// Several processes that train the run together.
+    #[serde(default, skip_serializing_if = "RanksConfig::is_default")]
+    pub ranks: RanksConfig,
     /// The network that transfers learn from. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherConfig>,

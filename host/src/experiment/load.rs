@@ -240,6 +240,9 @@ impl Source {
         if experiment.threads.is_some_and(|threads| !(1..=MOST_THREADS).contains(&threads)) {
             return wrong("threads", format!("1 to {MOST_THREADS} threads"));
         }
+        if experiment.ranks.timeout == 0 {
+            return wrong("ranks.timeout", "at least one second".into());
+        }
         self.check_tables(experiment)?;
         if experiment.objective.is_empty() {
             return wrong("objective", "at least one [[objective]]".into());

@@ -2,7 +2,9 @@
 
 use super::registry::{Initial, Registry};
 use super::script::attribute;
-use tch::{TchError, Tensor};
+use lossmith_torch_shim::Group;
+use std::sync::{Arc, OnceLock};
+use tch::{Kind, TchError, Tensor};
 
 /// The same images with the channels of a pixel side by side in memory.
 ///
@@ -64,6 +66,7 @@ pub(super) struct BatchNorm {
     mean: Tensor,
     variance: Tensor,
     frozen: bool,
+    ranks: Arc<OnceLock<Group>>,
 }
 
 impl BatchNorm {
@@ -76,14 +79,26 @@ impl BatchNorm {
         let (weight, bias) = (affine("weight", 1.0)?, affine("bias", 0.0)?);
         let mean = registry.buffer(&format!("{name}.running_mean"), &[channels], Initial::Constant(0.0))?;
         let variance = registry.buffer(&format!("{name}.running_var"), &[channels], Initial::Constant(1.0))?;
-        Ok(Self { name: registry.full(name), weight, bias, mean, variance, frozen })
+        let (name, ranks) = (registry.full(name), Arc::clone(&registry.ranks));
+        Ok(Self { name, weight, bias, mean, variance, frozen, ranks })
     }
 
     pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let train = train && !self.frozen;
+        // Momentum and epsilon are PyTorch's defaults.
+        if let (true, Some(ranks)) = (train, self.ranks.get()) {
+            // Of 16 bits, as under autocasting, the statistics would be too coarse.
+            let normal = ranks.batch_norm(
+                &x.f_to_kind(Kind::Float)?,
+                [&self.weight, &self.bias, &self.mean, &self.variance],
+                0.1,
+                1e-5,
+            )?;
+            return normal.f_to_kind(x.f_kind()?);
+        }
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
         let (mean, variance) = (Some(&self.mean), Some(&self.variance));
-        // Momentum and epsilon are PyTorch's defaults.
-        x.f_batch_norm(weight, bias, mean, variance, train && !self.frozen, 0.1, 1e-5, true)
+        x.f_batch_norm(weight, bias, mean, variance, train, 0.1, 1e-5, true)
     }
 
     /// The same in TorchScript, for an expression in place of the tensor.

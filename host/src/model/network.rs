@@ -102,6 +102,25 @@ impl Model {
         }
     }
 
+    /// Takes the statistics of batch normalisation over the images of all ranks from now on, in calls that train: each
+    /// is then a collective operation, as is its backward pass. A TorchScript module does as it does.
+    pub fn normalise_across(&self, ranks: &lossmith_torch_shim::Group) {
+        // The ranks of a process are always the same.
+        let _ = self.registry.ranks.set(ranks.clone());
+    }
+
+    /// Whether calls that train update running statistics by the images that they see.
+    #[must_use]
+    pub fn keeps_statistics(&self, freeze_batch_norm: bool) -> bool {
+        !freeze_batch_norm && self.buffers().iter().any(|(name, _)| name.ends_with("running_mean"))
+    }
+
+    /// Whether it is a module of TorchScript, whose layers nobody can change.
+    #[must_use]
+    pub fn is_script(&self) -> bool {
+        matches!(self.backbone, Backbone::Script(_))
+    }
+
     /// The equal slices of an embedding: views of B x D/K, in order.
     ///
     /// # Errors

@@ -23,6 +23,12 @@ impl Parts {
         Self { images, count }
     }
 
+    /// As many parts of a batch with other images.
+    #[must_use]
+    pub fn of(self, images: usize) -> Self {
+        Self { images, ..self }
+    }
+
     /// How many there are, at least 1.
     #[must_use]
     pub fn count(self) -> usize {

@@ -1,5 +1,7 @@
 //! The named tensors of a network, and how they start.
 
+use std::sync::{Arc, OnceLock};
+
 use lossmith_plugin::random_streams::{Purpose, generator};
 use rand::RngExt;
 use tch::{Device, Kind, TchError, Tensor};
@@ -40,6 +42,8 @@ pub(super) enum Initial {
 pub(super) struct Registry {
     pub(super) parameters: Vec<NetworkParameter>,
     pub(super) buffers: Vec<(String, Tensor)>,
+    /// The ranks over which batch normalisation takes its statistics, once they are known.
+    pub(super) ranks: Arc<OnceLock<lossmith_torch_shim::Group>>,
     device: Device,
     seed: u64,
     group: Group,
@@ -48,7 +52,8 @@ pub(super) struct Registry {
 
 impl Registry {
     pub(super) fn new(device: Device, seed: u64) -> Self {
-        Self { parameters: Vec::new(), buffers: Vec::new(), device, seed, group: Group::Backbone, drawn: 0 }
+        let (parameters, buffers, ranks) = (Vec::new(), Vec::new(), Arc::default());
+        Self { parameters, buffers, ranks, device, seed, group: Group::Backbone, drawn: 0 }
     }
 
     /// Sets the group of the parameters that follow; its name is the first part of theirs.

@@ -37,7 +37,7 @@ pub fn fixed(change: &Change) -> Option<&'static str> {
         ("data" | "sampler", _) => Some("the batches of the whole run are drawn from it"),
         ("model", _) => Some("it is the network that is being trained"),
         ("teacher", _) => Some("what the student learned so far is from this teacher"),
-        ("device" | "precision" | "threads", _) => Some("it is chosen when the process starts"),
+        ("device" | "precision" | "threads" | "ranks", _) => Some("it is chosen when the process starts"),
         _ => Some("it is read when the training starts"),
     }
 }

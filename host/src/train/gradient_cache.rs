@@ -52,6 +52,25 @@ pub fn second_pass<E: From<TchError>>(
     Ok(())
 }
 
+/// Carries the gradients that were left at leaves into the graph of results of which they are copies.
+///
+/// # Errors
+/// What libtorch says.
+pub(super) fn carry_back(
+    results: (&Tensor, Option<&Tensor>),
+    leaves: (&Tensor, Option<&Tensor>),
+) -> Result<(), TchError> {
+    let whole = Parts::new(0, None);
+    let gradients = (left_at(leaves.0)?, leaves.1.map(left_at).transpose()?.flatten());
+    let of_embeddings = product(whole, 0, Some(results.0), gradients.0.as_ref())?;
+    let of_map = product(whole, 0, results.1, gradients.1.as_ref())?;
+    match (of_embeddings, of_map) {
+        (Some(embeddings), Some(map)) => embeddings.f_add(&map)?.f_backward(),
+        (Some(one), None) | (None, Some(one)) => one.f_backward(),
+        (None, None) => Ok(()),
+    }
+}
+
 fn left_at(leaf: &Tensor) -> Result<Option<Tensor>, TchError> {
     let gradient = leaf.f_grad()?;
     Ok(gradient.defined().then_some(gradient))

@@ -10,16 +10,15 @@
 //!   reconfigure         going on with another experiment
 //! its parts, each with an invariant of its own:
 //!   state               network, strategies, optimizer and step: what a checkpoint has
-//!     step              one step; shadows: candidates that are computed beside it; gradient_cache: in parts
-//!   checkpoints         writing, finding and restoring them; which is the best, and patience
-//!   revisions           which experiment is at work, was before and is next, and its first steps
-//!   metrics             means (averages), rows, last values
-//!   session             messages, queue and gate: the folder `session`
-//! event                 what is told to whoever watches; interrupts: what signals ask for
-//! assembly              data, network and strategies of an experiment; location: where the data is now
-//! branch_checks         what a branch must not be
-//! trained               the network of a run, to measure and to use; network: by itself, without the data
-//! strategy_check        the strategies of experiments that are trained later
+//!     step              one step; shared: what the ranks share in it; shadows: candidates that are computed beside it;
+//! gradient_cache: in parts   checkpoints         writing, finding and restoring them; which is the best, and patience
+//! revisions           which experiment is at work, was before and is next, and its first steps   metrics
+//! means (averages), rows, last values   session             messages, queue and gate: the folder `session` event
+//! what is told to whoever watches; interrupts: what signals ask for lead                  what other ranks are told,
+//! where several train together; follower: what they do; message assembly              data, network and strategies of
+//! an experiment; location: where the data is now branch_checks         what a branch must not be trained
+//! the network of a run, to measure and to use; network: by itself, without the data strategy_check        the
+//! strategies of experiments that are trained later
 //! ```
 
 mod assembly;
@@ -29,10 +28,13 @@ mod checkpoints;
 mod decision;
 mod epoch_length;
 mod event;
+mod follower;
 mod gradient_cache;
 mod interrupts;
+mod lead;
 mod learning_rate;
 mod location;
+mod message;
 mod metrics;
 mod network;
 mod optimizer;
@@ -46,6 +48,7 @@ mod training;
 mod training_error;
 
 pub use event::{End, TrainingEvent};
+pub use follower::follow;
 pub use gradient_cache::{first_pass, second_pass};
 pub use interrupts::Interrupts;
 pub use location::Elsewhere;

@@ -5,6 +5,7 @@
 //! ([`TrainingState::restore`]), and by nothing else.
 
 mod pixels;
+mod shared;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,12 +22,16 @@ use super::epoch_length::Pace;
 use super::optimizer_error::TrainError;
 use super::shadows::Shadows;
 use super::training_error::TrainingError;
-use crate::data::{PartName, Sampler};
+use crate::data::{BatchLoader, Drawn, PartName, Sampler};
 use crate::eval::{Evaluation, Watch};
-use crate::experiment::Experiment;
-use crate::model::Group;
+use crate::experiment::{DeviceChoice, Experiment};
+use crate::model::{Group, Parts};
 use crate::objective::{Bound, Strategies};
+use crate::ranks::{Ranks, RanksError, Share};
 use crate::run::Checkpoint;
+use crate::teacher::Teacher;
+
+pub(super) use step::Looks;
 
 /// What a training has at a step.
 pub(super) struct TrainingState {
@@ -40,6 +45,8 @@ pub(super) struct TrainingState {
     step: u64,
     /// Where the epochs of the present length began.
     pace: Pace,
+    /// Those who compute the other parts of each batch.
+    ranks: Option<Arc<Ranks>>,
 }
 
 /// How a checkpoint fits what is loaded.
@@ -63,8 +70,53 @@ impl TrainingState {
             adopted: 0,
             step: 0,
             pace: Pace::default(),
+            ranks: None,
             assembly,
         })
+    }
+
+    /// Computes only this rank's part of each batch from now on.
+    ///
+    /// # Errors
+    /// The experiment cannot be trained by so many.
+    pub(super) fn join(&mut self, ranks: &Arc<Ranks>) -> Result<(), RanksError> {
+        let Experiment { ranks: config, model: network, training, .. } = self.experiment();
+        let (images, size, model) = (self.batch_size(), ranks.share().size(), &self.assembly.model);
+        let unfit = |what, advice| Err(RanksError::Unfit { what, advice });
+        if let (DeviceChoice::Cuda(number), true) = (&self.experiment().device, ranks.place().local_size > 1) {
+            let what = format!("`device = \"cuda:{number}\"` is one device, and several ranks are on this machine");
+            return unfit(what, "`device = \"auto\"` gives each rank a device of its own");
+        }
+        if images < size {
+            let what = format!("a batch of {images} images is not one for {size} ranks: each must have an image");
+            return unfit(what, "raise `sampler.classes` or `sampler.samples`, or start fewer ranks");
+        }
+        let most = Share::new(0, size).most(images);
+        if training.micro_batch.is_some() && Parts::new(most, training.micro_batch).count() > images / size {
+            let what = format!(
+                "with `training.micro-batch` {size} ranks do not cut a batch of {images} images into equally many parts"
+            );
+            return unfit(what, "raise `training.micro-batch`, or take a batch that the ranks divide");
+        }
+        if model.keeps_statistics(network.freeze_batch_norm) {
+            if model.is_script() {
+                let what = "the TorchScript module keeps running statistics of the images of one rank".to_owned();
+                return unfit(what, "freeze its batch normalisation before it is saved, or train with one process");
+            }
+            if !config.sync_batch_norm {
+                let what =
+                    "without `ranks.sync-batch-norm` each rank would normalise its images by themselves".to_owned();
+                return unfit(what, "leave it on, or freeze batch normalisation: `model.freeze-batch-norm = true`");
+            }
+            model.normalise_across(ranks.group());
+        }
+        self.ranks = Some(Arc::clone(ranks));
+        Ok(())
+    }
+
+    /// The part of each batch that this process computes.
+    pub(super) fn share(&self) -> Share {
+        self.ranks.as_ref().map_or(Share::WHOLE, |ranks| ranks.share())
     }
 
     /// Data, network and strategies.
@@ -107,9 +159,23 @@ impl TrainingState {
         self.pace.inside(self.step, self.steps())
     }
 
-    /// The images of each batch of an epoch.
-    pub(super) fn batches(&self, epoch: u64) -> Vec<Vec<usize>> {
-        self.sampler.epoch(epoch)
+    /// The images of the batches of an epoch, of each those that this process computes, but for the first `skipped`.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub(super) fn load(
+        &self,
+        epoch: u64,
+        skipped: u64,
+        teacher: Option<&Teacher>,
+    ) -> Result<BatchLoader, TrainingError> {
+        let share = self.share();
+        let batches = self.sampler.epoch(epoch).into_iter().skip(skipped as usize);
+        let batches = batches.map(|batch| batch.get(share.rows(batch.len())).unwrap_or_default().to_vec()).collect();
+        let place = share.rows(self.batch_size()).start;
+        let drawn = Drawn { seed: self.experiment().seed, epoch, first: skipped, place };
+        let (preparation, device) = (teacher.and_then(Teacher::preparation), self.assembly.device);
+        Ok(BatchLoader::train_from(&self.assembly.dataset, batches, drawn, preparation, device)?)
     }
 
     /// Steps of an epoch with so many steps that are complete.
@@ -132,6 +198,11 @@ impl TrainingState {
             metrics: Arc::clone(last),
             place: String::new(),
         }
+    }
+
+    /// Where the epochs of the present length began: step and epoch.
+    pub(super) fn pace(&self) -> (u64, u64) {
+        (self.pace.step, self.pace.epoch)
     }
 
     /// The epochs have the present length from here on.

@@ -23,14 +23,18 @@ use super::checkpoints::{Checkpoints, best_metric};
 use super::decision::{Decision, Moment, Reason};
 use super::event::{End, TrainingEvent};
 use super::interrupts::Interrupts;
+use super::lead::Lead;
 use super::metrics::Metrics;
 use super::revisions::Revisions;
-use super::state::TrainingState;
+use super::state::{Looks, TrainingState};
 use super::training_error::TrainingError;
-use crate::data::{self, SamplerConfig};
+use crate::data::SamplerConfig;
+use crate::ranks::{Ranks, Wish};
 use crate::run::{self, RowKind, Run};
 use crate::session::{Command, Seen, Session};
 use crate::teacher::Teacher;
+
+pub(super) use begin::teacher;
 
 pub use begin::Origin;
 pub use reconfigure::extends;
@@ -44,6 +48,8 @@ pub struct Training {
     revisions: Revisions,
     metrics: Metrics,
     session: Option<Session>,
+    /// What the other ranks are told, where several train together.
+    lead: Option<Lead>,
     /// The command that waits for a checkpoint.
     checkpoint_asked: Option<Command>,
     /// The command that waits for the weights before the revision at work.
@@ -76,6 +82,17 @@ impl Training {
         self.checkpoints.run()
     }
 
+    /// Trains together with others from now on, as rank 0.
+    ///
+    /// # Errors
+    /// The experiment cannot be trained by so many.
+    pub fn lead(&mut self, ranks: &Arc<Ranks>) -> Result<(), TrainingError> {
+        self.state.join(ranks)?;
+        self.run().record(run::Event::Ranks { size: ranks.share().size() })?;
+        self.lead = Some(Lead::new(ranks));
+        Ok(())
+    }
+
     /// Trains until the last epoch, or until a signal stops it: then the step is finished and the state is saved.
     ///
     /// # Errors
@@ -94,6 +111,9 @@ impl Training {
         self.drop_staged(watch);
         match ended {
             Ok(end) => {
+                if let Some(lead) = &self.lead {
+                    lead.dismiss();
+                }
                 let (epoch, step) = (self.state.epoch(), self.state.step());
                 self.run().record(match end {
                     End::Finished => run::Event::Finished { epoch, step },
@@ -107,9 +127,12 @@ impl Training {
                 // The first error is the one to tell; saving is tried, and a full disk may refuse it. Weights that may
                 // have learned from a loss that is not finite are not worth it, and a checkpoint of this very step is
                 // better: the failed step has updated running means. Where the record could not be written, it lacks
-                // what the state has.
+                // what the state has. With a rank lost in the middle of a step the last checkpoint is the one that goes
+                // on to the same bits.
                 let unsaved = !self.checkpoints.has(self.state.step());
-                if !matches!(error, TrainingError::Loss { .. } | TrainingError::Run(_)) && unsaved {
+                let good =
+                    !matches!(error, TrainingError::Loss { .. } | TrainingError::Run(_) | TrainingError::Ranks(_));
+                if good && unsaved {
                     let _ = self.checkpoint();
                 }
                 let _ = self.run().record(run::Event::Failed { error: error.to_string() });
@@ -195,22 +218,32 @@ impl Training {
     ) -> Result<Course, TrainingError> {
         let begun = Instant::now();
         let epoch = self.state.epoch();
-        let mut batches = self.state.batches(epoch);
-        let steps = batches.len() as u64;
+        let steps = self.state.steps();
         let skipped = self.state.done(epoch, steps);
-        batches.drain(..skipped as usize);
+        if let Some(lead) = &mut self.lead {
+            lead.epoch(&self.state, self.checkpoints.run())?;
+        }
         if skipped == 0 {
             self.metrics.begin_epoch();
         }
         let mut logged = skipped - skipped % self.state.experiment().run.log_every.get() as u64;
-        let preparation = self.teacher.as_ref().and_then(Teacher::preparation);
-        let (dataset, seed) = (&self.state.assembly().dataset, self.state.experiment().seed);
-        let device = self.state.assembly().device;
-        for batch in data::BatchLoader::train_from(dataset, batches, seed, epoch, skipped, preparation, device)? {
+        for batch in self.state.load(epoch, skipped, self.teacher.as_ref())? {
             let batch = batch?;
+            if let Some(lead) = &mut self.lead {
+                lead.step(epoch, self.state.done(epoch, steps), self.metrics.last())?;
+            }
             let Self { state, teacher, revisions, session, metrics, .. } = self;
             let progress = state.progress(epoch, steps, metrics.last());
-            let measured = state.train(&batch, &progress, teacher.as_ref(), revisions, session.as_mut(), watch)?;
+            let looks = Looks { revisions: Some(revisions), session: session.as_mut() };
+            let mut wish = Wish::default();
+            let measured = state.train(&batch, &progress, teacher.as_ref(), looks, &mut wish, watch)?;
+            // Signals that other ranks got.
+            if wish.stop {
+                interrupts.stop();
+            }
+            if wish.save {
+                interrupts.save();
+            }
             // The last values are written to where nobody else holds them.
             drop(progress);
             self.metrics.add(&measured)?;
@@ -223,7 +256,8 @@ impl Training {
             }
             self.revisions.end_probation(step, done == steps);
             let epochs = self.state.experiment().epochs;
-            watch(TrainingEvent::Step { epoch, epochs, step: done, images: batch.indices.len(), loss });
+            let images = self.state.batch_size();
+            watch(TrainingEvent::Step { epoch, epochs, step: done, images, loss });
             self.report(loss);
             if done < steps {
                 match self.proceed(Moment::Step(done), interrupts, watch)? {

@@ -13,6 +13,7 @@ use crate::eval::EvalError;
 use crate::experiment::{DeviceError, ExperimentError};
 use crate::model::ModelError;
 use crate::objective::ObjectiveError;
+use crate::ranks::RanksError;
 use crate::run::{RecordError, RunError};
 use crate::session::SessionError;
 use crate::teacher::TeacherError;
@@ -127,6 +128,10 @@ pub enum TrainingError {
         /// Why not.
         reason: &'static str,
     },
+    /// The other ranks.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ranks(#[from] RanksError),
     /// The session of a training.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -257,7 +262,8 @@ impl TrainingError {
             | Self::Gradient { .. }
             | Self::Loss { .. }
             | Self::Divergence { .. }
-            | Self::Network { .. } => true,
+            | Self::Network { .. }
+            | Self::Ranks(RanksError::Fault { .. }) => true,
             _ => false,
         }
     }

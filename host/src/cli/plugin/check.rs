@@ -1,5 +1,6 @@
 //! `lossmith plugin check`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,9 +9,12 @@ use comfy_table::presets;
 use lossmith_plugin::Runtime;
 
 use super::eval::{given, json};
-use crate::check::{self, CheckOptions, CheckReport, CheckVerdict, StrategyReport};
+use crate::check::{self, CheckError, CheckOptions, CheckReport, CheckVerdict, StrategyReport};
 use crate::cli::error::CliError;
+use crate::cli::local_ranks::LocalRanks;
 use crate::cli::output;
+use crate::ranks::{Place, Ranks, RanksConfig};
+use crate::started;
 
 /// Check a component: description, parameters, gradients, order of the batch, determinism, extreme batches, cost.
 #[derive(Args, Debug)]
@@ -27,12 +31,27 @@ pub(in crate::cli) struct PluginCheckArgs {
     /// A batch as JSON that is checked, too: as the input of `plugin eval`, with what to `expect`.
     #[arg(long, value_name = "FILE")]
     batch: Option<PathBuf>,
+    /// Check this and nothing else: on so many processes, which have a part of each batch, every strategy gives the
+    /// value and the gradients of one process.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "batch")]
+    ranks: Option<NonZeroUsize>,
     /// Fail on warnings, too.
     #[arg(long)]
     strict: bool,
 }
 
 pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError> {
+    let place = if args.ranks.is_some() { Place::from_environment().map_err(CheckError::from)? } else { None };
+    let ranks = match (args.ranks, place) {
+        (None, _) => None,
+        (Some(_), Some(place)) => {
+            Some(Ranks::join(place, RanksConfig::default().patience()).map_err(CheckError::from)?)
+        }
+        (Some(size), None) if size.get() == 1 => {
+            return Err(CliError::Usage("--ranks 1: one process is what several are compared to".into()));
+        }
+        (Some(size), None) => return LocalRanks::start(size, started::again)?.wait(),
+    };
     let case = match &args.batch {
         None => None,
         Some(path) => {
@@ -45,7 +64,14 @@ pub(super) fn run(args: &PluginCheckArgs, as_json: bool) -> Result<(), CliError>
     // Threads wait for each other longer than such small tensors take, and not at all evenly on a busy machine.
     tch::set_num_threads(1);
     let runtime = Arc::new(Runtime::new().map_err(CliError::engine)?);
-    let report = check::run(&runtime, &super::component::load(&runtime, &args.plugin)?, &options)?;
+    let plugin = super::component::load(&runtime, &args.plugin)?;
+    let report = match &ranks {
+        None => check::run(&runtime, &plugin, &options)?,
+        Some(ranks) => check::across(&runtime, &plugin, &options, ranks)?,
+    };
+    if ranks.is_some_and(|ranks| !ranks.is_first()) {
+        return Ok(());
+    }
     if as_json {
         output::json(&report)?
     } else {

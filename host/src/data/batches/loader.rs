@@ -34,6 +34,19 @@ pub struct ImageBatch {
     pub indices: Vec<usize>,
 }
 
+/// What the images of a training batch are augmented by, together with their places in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Drawn {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u64,
+    /// The number in the epoch of the first batch, above 0 where an epoch goes on that was stopped.
+    pub first: u64,
+    /// The place in its batch of the first image, above 0 where a batch is that part of one that this process computes.
+    pub place: usize,
+}
+
 /// Delivers batches in order. After an error it delivers nothing more. Dropping it stops its threads and waits for
 /// them.
 pub struct BatchLoader {
@@ -64,14 +77,13 @@ struct Work {
 /// How images are prepared.
 #[derive(Clone, Copy)]
 enum Mode {
-    Train { seed: u64, epoch: u64, first: u64 },
+    Train(Drawn),
     Evaluation,
 }
 
 impl BatchLoader {
     /// Training batches, as [`crate::data::Sampler::epoch`] draws them: augmented, with labels from 0 to the number of
-    /// training classes. `first` is the number in the epoch of the first of `batches`, above 0 where an epoch goes on
-    /// that was stopped. What happens to an image depends only on the seed, the epoch, the number of its batch and its
+    /// training classes. What happens to an image depends only on what is `drawn`, the number of its batch and its
     /// place in it. With `teacher` the same crops are prepared a second time. `device` is where the images are wanted;
     /// they are made for a copy to it that nothing waits for.
     ///
@@ -81,15 +93,13 @@ impl BatchLoader {
     pub fn train_from(
         dataset: &Arc<Dataset>,
         batches: Vec<Vec<usize>>,
-        seed: u64,
-        epoch: u64,
-        first: u64,
+        drawn: Drawn,
         teacher: Option<&Preparation>,
         device: Device,
     ) -> Result<Self, DataError> {
         let preparations = std::iter::once(dataset.preparation()).chain(teacher).cloned().collect();
         let pinned = matches!(device, Device::Cuda(_));
-        Self::start(dataset, batches, Mode::Train { seed, epoch, first }, preparations, pinned)
+        Self::start(dataset, batches, Mode::Train(drawn), preparations, pinned)
     }
 
     /// The given images in the given order, `batch_size` (at least 1) in a batch, the last batch maybe smaller: the
@@ -198,10 +208,10 @@ impl Work {
             let picture = dataset.source().picture(*index).ok_or_else(|| self.no_such_image(*index))??;
             let augmentation = dataset.augmentation();
             let crop = match self.mode {
-                Mode::Train { seed, epoch, first } if augmentation.enabled => {
+                Mode::Train(drawn) if augmentation.enabled => {
                     // No batch has 2^32 images.
-                    let position = ((first + number) << 32) + place as u64;
-                    let mut random = generator(seed, Purpose::Augmentation, epoch, position);
+                    let position = ((drawn.first + number) << 32) + (drawn.place + place) as u64;
+                    let mut random = generator(drawn.seed, Purpose::Augmentation, drawn.epoch, position);
                     random_crop(picture.width, picture.height, augmentation, &mut random)
                 }
                 _ => Crop::square(picture.width, picture.height),
@@ -228,7 +238,7 @@ impl Work {
         let label = *dataset.labels().get(index).ok_or_else(|| self.no_such_image(index))?;
         match self.mode {
             Mode::Evaluation => Ok(label),
-            Mode::Train { .. } => {
+            Mode::Train(_) => {
                 let place = dataset.train_classes().binary_search(&label);
                 let class = || dataset.class_name(label).to_owned();
                 place.map(|place| place as i64).map_err(|_| DataError::NotTrained { index, class: class() })

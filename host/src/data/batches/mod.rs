@@ -9,6 +9,6 @@ mod sampler_config;
 mod shuffled;
 
 pub use augmentation_config::AugmentationConfig;
-pub use loader::{BatchLoader, ImageBatch};
+pub use loader::{BatchLoader, Drawn, ImageBatch};
 pub use sampler::Sampler;
 pub use sampler_config::{ClassWeights, SamplerConfig};

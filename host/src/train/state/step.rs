@@ -1,71 +1,86 @@
 //! One step of a training.
 
-use lossmith_plugin::objective::{Batch, ComputeError};
+use lossmith_plugin::objective::{Batch, ComputeError, Outcome};
 use lossmith_plugin::{Cause, Metric, Progress, ResultFault, is_finite};
 use lossmith_torch_shim::{is_free_to_read, upload};
 use tch::Tensor;
 
 use super::TrainingState;
 use super::pixels::Pixels;
+use super::shared::{SharedBatch, add_gradients};
 use crate::data;
 use crate::model::Parts;
+use crate::ranks::Wish;
 use crate::session::Session;
 use crate::teacher::Teacher;
 use crate::train::assembly::Pass;
 use crate::train::event::TrainingEvent;
 use crate::train::gradient_cache::{first_pass, second_pass};
 use crate::train::revisions::Revisions;
+use crate::train::shadows::Shaded;
 use crate::train::training_error::TrainingError;
+
+/// Who looks at a step, in the process that has the run's record.
+#[derive(Default)]
+pub(in crate::train) struct Looks<'a> {
+    pub(in crate::train) revisions: Option<&'a mut Revisions>,
+    pub(in crate::train) session: Option<&'a mut Session>,
+}
 
 impl TrainingState {
     /// Trains on a batch and returns the metrics of the step. `progress` is where the training is; in the first steps
-    /// of a revision its loss is looked at; the session keeps the batch for the checks of candidates.
+    /// of a revision its loss is looked at; the session keeps the batch for the checks of candidates. Where several
+    /// ranks train, `images` are those of this one, and `wish` is what a signal asks of it: it becomes what any rank is
+    /// asked.
     pub(in crate::train) fn train(
         &mut self,
         images: &data::ImageBatch,
         progress: &Progress,
         teacher: Option<&Teacher>,
-        revisions: &mut Revisions,
-        session: Option<&mut Session>,
+        looks: Looks<'_>,
+        wish: &mut Wish,
         watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Vec<(String, Metric)>, TrainingError> {
-        let parts = Parts::new(images.indices.len(), self.experiment().training.micro_batch);
+        let own = images.indices.len();
+        // As many parts as the largest share has, so that all ranks compute a part at the same time.
+        let largest = if self.ranks.is_some() { self.share().most(self.batch_size()) } else { own };
+        let parts = Parts::new(largest, self.experiment().training.micro_batch).of(own);
         let pixels = Pixels::new(images, parts, self.assembly.device)?;
         // What buffers were before the first pass, for the second one.
         let buffers = if parts.are_one() { Vec::new() } else { self.assembly.model.copy_buffers()? };
-        let batch = self.forward(images, &pixels, progress, teacher)?;
-        if let Some(session) = session {
-            session.remember(&batch, progress)?;
+        let own = self.forward(images, &pixels, progress, teacher)?;
+        let ranks = self.ranks.clone();
+        let count = self.batch_size();
+        let shared = ranks.as_ref().map(|ranks| SharedBatch::gather(ranks, &own, count)).transpose()?;
+        let batch = shared.as_ref().map_or(&own, |shared| &shared.whole);
+        if let Some(session) = looks.session {
+            session.remember(batch, progress)?;
         }
-        let strategies = &mut self.assembly.strategies;
-        let outcome = match strategies.objectives.compute(&batch, progress) {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                self.check_given(&batch, teacher, &error)?;
-                return Err(error.into());
+        let computed = self.objectives(batch, progress, teacher, watch);
+        if let Some(ranks) = &ranks {
+            // Before anything that all ranks do together: one that failed would not come.
+            let failure = computed.as_ref().err().map(ToString::to_string);
+            let agreed = ranks.agree(failure.as_deref(), *wish);
+            if computed.is_ok() {
+                *wish = agreed?;
             }
-        };
-        for (slot, level, text) in outcome.lines {
-            watch(TrainingEvent::Line { slot, level, text });
         }
-        let mut shaded = self.shadows.compute(&mut strategies.shadows, &batch, progress, watch)?;
-        self.adopt()?;
-        self.optimizer.zero_grad()?;
-        if !shaded.is_empty() {
-            lossmith_torch_shim::retain_gradient(&batch.embeddings)?;
-        }
-        if let Err(error) = outcome.total.f_backward() {
-            let objectives = &mut self.assembly.strategies.objectives;
-            return Err(TrainingError::of_backward(objectives, &batch, progress, error));
+        let (outcome, mut shaded) = computed?;
+        if let (Some(shared), true) = (&shared, parts.are_one()) {
+            shared.carry_back(&own)?;
         }
         if !parts.are_one() {
-            second_pass(parts, (&batch.embeddings, batch.feature_map.as_ref()), |part| {
+            let left = shared.as_ref().map_or((&own.embeddings, own.feature_map.as_ref()), SharedBatch::leaves);
+            second_pass(parts, left, |part| {
                 if part == 0 {
                     // Running statistics go the same way again, and come to where the first pass left them.
                     self.assembly.model.put_back_buffers(&buffers)?;
                 }
                 self.embed(&pixels, part)
             })?;
+        }
+        if let Some(ranks) = &ranks {
+            add_gradients(ranks, self.assembly.model.parameters())?;
         }
         let experiment = &self.assembly.experiment;
         let (epoch, steps) = (progress.epoch, progress.steps_per_epoch);
@@ -78,11 +93,13 @@ impl TrainingState {
             if !value.is_finite() {
                 let objectives = &mut self.assembly.strategies.objectives;
                 // The step failed already; that the reason cannot be found is no other reason.
-                let origin = objectives.origin(&batch, progress).unwrap_or_default();
+                let origin = objectives.origin(batch, progress).unwrap_or_default();
                 return Err(TrainingError::Gradient { value, step: self.step, origin });
             }
         }
-        revisions.check_loss(&outcome.total, progress, experiment.session.divergence)?;
+        if let Some(revisions) = looks.revisions {
+            revisions.check_loss(&outcome.total, progress, experiment.session.divergence)?;
+        }
         self.optimizer.step(factor)?;
         let mut metrics = outcome.metrics;
         metrics.extend(self.shadows.compare(&mut shaded, &batch.embeddings)?);
@@ -94,9 +111,45 @@ impl TrainingState {
         Ok(metrics)
     }
 
+    /// Computes the objectives of a batch, and leaves their gradient at what the network gave.
+    fn objectives(
+        &mut self,
+        batch: &Batch,
+        progress: &Progress,
+        teacher: Option<&Teacher>,
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
+    ) -> Result<(Outcome, Vec<Shaded>), TrainingError> {
+        let strategies = &mut self.assembly.strategies;
+        let mut outcome = match strategies.objectives.compute(batch, progress) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.check_given(batch, teacher, &error)?;
+                return Err(error.into());
+            }
+        };
+        for (slot, level, text) in std::mem::take(&mut outcome.lines) {
+            watch(TrainingEvent::Line { slot, level, text });
+        }
+        let shaded = self.shadows.compute(&mut strategies.shadows, batch, progress, watch)?;
+        self.adopt()?;
+        self.optimizer.zero_grad()?;
+        if !shaded.is_empty() {
+            lossmith_torch_shim::retain_gradient(&batch.embeddings)?;
+        }
+        match outcome.total.f_backward() {
+            Ok(()) => Ok((outcome, shaded)),
+            Err(error) => {
+                let objectives = &mut self.assembly.strategies.objectives;
+                Err(TrainingError::of_backward(objectives, batch, progress, error))
+            }
+        }
+    }
+
     /// What the network makes of a part of a batch. To call it again gives the same, also what is drawn.
     fn embed(&self, pixels: &Pixels, part: usize) -> Result<(Tensor, Option<Tensor>), TrainingError> {
-        self.assembly.forward(&pixels.part(part)?, Pass::Step(self.step, part))
+        // What is drawn for the parts of other ranks is drawn there.
+        let before = self.share().rank() * pixels.parts.count();
+        self.assembly.forward(&pixels.part(part)?, Pass::Step(self.step, before + part))
     }
 
     /// What the network and the teacher make of images.

@@ -278,6 +278,7 @@ impl Training {
             revisions,
             metrics,
             session: None,
+            lead: None,
             checkpoint_asked: None,
             rollback_asked: None,
             seen: None,
@@ -289,7 +290,7 @@ impl Training {
 }
 
 /// The teacher of an experiment, if it has one.
-fn teacher(assembly: &Assembly) -> Result<Option<Teacher>, TrainingError> {
+pub(in crate::train) fn teacher(assembly: &Assembly) -> Result<Option<Teacher>, TrainingError> {
     let Assembly { experiment, dataset, device, .. } = assembly;
     let Some(config) = &experiment.teacher else { return Ok(None) };
     let (folder, batch_size) = (experiment.run.directory.join(".teacher"), experiment.evaluation.batch_size.get());

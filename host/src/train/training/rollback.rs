@@ -78,6 +78,9 @@ impl Training {
         self.revisions.edited(&about.edits, &source);
         self.state.replace(experiment, strategies);
         self.checkpoints.restore(Some(checkpoint), Fit::Where, &mut self.state, &mut self.metrics)?;
+        if let Some(lead) = &mut self.lead {
+            lead.leave_behind();
+        }
         let best = self.checkpoints.recollect(&self.state, &mut self.metrics)?;
         self.warnings.extend(self.checkpoints.settle_best(best, epoch)?);
         if let Some(session) = &mut self.session {

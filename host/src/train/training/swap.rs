@@ -13,6 +13,11 @@ impl Training {
     /// The accepted candidate takes over.
     pub(super) fn take(&mut self, watch: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainingError> {
         let Some(staged) = self.revisions.take_staged() else { return Ok(()) };
+        if let Some(reason) = self.lead.as_ref().map_or(Ok(None), |lead| lead.refusal(&staged))? {
+            let verdict = Verdict::Refused { reason, help: Some("all ranks must be able to take it".into()) };
+            self.note(run::Event::Verdict { number: staged.number, verdict }, watch);
+            return Ok(());
+        }
         self.way_back()?;
         let swap = run::Event::Swap {
             revision: staged.number,
@@ -84,6 +89,9 @@ impl Training {
         let previous = self.state.exchange(experiment, strategies, &about.reset, brought)?;
         let (step, epoch) = (self.state.step(), self.state.epoch());
         self.revisions.took(number, epoch, previous);
+        if let Some(lead) = &mut self.lead {
+            lead.leave_behind();
+        }
         self.follow_files();
         self.revisions.begin_probation(step, self.state.experiment().session.probation_steps);
         Ok(())

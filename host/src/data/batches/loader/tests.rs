@@ -27,10 +27,14 @@ fn bits(loader: BatchLoader) -> Vec<(Vec<u32>, Vec<i64>, Vec<usize>)> {
     loader.map(batch).collect()
 }
 
+fn drawn(seed: u64, epoch: u64) -> Drawn {
+    Drawn { seed, epoch, ..Drawn::default() }
+}
+
 fn epoch(dataset: &Arc<Dataset>, seed: u64, epoch: u64) -> BatchLoader {
     let sampler =
         Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, dataset, 7).unwrap();
-    BatchLoader::train_from(dataset, sampler.epoch(0), seed, epoch, 0, None, Device::Cpu).unwrap()
+    BatchLoader::train_from(dataset, sampler.epoch(0), drawn(seed, epoch), None, Device::Cpu).unwrap()
 }
 
 #[test]
@@ -46,7 +50,7 @@ fn batches_arrive_in_the_order_of_the_sampler() {
     let dataset = fashion_mnist(|c| c.workers = 3);
     let sampler =
         Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, &dataset, 7).unwrap();
-    let batches = bits(BatchLoader::train_from(&dataset, sampler.epoch(0), 1, 0, 0, None, Device::Cpu).unwrap());
+    let batches = bits(BatchLoader::train_from(&dataset, sampler.epoch(0), drawn(1, 0), None, Device::Cpu).unwrap());
     let indices: Vec<Vec<usize>> = batches.iter().map(|(.., indices)| indices.clone()).collect();
     assert_eq!(indices, sampler.epoch(0));
     for (_, labels, indices) in batches {
@@ -60,7 +64,8 @@ fn seed_epoch_and_position_decide_the_augmentation() {
     let pixels = |seed, number| bits(epoch(&dataset, seed, number));
     assert_ne!(pixels(1, 0), pixels(2, 0));
     assert_ne!(pixels(1, 0), pixels(1, 1));
-    let twice = bits(BatchLoader::train_from(&dataset, vec![vec![0, 0], vec![0]], 1, 0, 0, None, Device::Cpu).unwrap());
+    let twice =
+        bits(BatchLoader::train_from(&dataset, vec![vec![0, 0], vec![0]], drawn(1, 0), None, Device::Cpu).unwrap());
     let (first, second) = twice[0].0.split_at(28 * 28);
     assert!(first != second && first != twice[1].0 && second != twice[1].0);
 }
@@ -70,8 +75,27 @@ fn an_epoch_that_goes_on_is_the_same_epoch() {
     let dataset = fashion_mnist(|_| ());
     let sampler =
         Sampler::new(&SamplerConfig { classes: 4, samples: 3, ..SamplerConfig::default() }, &dataset, 7).unwrap();
-    let rest = BatchLoader::train_from(&dataset, sampler.epoch(0).split_off(6), 1, 0, 6, None, Device::Cpu).unwrap();
+    let rest = BatchLoader::train_from(
+        &dataset,
+        sampler.epoch(0).split_off(6),
+        Drawn { first: 6, ..drawn(1, 0) },
+        None,
+        Device::Cpu,
+    )
+    .unwrap();
     assert!(bits(rest) == bits(epoch(&dataset, 1, 0)).split_off(6));
+}
+
+#[test]
+fn a_part_of_a_batch_is_what_it_is_in_the_whole() {
+    let dataset = fashion_mnist(|_| ());
+    let batch: Vec<usize> = dataset.train().indices()[..12].to_vec();
+    let images = |rows: std::ops::Range<usize>| {
+        let drawn = Drawn { place: rows.start, ..drawn(1, 0) };
+        let part = vec![batch[rows].to_vec()];
+        bits(BatchLoader::train_from(&dataset, part, drawn, None, Device::Cpu).unwrap()).remove(0).0
+    };
+    assert!([images(0..5), images(5..12)].concat() == images(0..12));
 }
 
 #[test]
@@ -81,9 +105,7 @@ fn without_augmentation_training_images_are_as_for_evaluation() {
     let trained = BatchLoader::train_from(
         &dataset,
         images.chunks(32).map(<[usize]>::to_vec).collect(),
-        1,
-        0,
-        0,
+        drawn(1, 0),
         None,
         Device::Cpu,
     )
@@ -119,7 +141,7 @@ fn labels_of_training_batches_count_the_training_classes() {
         }
     }
     let tested = dataset.test().indices()[0];
-    let error = BatchLoader::train_from(&dataset, vec![vec![tested]], 1, 0, 0, None, Device::Cpu)
+    let error = BatchLoader::train_from(&dataset, vec![vec![tested]], drawn(1, 0), None, Device::Cpu)
         .unwrap()
         .next()
         .unwrap()

@@ -1,0 +1,2 @@
+// See ../README.md: no name of it is used.
+#pragma once
