@@ -5,7 +5,7 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup languages build install wheel python plugins demo test test-python lint bet multi-threshold bench bench-python peers throughput torture \
+.PHONY: help setup languages build install wheel python plugins demo test test-python lint bet multi-threshold bench bench-python peers throughput ranks torture \
 	doctor
 
 help: ## List the targets.
@@ -98,6 +98,9 @@ throughput: build ## Compare images per second with a loop in PyTorch in one run
 	cargo bench --quiet -p lossmith --profile dev --bench loading --no-run
 	.python/bin/python scripts/throughput/table.py --command $(LOSSMITH) --seconds $(MEASURED) \
 		--bench "cargo bench --quiet -p lossmith --profile dev --bench loading --"
+
+ranks: build ## Compare images per second of one process with those of two ranks (five minutes).
+	scripts/ranks/table.py --command $(LOSSMITH)
 
 bench-python: build python ## Time the Python module against the command and pytorch-metric-learning in one run (half an hour).
 	.python/bin/python scripts/python-bench/table.py --command $(LOSSMITH)

@@ -53,6 +53,15 @@ fn as_rank(mut command: Command, rank: usize, size: usize, port: &str) -> Comman
     command
 }
 
+/// A command as one of two tasks that srun starts.
+fn as_task(mut command: Command, rank: usize, port: &str) -> Command {
+    let rank = rank.to_string();
+    command.envs([("SLURM_PROCID", rank.as_str()), ("SLURM_LOCALID", &rank), ("SLURM_STEP_NUM_TASKS", "2")]);
+    command.envs([("SLURM_TASKS_PER_NODE", "2"), ("SLURM_JOB_ID", "7"), ("SLURM_STEP_NODELIST", "nowhere")]);
+    command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", port)]);
+    command
+}
+
 /// All ranks of a training.
 fn by_hand(lab: &Lab, size: usize, sets: &[&str]) -> Vec<Running> {
     let port = free_port();

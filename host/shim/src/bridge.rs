@@ -144,6 +144,9 @@ pub(crate) mod ffi {
         fn gather(self: &Group, rows: &Tensor) -> Result<UniquePtr<Tensor>>;
         fn broadcast(self: &Group, tensor: &Tensor) -> Result<()>;
         fn begin_broadcast(self: &Group, tensor: &Tensor, timeout: u64) -> Result<UniquePtr<Pending>>;
+        fn failed(self: &Group) -> bool;
+        fn bytes(self: &Group) -> u64;
+        fn nanoseconds(self: &Group) -> u64;
         fn begin_sum(self: &Group, tensor: &Tensor, timeout: u64) -> Result<UniquePtr<Pending>>;
         fn batch_norm(
             self: &Group,

@@ -5,6 +5,7 @@
 
 #include "lossmith-torch-shim/src/shim.h"
 
+#include <atomic>
 #include <chrono>
 #include <stdexcept>
 #include <utility>
@@ -44,8 +45,26 @@ struct Store::Inner {
 };
 
 struct Group::Inner {
+  Inner(c10::intrusive_ptr<c10d::Backend> backend, int64_t size) : backend(std::move(backend)), size(size) {}
+
+  // Waits for what was sent.
+  void finish(const c10::intrusive_ptr<c10d::Work> &work, const at::Tensor &sent) {
+    const auto begun = std::chrono::steady_clock::now();
+    try {
+      work->wait();
+    } catch (const std::exception &) {
+      failed = true;
+      throw;
+    }
+    bytes += sent.nbytes();
+    nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begun).count();
+  }
+
   c10::intrusive_ptr<c10d::Backend> backend;
   int64_t size;
+  std::atomic<bool> failed{false};
+  std::atomic<uint64_t> bytes{0};
+  std::atomic<uint64_t> nanoseconds{0};
 };
 
 struct Pending::Inner {
@@ -87,14 +106,14 @@ std::unique_ptr<Group> join_group(const Store &store, uint32_t rank, uint32_t si
   }
   c10::intrusive_ptr<c10d::Backend> backend = c10::make_intrusive<c10d::ProcessGroupGloo>(
       store.inner().store, static_cast<int>(rank), static_cast<int>(size), options);
-  return std::make_unique<Group>(new Group::Inner{std::move(backend), static_cast<int64_t>(size)});
+  return std::make_unique<Group>(new Group::Inner(std::move(backend), static_cast<int64_t>(size)));
 }
 
 void Group::sum(const at::Tensor &tensor) const {
   const at::NoGradGuard no_grad;
   auto here = tensor.detach().to(at::kCPU).contiguous();
   std::vector<at::Tensor> tensors{here};
-  inner_->backend->allreduce(tensors)->wait();
+  inner_->finish(inner_->backend->allreduce(tensors), here);
   if (!here.is_alias_of(tensor)) tensor.detach().copy_(here);
 }
 
@@ -104,7 +123,7 @@ std::unique_ptr<at::Tensor> Group::gather(const at::Tensor &rows) const {
   auto sizes = here.sizes().vec();
   sizes.at(0) *= inner_->size;
   auto all = at::empty(sizes, here.options());
-  inner_->backend->_allgather_base(all, here)->wait();
+  inner_->finish(inner_->backend->_allgather_base(all, here), here);
   return std::make_unique<at::Tensor>(all.to(rows.device()));
 }
 
@@ -112,7 +131,7 @@ void Group::broadcast(const at::Tensor &tensor) const {
   const at::NoGradGuard no_grad;
   auto here = tensor.detach().to(at::kCPU).contiguous();
   std::vector<at::Tensor> tensors{here};
-  inner_->backend->broadcast(tensors)->wait();
+  inner_->finish(inner_->backend->broadcast(tensors), here);
   if (!here.is_alias_of(tensor)) tensor.detach().copy_(here);
 }
 
@@ -129,6 +148,12 @@ std::unique_ptr<Pending> Group::begin_sum(const at::Tensor &tensor, uint64_t tim
   std::vector<at::Tensor> tensors{tensor};
   return std::make_unique<Pending>(new Pending::Inner{inner_->backend->allreduce(tensors, options)});
 }
+
+bool Group::failed() const noexcept { return inner_->failed; }
+
+uint64_t Group::bytes() const noexcept { return inner_->bytes; }
+
+uint64_t Group::nanoseconds() const noexcept { return inner_->nanoseconds; }
 
 bool Pending::wait(uint64_t timeout) const {
   try {

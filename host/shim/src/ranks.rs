@@ -107,6 +107,19 @@ impl Group {
         Ok(Pending(self.0.begin_sum(reference(tensor), milliseconds(timeout)).map_err(error)?))
     }
 
+    /// Whether an operation has failed that was waited for: also one of a forward or a backward pass.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.0.failed()
+    }
+
+    /// The bytes that this rank has given to collective operations so far, and how long it waited for them. Those that
+    /// were begun without waiting do not count.
+    #[must_use]
+    pub fn cost(&self) -> (u64, Duration) {
+        (self.0.bytes(), Duration::from_nanos(self.0.nanoseconds()))
+    }
+
     /// Batch normalisation of images (B x C x ...) by the statistics of those of all ranks, which also update the
     /// running `mean` and `variance`. Its backward pass is a collective operation too. It is differentiated once.
     ///

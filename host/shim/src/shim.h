@@ -138,6 +138,9 @@ class Group {
   void broadcast(const at::Tensor &tensor) const;
   std::unique_ptr<Pending> begin_broadcast(const at::Tensor &tensor, uint64_t timeout) const;
   std::unique_ptr<Pending> begin_sum(const at::Tensor &tensor, uint64_t timeout) const;
+  bool failed() const noexcept;
+  uint64_t bytes() const noexcept;
+  uint64_t nanoseconds() const noexcept;
   std::unique_ptr<at::Tensor> batch_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
                                          const at::Tensor &mean, const at::Tensor &variance, double momentum,
                                          double epsilon) const;

@@ -20,7 +20,7 @@ const WHAT: &str = "ranks";
 
 /// Images of each class in a row of steps: batches that two, three or four ranks do not divide, in which ranks have no
 /// image of a class twice.
-const STEPS: [&[usize]; 3] = [&[3, 3, 3, 2, 2], &[5, 4, 1, 1, 1, 1], &[4, 3, 2, 2, 2]];
+const STEPS: [&[usize]; 3] = [&[3, 3, 3, 2, 1, 1], &[5, 4, 1, 1, 1, 1], &[4, 3, 2, 2, 2, 0]];
 
 /// Checks every strategy that is meant, as one of the ranks: all must call it alike. Each has its rows of a batch,
 /// computed by a network of one layer.

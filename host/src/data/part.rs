@@ -6,7 +6,7 @@ use std::fmt;
 use super::files::{RetrievalRole, Scan};
 
 /// A part of the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartName {
     /// What the network learns from.

@@ -185,26 +185,32 @@ impl Ranks {
         }
     }
 
+    /// Why something failed that computes with other ranks on the way, as a network does whose batch normalisation is
+    /// one of all: an error where one of them is lost.
+    #[must_use]
+    pub fn lost_meanwhile(&self, cause: &str) -> Option<RanksError> {
+        self.group.has_failed().then(|| self.lost(cause.to_owned()))
+    }
+
     /// The result of an operation of all ranks; where one is lost, an error that says which, as far as the others know
     /// it.
     pub(super) fn explained<T>(&self, result: Result<T, TchError>) -> Result<T, RanksError> {
-        let error = match result {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let cause = lossmith_plugin::brief(&error);
+        result.map_err(|error| self.lost(lossmith_plugin::brief(&error)))
+    }
+
+    fn lost(&self, cause: String) -> RanksError {
         let Place { rank, size, .. } = self.place;
         let (store, first) = (self.store.clone(), !self.ended.swap(true, Ordering::Relaxed));
         let words = within(2 * LAST_WORDS, move || last_words(&store, rank, size, first));
         // Without the store nobody can say anything: who hosts it is lost.
-        let Some(Ok(words)) = words else { return Err(RanksError::Lost { ranks: vec![0], cause }) };
+        let Some(Ok(words)) = words else { return RanksError::Lost { ranks: vec![0], cause } };
         let spoken =
             words.iter().find_map(|(rank, words)| Some((*rank, words.clone().filter(|text| !text.is_empty())?)));
         if let Some((rank, text)) = spoken {
-            return Err(RanksError::Failed { rank, text });
+            return RanksError::Failed { rank, text };
         }
         let silent = words.into_iter().filter(|(_, words)| words.is_none()).map(|(rank, _)| rank).collect();
-        Err(RanksError::Lost { ranks: silent, cause })
+        RanksError::Lost { ranks: silent, cause }
     }
 
     /// Keeps the store while others read why something ended.

@@ -14,6 +14,7 @@ use crate::eval::{self, EvalError, Evaluation, Measuring, Watch};
 use crate::experiment::{DeviceChoice, Experiment, Precision, Source};
 use crate::model::{Model, ModelConfig, ModelError};
 use crate::objective::{Loader, Places, Strategies};
+use crate::ranks::{Ranks, Share, Wish};
 use crate::run::{FileEntry, Run, RunError};
 
 /// Where data and device are, other than the experiment says.
@@ -107,19 +108,27 @@ impl Assembly {
     }
 
     /// Embeddings (N x D) as the network gives them and labels (N) of a part of the data, in its order, on the device.
-    fn features(&self, part: PartName, watch: &mut Watch<'_>) -> Result<(Tensor, Tensor), TrainingError> {
+    /// With several ranks, all of which call this, each computes its turn of the batches, and has all of them in the
+    /// end.
+    pub(super) fn features(
+        &self,
+        part: PartName,
+        ranks: Option<&Ranks>,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Tensor, Tensor), TrainingError> {
         let dataset = &self.dataset;
         let part = images(dataset, part);
         let mut embeddings = Vec::new();
         let batch_size = self.experiment.evaluation.batch_size.get();
-        for batch in BatchLoader::evaluation(dataset, part.indices(), batch_size)? {
-            watch(Measuring {
-                what: "embedding",
-                done: (embeddings.len() * batch_size) as u64,
-                of: part.indices().len() as u64,
-            });
+        let batches = part.indices().len().div_ceil(batch_size);
+        let ranks = ranks.filter(|ranks| ranks.share().size() <= batches);
+        let share = ranks.map_or(Share::WHOLE, Ranks::share);
+        let turns = part.indices().chunks(batch_size).skip(share.rank()).step_by(share.size());
+        let own: Vec<usize> = turns.flatten().copied().collect();
+        for batch in BatchLoader::evaluation(dataset, &own, batch_size)? {
+            watch(Measuring { what: "embedding", done: (embeddings.len() * batch_size) as u64, of: own.len() as u64 });
             let images = batch?.images.f_to_device(self.device)?;
-            let pass = Pass::Batch(embeddings.len() as u64);
+            let pass = Pass::Batch((embeddings.len() * share.size() + share.rank()) as u64);
             let (embedding, _) = tch::no_grad(|| self.forward(&images, pass))?;
             embeddings.push(embedding);
         }
@@ -127,7 +136,11 @@ impl Assembly {
             return Err(TrainingError::EmptyPart);
         }
         let labels = Tensor::f_from_slice(part.labels())?.f_to_device(self.device)?;
-        Ok((Tensor::f_cat(&embeddings, 0)?, labels))
+        let own = Tensor::f_cat(&embeddings, 0)?;
+        let Some(ranks) = ranks else { return Ok((own, labels)) };
+        // One may take much longer than another.
+        ranks.agree(None, Wish::default())?;
+        Ok((ranks.in_turns(&own, part.indices().len(), batch_size)?, labels))
     }
 
     /// What the fusion makes of features (N x D), a batch at a time: N x D'.
@@ -155,21 +168,36 @@ impl Assembly {
 
     /// Embeddings (N x D'), fused where there is a fusion, and labels (N) of a part of the data.
     pub(super) fn embed(&mut self, part: PartName, progress: &Progress) -> Result<(Tensor, Tensor), TrainingError> {
-        let (features, labels) = self.features(part, &mut |_| ())?;
+        let (features, labels) = self.features(part, None, &mut |_| ())?;
         Ok((self.fuse(&features, &unmeasured(progress))?, labels))
     }
 
-    /// Measures a part of the data; none when it is empty. `watch` is told how far it is.
+    /// What is embedded to measure a part of the data.
+    pub(super) fn embedded(&self, part: PartName) -> Vec<PartName> {
+        if images(&self.dataset, part).is_empty() {
+            return Vec::new();
+        }
+        // An image is its own nearest neighbour.
+        let classified = self.experiment.evaluation.classification.is_some() && part != PartName::Train;
+        std::iter::once(part).chain(classified.then_some(PartName::Train)).collect()
+    }
+
+    /// Measures a part of the data; none when it is empty. `watch` is told how far it is. With several ranks the others
+    /// call [`features`](Self::features) of what is [`embedded`](Self::embedded) meanwhile.
     pub(super) fn evaluate(
         &mut self,
         part: PartName,
         progress: &Progress,
+        ranks: Option<&Ranks>,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Evaluation>, TrainingError> {
         if images(&self.dataset, part).is_empty() {
             return Ok(None);
         }
-        let (features, labels) = self.features(part, watch)?;
+        let (features, labels) = self.features(part, ranks, watch)?;
+        // All that ranks do together comes before anything that can fail on one of them.
+        let trained = self.embedded(part).contains(&PartName::Train) && part != PartName::Train;
+        let trained = trained.then(|| self.features(PartName::Train, ranks, watch)).transpose()?;
         let (config, count) = (self.experiment.evaluation.clone(), self.experiment.model.slices as usize);
         let measured = config.slices && count > 1;
         if measured {
@@ -190,12 +218,9 @@ impl Assembly {
             progress.metrics = Arc::new(values.map(|(name, value)| (format!("{part}/{name}"), value)).collect());
         }
         let embeddings = self.fuse(&features, &progress)?;
-        let classification = match &config.classification {
-            // An image is its own nearest neighbour.
-            None => BTreeMap::new(),
-            Some(_) if part == PartName::Train => BTreeMap::new(),
-            Some(classifiers) => {
-                let (features, known) = self.features(PartName::Train, watch)?;
+        let classification = match (&config.classification, trained) {
+            (None, _) | (_, None) => BTreeMap::new(),
+            (Some(classifiers), Some((features, known))) => {
                 let features = self.fuse(&features, &progress)?;
                 let (distance, block) = (config.distance, config.block);
                 watch(Measuring { what: "classification", done: 0, of: 1 });

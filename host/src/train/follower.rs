@@ -100,6 +100,12 @@ impl Follower<'_> {
                     Err(error) if error.is_of_a_strategy() => self.log.say(&format!("step {}: {error}", next.number)),
                     trained => trained?,
                 },
+                Message::Embed(parts) => {
+                    let work = self.work.as_ref().ok_or_else(out_of_turn)?;
+                    for part in parts {
+                        drop(work.state.assembly().features(part, Some(&self.ranks), &mut |_| ())?);
+                    }
+                }
                 Message::End => {
                     self.ranks.agree(None, Wish::default())?;
                     self.log.say("ends with the training");

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::location::absolute;
 use super::message::{Message, Next, Revised, STATE, Sent, in_common};
 use super::state::TrainingState;
 use super::training_error::TrainingError;
+use crate::data::PartName;
 use crate::ranks::{Ranks, RanksError, Wish};
 use crate::run::Run;
 use crate::session::Staged;
@@ -18,12 +20,14 @@ pub(super) struct Lead {
     behind: bool,
     /// The last values of metrics as they know them.
     told: Option<BTreeMap<String, f64>>,
+    /// What collective operations have cost up to the present epoch.
+    spent: (u64, Duration),
 }
 
 impl Lead {
     /// Of ranks that know nothing yet.
     pub(super) fn new(ranks: &Arc<Ranks>) -> Self {
-        Self { ranks: Arc::clone(ranks), behind: true, told: None }
+        Self { ranks: Arc::clone(ranks), behind: true, told: None, spent: ranks.group().cost() }
     }
 
     /// The state is not theirs any more.
@@ -51,7 +55,24 @@ impl Lead {
             (self.behind, self.told) = (false, None);
         }
         self.ranks.send(&Message::Compare, &[])?;
-        Ok(self.ranks.compare(&in_common(state)?)?)
+        self.ranks.compare(&in_common(state)?)?;
+        self.spent = self.ranks.group().cost();
+        Ok(())
+    }
+
+    /// What a step of the epoch that is complete has cost in collective operations, in a line: `steps` took `time`.
+    pub(super) fn cost(&self, steps: u64, time: Duration) -> String {
+        let (bytes, waited) = self.ranks.group().cost();
+        let steps = steps.max(1) as f64;
+        let bytes = bytes.saturating_sub(self.spent.0) as f64 / steps;
+        let waited = waited.saturating_sub(self.spent.1).as_secs_f64() / steps;
+        let share = 100.0 * waited / (time.as_secs_f64() / steps);
+        format!(
+            "{} ranks: {:.1} kB and {:.2} ms of collective operations a step, {share:.0} % of its time",
+            self.ranks.share().size(),
+            bytes / 1e3,
+            1e3 * waited
+        )
     }
 
     /// Before a step of an epoch with this number; `last` are the last values of metrics.
@@ -64,6 +85,15 @@ impl Lead {
             self.told = Some(last.clone());
         }
         Ok(self.ranks.send(&Message::Train(Next { epoch, number, metrics }), &[])?)
+    }
+
+    /// Before these parts of the data are embedded; those who do it together, if the others have the same weights.
+    pub(super) fn evaluation(&self, parts: Vec<PartName>) -> Result<Option<&Ranks>, TrainingError> {
+        if self.behind || parts.is_empty() {
+            return Ok(None);
+        }
+        self.ranks.send(&Message::Embed(parts), &[])?;
+        Ok(Some(&self.ranks))
     }
 
     /// Asks them whether they could take a revision; why not, if one could not.

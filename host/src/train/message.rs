@@ -10,6 +10,7 @@ use tch::{TchError, Tensor};
 use super::epoch_length::Pace;
 use super::state::TrainingState;
 use super::training_error::TrainingError;
+use crate::data::PartName;
 use crate::experiment::Experiment;
 use crate::objective::Bound;
 use crate::ranks::RanksError;
@@ -29,6 +30,8 @@ pub(super) enum Message {
     Compare,
     /// A step.
     Train(Next),
+    /// Parts of the data are embedded, one after the other.
+    Embed(Vec<PartName>),
     /// Nothing more.
     End,
 }

@@ -230,15 +230,16 @@ impl TrainingState {
         self.shadows.idle(time);
     }
 
-    /// Measures a part of the data; `None` when it is empty.
+    /// Measures a part of the data; `None` when it is empty. See [`Assembly::evaluate`].
     pub(super) fn evaluate(
         &mut self,
         part: PartName,
         last: &Arc<BTreeMap<String, f64>>,
+        ranks: Option<&Ranks>,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Evaluation>, TrainingError> {
         let progress = self.progress(self.epoch(), self.steps(), last);
-        self.assembly.evaluate(part, &progress, watch)
+        self.assembly.evaluate(part, &progress, ranks, watch)
     }
 
     /// Gives the optimizer the parameters that plugins have made.

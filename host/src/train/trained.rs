@@ -122,7 +122,7 @@ impl Trained {
     /// # Errors
     /// When the part is empty, or an image, a strategy or the measurement fails.
     pub fn evaluate(&mut self, part: PartName, watch: &mut Watch<'_>) -> Result<Evaluation, TrainingError> {
-        self.assembly.evaluate(part, &self.progress, watch)?.ok_or(TrainingError::EmptyPart)
+        self.assembly.evaluate(part, &self.progress, None, watch)?.ok_or(TrainingError::EmptyPart)
     }
 
     /// Embeddings (N x D) and labels (N) of a part of the data.

@@ -266,6 +266,10 @@ impl Training {
                 }
             }
         }
+        if let Some(lead) = &self.lead {
+            let text = lead.cost(steps - skipped, begun.elapsed());
+            watch(TrainingEvent::Line { slot: "ranks".to_owned(), level: Level::Info, text });
+        }
         self.end_epoch(begun, watch)?;
         Ok(Course::On)
     }

@@ -1,6 +1,6 @@
 //! Several ranks train what one process trains.
 
-use super::{OBJECTIVES, STEADY, launch, launched, log};
+use super::{OBJECTIVES, STEADY, as_task, free_port, launch, launched, log};
 use crate::support::{Lab, Run, Running};
 
 /// The plugins of the standard catalogue, and one of the tests.
@@ -16,6 +16,20 @@ const PLUGINS: [&str; 10] = [
     "fusions",
     "test-roles",
 ];
+
+/// Strategies that refuse every batch without parameters.
+const NEEDY: [(&str, &str, &str); 2] =
+    [("schedules", "list", r#"{"thresholds": [0.5]}"#), ("fusions", "weighted", r#"{"weights": [2]}"#)];
+
+/// How many strategies a check compared, all of which passed.
+#[track_caller]
+fn compared(lab: &Lab, arguments: &[&str]) -> usize {
+    let report = lab.lossmith(arguments).json();
+    let findings = report["strategies"].as_array().unwrap().iter().flat_map(|one| one["findings"].as_array().unwrap());
+    // One whose every batch is refused has a warning, and nothing to compare.
+    let compared = findings.filter(|finding| finding["what"] == "ranks");
+    compared.inspect(|finding| assert_eq!(finding["verdict"], "passed", "{finding}")).count()
+}
 
 /// The largest difference between the numbers of two checkpoints of networks, where the largest number is near 1.
 #[track_caller]
@@ -33,10 +47,10 @@ fn difference(a: &Run, b: &Run, checkpoint: &str) -> f32 {
 fn near(a: &Run, b: &Run, checkpoint: &str) {
     let loss = |run: &Run| run.values("step", "loss");
     assert_eq!(loss(a).len(), loss(b).len());
-    for (a, b) in loss(a).into_iter().zip(loss(b)) {
-        assert!((a - b).abs() < 1e-4 * b.abs(), "{a} {b}");
+    // Later another rounding may make another pixel the largest of its pool, and the steps after that go another way.
+    for (step, (a, b)) in loss(a).into_iter().zip(loss(b)).enumerate() {
+        assert!((a - b).abs() < if step < 2 { 1e-5 } else { 1e-3 } * b.abs(), "{step}: {a} {b}");
     }
-    // Another rounding may make another pixel the largest of its pool.
     let difference = difference(a, b, checkpoint);
     assert!(difference < 5e-4, "{difference}");
 }
@@ -47,17 +61,15 @@ fn every_standard_strategy_is_on_several_ranks_what_it_is_on_one() {
     let mut strategies = 0;
     for size in ["2", "3", "4"] {
         for plugin in PLUGINS {
-            let report = lab.lossmith(&["--json", "plugin", "check", plugin, "--ranks", size]).json();
-            for strategy in report["strategies"].as_array().unwrap() {
-                let findings = strategy["findings"].as_array().unwrap();
-                // One whose every batch is refused has a warning, and nothing to compare.
-                let compared = findings.iter().filter(|finding| finding["what"] == "ranks");
-                strategies += compared.inspect(|finding| assert_eq!(finding["verdict"], "passed", "{finding}")).count();
-            }
+            strategies += compared(&lab, &["--json", "plugin", "check", plugin, "--ranks", size]);
+        }
+        for (plugin, strategy, params) in NEEDY {
+            let arguments = ["--json", "plugin", "check", plugin, "--ranks", size, "--strategy", strategy];
+            strategies += compared(&lab, &[&arguments[..], &["--params", params]].concat());
         }
     }
     println!("{strategies} comparisons");
-    assert!(strategies >= 3 * 60, "{strategies}");
+    assert!(strategies >= 3 * 76, "{strategies}");
 }
 
 #[test]
@@ -153,4 +165,36 @@ fn a_revision_is_taken_by_all_ranks() {
     resumed(&together, &["--json", "launch", "-n", "2"]);
     assert!(together.events().contains(&"swap".to_owned()));
     near(&together, &alone, "epoch-0003");
+}
+
+#[test]
+fn tasks_of_a_slurm_step_are_ranks() {
+    let lab = Lab::new(OBJECTIVES);
+    let port = free_port();
+    let start = |rank| Running::start(as_task(lab.command(&lab.training(&["epochs=1"])), rank, &port));
+    let tasks = [start(0), start(1)];
+    for task in tasks {
+        task.finish().ok();
+    }
+    assert!(log(&lab.run("tiny"), 1).contains("rank 1 of 2"));
+}
+
+#[test]
+fn ranks_measure_what_one_process_measures() {
+    let lab = Lab::new(OBJECTIVES);
+    // 60 images to measure: nine batches of which three ranks have three each, the last with four images.
+    let sets = ["epochs=1", "evaluation.batch-size=7", "evaluation.classification={}"];
+    let run = launch(&lab, "3", &sets);
+    let row = run.rows("evaluation").remove(0)["values"].clone();
+    let measured = lab.lossmith(&["--json", "eval", run.name(), "--checkpoint", "last", "--part", "validation"]).json();
+    let measured = &measured["evaluation"];
+    assert_eq!(row["validation/nmi"], measured["nmi"]);
+    for name in ["intra", "inter"] {
+        assert_eq!(row[&format!("validation/{name}-distance")], measured["distances"][name], "{measured}");
+    }
+    assert_eq!(row["validation/map-at-r"], measured["retrieval"]["overall"]["map-at-r"], "{measured}");
+    for confusion in run.lines("confusion.jsonl").iter().filter(|line| line["part"] == "validation") {
+        let classifier = confusion["classifier"].as_str().unwrap();
+        assert_eq!(confusion["confusion"], measured["classification"][classifier]["confusion"]);
+    }
 }

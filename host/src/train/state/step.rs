@@ -41,6 +41,22 @@ impl TrainingState {
         wish: &mut Wish,
         watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Vec<(String, Metric)>, TrainingError> {
+        let trained = self.compute(images, progress, teacher, looks, wish, watch);
+        trained.map_err(|error| match (&error, &self.ranks) {
+            (TrainingError::Ranks(_), _) | (_, None) => error,
+            (_, Some(ranks)) => ranks.lost_meanwhile(&error.to_string()).map_or(error, TrainingError::from),
+        })
+    }
+
+    fn compute(
+        &mut self,
+        images: &data::ImageBatch,
+        progress: &Progress,
+        teacher: Option<&Teacher>,
+        looks: Looks<'_>,
+        wish: &mut Wish,
+        watch: &mut dyn FnMut(TrainingEvent<'_>),
+    ) -> Result<Vec<(String, Metric)>, TrainingError> {
         let own = images.indices.len();
         // As many parts as the largest share has, so that all ranks compute a part at the same time.
         let largest = if self.ranks.is_some() { self.share().most(self.batch_size()) } else { own };

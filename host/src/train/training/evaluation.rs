@@ -81,7 +81,9 @@ impl Training {
         watch: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<BTreeMap<String, f64>, TrainingError> {
         let mut watch = |now| watch(TrainingEvent::Measuring { part, now });
-        let Some(evaluation) = self.state.evaluate(part, self.metrics.last(), &mut watch)? else {
+        let embedded = self.state.assembly().embedded(part);
+        let ranks = self.lead.as_ref().map_or(Ok(None), |lead| lead.evaluation(embedded))?;
+        let Some(evaluation) = self.state.evaluate(part, self.metrics.last(), ranks, &mut watch)? else {
             return Ok(BTreeMap::new());
         };
         let names = self.state.assembly().dataset.class_names();
@@ -116,6 +118,10 @@ impl Training {
         let mut epoch = self.state.experiment().epochs;
         if let Some(best) = self.checkpoints.best()? {
             self.state.load_weights(&best)?;
+            // The others have those of the last step.
+            if let Some(lead) = &mut self.lead {
+                lead.leave_behind();
+            }
             epoch = best.epoch;
         }
         let values = self.evaluate(PartName::Test, watch)?;
