@@ -88,6 +88,16 @@ pub(crate) mod ffi {
         active: UniquePtr<Tensor>,
     }
 
+    /// What batch normalisation has, with the running mean and variance.
+    struct Normalisation {
+        weight: *const Tensor,
+        bias: *const Tensor,
+        mean: *const Tensor,
+        variance: *const Tensor,
+        momentum: f64,
+        epsilon: f64,
+    }
+
     struct Wait {
         name: String,
         count: u64,
@@ -148,16 +158,7 @@ pub(crate) mod ffi {
         fn bytes(self: &Group) -> u64;
         fn nanoseconds(self: &Group) -> u64;
         fn begin_sum(self: &Group, tensor: &Tensor, timeout: u64) -> Result<UniquePtr<Pending>>;
-        fn batch_norm(
-            self: &Group,
-            x: &Tensor,
-            weight: &Tensor,
-            bias: &Tensor,
-            mean: &Tensor,
-            variance: &Tensor,
-            momentum: f64,
-            epsilon: f64,
-        ) -> Result<UniquePtr<Tensor>>;
+        fn batch_norm(self: &Group, x: &Tensor, with: &Normalisation) -> Result<UniquePtr<Tensor>>;
 
         fn euclidean_distances(a: &Tensor, b: &Tensor) -> Result<UniquePtr<Tensor>>;
         fn hinge_sums(x: &Tensor, weights: &Tensor, limit: f64, above: bool) -> Result<Hinges>;

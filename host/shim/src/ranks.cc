@@ -222,11 +222,10 @@ struct BatchNorm : public torch::autograd::Function<BatchNorm> {
 
 }  // namespace
 
-std::unique_ptr<at::Tensor> Group::batch_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
-                                              const at::Tensor &mean, const at::Tensor &variance, double momentum,
-                                              double epsilon) const {
+std::unique_ptr<at::Tensor> Group::batch_norm(const at::Tensor &x, const Normalisation &with) const {
   const auto group = static_cast<int64_t>(reinterpret_cast<intptr_t>(this));
-  return std::make_unique<at::Tensor>(BatchNorm::apply(x, weight, bias, mean, variance, group, momentum, epsilon));
+  return std::make_unique<at::Tensor>(BatchNorm::apply(x, *with.weight, *with.bias, *with.mean, *with.variance, group,
+                                                       with.momentum, with.epsilon));
 }
 
 }  // namespace lossmith

@@ -132,8 +132,9 @@ impl Group {
         momentum: f64,
         epsilon: f64,
     ) -> Result<Tensor, TchError> {
-        let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(reference);
-        let normal = self.0.batch_norm(reference(x), weight, bias, mean, variance, momentum, epsilon);
+        let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(crate::pointer);
+        let with = ffi::Normalisation { weight, bias, mean, variance, momentum, epsilon };
+        let normal = self.0.batch_norm(reference(x), &with);
         Ok(owned(normal.map_err(error)?))
     }
 }
@@ -245,11 +246,9 @@ mod tests {
             let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(worst < 1e-12, "{worst:e}: {found:?} {expected:?}");
         };
-        let joined = |of: fn(&(Vec<f64>, Vec<f64>, Vec<f64>, Vec<f64>)) -> &Vec<f64>| -> Vec<f64> {
-            results.iter().flat_map(of).copied().collect()
-        };
-        near(&joined(|result| &result.0), &numbers(&y.detach()));
-        near(&joined(|result| &result.1), &numbers(&x.grad()));
+        let (all_y, all_x): (Vec<_>, Vec<_>) = results.iter().map(|(y, x, ..)| (y.clone(), x.clone())).unzip();
+        near(&all_y.concat(), &numbers(&y.detach()));
+        near(&all_x.concat(), &numbers(&x.grad()));
         for (_, _, shared, running) in &results {
             near(shared, &[numbers(&weight.grad()), numbers(&bias.grad())].concat());
             near(running, &[numbers(&mean), numbers(&variance)].concat());

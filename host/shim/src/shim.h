@@ -44,6 +44,7 @@ struct MatrixProduct;
 struct PlacedTensor;
 struct Jobs;
 struct GradientFunction;
+struct Normalisation;
 struct Wait;
 
 void fused_adam(rust::Slice<const AdamSlot> slots, const AdamSettings &settings);
@@ -141,9 +142,7 @@ class Group {
   bool failed() const noexcept;
   uint64_t bytes() const noexcept;
   uint64_t nanoseconds() const noexcept;
-  std::unique_ptr<at::Tensor> batch_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
-                                         const at::Tensor &mean, const at::Tensor &variance, double momentum,
-                                         double epsilon) const;
+  std::unique_ptr<at::Tensor> batch_norm(const at::Tensor &x, const Normalisation &with) const;
 
  private:
   Inner *inner_;

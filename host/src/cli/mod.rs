@@ -48,7 +48,7 @@ use crate::train::TrainingError;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success
-  1    a file or this machine: cannot read, write, start, or build something
+  1    a file, this machine or another rank: cannot read, write, start, or build something; a rank is lost
   2    wrong use of the command line
   3    the experiment or sweep file: unknown key, wrong type, value out of range
   4    a plugin: refused, a fault while it ran, or a check that found something wrong

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::error::RanksError;
-use super::ranks::Ranks;
+use super::joined::Ranks;
 
 /// How long a message may be under way: as long as rank 0 gives signs of life.
 const LONG: Duration = Duration::from_secs(365 * 24 * 3600);

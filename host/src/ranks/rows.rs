@@ -3,7 +3,7 @@
 use tch::{TchError, Tensor};
 
 use super::error::RanksError;
-use super::ranks::Ranks;
+use super::joined::Ranks;
 
 impl Ranks {
     /// A tensor with a row for each of the `count` images of a batch, of which `own` has those of this rank's share.

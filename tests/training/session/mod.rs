@@ -11,6 +11,7 @@ mod hostile;
 mod kills;
 mod later;
 mod micro_batches;
+mod ranks;
 mod replay;
 mod resume;
 mod reverts;

@@ -4,7 +4,7 @@ use super::driver::{Live, journal};
 use crate::support::Lab;
 
 /// A loss that behaves up to a step.
-const LATER: &str = r#"
+pub(super) const LATER: &str = r#"
 [[objective]]
 loss = { plugin = "proxies", strategy = "proxy-anchor" }
 
