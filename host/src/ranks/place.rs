@@ -60,8 +60,7 @@ impl Place {
             return Ok(None);
         };
         let [of_size, of_rank, of_local, of_local_size] = names;
-        let wanted =
-            |name| Ok::<_, RanksError>(number(name)?.ok_or(RanksError::NoVariable { variable: name, of: of_size })?);
+        let wanted = |name| number(name)?.ok_or(RanksError::NoVariable { variable: name, of: of_size });
         let size = wanted(of_size)?;
         if size == 0 {
             let expected = "1 or more".to_owned();
