@@ -127,21 +127,21 @@ impl Follower<'_> {
 
     /// Takes over the state of rank 0.
     fn take(&mut self, sent: &Sent, tensors: &mut BTreeMap<String, Tensor>) -> Result<(), TrainingError> {
-        let mut work = match self.work.take() {
-            Some(mut work) => {
-                let (experiment, strategies) = self.load(&sent.revised, tensors)?;
+        if self.work.is_some() {
+            let (experiment, strategies) = self.load(&sent.revised, tensors)?;
+            if let Some(work) = &mut self.work {
                 work.state.replace(experiment, strategies);
-                work
             }
-            None => self.begin(sent, tensors)?,
-        };
+        } else {
+            self.work = Some(self.begin(sent, tensors)?);
+        }
+        let work = self.work.as_mut().ok_or_else(out_of_turn)?;
         let state = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(STATE)?, tensor)));
         let tensors = state.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect();
         let checkpoint = Checkpoint { epoch: sent.epoch, step: sent.step, tensors };
         work.state.restore(Some(&checkpoint), Fit::Exact)?;
         work.state.set_pace(sent.pace());
         work.loader = None;
-        self.work = Some(work);
         Ok(())
     }
 
