@@ -5,7 +5,7 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup languages build install wheel python plugins demo test test-python lint bet multi-threshold bench bench-python peers throughput ranks torture \
+.PHONY: help setup languages build install wheel python plugins demo test test-python test-board lint bet multi-threshold bench bench-python peers throughput ranks torture \
 	doctor
 
 help: ## List the targets.
@@ -41,6 +41,7 @@ demo: build ## Train a teacher on emoji, transfer it to two students, and draw w
 test: setup languages ## Run all tests.
 	cargo test --workspace
 	$(MAKE) test-python
+	$(MAKE) test-board
 
 # The wheel, installed in an environment of its own.
 python: wheel
@@ -50,13 +51,19 @@ python: wheel
 test-python: python ## Run the tests of the Python package, as a wheel in an environment of its own (650 MB of downloads).
 	.python/bin/python -m pytest -q tests/python
 
+# After the other tests there is nothing to compile.
+test-board: setup ## Run the tests of the board in a browser (Chromium and 45 MB of downloads).
+	@scripts/setup.sh board
+	cargo build --workspace --bins
+	.board-python/bin/python -m pytest -q tests/board
+
 lint: setup ## Check the format, the lints, who uses whom, and the documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@scripts/stored-forms.sh
 	@scripts/circles.py
 	@scripts/columns.py
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-files -p lossmith-images -p lossmith-plugin -p lossmith-program -p lossmith-python -p lossmith-run -p lossmith-sdk
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p lossmith -p lossmith-board -p lossmith-files -p lossmith-images -p lossmith-plugin -p lossmith-program -p lossmith-python -p lossmith-run -p lossmith-sdk
 
 bet: build ## Reproduce the tables of examples/bet; what is trained is kept (over an hour).
 	$(LOSSMITH) data fetch emoji
@@ -104,6 +111,9 @@ ranks: build ## Compare images per second of one process with those of two ranks
 
 bench-python: build python ## Time the Python module against the command and pytorch-metric-learning in one run (half an hour).
 	.python/bin/python scripts/python-bench/table.py --command $(LOSSMITH)
+
+bench-board: build ## Time the board on 1,000 runs, on a long one, and beside a training (1.5 GB of files for the time being).
+	scripts/board/bench.py $(LOSSMITH)
 
 torture: setup ## A thousand reloads of a running training with random faults.
 	LOSSMITH_TORTURE=1000 cargo test -p lossmith --test training session::torture -- --nocapture

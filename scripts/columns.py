@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST = 120
-FOLDERS = {"rs": ["host", "plugins", "tests"], "py": ["host", "scripts", "tests/python"]}
+FOLDERS = {"rs": ["host", "plugins", "tests"], "py": ["host", "scripts", "tests/board", "tests/python"]}
 
 found = False
 for ending, folders in FOLDERS.items():

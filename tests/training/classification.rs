@@ -72,19 +72,21 @@ fn the_report_shows_who_was_taken_for_whom() {
     let lab = lab();
     let run = lab.train(&[]);
     let html = run.text("report.html");
-    assert_eq!(html.matches("<h2>Classification</h2>").count(), 1);
-    let (_, pictures) = html.split_once("<h2>Classification</h2>").unwrap();
-    assert!(pictures.matches("<svg").count() == 3 && pictures.contains("true class"));
+    assert_eq!(html.matches("<h2>Classes</h2>").count(), 1);
+    let (_, tables) = html.split_once("<h2>Classes</h2>").unwrap();
+    let (tables, _) = tables.split_once("</section>").unwrap();
+    // The test part and the validation part.
+    assert_eq!(tables.matches("class=\"matrix\"").count(), 6);
     let epoch = &last(&run, "test")[0]["epoch"];
     for classifier in CLASSIFIERS {
-        assert!(pictures.contains(&format!("{classifier}, test part, epoch {epoch}")), "{classifier}");
+        assert!(tables.contains(&format!("{classifier}, test part, epoch {epoch}")), "{classifier}");
     }
     // Each name beside the rows and below the columns.
-    assert_eq!(pictures.matches("Ankle boot").count() - pictures.matches("Ankle boot =").count(), 6);
-    assert!(NAMES.iter().all(|name| pictures.contains(name)));
+    assert_eq!(tables.matches("<th scope=\"row\">Ankle boot</th>").count() - CLASSIFIERS.len() * 2, 6);
+    assert!(NAMES.iter().all(|name| tables.contains(name)));
     let unclassified = Lab::new(MINED_TRIPLETS);
     let plain = unclassified.train(&["epochs=1"]);
-    assert!(!plain.text("report.html").contains("Classification") && !plain.path.join("confusion.jsonl").exists());
+    assert!(!plain.text("report.html").contains("<h2>Classes</h2>") && !plain.path.join("confusion.jsonl").exists());
     assert!(plain.rows("evaluation").iter().all(|row| !row.to_string().contains("accuracy")));
 }
 

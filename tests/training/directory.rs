@@ -39,7 +39,7 @@ fn a_run_has_every_file_with_its_content() {
     assert_eq!(run.values("evaluation", "test/precision-at-1").len(), 1);
 
     let report = run.text("report.html");
-    assert!(report.contains("batch-hard") && report.contains("triplet") && report.contains("<svg"));
+    assert!(report.contains("batch-hard") && report.contains("triplet") && report.contains("\"title\":\"loss\""));
     let events = run.files("").into_iter().find(|name| name.contains("tfevents")).unwrap();
     let events = fs::read(run.path.join(events)).unwrap();
     for text in ["brain.Event:2", "step/loss", "evaluation/test/precision-at-1"] {

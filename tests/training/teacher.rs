@@ -246,7 +246,7 @@ fn the_imbalance_is_in_the_record_the_command_and_the_report() {
         assert!(shown.contains(text), "{text} is not in:\n{shown}");
     }
     let report = run.text("report.html");
-    assert!(report.contains("<h2>Imbalance</h2>") && report.contains("balanced-intra-gradient-share"));
+    assert!(report.contains("imbalance: shares") && report.contains("balanced-intra-gradient-share"));
 }
 
 #[test]

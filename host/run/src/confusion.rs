@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::jsonl::{self, Appender};
-use super::{Run, RunError};
+use super::{Run, RunError, Steps};
 
 /// What a classifier made of a part of the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +43,15 @@ impl Run {
     /// # Errors
     /// The file cannot be read. Lines that cannot be understood are passed over.
     pub fn confusions(&self) -> Result<Vec<Confusion>, RunError> {
-        let last = self.metrics()?.rows.last().map_or(u64::MAX, |row| row.step);
-        let rows = jsonl::read::<Confusion>(&self.confusion_file())?.rows.into_iter().filter(|row| row.step <= last);
+        let rows = jsonl::read::<Confusion>(&self.confusion_file())?.rows;
+        // Most runs have none, and their metrics may be long.
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut curves = self.curves(Steps::Last);
+        curves.read()?;
+        let last = Some(curves.reached().1).filter(|step| *step > 0).unwrap_or(u64::MAX);
+        let rows = rows.into_iter().filter(|row| row.step <= last);
         let by_kind = rows.map(|row| ((row.part.clone(), row.classifier.clone()), row));
         Ok(by_kind.collect::<BTreeMap<_, _>>().into_values().collect())
     }

@@ -64,15 +64,17 @@ impl fmt::Display for Direction {
 /// None where it was never measured, was never finite, or has no better and worse.
 #[must_use]
 pub fn best(rows: &[Row], metric: &str) -> Option<(u64, f64)> {
-    let direction = Direction::of(metric)?;
     let evaluations = rows.iter().filter(|row| row.kind == RowKind::Evaluation);
-    let values = evaluations.filter_map(|row| Some((row.epoch, *row.values.get(metric)?)));
-    values.fold(
-        None,
-        |best: Option<(u64, f64)>, (epoch, value)| {
-            if direction.is_better(value, best.map(|(_, best)| best)) { Some((epoch, value)) } else { best }
-        },
-    )
+    best_of(metric, evaluations.filter_map(|row| Some((row.epoch, *row.values.get(metric)?))))
+}
+
+/// As [`best`], of a metric's values by epoch.
+#[must_use]
+pub fn best_of(metric: &str, values: impl IntoIterator<Item = (u64, f64)>) -> Option<(u64, f64)> {
+    let direction = Direction::of(metric)?;
+    values.into_iter().fold(None, |best: Option<(u64, f64)>, (epoch, value)| {
+        if direction.is_better(value, best.map(|(_, best)| best)) { Some((epoch, value)) } else { best }
+    })
 }
 
 fn is_number(text: &str) -> bool {

@@ -267,14 +267,7 @@ impl Run {
     /// The journal or the metrics cannot be read.
     pub fn summary(&self) -> Result<RunSummary, RunError> {
         let (journal, metrics) = (self.journal()?.rows, self.metrics()?.rows);
-        let measured = metrics.iter().map(|row| (row.epoch, row.step));
-        let most = |most: (u64, u64), at: (u64, u64)| (at.0.max(most.0), at.1.max(most.1));
-        let recorded = journal.iter().fold((0, 0), |so_far, entry| match entry.event {
-            // What it undid counts no more.
-            Event::Rollback { epoch, step, .. } => (epoch, step),
-            _ => entry.event.progress().map_or(so_far, |at| most(so_far, at)),
-        });
-        let (epoch, step) = measured.fold(recorded, most);
+        let (epoch, step) = reached(&journal, metrics.iter().map(|row| (row.epoch, row.step)));
         let evaluation = metrics.iter().rfind(|row| row.kind == RowKind::Evaluation);
         Ok(RunSummary {
             name: self.name(),
@@ -291,13 +284,49 @@ impl Run {
 /// How deep runs are looked for: `runs/PROJECT/SWEEP/RUN` and one more.
 const LEVELS: usize = 4;
 
+/// Epochs and steps that are complete, as far as a journal knows, and the rows that were measured by theirs.
+#[must_use]
+pub fn reached(journal: &[Entry], measured: impl IntoIterator<Item = (u64, u64)>) -> (u64, u64) {
+    let most = |most: (u64, u64), at: (u64, u64)| (at.0.max(most.0), at.1.max(most.1));
+    let recorded = journal.iter().fold((0, 0), |so_far, entry| match entry.event {
+        // What it undid counts no more.
+        Event::Rollback { epoch, step, .. } => (epoch, step),
+        _ => entry.event.progress().map_or(so_far, |at| most(so_far, at)),
+    });
+    measured.into_iter().fold(recorded, most)
+}
+
 /// The runs in `root` and in folders below it, in the order in which they were started, and what could not be read.
 /// Hidden folders and links are passed over; a root that does not exist has no runs.
 ///
 /// # Errors
 /// The root cannot be read.
 pub fn list(root: &Path) -> Result<(Vec<RunSummary>, Vec<RunError>), RunError> {
-    let (mut runs, mut experiments, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let (found, mut errors) = find(root)?;
+    let (mut runs, mut experiments) = (Vec::new(), Vec::new());
+    for run in found {
+        match run.summary() {
+            Ok(mut summary) => {
+                summary.name = run.path().strip_prefix(root).unwrap_or(run.path()).to_string_lossy().into_owned();
+                runs.push(summary);
+                experiments.push(run.experiment().ok());
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    for (run, varies) in runs.iter_mut().zip(varies(&experiments)) {
+        run.varies = varies;
+    }
+    runs.sort_by(|a, b| (a.started, &a.name).cmp(&(b.started, &b.name)));
+    Ok((runs, errors))
+}
+
+/// The runs in `root` and in folders below it, as [`list`] finds them, and what could not be read.
+///
+/// # Errors
+/// The root cannot be read.
+pub fn find(root: &Path) -> Result<(Vec<Run>, Vec<RunError>), RunError> {
+    let (mut runs, mut errors) = (Vec::new(), Vec::new());
     let mut folders = vec![(root.to_owned(), 1)];
     while let Some((folder, depth)) = folders.pop() {
         let entries = match below(&folder) {
@@ -310,26 +339,13 @@ pub fn list(root: &Path) -> Result<(Vec<RunSummary>, Vec<RunError>), RunError> {
             Ok(entries) => entries,
         };
         for path in entries {
-            let Ok(run) = Run::open(&path) else {
-                if depth < LEVELS {
-                    folders.push((path, depth + 1));
-                }
-                continue;
-            };
-            match run.summary() {
-                Ok(mut summary) => {
-                    summary.name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-                    runs.push(summary);
-                    experiments.push(run.experiment().ok());
-                }
-                Err(error) => errors.push(error),
+            match Run::open(&path) {
+                Ok(run) => runs.push(run),
+                Err(_) if depth < LEVELS => folders.push((path, depth + 1)),
+                Err(_) => {}
             }
         }
     }
-    for (run, varies) in runs.iter_mut().zip(varies(&experiments)) {
-        run.varies = varies;
-    }
-    runs.sort_by(|a, b| (a.started, &a.name).cmp(&(b.started, &b.name)));
     Ok((runs, errors))
 }
 

@@ -189,6 +189,14 @@ pub struct Canary {
     pub milliseconds: f64,
 }
 
+impl Canary {
+    /// Whether the candidate's gradient points away from that of what is at work.
+    #[must_use]
+    pub fn points_away(&self) -> bool {
+        self.cosine.is_some_and(|cosine| cosine < 0.0)
+    }
+}
+
 impl Event {
     /// Epochs and steps that were complete when it happened, if it says so.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {

@@ -83,6 +83,24 @@ impl fmt::Display for Canary {
             None => out.write_str(" (what is live fails on it)")?,
         }
         self.cosine.map_or(Ok(()), |cosine| write!(out, ", cosine of the gradients {cosine:.3}"))?;
-        write!(out, ", {:.1} ms", self.milliseconds)
+        write!(out, ", {:.1} ms", self.milliseconds)?;
+        // No check can refuse it: a loss may be meant so.
+        if self.points_away() {
+            out.write_str("\n  warning: its gradient points away from that of what is live, as with a wrong sign")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gradient_that_points_away_is_warned_about() {
+        let canary = |cosine| Canary { loss: Some(0.5), live_loss: Some(0.25), cosine, milliseconds: 1.0 };
+        let text = canary(Some(-0.5)).to_string();
+        assert!(text.contains("cosine of the gradients -0.500, 1.0 ms\n  warning: its gradient points away"), "{text}");
+        assert!([Some(0.0), Some(1.0), None].map(canary).iter().all(|canary| !canary.to_string().contains("warning")));
     }
 }

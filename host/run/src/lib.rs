@@ -15,7 +15,7 @@
 //!   checkpoints/epoch-0003.safetensors, best.safetensors                                         [`KeptCheckpoints`]
 //!   ranks/1.log              what another process than the first said, where several train together
 //!   control/socket           where a training at work listens for `lossmith session`
-//!   report.html              a page to look at
+//!   report.html              a page to look at; `lossmith board` shows the same and follows it
 //! ```
 //!
 //! While a run goes on, files are only added or appended to. There is no lock and no database: whether a run still goes
@@ -26,10 +26,13 @@ mod change;
 mod checkpoints;
 mod compare;
 mod confusion;
+pub mod control;
+mod curves;
 mod data;
 mod direction;
 mod directory;
 mod disk;
+mod edits;
 mod error;
 mod history;
 mod journal;
@@ -43,6 +46,7 @@ mod revision;
 mod row;
 mod side_by_side;
 mod sources;
+mod statistics;
 mod status;
 mod tail;
 mod tensorboard;
@@ -51,10 +55,12 @@ mod varies;
 pub use change::Change;
 pub use compare::{Comparison, Difference, compare_numbers};
 pub use confusion::Confusion;
+pub use curves::{Curves, Point, Steps};
 pub use data::{DataFile, DataHistory, data_changes};
-pub use direction::{Direction, best};
-pub use directory::{Run, RunSummary, list};
+pub use direction::{Direction, best, best_of};
+pub use directory::{Run, RunSummary, find, list, reached};
 pub use disk::KeptCheckpoints;
+pub use edits::{Exchange, RunEdit, Taken, Undone};
 pub use error::RunError;
 pub use history::{PluginChange, RevisionChange, SourceChange};
 pub use journal::{Canary, Entry, Event, Verdict};
@@ -66,6 +72,7 @@ pub use process::Process;
 pub use revision::{About, Edit, Revision};
 pub use row::{Row, RowKind};
 pub use side_by_side::{SideBySide, side_by_side};
+pub use statistics::{Estimate, estimate, mean};
 pub use status::Status;
 pub use tail::{News, Tail};
-pub use varies::varies;
+pub use varies::{Leaves, leaves, varies, varying};

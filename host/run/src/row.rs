@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What was measured at one moment. It holds no time of day: two runs of one seed write the same rows.
@@ -57,26 +58,56 @@ pub(super) fn settle(rows: &mut Vec<Row>, new: impl IntoIterator<Item = Row>) {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// A number as JSON has it.
+#[derive(Serialize)]
 #[serde(untagged)]
-enum Number {
+enum Written {
     Finite(f64),
     Word(String),
 }
 
+/// A number that is read: JSON's, or one of the words for those that are not finite.
+pub(super) struct Number(pub(super) f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfJson;
+        impl Visitor<'_> for OfJson {
+            type Value = Number;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a number, \"NaN\", \"inf\" or \"-inf\"")
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Number, E> {
+                Ok(Number(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Number, E> {
+                word.parse().map(Number).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(OfJson)
+    }
+}
+
 fn write_numbers<S: Serializer>(values: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(values.iter().map(|(name, value)| {
-        (name, if value.is_finite() { Number::Finite(*value) } else { Number::Word(value.to_string()) })
+        (name, if value.is_finite() { Written::Finite(*value) } else { Written::Word(value.to_string()) })
     }))
 }
 
 fn read_numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
     let numbers = BTreeMap::<String, Number>::deserialize(deserializer)?;
-    let read = |number| match number {
-        Number::Finite(value) => Ok(value),
-        Number::Word(word) => word.parse().map_err(serde::de::Error::custom),
-    };
-    numbers.into_iter().map(|(name, number)| Ok((name, read(number)?))).collect()
+    Ok(numbers.into_iter().map(|(name, Number(value))| (name, value)).collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The keys of an experiment's text with their values, one for each leaf: `optimizer.learning-rate`.
-type Leaves = BTreeMap<String, String>;
+pub type Leaves = BTreeMap<String, String>;
 
 /// Keys that say where a run is, not what it does.
 const PLACES: [&str; 3] = ["name", "run.directory", "evaluation.test"];
@@ -12,8 +12,14 @@ const PLACES: [&str; 3] = ["name", "run.directory", "evaluation.test"];
 /// the key that is like no other. One without a readable text has none.
 #[must_use]
 pub fn varies(experiments: &[Option<String>]) -> Vec<BTreeMap<String, String>> {
-    let leaves: Vec<Option<Leaves>> = experiments.iter().map(|text| read(text.as_deref()?)).collect();
-    let known: Vec<&Leaves> = leaves.iter().flatten().collect();
+    let leaves: Vec<Option<Leaves>> = experiments.iter().map(|text| leaves(text.as_deref()?)).collect();
+    varying(&leaves.iter().map(Option::as_ref).collect::<Vec<_>>())
+}
+
+/// As [`varies`], of experiments whose leaves are known.
+#[must_use]
+pub fn varying(experiments: &[Option<&Leaves>]) -> Vec<BTreeMap<String, String>> {
+    let known: Vec<&Leaves> = experiments.iter().copied().flatten().collect();
     let keys: BTreeSet<&String> = known.iter().flat_map(|leaves| leaves.keys()).collect();
     let differs = |key: &&&String| {
         let mut values = known.iter().map(|leaves| leaves.get(**key));
@@ -22,15 +28,16 @@ pub fn varies(experiments: &[Option<String>]) -> Vec<BTreeMap<String, String>> {
     };
     let keys: Vec<&String> = keys.iter().copied().filter(|key| differs(&key)).collect();
     let names: BTreeMap<&String, &str> = keys.iter().map(|key| (*key, short(key, &keys))).collect();
-    let of = |leaves: &Option<Leaves>| {
-        let values =
-            names.iter().filter_map(|(key, name)| Some(((*name).to_owned(), leaves.as_ref()?.get(*key)?.clone())));
+    let of = |leaves: &Option<&Leaves>| {
+        let values = names.iter().filter_map(|(key, name)| Some(((*name).to_owned(), (*leaves)?.get(*key)?.clone())));
         values.collect()
     };
-    leaves.iter().map(of).collect()
+    experiments.iter().map(of).collect()
 }
 
-fn read(text: &str) -> Option<Leaves> {
+/// The leaves of an experiment's text; none if it cannot be read.
+#[must_use]
+pub fn leaves(text: &str) -> Option<Leaves> {
     let mut leaves = Leaves::new();
     collect("", &toml::Value::Table(toml::from_str(text).ok()?), &mut leaves);
     Some(leaves)

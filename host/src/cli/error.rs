@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lossmith_board::BoardError;
 use lossmith_plugin::{ParameterError, PluginError};
 use miette::Diagnostic;
 
@@ -132,6 +133,10 @@ pub enum CliError {
     #[error("the sweep was stopped; its runs are saved")]
     #[diagnostic(help("go on with the same command: runs that are done are kept"))]
     SweepInterrupted,
+    /// A board.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Board(#[from] BoardError),
     /// A training that could not be controlled.
     #[error(transparent)]
     #[diagnostic(transparent)]

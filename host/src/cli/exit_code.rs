@@ -26,6 +26,7 @@ impl CliError {
             | Self::Run(_)
             | Self::Toolchain(_)
             | Self::Control(_)
+            | Self::Board(_)
             | Self::Different { .. } => 1,
             Self::Rank { code, .. } => *code,
             Self::Usage(_) | Self::Parameter { .. } => 2,

@@ -1,7 +1,7 @@
 //! The command line: a file for each command, and a folder for those of one kind.
 //!
 //! ```text
-//! train, launch, sweep, session, data, doctor
+//! train, launch, sweep, session, board, data, doctor
 //!                                       commands
 //! plugin/                               lossmith plugin new, build, inspect, check, eval, eval-many, bench
 //! runs/                                 lossmith runs list, show and diff, eval, embed, export, retrieve, replay
@@ -13,6 +13,7 @@
 //! local_ranks                           this command as several ranks
 //! ```
 
+mod board;
 mod data;
 mod device;
 mod doctor;
@@ -77,6 +78,7 @@ enum Command {
     /// Look at a training that runs, and control it.
     #[command(subcommand)]
     Session(session::SessionCommand),
+    Board(board::BoardArgs),
     Replay(runs::ReplayArgs),
     Sweep(sweep::SweepArgs),
     Eval(runs::EvalArgs),
@@ -147,6 +149,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Train(args) => train::train(args, cli.json),
         Command::Launch(args) => launch::launch(args, cli.json),
         Command::Session(command) => session::session(command, cli.json),
+        Command::Board(args) => board::board(args, cli.json),
         Command::Replay(args) => runs::replay(args, cli.json),
         Command::Sweep(args) => sweep::sweep(args, cli.json),
         Command::Eval(args) => runs::eval(args, cli.json),

@@ -2,11 +2,10 @@
 
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::PlotError;
 use super::axes::{Axes, chart, range};
-use super::frame::{Area, COLOURS, Drawn, INK, framed, text};
+use super::frame::{Area, COLOURS, Drawn, framed};
 
 /// One line of a plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,42 +17,20 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// A place on the horizontal axis where something happened.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
-    /// The place.
-    pub at: f64,
-    /// What happened, in a word or two.
-    pub name: String,
-}
-
-/// More marks are drawn without their names.
-const NAMED: usize = 12;
-
 /// Draws `series` over common axes: an SVG image of 800 x 400 pixels as text. With two series or more there is a legend
-/// to the right of the lines. Each of the `marks` is a dashed vertical line with its name at the top.
+/// to the right of the lines.
 ///
 /// # Errors
 /// The plotter refuses.
-pub fn lines(series: &[Series], title: &str, axes: Axes<'_>, marks: &[Mark]) -> Result<String, PlotError> {
+pub fn lines(series: &[Series], title: &str, axes: Axes<'_>) -> Result<String, PlotError> {
     let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
-    framed(title, &names, |area| draw(area, series, axes, marks))
+    framed(title, &names, |area| draw(area, series, axes))
 }
 
-fn draw(area: &Area<'_>, series: &[Series], axes: Axes<'_>, marks: &[Mark]) -> Drawn {
+fn draw(area: &Area<'_>, series: &[Series], axes: Axes<'_>) -> Drawn {
     let all = || series.iter().flat_map(|series| series.points.iter().filter(|point| drawable(point)));
     let (width, height) = (range(all().map(|point| point.0), 0.0), range(all().map(|point| point.1), 0.05));
     let mut chart = chart(area, axes, RangedCoordf64::from(width.clone()), height.clone())?;
-    for Mark { at, name } in marks.iter().filter(|mark| width.contains(&mark.at)) {
-        let ends = [(*at, height.start), (*at, height.end)];
-        chart.draw_series(DashedLineSeries::new(ends, 5, 4, INK.stroke_width(1)))?;
-        if marks.len() <= NAMED {
-            // Towards the middle, so that no name leaves the picture.
-            let side = if *at < f64::midpoint(width.start, width.end) { HPos::Left } else { HPos::Right };
-            let style = text(13).pos(Pos::new(side, VPos::Top));
-            chart.draw_series(std::iter::once(Text::new(format!(" {name} "), (*at, height.end), style)))?;
-        }
-    }
     for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
         for part in series.points.split(|point| !drawable(point)) {
             chart.draw_series(LineSeries::new(part.iter().copied(), colour.stroke_width(2)))?;
@@ -86,18 +63,18 @@ mod tests {
     #[test]
     fn names_are_in_the_picture_and_escaped() {
         let both = [series("loss <a> & b", &[(0.0, 1.0), (1.0, 0.5)]), series("other", &[(0.0, 0.2), (1.0, 0.3)])];
-        let svg = lines(&both, "A & B", AXES, &[]).unwrap();
+        let svg = lines(&both, "A & B", AXES).unwrap();
         for text in ["epoch", "MAP@R", "loss &lt;a&gt; &amp; b", "other", "A &amp; B"] {
             assert!(svg.contains(text), "{text} is missing");
         }
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-        assert_eq!(svg, lines(&both, "A & B", AXES, &[]).unwrap());
+        assert_eq!(svg, lines(&both, "A & B", AXES).unwrap());
     }
 
     #[test]
     fn a_point_that_is_not_finite_leaves_a_gap() {
         let points: Vec<(f64, f64)> = (0..90).map(|x| (f64::from(x), if x == 45 { f64::NAN } else { 1.0 })).collect();
-        let svg = lines(&[series("a", &points)], "gap", AXES, &[]).unwrap();
+        let svg = lines(&[series("a", &points)], "gap", AXES).unwrap();
         assert!(!svg.contains("NaN"));
         let colour = "stroke=\"#0072B2\"";
         assert_eq!(svg.matches(colour).count(), 2, "{svg}");
@@ -106,23 +83,12 @@ mod tests {
     #[test]
     fn any_data_makes_a_picture() {
         for points in [vec![], vec![(1.0, 5.0)], vec![(0.0, 0.0), (0.0, 0.0)], vec![(f64::NAN, f64::INFINITY)]] {
-            assert!(lines(&[series("a", &points)], "few", AXES, &[]).unwrap().contains("</svg>"));
+            assert!(lines(&[series("a", &points)], "few", AXES).unwrap().contains("</svg>"));
         }
-        assert!(lines(&[], "none", AXES, &[]).unwrap().contains("</svg>"));
+        assert!(lines(&[], "none", AXES).unwrap().contains("</svg>"));
         let wide = [(0.0, -f64::MAX), (1.0, f64::MAX), (2.0, 1e29), (3.0, -1e29)];
-        assert!(lines(&[series("a", &wide)], "wide", AXES, &[]).unwrap().contains("</svg>"));
+        assert!(lines(&[series("a", &wide)], "wide", AXES).unwrap().contains("</svg>"));
         let narrow = [(0.0, 1e20), (1.0, 1e20 + 16384.0), (2.0, 1e20 + 32768.0)];
-        assert!(lines(&[series("a", &narrow)], "narrow", AXES, &[]).unwrap().contains("</svg>"));
-    }
-
-    #[test]
-    fn marks_are_dashed_lines_with_names_inside_the_picture() {
-        let curve = [series("a", &[(0.0, 0.0), (100.0, 1.0)])];
-        let mark = |at: f64| Mark { at, name: format!("<r{at}>") };
-        let svg = lines(&curve, "marked", AXES, &[mark(20.0), mark(80.0), mark(120.0)]).unwrap();
-        assert!(svg.contains("&lt;r20&gt;") && svg.contains("&lt;r80&gt;") && !svg.contains("r120"), "{svg}");
-        let many: Vec<Mark> = (0..40).map(|at| mark(f64::from(at))).collect();
-        let svg = lines(&curve, "marked", AXES, &many).unwrap();
-        assert!(!svg.contains("&lt;r1&gt;") && svg.len() > lines(&curve, "marked", AXES, &[]).unwrap().len());
+        assert!(lines(&[series("a", &narrow)], "narrow", AXES).unwrap().contains("</svg>"));
     }
 }

@@ -1,7 +1,6 @@
-//! Pictures as SVG text: lines over common axes, and confusion matrices.
+//! Pictures as SVG text: lines over common axes.
 
 mod axes;
-pub(crate) mod confusion;
 mod error;
 mod frame;
 mod lines;
@@ -10,4 +9,4 @@ pub use axes::Axes;
 pub(crate) use axes::{Label, chart, chart_labelled, range};
 pub use error::PlotError;
 pub(crate) use frame::{Area, COLOURS, Drawn, framed};
-pub use lines::{Mark, Series, lines};
+pub use lines::{Series, lines};

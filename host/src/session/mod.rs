@@ -17,7 +17,6 @@
 
 mod candidate;
 mod command;
-pub mod control;
 pub mod edit;
 mod error;
 mod files;
@@ -36,6 +35,7 @@ pub use command::Command;
 pub use error::SessionError;
 pub use files::{followed, sources_of};
 pub use gate::entries;
+pub use lossmith_run::control;
 pub use message::Mail;
 pub use order::Order;
 pub use refusal::Refusal;

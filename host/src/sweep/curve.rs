@@ -10,9 +10,9 @@ use plotters::prelude::*;
 
 use super::config::{MethodConfig, SweepConfig};
 use super::results::{Results, RunOutcome};
-use super::statistics::mean;
 use crate::plot::{self, Area, Axes, COLOURS, Drawn, framed, range};
 use crate::run::RecordError;
+use crate::run::mean;
 
 /// The metric that runs with different seeds reached.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -23,7 +23,6 @@ mod points;
 mod reserved_keys;
 mod results;
 mod selection;
-mod statistics;
 mod table;
 mod test_part;
 mod vary;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lossmith_plugin::Value;
 use serde::Serialize;
 
-use super::statistics::mean;
+use crate::run::mean;
 
 /// Everything that a sweep measured. It holds no time of day and no folder's name: the same sweep has the same results,
 /// however often it was stopped.

@@ -1,7 +1,7 @@
 //! Selects the best value by the validation part.
 
-use super::statistics::mean;
 use crate::run::Direction;
+use crate::run::mean;
 
 /// The place of the value with the best mean, the first of equals. Each entry has what a value reached with each of the
 /// seeds that choose; one that is missing (its run failed) rules the value out, since the others would be compared with

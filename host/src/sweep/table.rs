@@ -7,7 +7,7 @@ use lossmith_plugin::Value;
 
 use super::config::SweepConfig;
 use super::results::{Results, RunOutcome};
-use super::statistics::{Estimate, estimate};
+use crate::run::{Estimate, estimate};
 
 /// A table of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,7 +63,7 @@ pub(super) fn draw(path: &Path, shown: &[SideBySide], names: [String; 2]) -> Res
             Series { name: name.clone(), points: points.collect() }
         };
         let lines: Vec<Series> = names.iter().enumerate().map(line).collect();
-        let svg = plot::lines(&lines, metric, Axes { x: "epoch", y: metric }, &[]);
+        let svg = plot::lines(&lines, metric, Axes { x: "epoch", y: metric });
         html += &svg.map_err(RecordError::from)?;
         html.push('\n');
     }

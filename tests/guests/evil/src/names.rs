@@ -33,6 +33,11 @@ impl Loss for Names {
             "fault" => report::metric("m\u{1b}[2J\u{1b}]0;owned\u{7}\nepoch 9/9", &Tensor::ones(&[2, 2], Dtype::Float)),
             "long" => return Err("a".repeat(self.n as usize).into()),
             "error" => return Err("line one\n\nerror: the run was saved\nepoch 1/1 \u{202e}abc \u{1b}[31m".into()),
+            // What a page would act on.
+            "page" => {
+                let script = "<script>document.title='owned'</script>";
+                return Err(format!("<img src=x onerror=\"document.title='owned'\">{script}\u{1b}[31m").into());
+            }
             _ => {}
         }
         Ok(embeddings.square().mean(ALL))

@@ -2,14 +2,16 @@
 
 /// A mean with the 95 % interval around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Estimate {
-    pub(super) mean: f64,
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
     /// Half of the interval's width; none for a single value.
-    pub(super) half_width: Option<f64>,
+    pub half_width: Option<f64>,
 }
 
 /// The mean of some values, with its 95 % interval by Student's t; none if there are no values.
-pub(super) fn estimate(values: &[f64]) -> Option<Estimate> {
+#[must_use]
+pub fn estimate(values: &[f64]) -> Option<Estimate> {
     let mean = mean(values)?;
     let half_width = (values.len() > 1).then(|| {
         let (count, degrees) = (values.len() as f64, values.len() - 1);
@@ -20,7 +22,8 @@ pub(super) fn estimate(values: &[f64]) -> Option<Estimate> {
 }
 
 /// The mean of some values; none if there are none.
-pub(super) fn mean(values: &[f64]) -> Option<f64> {
+#[must_use]
+pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
