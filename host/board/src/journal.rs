@@ -39,6 +39,7 @@ fn class(event: &Event) -> &'static str {
         | Event::StoppedEarly { .. }
         | Event::Interrupted { .. }
         | Event::DataChanged { .. }
-        | Event::DataMoved { .. } => "",
+        | Event::DataMoved { .. }
+        | Event::Ranks { .. } => "",
     }
 }

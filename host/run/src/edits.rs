@@ -110,6 +110,7 @@ impl RunEdit {
                 | Event::Failed { .. }
                 | Event::DataChanged { .. }
                 | Event::DataMoved { .. }
+                | Event::Ranks { .. }
                 | Event::Control { .. } => {}
             }
         }
