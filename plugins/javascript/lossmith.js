@@ -20,11 +20,11 @@
 // Nothing should be kept in the plugin between two calls: what must last is in `state`, random numbers come from `random`.
 // Tensors are handles of the host's, freed at the end of the call, or at the end of a `scope`.
 
-import * as context from "lossmith:plugin/context@0.1.4";
-import * as hostRandom from "lossmith:plugin/random@0.1.4";
-import * as hostReport from "lossmith:plugin/report@0.1.4";
-import * as hostState from "lossmith:plugin/state@0.1.4";
-import { Tensor as Host } from "lossmith:plugin/tensor@0.1.4";
+import * as context from "lossmith:plugin/context@0.1.5";
+import * as hostRandom from "lossmith:plugin/random@0.1.5";
+import * as hostReport from "lossmith:plugin/report@0.1.5";
+import * as hostState from "lossmith:plugin/state@0.1.5";
+import { Tensor as Host } from "lossmith:plugin/tensor@0.1.5";
 
 const dispose = Symbol.dispose ?? Symbol.for("dispose");
 
@@ -341,14 +341,15 @@ function forwardLent(wrapper, resource) {
 }
 
 /**
- * One batch of B images: `embeddings()`, `labels()`, `size()`, `dimension()`, `classCount()`, `sliceCount()`, `slices()`,
- * `thresholds()`, `teacher()`, `featureMap()`, `teacherFeatureMap()`, `tuples()`. What is not there is `null`. See
+ * One batch of B images: `embeddings()`, `labels()`, `size()`, `dimension()`, `classCount()`, `largestClass()`, `sliceCount()`,
+ * `slices()`, `thresholds()`, `teacher()`, `featureMap()`, `teacherFeatureMap()`, `tuples()`. What is not there is `null`. See
  * `wit/context.wit`.
  */
 export class Batch extends Lent {}
 forwardLent(Batch, context.Batch);
 
-/** Where the training is: `epoch()`, `epochs()`, `step()`, `stepsPerEpoch()`, `metric(name)`. See `wit/context.wit`. */
+/** Where the training is: `epoch()`, `epochs()`, `step()`, `stepsPerEpoch()`, `isLastStepOfEpoch()`, `metric(name)`. See
+ * `wit/context.wit`. */
 export class Progress extends Lent {}
 forwardLent(Progress, context.Progress);
 

@@ -274,15 +274,16 @@ class Tensor(_Wrapper):
 
 @_forwards(_context.Batch)
 class Batch(_Wrapper):
-    """One batch of B images: `embeddings()`, `labels()`, `size()`, `dimension()`, `class_count()`, `slice_count()`, `slices()`,
-    `thresholds()`, `teacher()`, `feature_map()`, `teacher_feature_map()`, `tuples()`. See `wit/context.wit`."""
+    """One batch of B images: `embeddings()`, `labels()`, `size()`, `dimension()`, `class_count()`, `largest_class()`, `slice_count()`,
+    `slices()`, `thresholds()`, `teacher()`, `feature_map()`, `teacher_feature_map()`, `tuples()`. See `wit/context.wit`."""
 
     __slots__ = ()
 
 
 @_forwards(_context.Progress)
 class Progress(_Wrapper):
-    """Where the training is: `epoch()`, `epochs()`, `step()`, `steps_per_epoch()`, `metric(name)`. See `wit/context.wit`."""
+    """Where the training is: `epoch()`, `epochs()`, `step()`, `steps_per_epoch()`, `is_last_step_of_epoch()`, `metric(name)`.
+    See `wit/context.wit`."""
 
     __slots__ = ()
 

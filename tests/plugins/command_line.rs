@@ -54,7 +54,7 @@ fn bad(output: Output) -> (i32, String) {
 fn inspect_tells_each_strategy_with_its_parameters() {
     let guest = guest("lossmith-test-operations");
     let found = good(plugin(&["inspect", guest.to_str().unwrap(), "--json"]));
-    assert_eq!(found["contract"], "0.1.4");
+    assert_eq!(found["contract"], "0.1.5");
     assert_eq!(found["name"], "test-operations");
     assert_eq!(found["hash"].as_str().unwrap().len(), 64);
     let told = found["strategies"].as_array().unwrap().iter().find(|it| it["name"] == "told").unwrap();
@@ -86,7 +86,7 @@ fn inspect_prints_a_table_for_people() {
     let guest = guest("lossmith-losses");
     let output = plugin(&["inspect", guest.to_str().unwrap()]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for word in ["contrastive", "triplet", "margin", "lossmith:plugin@0.1.4", "0.07", "above 0"] {
+    for word in ["contrastive", "triplet", "margin", "lossmith:plugin@0.1.5", "0.07", "above 0"] {
         assert!(text.contains(word), "{word} is not in:\n{text}");
     }
 }

@@ -122,23 +122,25 @@ from lossmith import Tensor, loss
 
 @loss("soft-contrastive")
 class Later:
-    """Operations of contract 0.1.4."""
+    """What contract 0.1.4 and 0.1.5 added."""
 
     def loss(self, batch, progress):
         x = batch.embeddings()
         y = x.sinh().asinh() + (x.cosh() + 1.0).acosh() + (x * 0.1).atanh()
-        return Tensor.einsum("ij,ij->i", [y, x.t().t()]).mean()
+        known = batch.largest_class() == 1 and progress.is_last_step_of_epoch()
+        return Tensor.einsum("ij,ij->i", [y, x.t().t()]).mean() + (0.0 if known else 1.0)
 "#;
     const JAVASCRIPT: &str = r#"
 import { Tensor, loss } from "./lossmith.js";
 
 loss("soft-contrastive", {
-    summary: "Operations of contract 0.1.4.",
+    summary: "What contract 0.1.4 and 0.1.5 added.",
     parameters: {},
     loss(parameters, batch, progress) {
         const x = batch.embeddings();
         const y = x.sinh().asinh().add(x.cosh().add(1).acosh()).add(x.mul(0.1).atanh());
-        return Tensor.einsum("ij,ij->i", [y, x.t().t()]).mean();
+        const known = batch.largestClass() === 1 && progress.isLastStepOfEpoch();
+        return Tensor.einsum("ij,ij->i", [y, x.t().t()]).mean().add(known ? 0 : 1);
     },
 });
 "#;

@@ -140,7 +140,7 @@ fn a_function_that_the_contract_does_not_have_is_named() {
     assert!(matches!(*error.cause, Cause::Invalid(_)), "{error:?}");
     assert!(text.contains("cosine-MATRIX"), "{text}");
     // A `describe` of another type.
-    let wat = "(component (instance $describe) (export \"lossmith:plugin/describe@0.1.4\" (instance $describe)))";
+    let wat = "(component (instance $describe) (export \"lossmith:plugin/describe@0.1.5\" (instance $describe)))";
     refused!(&wat::parse_str(wat).unwrap(), Phase::Load, Cause::Invalid(_), ["strategies"]);
 }
 
@@ -148,13 +148,13 @@ fn a_function_that_the_contract_does_not_have_is_named() {
 fn an_older_component_works_and_one_of_another_version_is_told_what_is_spoken() {
     let (module, component) = module_and_component("lossmith-test-roles");
     for bytes in [&module, &component] {
-        for version in ["0.1.5", "0.2.0", "1.1.0"] {
-            let other = patched(bytes, "@0.1.4", &format!("@{version}"));
+        for version in ["0.1.6", "0.2.0", "1.1.0"] {
+            let other = patched(bytes, "@0.1.5", &format!("@{version}"));
             refused!(&other, Phase::Load, Cause::OtherVersion { found, .. } if found == version,
-                [version, "this host speaks 0.1.0 to 0.1.4", "build the plugin again"]);
+                [version, "this host speaks 0.1.0 to 0.1.5", "build the plugin again"]);
         }
-        for version in ["0.1.0", "0.1.1", "0.1.2", "0.1.3"] {
-            let older = patched(bytes, "@0.1.4", &format!("@{version}"));
+        for version in ["0.1.0", "0.1.1", "0.1.2", "0.1.3", "0.1.4"] {
+            let older = patched(bytes, "@0.1.5", &format!("@{version}"));
             let plugin = load_with(&older, Limits::default()).unwrap();
             assert_eq!(plugin.contract, version);
             let params = Params::new(plugin.strategy(Role::Loss, "noise").unwrap(), &Default::default()).unwrap();
@@ -179,17 +179,17 @@ pub(crate) fn by_hand(fields: &str, describe: &str) -> Vec<u8> {
     };
     let (five, six) = ("i32 i32 i32 i32 i32", "i32 i32 i32 i32 i32 i32");
     let roles = [
-        role("loss@0.1.4#compute", five),
-        role("miner@0.1.4#mine", five),
-        role("transfer@0.1.4#compute", five),
-        role("balance@0.1.4#weigh", six),
-        role("schedule@0.1.4#thresholds", five),
-        role("fusion@0.1.4#fuse", five),
+        role("loss@0.1.5#compute", five),
+        role("miner@0.1.5#mine", five),
+        role("transfer@0.1.5#compute", five),
+        role("balance@0.1.5#weigh", six),
+        role("schedule@0.1.5#thresholds", five),
+        role("fusion@0.1.5#fuse", five),
     ];
     let wat = format!(
         "(module {fields}
            (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) unreachable)
-           (func (export \"lossmith:plugin/describe@0.1.4#strategies\") (result i32) {describe})
+           (func (export \"lossmith:plugin/describe@0.1.5#strategies\") (result i32) {describe})
            {})",
         roles.concat()
     );

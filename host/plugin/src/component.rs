@@ -23,9 +23,9 @@ use crate::printable::printable;
 use crate::{debug_info, fault, scan, source_line};
 
 /// Versions of the contract that this host speaks: a later patch only adds functions.
-const SPOKEN: &str = "0.1.0 to 0.1.4";
+const SPOKEN: &str = "0.1.0 to 0.1.5";
 /// The minor version and the newest patch of [`SPOKEN`].
-const NEWEST: (&str, u32) = ("0.1.", 4);
+const NEWEST: (&str, u32) = ("0.1.", 5);
 const PACKAGE: &str = "lossmith:plugin/";
 const IMPORTS: [&str; 5] = ["tensor", "context", "state", "random", "report"];
 
@@ -328,11 +328,11 @@ mod tests {
 
     #[test]
     fn versions_up_to_ours_are_compatible_within_a_minor() {
-        for version in ["0.1.0", "0.1.1", "0.1.2", "0.1.3", "0.1.4"] {
+        for version in ["0.1.0", "0.1.1", "0.1.2", "0.1.3", "0.1.4", "0.1.5"] {
             assert!(matches!(ours(&format!("lossmith:plugin/loss@{version}")), Ok(Some("loss"))), "{version}");
         }
         assert!(matches!(ours("wasi:clocks/wall-clock@0.2.0"), Ok(None)));
-        for other in ["0.1.5", "0.2.0", "0.10.0", "1.0.0", "0.1.0-rc"] {
+        for other in ["0.1.6", "0.2.0", "0.10.0", "1.0.0", "0.1.0-rc"] {
             assert!(
                 matches!(ours(&format!("lossmith:plugin/loss@{other}")), Err(Cause::OtherVersion { .. })),
                 "{other}"

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lossmith_torch_shim::meta;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// The inputs of a strategy: a batch, and what other strategies made of it.
 #[derive(Debug, Default)]
@@ -68,6 +68,13 @@ impl Input {
     }
 }
 
+/// Images of the class that has most of them. Waits for the device of the labels.
+pub(super) fn largest_class(labels: &Tensor) -> Result<i64, TchError> {
+    let mut labels = Vec::<i64>::try_from(&labels.f_to_device(Device::Cpu)?)?;
+    labels.sort_unstable();
+    Ok(labels.chunk_by(i64::eq).map(|class| class.len() as i64).max().unwrap_or_default())
+}
+
 /// The progress of the training.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
@@ -86,6 +93,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Whether an epoch ends with this step.
+    pub(super) fn is_last_step_of_epoch(&self) -> bool {
+        (self.step + 1).is_multiple_of(self.steps_per_epoch.max(1))
+    }
+
     /// The last value of a metric of this run, by its name or by that without the place of the objective.
     pub(super) fn metric(&self, name: &str) -> Option<f64> {
         let Self { metrics, place, .. } = self;

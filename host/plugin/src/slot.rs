@@ -97,7 +97,7 @@ impl<'a> Call<'a> {
     /// What it is made in.
     fn situation(&'a self, state: &'a State, gradients: bool) -> Situation<'a> {
         let Self { input, pairs, progress } = self;
-        Situation { input, pairs: pairs.as_ref(), progress, state, gradients }
+        Situation::new(input, pairs.as_ref(), progress, state, gradients)
     }
 
     /// The same call once more.

@@ -34,7 +34,12 @@ impl Loss for Angular {
         let (products, pulls) = (to_negatives.detach(), of_pairs.detach());
         let pairs = PairWeights::of(batch);
         let different = different_class(&batch.labels());
-        let table = PositiveTable::of(&pairs.positive.gt(0.0));
+        let positive = pairs.positive.gt(0.0);
+        // A miner may have chosen fewer.
+        let table = match batch.tuples() {
+            Some(_) => PositiveTable::of(&positive),
+            None => PositiveTable::of_width(&positive, batch.largest_class() - 1),
+        };
         let all = pairs.positive.sum(ALL);
         let weights = match self.reducer.reduction {
             Reduction::PerAnchor => &pairs.positive / pairs.positive.sum(keep(1)).at_least(1.0),

@@ -24,7 +24,7 @@ impl Miner for Angular {
         let labels = batch.labels();
         let different = different_class(&labels);
         let limit = 2.0 * self.degrees.to_radians().tan();
-        let table = PositiveTable::of(&same_class(&labels));
+        let table = PositiveTable::of_width(&same_class(&labels), batch.largest_class() - 1);
         let of_rank = |rank| {
             let (positive, exists) = table.rank(rank);
             let centers = (&unit + unit.index_select(0, &positive)) / 2.0;

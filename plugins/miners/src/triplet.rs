@@ -39,7 +39,7 @@ impl Miner for Triplet {
         let farness = self.distance.farness(&batch.embeddings());
         let labels = batch.labels();
         let different = different_class(&labels);
-        let table = PositiveTable::of(&same_class(&labels));
+        let table = PositiveTable::of_width(&same_class(&labels), batch.largest_class() - 1);
         let of_rank = |rank| {
             let (positive, exists) = table.rank(rank);
             let room = &farness - farness.gather(1, &positive.unsqueeze(1));

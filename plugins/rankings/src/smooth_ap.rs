@@ -28,7 +28,7 @@ impl Loss for SmoothAp {
         let scores = cosines.detach() / self.temperature;
         let same = labels.unsqueeze(1).eq(&labels.unsqueeze(0));
         let positions = Tensor::arange(0, batch.size()).unsqueeze(0);
-        let table = PositiveTable::of(&same);
+        let table = PositiveTable::of_width(&same, batch.largest_class());
         let same = same.to_float();
         let share = same.sum(keep(1)).reciprocal();
         let mut precision = Tensor::zeros(&[batch.size(), 1], Dtype::Float);

@@ -33,6 +33,12 @@ impl Batch<'_> {
         self.0.class_count()
     }
 
+    /// Images of the class that has most of them in this batch: an image has fewer positives. Waits for the device. A
+    /// fault in a fusion.
+    pub fn largest_class(&self) -> i64 {
+        self.0.largest_class()
+    }
+
     /// K, the number of equal slices of the embedding; 1 for a plain head.
     pub fn slice_count(&self) -> i64 {
         self.0.slice_count()
@@ -120,6 +126,11 @@ impl Progress<'_> {
     /// Steps in an epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.0.steps_per_epoch()
+    }
+
+    /// Whether this is the last step of an epoch.
+    pub fn is_last_step_of_epoch(&self) -> bool {
+        self.0.is_last_step_of_epoch()
     }
 
     /// Last value of a metric of this run, for instance `validation/map-at-r`; none if there is none yet. `loss/active`

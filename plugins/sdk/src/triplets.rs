@@ -64,11 +64,16 @@ pub struct PositiveTable {
 
 impl PositiveTable {
     /// Of a B x B mask of positive pairs, anchors in rows. Waits for the device.
-    pub fn of(same_class: &Tensor) -> Self {
-        let size = same_class.size(0);
-        let width = same_class.sum(1).amax(ALL).item() as i64;
+    pub fn of(positive: &Tensor) -> Self {
+        Self::of_width(positive, positive.sum(1).amax(ALL).item() as i64)
+    }
+
+    /// As [`of`](Self::of), where it is known that the anchor with most positives has `width` of them, as
+    /// [`Batch::largest_class`](crate::Batch::largest_class) tells: such a call can be recorded.
+    pub fn of_width(positive: &Tensor, width: i64) -> Self {
+        let size = positive.size(0);
         // Different keys for the positives of a row, larger for those that come first: the order is always the same.
-        let keys = same_class * (size as f64 - Tensor::arange(0, size));
+        let keys = positive * (size as f64 - Tensor::arange(0, size));
         let (keys, positions) = keys.topk(width, 1, true);
         Self { exists: keys.gt(0.0), positions, width }
     }

@@ -80,6 +80,26 @@ fn a_value_that_is_read_in_one_call_of_ten_ends_that_recording_alone() {
 }
 
 #[test]
+fn a_value_that_is_read_in_the_last_step_of_an_epoch_is_read_in_no_other() {
+    let calls: Vec<_> = (0..9).map(|step| (moved(6, step), at(step / 4, step))).collect();
+    assert_eq!(ways("last-step", 1, Limits::default(), &calls), "rRRuRRRuR");
+    // Where an epoch has no known length, each step is the last one.
+    let unknown = |(input, progress)| (input, Progress { steps_per_epoch: 0, ..progress });
+    let calls: Vec<_> = steps(2).into_iter().map(unknown).collect();
+    assert_eq!(ways("last-step", 1, Limits::default(), &calls), "uu");
+}
+
+#[test]
+fn a_program_is_for_one_size_of_the_largest_class() {
+    let labelled = |labels: [i64; 6]| {
+        let input = Input { labels: Some(Tensor::from_slice(&labels)), class_count: 6, ..moved(6, 0) };
+        (input, at(0, 0))
+    };
+    let batches = [[0, 0, 1, 1, 2, 2], [3, 1, 3, 5, 4, 4], [0, 1, 0, 2, 0, 1], [1, 1, 0, 0, 3, 2], [4, 5, 5, 5, 4, 0]];
+    assert_eq!(ways("largest-class", 1, Limits::default(), &batches.map(labelled)), "rRrRR");
+}
+
+#[test]
 fn operations_may_change_with_the_epoch_the_metrics_and_the_shapes() {
     let calls: Vec<_> = (0..12).map(|call| (moved(6, call), at(call / 3, call))).collect();
     for what in ["epoch", "shapes"] {

@@ -24,23 +24,17 @@ pub(super) const PACKAGES: [&str; 9] = [
 ];
 
 /// Those that are made by the plugin each time, and what of a call makes it so.
-const STEP_BY_STEP: [(&str, &str); 16] = [
-    // How wide a table of positives is depends on the labels.
-    ("loss angular", "it reads a value, with `item`"),
-    ("loss smooth-ap", "it reads a value, with `item`"),
-    ("loss triplet", "it reads a value, with `item`"),
-    ("miner angular", "it reads a value, with `item`"),
-    ("miner triplet", "it reads a value, with `item`"),
-    // It warns of slices that have collapsed in the last step of an epoch.
-    ("loss multi-threshold", "it reads the number of the step"),
+const STEP_BY_STEP: [(&str, &str); 12] = [
     // As many pairs, or triplets, as there are.
     ("loss n-pairs", "the size of `nonzero` depends on values"),
+    ("miner angular", "the size of `nonzero` depends on values"),
     ("miner batch-easy-hard", "the size of `nonzero` depends on values"),
     ("miner batch-hard", "the size of `nonzero` depends on values"),
     ("miner distance-weighted", "the size of `nonzero` depends on values"),
     ("miner hdc", "the size of `nonzero` depends on values"),
     ("miner multi-similarity", "the size of `nonzero` depends on values"),
     ("miner pair-margin", "the size of `nonzero` depends on values"),
+    ("miner triplet", "the size of `nonzero` depends on values"),
     ("miner uniform-histogram", "the size of `nonzero` depends on values"),
     // They choose by what they kept.
     ("schedule adaptive", "it reads values, as a list"),

@@ -7,10 +7,10 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::lossmith::plugin::context as wit;
-use crate::context::{Input, PairLosses, Progress, Tuples};
+use crate::context::{Input, PairLosses, Progress, Tuples, largest_class};
 use crate::dtype::is_float;
 use crate::host::{HeldPairs, HeldTuples, Host};
-use crate::host_fault::{HostFault, describe, over, stale_handle};
+use crate::host_fault::{HostFault, describe, fault, over, stale_handle};
 use crate::operation::{Classes, Op, Split};
 use crate::parameters::{Params, Value};
 use crate::program::{Observation, Source, ValueId};
@@ -114,6 +114,15 @@ impl wit::HostBatch for Host {
         }
     }
 
+    fn largest_class(&mut self, _: Resource<Input>) -> Result<i64> {
+        const NAME: &str = "batch.largest-class";
+        let labels = self.input.labels()?.shallow_clone();
+        self.charge(labels.numel() as u64)?;
+        let count = largest_class(&labels).map_err(|error| fault(NAME, &[&labels], &error))?;
+        self.recorder.observe(|| Observation::LargestClass(count));
+        Ok(count)
+    }
+
     fn slice_count(&mut self, _: Resource<Input>) -> Result<i64> {
         self.recorder.observe(|| Observation::SliceCount(self.input.slice_count));
         Ok(self.input.slice_count)
@@ -190,6 +199,12 @@ impl wit::HostProgress for Host {
     fn steps_per_epoch(&mut self, _: Resource<Progress>) -> Result<u64> {
         self.recorder.observe(|| Observation::StepsPerEpoch(self.progress.steps_per_epoch));
         Ok(self.progress.steps_per_epoch)
+    }
+
+    fn is_last_step_of_epoch(&mut self, _: Resource<Progress>) -> Result<bool> {
+        let last = self.progress.is_last_step_of_epoch();
+        self.recorder.observe(|| Observation::LastStepOfEpoch(last));
+        Ok(last)
     }
 
     fn metric(&mut self, _: Resource<Progress>, name: String) -> Result<Option<f64>> {

@@ -1,8 +1,10 @@
 //! What a plugin asked for in a call, and what it was told.
 
+use std::cell::OnceCell;
+
 use tch::{Device, Kind, Tensor};
 
-use crate::context::{Input, PairLosses, Progress};
+use crate::context::{Input, PairLosses, Progress, largest_class};
 use crate::state::State;
 
 /// All that the answers of a call come from.
@@ -14,6 +16,25 @@ pub(crate) struct Situation<'a> {
     pub(crate) state: &'a State,
     /// Whether operations are differentiated.
     pub(crate) gradients: bool,
+    /// Of the labels, counted when it is first asked for: on a device that waits. None without labels.
+    largest_class: OnceCell<Option<i64>>,
+}
+
+impl<'a> Situation<'a> {
+    pub(crate) fn new(
+        input: &'a Input,
+        pairs: Option<&'a PairLosses>,
+        progress: &'a Progress,
+        state: &'a State,
+        gradients: bool,
+    ) -> Self {
+        Self { input, pairs, progress, state, gradients, largest_class: OnceCell::new() }
+    }
+
+    fn largest_class(&self) -> Option<i64> {
+        // An error is the plugin's to meet.
+        *self.largest_class.get_or_init(|| self.input.labels.as_ref().and_then(|labels| largest_class(labels).ok()))
+    }
 }
 
 /// Where a tensor comes from that a plugin is given.
@@ -34,7 +55,7 @@ pub(crate) enum Source {
 impl Source {
     /// The tensor, if there is one.
     pub(crate) fn find<'a>(&self, situation: &Situation<'a>) -> Option<&'a Tensor> {
-        let Situation { input, pairs, state, .. } = *situation;
+        let &Situation { input, pairs, state, .. } = situation;
         match self {
             Self::Embeddings => input.embeddings.as_ref(),
             Self::Labels => input.labels.as_ref(),
@@ -76,6 +97,7 @@ impl Seen {
 pub(crate) enum Observation {
     Tensor(Source, Option<Seen>),
     ClassCount(i64),
+    LargestClass(i64),
     SliceCount(i64),
     Thresholds(Vec<u64>),
     /// That there are no tuples.
@@ -84,6 +106,7 @@ pub(crate) enum Observation {
     Epoch(u64),
     Epochs(u64),
     StepsPerEpoch(u64),
+    LastStepOfEpoch(bool),
     Metric(String, Option<u64>),
 }
 
@@ -113,12 +136,14 @@ impl Observation {
             Self::Thresholds(thresholds) => thresholds.len() * size_of::<u64>(),
             Self::Tensor(..)
             | Self::ClassCount(_)
+            | Self::LargestClass(_)
             | Self::SliceCount(_)
             | Self::NoTuples
             | Self::Divisor(_)
             | Self::Epoch(_)
             | Self::Epochs(_)
-            | Self::StepsPerEpoch(_) => 0,
+            | Self::StepsPerEpoch(_)
+            | Self::LastStepOfEpoch(_) => 0,
         }
     }
 
@@ -128,6 +153,7 @@ impl Observation {
         match self {
             Self::Tensor(source, seen) => source.find(situation).map(Seen::of) == *seen,
             Self::ClassCount(count) => input.class_count == *count,
+            Self::LargestClass(count) => situation.largest_class() == Some(*count),
             Self::SliceCount(count) => input.slice_count == *count,
             Self::Thresholds(thresholds) => {
                 thresholds.iter().copied().eq(input.thresholds.iter().map(|threshold| threshold.to_bits()))
@@ -137,6 +163,7 @@ impl Observation {
             Self::Epoch(epoch) => progress.epoch == *epoch,
             Self::Epochs(epochs) => progress.epochs == *epochs,
             Self::StepsPerEpoch(steps) => progress.steps_per_epoch == *steps,
+            Self::LastStepOfEpoch(last) => progress.is_last_step_of_epoch() == *last,
             Self::Metric(name, value) => progress.metric(name).map(f64::to_bits) == *value,
         }
     }

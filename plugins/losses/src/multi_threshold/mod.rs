@@ -15,7 +15,7 @@ mod slices;
 use lossmith_sdk::prelude::*;
 use lossmith_sdk::{Reduction, Triplets, different_class, same_class};
 
-use crate::triplet::{Triplet, count};
+use crate::triplet::{Triplet, count, most_positives};
 use monitor::Monitor;
 use slices::Slices;
 
@@ -107,7 +107,7 @@ impl MultiThreshold {
         let (same, different) = (same_class(&labels), different_class(&labels));
         let (loss, active, count) = match (batch.tuples(), self.mining) {
             (None, Mining::All) => {
-                let (loss, active) = triplet.all(&farness, &same, &different, batch)?;
+                let (loss, active) = triplet.all(&farness, &same, &different, most_positives(batch), batch)?;
                 (loss, active, count(&same, &different))
             }
             (tuples, _) => {
@@ -149,7 +149,12 @@ impl MultiThreshold {
             }
             (None, mining) => {
                 let of_images = self.class_weights(batch)?;
-                let all = All { same: &same, different: &different, of_images: of_images.as_ref() };
+                let all = All {
+                    same: &same,
+                    different: &different,
+                    most_positives: most_positives(batch),
+                    of_images: of_images.as_ref(),
+                };
                 slices.counted(thresholds, &all, mining == Mining::SemiHard, &self.reducer)
             }
         })
@@ -228,6 +233,8 @@ pub(crate) struct All<'a> {
     same: &'a Tensor,
     /// Pairs of two classes, B x B.
     different: &'a Tensor,
+    /// Of the anchor with most positives.
+    most_positives: i64,
     /// What the losses of each image as anchor are multiplied by; none for 1.
     of_images: Option<&'a Tensor>,
 }

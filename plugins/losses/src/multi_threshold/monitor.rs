@@ -32,7 +32,7 @@ impl Monitor<'_> {
             report::metric(&format!("active.{slice}"), &found.active.select(0, slice));
             report::metric(&format!("spread.{slice}"), &spreads.select(0, slice));
         }
-        if (progress.step() + 1).is_multiple_of(progress.steps_per_epoch().max(1)) {
+        if progress.is_last_step_of_epoch() {
             let (losses, spreads) = (found.losses.to_doubles(), spreads.to_doubles());
             for (slice, threshold) in self.thresholds.iter().enumerate() {
                 let (loss, spread) = (losses[slice], spreads[slice]);

@@ -61,7 +61,8 @@ impl Slices {
         let margins = Tensor::from_doubles(thresholds, &[self.count, 1]);
         let by_row = margins.expand(&[self.count, self.size]).reshape(&[-1, 1]);
         // Those whose negative is nearer than this (`equal`: or just there).
-        let nearer = |than: &Tensor, equal| counted::count(than, &distances, &same, &different, equal);
+        let nearer =
+            |than: &Tensor, equal| counted::count(than, &distances, &same, &different, triplets.most_positives, equal);
         let low = reducer.low_limit();
         let mut counts = nearer(&(&distances + (&by_row - low)), false);
         // Those that cost too much are taken off again; a semi-hard triplet costs less than the threshold.

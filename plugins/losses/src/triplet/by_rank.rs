@@ -9,10 +9,10 @@ use lossmith_sdk::prelude::*;
 use super::{All, Sum, Triplet};
 
 pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
-    let All { farness, same, different, weights } = triplets;
+    let &All { farness, same, different, most_positives, weights } = triplets;
     let distances = farness.detach();
     let different = different.to_float();
-    let positives = PositiveTable::of(same);
+    let positives = PositiveTable::of_width(same, most_positives);
     let mut loss = Tensor::zeros(&[], Dtype::Float);
     let mut active = Tensor::zeros(&[], Dtype::Float);
     let mut gradient = distances.zeros_like();

@@ -21,11 +21,13 @@ pub(crate) struct Counts {
 }
 
 pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
-    let All { farness, same, different, weights } = triplets;
+    let &All { farness, same, different, most_positives, weights } = triplets;
     let distances = farness.detach();
-    let above = |limit: f64, equal| count(&(&distances + (triplet.margin - limit)), &distances, same, different, equal);
+    let above = |limit: f64, equal| {
+        count(&(&distances + (triplet.margin - limit)), &distances, same, different, most_positives, equal)
+    };
     let Some(Counts { mut coefficients, active }) = above(triplet.reducer.low_limit(), false) else {
-        let loss = (*farness * 0.0).sum(ALL);
+        let loss = (farness * 0.0).sum(ALL);
         return Sum { active: loss.detach(), loss };
     };
     let mut active = active.sum(1);
@@ -36,22 +38,23 @@ pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
         coefficients = coefficients - beyond.coefficients;
         active = active - beyond.active.sum(1);
     }
-    let rows = (*farness * coefficients).sum(1) + triplet.margin * &active;
-    let rows = if let Some(weights) = weights { rows * *weights } else { rows };
+    let rows = (farness * coefficients).sum(1) + triplet.margin * &active;
+    let rows = if let Some(weights) = weights { rows * weights } else { rows };
     Sum { loss: rows.sum(ALL), active: active.sum(ALL) }
 }
 
 /// Counts the triplets with `d_an < t_ap`, or `d_an <= t_ap` with `equal`; none if no anchor has a positive. All are
 /// rows x B without gradient: `distances` has an anchor in each row, `same` and `different` say which columns are its
-/// positives and its negatives, `thresholds` has `t_ap` at the positives. Waits for the device.
+/// positives and its negatives, `thresholds` has `t_ap` at the positives, and the anchor with most positives has `width`
+/// of them.
 pub(crate) fn count(
     thresholds: &Tensor,
     distances: &Tensor,
     same: &Tensor,
     different: &Tensor,
+    width: i64,
     equal: bool,
 ) -> Option<Counts> {
-    let width = same.sum(1).amax(ALL).item() as i64;
     if width == 0 {
         return None;
     }

@@ -34,6 +34,8 @@ pub(crate) struct All<'a> {
     pub(crate) same: &'a Tensor,
     /// Which columns are negatives of a row.
     pub(crate) different: &'a Tensor,
+    /// Of the anchor with most positives.
+    most_positives: i64,
     /// What the losses of each anchor are multiplied by; none for 1.
     weights: Option<&'a Tensor>,
 }
@@ -60,7 +62,14 @@ impl Loss for Triplet {
                     let triplets = Triplets::mined(&tuples, batch.size());
                     self.reducer.reduce_listed(&self.losses(&farness, &triplets), &triplets.anchors, batch)
                 }
-                None => Ok(self.all(&farness, &pairs.positive.gt(0.0), &pairs.negative.gt(0.0), batch)?.0),
+                None => {
+                    let (same, different) = (pairs.positive.gt(0.0), pairs.negative.gt(0.0));
+                    let most = match pairs.are_with_memory() {
+                        true => same.sum(1).amax(ALL).item() as i64,
+                        false => most_positives(batch),
+                    };
+                    Ok(self.all(&farness, &same, &different, most, batch)?.0)
+                }
             }
         })
     }
@@ -73,12 +82,14 @@ impl Triplet {
         Self { margin, distance, reducer, swap, smooth: false, memory }
     }
 
-    /// The loss of all triplets, given distances and masks with anchors in rows, and how many of them are above 0.
+    /// The loss of all triplets, given distances and masks with anchors in rows and the positives of the anchor that has
+    /// most of them, and how many of the triplets are above 0.
     pub(crate) fn all(
         &self,
         farness: &Tensor,
         same: &Tensor,
         different: &Tensor,
+        most_positives: i64,
         batch: &Batch,
     ) -> Result<(Tensor, Tensor)> {
         let per_anchor = || (same.sum(1) * different.sum(1)).to_float();
@@ -87,7 +98,7 @@ impl Triplet {
             Reduction::ClassWeighted => Some(self.reducer.image_weights(batch)?),
             _ => None,
         };
-        let triplets = All { farness, same, different, weights: weights.as_ref() };
+        let triplets = All { farness, same, different, most_positives, weights: weights.as_ref() };
         let Sum { loss, active } =
             if self.swap || self.smooth { by_rank::sum(self, &triplets) } else { counted::sum(self, &triplets) };
         let loss = match self.reducer.reduction {
@@ -113,4 +124,9 @@ impl Triplet {
 /// How many triplets masks of pairs make; anchors are in rows.
 pub(crate) fn count(same: &Tensor, different: &Tensor) -> Tensor {
     (same.sum(1) * different.sum(1)).sum(ALL).to_float()
+}
+
+/// The positives of the image that has most of them, among all images of the batch. Waits for the device.
+pub(crate) fn most_positives(batch: &Batch) -> i64 {
+    batch.largest_class() - 1
 }

@@ -22,6 +22,10 @@ impl Loss for Changes {
             "reads-at-times" if progress.epoch() % 10 == 9 => &loss * (1.0 + loss.item().abs()),
             "reads-at-times" => loss,
             "step" => &loss * (1.0 + progress.step() as f64),
+            // A value is read in the last step of an epoch.
+            "last-step" if progress.is_last_step_of_epoch() => &loss * (1.0 + loss.item().abs()),
+            "last-step" => loss,
+            "largest-class" => (0..batch.largest_class()).fold(loss, |loss, _| loss * 2.0),
             "epoch" if progress.epoch().is_multiple_of(2) => loss.sqrt(),
             "epoch" => (0..progress.epoch()).fold(loss, |loss, _| loss * 2.0),
             "metric" => match progress.metric("validation/recall-at-1") {

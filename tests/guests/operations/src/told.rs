@@ -32,6 +32,7 @@ impl Loss for Told {
         report::metric("size", batch.size() as f64);
         report::metric("dimension", batch.dimension() as f64);
         report::metric("class-count", batch.class_count() as f64);
+        report::metric("largest-class", batch.largest_class() as f64);
         report::metric("slice-count", batch.slice_count() as f64);
         report::info(&format!("{:?}", batch.thresholds()));
         state::set_buffer("labels", &batch.labels());
@@ -53,6 +54,7 @@ impl Loss for Told {
         report::metric("epochs", progress.epochs() as f64);
         report::metric("step", progress.step() as f64);
         report::metric("steps-per-epoch", progress.steps_per_epoch() as f64);
+        report::metric("last-step-of-epoch", f64::from(u8::from(progress.is_last_step_of_epoch())));
         report::metric("recall", progress.metric("validation/recall").unwrap_or(-1.0));
         report::metric("unknown", progress.metric("unknown").unwrap_or(-1.0));
 
