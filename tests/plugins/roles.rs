@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lossmith_plugin::{Cause, Input, Level, Metric, Progress, Role, Setting, Slot, State, Tuples};
+use lossmith_plugin::{Cause, Input, Level, Limits, Metric, Progress, Role, Setting, Slot, State, Tuples};
 use serde_json::json;
 use tch::{Kind, Tensor};
 
@@ -68,12 +68,14 @@ fn a_strategy_is_told_its_parameters_the_batch_and_the_progress() {
         ("size", 6.0),
         ("dimension", 4.0),
         ("class-count", 2.0),
+        ("largest-class", 3.0),
         ("slice-count", 2.0),
         ("triplets", 0.0),
         ("epoch", 2.0),
         ("epochs", 9.0),
         ("step", 11.0),
         ("steps-per-epoch", 5.0),
+        ("last-step-of-epoch", 0.0),
         ("recall", 0.625),
         ("unknown", -1.0),
         ("tensor", embeddings.square().sum(Kind::Double).double_value(&[])),
@@ -97,6 +99,21 @@ fn a_strategy_is_told_its_parameters_the_batch_and_the_progress() {
     let parameter = &slot.state().parameters["weight"];
     assert_eq!(parameter.learning_rate_multiplier, 10.0);
     assert!(numbers(&parameter.tensor.grad()).iter().all(|gradient| (gradient - mean).abs() < 1e-12));
+}
+
+/// An instance serves one slot, whose parameters stay.
+#[test]
+fn parameters_are_read_once_for_an_instance() {
+    for number in [0.25, 4.0] {
+        let limits = Arc::new(Limits { programs: 0, ..Limits::default() });
+        let mut slot =
+            slot(OPERATIONS, Role::Loss, "reads", json!({ "number": number }), Setting { limits, ..setting() });
+        for call in 0..3 {
+            drop(slot.loss(batch(6, 4, Kind::Double), &epoch(call)).unwrap());
+            let expected = [("number", number), ("read", 1.0)].map(|(name, value)| (name.to_owned(), value));
+            assert_eq!(metrics(&mut slot), BTreeMap::from(expected), "call {call}");
+        }
+    }
 }
 
 #[test]

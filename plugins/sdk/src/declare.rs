@@ -55,14 +55,24 @@ macro_rules! strategy {
             }
 
             fn read(params: &$crate::Params) -> $crate::Result<Self> {
+                ::std::thread_local! {
+                    // They are the same in all calls of an instance.
+                    static READ: ::std::cell::OnceCell<$strategy> = const { ::std::cell::OnceCell::new() };
+                }
                 let _ = params;
-                Ok(Self {
-                    $(
-                        $field: <$type as $crate::Parameter>::read(
-                            params,
-                            &$crate::__private::name(stringify!($field)),
-                        )?,
-                    )*
+                READ.with(|known| match known.get() {
+                    Some(known) => Ok(known.clone()),
+                    None => {
+                        let read = Self {
+                            $(
+                                $field: <$type as $crate::Parameter>::read(
+                                    params,
+                                    &$crate::__private::name(stringify!($field)),
+                                )?,
+                            )*
+                        };
+                        Ok(known.get_or_init(|| read).clone())
+                    }
                 })
             }
         }

@@ -23,7 +23,7 @@ pub trait Strategy: Sized {
     /// All parameters.
     fn parameters() -> Vec<Parameter>;
 
-    /// With the values of the experiment.
+    /// With the values of the experiment, which are the same in all calls of an instance.
     fn read(params: &Params) -> crate::Result<Self>;
 }
 

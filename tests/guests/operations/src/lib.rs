@@ -4,12 +4,13 @@ mod apply;
 mod draws;
 mod misuse;
 mod programs;
+mod reads;
 mod spend;
 mod told;
 
 use lossmith_sdk::prelude::*;
 
-export! { losses: [Operation, misuse::Misuse, draws::Draws, told::Told, spend::Spend, programs::Changes] }
+export! { losses: [Operation, misuse::Misuse, draws::Draws, told::Told, reads::Reads, spend::Spend, programs::Changes] }
 
 strategy! {
     /// Applies one function of the interface `tensor` to the two halves of the embeddings. The results become the
