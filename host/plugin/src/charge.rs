@@ -29,7 +29,7 @@
 //! | matrix products, a multiply-add | 0.04 to 0.07, of integers 2.6; each matrix 42 | 1/16, 2; 30 |
 //! | `random.uniform`, `normal`, `permutation` | 4, 24, 90 | 4, 20, 60 |
 
-use tch::{Kind, Tensor};
+use tch::Kind;
 
 use crate::dtype::is_float;
 
@@ -107,13 +107,13 @@ impl Charge {
     }
 
     /// Bytes that are made of inputs of these kinds and elements, for a result of so many elements.
-    pub(crate) fn bytes(&self, inputs: &[&Tensor], read: u64, made: u64) -> u64 {
+    pub(crate) fn bytes(&self, inputs: &[Kind], read: u64, made: u64) -> u64 {
         if matches!(self.out, Out::Other) {
             return 0;
         }
         let (first, second) = match inputs {
-            [first, second, ..] => (first.kind(), second.kind()),
-            [first] => (first.kind(), first.kind()),
+            [first, second, ..] => (*first, *second),
+            [first] => (*first, *first),
             [] => return 0,
         };
         let widest = size(first).max(size(second));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lossmith_torch_shim::{Extent, extent};
 use tch::{Device, Kind, Tensor};
 use wasmtime::component::Resource;
 
@@ -30,6 +31,7 @@ const LONG: u64 = 100_000_000;
 /// A tensor of a call, with its size as counted.
 pub(super) struct Held {
     pub(super) tensor: Tensor,
+    pub(super) kind: Kind,
     pub(super) elements: u64,
     storage: StorageId,
     /// Its place in the program that is recorded.
@@ -321,9 +323,9 @@ impl Host {
         } else {
             (tensor, kind, base, value)
         };
-        let elements = tensor.numel() as u64;
+        let Extent { elements, rank } = extent(&tensor).map_err(|error| fault(operation, &[&tensor], &error))?;
         over("tensor-elements", self.limits.tensor_elements, elements)?;
-        over("rank", self.limits.rank.into(), tensor.dim() as u64)?;
+        over("rank", self.limits.rank.into(), rank)?;
         over("handles", self.limits.handles.into(), self.tensors.made() as u64 + 1)?;
         self.charge(elements)?;
         let storage = match base {
@@ -332,7 +334,7 @@ impl Host {
         };
         self.admit(0, 0)?;
         self.probe.watch.note(operation, &tensor)?;
-        let handle = self.tensors.push(Held { tensor, elements, storage, value });
+        let handle = self.tensors.push(Held { tensor, kind, elements, storage, value });
         let cost = &mut self.probe.cost;
         cost.tensors = cost.tensors.max(self.tensors.live() as u64);
         cost.tensor_bytes = cost.tensor_bytes.max(self.storages.bytes());

@@ -44,6 +44,14 @@ pub(crate) mod ffi {
         dtype: i8,
     }
 
+    /// How large a tensor is.
+    struct Extent {
+        /// Numbers.
+        elements: u64,
+        /// Dimensions.
+        rank: u64,
+    }
+
     struct NamedTensor {
         name: String,
         tensor: UniquePtr<Tensor>,
@@ -136,6 +144,7 @@ pub(crate) mod ffi {
         fn set_deterministic(on: bool);
         fn version() -> Result<String>;
         fn meta(tensor: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn extent(tensor: &Tensor) -> Result<Extent>;
         fn load_cuda() -> Result<()>;
         fn pinned(shape: &[i64]) -> Result<UniquePtr<Tensor>>;
 

@@ -31,6 +31,10 @@ void leave_autocast(const Autocast &before) noexcept {
 
 rust::String version() { return TORCH_VERSION; }
 
+Extent extent(const at::Tensor &tensor) {
+  return Extent{static_cast<uint64_t>(tensor.numel()), static_cast<uint64_t>(tensor.dim())};
+}
+
 int8_t gradient_mode() noexcept {
   const auto modes = c10::impl::tls_local_dispatch_key_set();
   // Who keeps the tensors of the graph elsewhere, or counts them, expects those of single operations.

@@ -23,7 +23,7 @@ mod ranks;
 mod script;
 mod waits;
 
-pub use bridge::ffi::MatrixProduct;
+pub use bridge::ffi::{Extent, MatrixProduct};
 pub use buffer::FloatBuffer;
 pub use context::{autocast, differentiates, has_usual_modes, set_deterministic, version};
 pub use cuda::load_cuda;
@@ -46,6 +46,15 @@ use tch::{TchError, Tensor};
 /// A tensor as C++ knows it. `tch` holds a pointer to an `at::Tensor` of its own.
 fn pointer(tensor: &Tensor) -> *const ffi::Tensor {
     tensor.as_ptr().cast()
+}
+
+/// How large a tensor is, asked in one call.
+///
+/// # Errors
+/// If it is not defined.
+pub fn extent(tensor: &Tensor) -> Result<Extent, TchError> {
+    // SAFETY: the pointer is that of a tensor that lives until the call is over.
+    ffi::extent(unsafe { &*pointer(tensor) }).map_err(error)
 }
 
 /// Takes a tensor over from C++.

@@ -38,7 +38,7 @@ impl HostTensor for Host {
     }
 
     fn dtype(&mut self, x: Handle) -> Result<Dtype> {
-        Ok(match dtype_name(self.held("dtype", &x)?.tensor.kind()) {
+        Ok(match dtype_name(self.held("dtype", &x)?.kind) {
             "boolean" => Dtype::Boolean,
             "float" => Dtype::Float,
             _ => Dtype::Integer,
@@ -152,13 +152,13 @@ impl HostTensor for Host {
     }
 
     fn pow(&mut self, a: Handle, b: Handle) -> Result<Handle> {
-        let whole = !is_float(self.held("pow", &a)?.tensor.kind()) && !is_float(self.held("pow", &b)?.tensor.kind());
+        let whole = !is_float(self.held("pow", &a)?.kind) && !is_float(self.held("pow", &b)?.kind);
         let charge = if whole { charge::POWER_OF_INTEGERS } else { charge::POWER };
         self.binary(Binary::Pow.into(), &a, &b, charge)
     }
 
     fn pow_scalar(&mut self, x: Handle, value: f64) -> Result<Handle> {
-        let whole = !is_float(self.held("pow-scalar", &x)?.tensor.kind());
+        let whole = !is_float(self.held("pow-scalar", &x)?.kind);
         let charge = if whole { charge::POWER_OF_INTEGERS } else { charge::POWER };
         self.unary(Unary::PowScalar { value }.into(), &x, charge, None)
     }

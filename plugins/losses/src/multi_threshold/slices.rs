@@ -56,13 +56,14 @@ impl Slices {
     fn counted_at_once(&self, thresholds: &[f64], triplets: &All, semi_hard: bool, reducer: &Reducer) -> PerSlice {
         let rows = self.matrix().reshape(&[self.count * self.size, self.size]);
         let repeated = |mask: &Tensor| mask.repeat(&[self.count, 1]);
-        let (same, different) = (repeated(triplets.same), repeated(triplets.different));
+        let (others, different) = (repeated(&triplets.same.logical_not()), repeated(&triplets.different.to_float()));
         let distances = rows.detach();
         let margins = Tensor::from_doubles(thresholds, &[self.count, 1]);
         let by_row = margins.expand(&[self.count, self.size]).reshape(&[-1, 1]);
         // Those whose negative is nearer than this (`equal`: or just there).
-        let nearer =
-            |than: &Tensor, equal| counted::count(than, &distances, &same, &different, triplets.most_positives, equal);
+        let nearer = |than: &Tensor, equal| {
+            counted::count(than, &distances, &others, &different, triplets.most_positives, equal)
+        };
         let low = reducer.low_limit();
         let mut counts = nearer(&(&distances + (&by_row - low)), false);
         // Those that cost too much are taken off again; a semi-hard triplet costs less than the threshold.

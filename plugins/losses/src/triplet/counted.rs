@@ -23,8 +23,9 @@ pub(crate) struct Counts {
 pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
     let &All { farness, same, different, most_positives, weights } = triplets;
     let distances = farness.detach();
+    let (others, different) = (same.logical_not(), different.to_float());
     let above = |limit: f64, equal| {
-        count(&(&distances + (triplet.margin - limit)), &distances, same, different, most_positives, equal)
+        count(&(&distances + (triplet.margin - limit)), &distances, &others, &different, most_positives, equal)
     };
     let Some(Counts { mut coefficients, active }) = above(triplet.reducer.low_limit(), false) else {
         let loss = (farness * 0.0).sum(ALL);
@@ -44,13 +45,13 @@ pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
 }
 
 /// Counts the triplets with `d_an < t_ap`, or `d_an <= t_ap` with `equal`; none if no anchor has a positive. All are
-/// rows x B without gradient: `distances` has an anchor in each row, `same` and `different` say which columns are its
-/// positives and its negatives, `thresholds` has `t_ap` at the positives, and the anchor with most positives has `width`
-/// of them.
+/// rows x B without gradient: `distances` has an anchor in each row, `others` says which columns are not its
+/// positives, `different` is 1 at its negatives and else 0, `thresholds` has `t_ap` at the positives, and the anchor with
+/// most positives has `width` of them.
 pub(crate) fn count(
     thresholds: &Tensor,
     distances: &Tensor,
-    same: &Tensor,
+    others: &Tensor,
     different: &Tensor,
     width: i64,
     equal: bool,
@@ -59,15 +60,13 @@ pub(crate) fn count(
         return None;
     }
     // Anchors with fewer positives are filled up with thresholds that no negative is below.
-    let thresholds = thresholds.masked_fill(&same.logical_not(), f64::NEG_INFINITY);
+    let thresholds = thresholds.masked_fill(others, f64::NEG_INFINITY);
     let (thresholds, positives) = thresholds.topk(width, 1, true);
     let (thresholds, positives) = (thresholds.flip(&[1]), positives.flip(&[1]));
     // Thresholds that are not above the distance, so that a hinge at exactly 0 does not count; with `equal`, below it.
     let place = thresholds.searchsorted(distances, !equal);
-    let different = different.to_float();
-    let per_place = Tensor::zeros(&[distances.size(0), width + 1], Dtype::Float).scatter_add(1, &place, &different);
+    let per_place = Tensor::zeros(&[distances.size(0), width + 1], Dtype::Float).scatter_add(1, &place, different);
     let active = per_place.cumsum(1).narrow(1, 0, width);
-    let per_negative = (width as f64 - place) * different;
-    let coefficients = (-per_negative).scatter_add(1, &positives, &active);
+    let coefficients = ((place - width as f64) * different).scatter_add(1, &positives, &active);
     Some(Counts { coefficients, active })
 }

@@ -35,7 +35,7 @@ pub(super) fn index_select(host: &mut Host, x: Handle, dim: i64, index: Handle) 
 pub(super) fn at(host: &mut Host, x: Handle, rows: Handle, columns: Handle) -> Result<Handle> {
     let (values, first, second) = (host.held("at", &x)?, host.held("at", &rows)?, host.held("at", &columns)?);
     // libtorch also takes masks, and positions that broadcast against each other.
-    let vectors = [first, second].iter().all(|index| index.tensor.dim() == 1 && index.tensor.kind() == Kind::Int64);
+    let vectors = [first, second].iter().all(|index| index.tensor.dim() == 1 && index.kind == Kind::Int64);
     if values.tensor.dim() != 2 || !vectors {
         let shapes = describe(&[&values.tensor, &first.tensor, &second.tensor]);
         let message = "not a matrix with two vectors of integers".into();

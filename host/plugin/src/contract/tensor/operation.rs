@@ -57,7 +57,7 @@ impl Host {
         let operation = op.name();
         let held = self.held(operation, x)?;
         let (made, work) = (made.unwrap_or(held.elements), charge.work(held.elements));
-        self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
+        self.admit(work, charge.bytes(&[held.kind], held.elements, made))?;
         let result = self.run_one(&op, &[&held.tensor])?;
         self.charge(work)?;
         let result = self.push(op, &[x], result)?;
@@ -85,7 +85,7 @@ impl Host {
     ) -> wasmtime::Result<(Handle, Handle)> {
         let operation = op.name();
         let held = self.held(operation, x)?;
-        self.admit(work, charge.bytes(&[&held.tensor], held.elements, made))?;
+        self.admit(work, charge.bytes(&[held.kind], held.elements, made))?;
         let (first, second) = self.run_two(&op, &[&held.tensor])?;
         self.charge(work)?;
         let (first, second) = self.push_pair(op, &[x], [first, second])?;
@@ -116,7 +116,8 @@ impl Host {
         };
         over("tensor-elements", self.limits.tensor_elements, made)?;
         let (inputs, work) = ([&left.tensor, &right.tensor], charge.work(read.max(made)).max(read));
-        self.admit(work.saturating_add(made), charge.bytes(&inputs, read, made))?;
+        let bytes = charge.bytes(&[left.kind, right.kind], read, made);
+        self.admit(work.saturating_add(made), bytes)?;
         let result = match third {
             None => self.run_one(&op, &inputs)?,
             Some(third) => self.run_one(&op, &[inputs[0], inputs[1], &self.held(operation, third)?.tensor])?,

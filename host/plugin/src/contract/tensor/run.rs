@@ -108,7 +108,7 @@ impl Host {
         let made = batches.saturating_mul(matrix);
         self.room(made, 0)?;
         let products = made.saturating_mul(inner);
-        let products = if is_float(a.tensor.kind()) { products / 16 } else { products.saturating_mul(2) };
+        let products = if is_float(a.kind) { products / 16 } else { products.saturating_mul(2) };
         let read = a.elements.saturating_add(b.elements);
         let several = if batches > 1 { batches.saturating_mul(charge::MATRIX) } else { 0 };
         let work = products.saturating_add(charge.work(read)).saturating_add(several);
@@ -116,8 +116,8 @@ impl Host {
         let wide = batches
             .saturating_mul(inner)
             .saturating_mul(rows(&left).unsigned_abs().saturating_add(columns.unsigned_abs()));
-        let copies = if batches > 1 && wide > read { wide.saturating_mul(charge::size(a.tensor.kind())) } else { 0 };
-        let bytes = charge.bytes(&[&a.tensor, &b.tensor], read, made);
+        let copies = if batches > 1 && wide > read { wide.saturating_mul(charge::size(a.kind)) } else { 0 };
+        let bytes = charge.bytes(&[a.kind, b.kind], read, made);
         self.admit(work.saturating_add(made), bytes.saturating_add(copies))?;
         let op = op.into();
         let result = self.run_one(&op, &[&a.tensor, &b.tensor])?;
@@ -131,7 +131,7 @@ impl Host {
         let operation = op.name();
         let held = tensors.iter().map(|x| self.held(operation, x)).collect::<std::result::Result<Vec<_>, _>>()?;
         let made = held.iter().map(|x| x.elements).fold(0, u64::saturating_add);
-        let size = held.iter().map(|x| charge::size(x.tensor.kind())).max().unwrap_or_default();
+        let size = held.iter().map(|x| charge::size(x.kind)).max().unwrap_or_default();
         self.room(made, size)?;
         let work = made.saturating_add(charge::TENSOR.saturating_mul(held.len() as u64));
         self.admit(work, 0)?;
@@ -176,7 +176,7 @@ impl Host {
         let operation = op.name();
         let (values, places) = (self.held(operation, x)?, self.held(operation, index)?);
         let elements = copied.unwrap_or(made);
-        self.room(elements, charge::size(values.tensor.kind()))?;
+        self.room(elements, charge::size(values.kind))?;
         let work = values.elements.saturating_add(places.elements).saturating_add(made.saturating_mul(each));
         self.admit(work, 0)?;
         let result = match third {

@@ -13,7 +13,7 @@ pub(super) fn to_dtype(host: &mut Host, x: Handle, dtype: Dtype) -> Result<Handl
     const NAME: &str = "to-dtype";
     let kind = host.kind(dtype);
     let held = host.held(NAME, &x)?;
-    let (elements, same) = (held.elements, held.tensor.kind() == kind);
+    let (elements, same) = (held.elements, held.kind == kind);
     if same {
         return host.view(Shape::Same.into(), &x);
     }
@@ -30,7 +30,7 @@ pub(super) fn reshape(host: &mut Host, x: Handle, shape: Vec<i64>) -> Result<Han
         return host.view(Shape::Reshape { shape }.into(), &x);
     }
     // A view where the strides allow it, else a copy.
-    host.admit(elements, elements.saturating_mul(charge::size(held.tensor.kind())))?;
+    host.admit(elements, elements.saturating_mul(charge::size(held.kind)))?;
     let op = Shape::Reshape { shape }.into();
     let result = host.run_one(&op, &[&held.tensor])?;
     let shares = result.data_ptr() == held.tensor.data_ptr();
@@ -41,7 +41,7 @@ pub(super) fn reshape(host: &mut Host, x: Handle, shape: Vec<i64>) -> Result<Han
 pub(super) fn diag_embed(host: &mut Host, x: Handle) -> Result<Handle> {
     let held = host.held("diag-embed", &x)?;
     let last = held.tensor.size().last().copied().unwrap_or(1);
-    let (made, size) = (held.elements.saturating_mul(last.unsigned_abs()), charge::size(held.tensor.kind()));
+    let (made, size) = (held.elements.saturating_mul(last.unsigned_abs()), charge::size(held.kind));
     host.room(made, size)?;
     host.unary(Shape::DiagEmbed.into(), &x, charge::SAME, Some(made))
 }
@@ -59,7 +59,7 @@ pub(super) fn expand(host: &mut Host, x: Handle, shape: Vec<i64>) -> Result<Hand
 pub(super) fn repeat(host: &mut Host, x: Handle, counts: Vec<i64>) -> Result<Handle> {
     let times = host.room_for("repeat", &counts, 1)?;
     let held = host.held("repeat", &x)?;
-    let (made, size) = (held.elements.saturating_mul(times), charge::size(held.tensor.kind()));
+    let (made, size) = (held.elements.saturating_mul(times), charge::size(held.kind));
     host.room(made, size)?;
     host.unary(Shape::Repeat { counts }.into(), &x, charge::SAME, Some(made))
 }

@@ -51,7 +51,7 @@ pub(super) fn searchsorted(host: &mut Host, sorted: Handle, values: Handle, righ
     let read = sorted.elements.saturating_add(values.elements);
     let work = sorted.elements.saturating_add(values.elements.saturating_mul(charge::search(columns)));
     // The result, and copies of what is strided.
-    let size = charge::size(sorted.tensor.kind()).max(charge::size(values.tensor.kind()));
+    let size = charge::size(sorted.kind).max(charge::size(values.kind));
     host.admit(work, values.elements.saturating_mul(8).saturating_add(read.saturating_mul(size)))?;
     let op = Search::SearchSorted { right }.into();
     let result = host.run_one(&op, &[&sorted.tensor, &values.tensor])?;
