@@ -13,7 +13,7 @@ use crate::fixture::{batch, epoch, slot};
 
 /// Standard losses that need memory of an element for each pair of images, and why.
 const WHOLE: [&str; 10] = [
-    // The plugin is asked each time: see `STEP_BY_STEP`.
+    // Their shapes, or how often a loop runs, depend on the labels, which the plugin is not given with shapes alone.
     "loss angular",
     "loss multi-threshold",
     "loss n-pairs",

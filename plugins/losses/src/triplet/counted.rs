@@ -45,9 +45,9 @@ pub(super) fn sum(triplet: &Triplet, triplets: &All) -> Sum {
 }
 
 /// Counts the triplets with `d_an < t_ap`, or `d_an <= t_ap` with `equal`; none if no anchor has a positive. All are
-/// rows x B without gradient: `distances` has an anchor in each row, `others` says which columns are not its
-/// positives, `different` is 1 at its negatives and else 0, `thresholds` has `t_ap` at the positives, and the anchor with
-/// most positives has `width` of them.
+/// rows x B without gradient: `distances` has an anchor in each row, `others` says which columns are not its positives,
+/// `different` is 1 at its negatives and else 0, `thresholds` has `t_ap` at the positives, and the anchor with most
+/// positives has `width` of them.
 pub(crate) fn count(
     thresholds: &Tensor,
     distances: &Tensor,

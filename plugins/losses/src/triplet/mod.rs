@@ -82,8 +82,8 @@ impl Triplet {
         Self { margin, distance, reducer, swap, smooth: false, memory }
     }
 
-    /// The loss of all triplets, given distances and masks with anchors in rows and the positives of the anchor that has
-    /// most of them, and how many of the triplets are above 0.
+    /// The loss of all triplets, and how many of them are above 0. Distances and masks have anchors in rows;
+    /// `most_positives` are those of the anchor with most of them.
     pub(crate) fn all(
         &self,
         farness: &Tensor,
