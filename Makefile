@@ -5,7 +5,7 @@ LOSSMITH := $(or $(CARGO_TARGET_DIR),target)/debug/lossmith
 PLUGINS := $(patsubst %/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup languages build install wheel python plugins demo test test-python test-board lint bet multi-threshold bench bench-python peers throughput ranks torture \
+.PHONY: help setup languages build install wheel python plugins demo test test-python test-board lint bet multi-threshold bench bench-python bench-board peers throughput ranks torture \
 	doctor
 
 help: ## List the targets.
