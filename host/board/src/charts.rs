@@ -64,6 +64,9 @@ impl Range {
 /// Where a curve belongs: the order of the picture, its title, and the name of the curve in it.
 pub(crate) type Place = (u8, String, String);
 
+/// The curves of each picture with their names, by the order and the title of the picture.
+type Groups<'a> = BTreeMap<(u8, String), Vec<(String, &'a [Point])>>;
+
 /// The pictures of a run.
 pub(crate) fn drawing(curves: &Curves, marks: Vec<Mark>) -> Drawing {
     let charts = groups(curves).into_iter().map(|(at, curves)| chart(at, &curves, Range::ALL)).collect();
@@ -75,8 +78,8 @@ pub(crate) fn part(curves: &Curves, id: &str, range: Range) -> Option<Chart> {
     groups(curves).into_iter().map(|(at, curves)| chart(at, &curves, range)).find(|chart| chart.id == id)
 }
 
-fn groups(curves: &Curves) -> BTreeMap<(u8, String), Vec<(String, &[Point])>> {
-    let mut groups = BTreeMap::<_, Vec<_>>::new();
+fn groups(curves: &Curves) -> Groups<'_> {
+    let mut groups = Groups::new();
     for (kind, name, points) in curves.iter() {
         // What steps have is not drawn a second time as a mean over the epoch.
         if kind == RowKind::Epoch && !curves.get(RowKind::Step, name).is_empty() {
