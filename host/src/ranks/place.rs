@@ -170,7 +170,7 @@ mod tests {
         ];
         let found = place(&step).unwrap().unwrap();
         assert_eq!((found.rank, found.size, found.local_rank, found.local_size), (5, 8, 1, 4));
-        assert_eq!((found.host.as_str(), found.port), ("gpu-007", 24_567));
+        assert_eq!((found.host.as_str(), found.port), ("gpu-007", 19_567));
         for (list, first) in [("a", "a"), ("a,b[1-2]", "a"), ("n[3,5]-ib", "n3-ib")] {
             assert_eq!(first_machine(list), first);
         }
