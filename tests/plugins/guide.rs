@@ -56,6 +56,8 @@ chapters! {
     sessions: "using/sessions.md",
     deployment: "using/deployment.md",
     large_batches: "using/large-batches.md",
+    the_board: "using/board.md",
+    ranks: "using/ranks.md",
     pytorch: "using/pytorch.md",
 }
 
