@@ -1,5 +1,5 @@
-//! What the matrices of a large batch cost: time and memory of a loss and its gradient, against the matrix products that
-//! they cannot do without.
+//! What the matrices of a large batch cost: time and memory of a loss and its gradient, against the matrix products
+//! that they cannot do without.
 //!
 //! Each case is a process of its own, which takes turns with the products on the same data: rows of `x * x'`, forward
 //! and once more for the gradient, and both products of the gradient with `x`. Memory is the most that the process had

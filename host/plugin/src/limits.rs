@@ -54,10 +54,10 @@ pub struct Limits {
     /// Whether operations of a program run as one on the CPU, which is faster. The last bits of results are others than
     /// without, always the same ones. Default true.
     pub fuse: bool,
-    /// Bytes of a matrix, of a program that runs as one, above which no matrix is made as a whole wherever a few rows of
-    /// it at a time will do: they are made again for the gradient. A batch whose matrix of pairs is larger is recorded
-    /// without computing anything before it runs, if the plugin reads no values. Default 32 MiB, that of a batch of 2,896
-    /// in 32 bits.
+    /// Bytes of a matrix, of a program that runs as one, above which no matrix is made as a whole wherever a few rows
+    /// of it at a time will do: they are made again for the gradient. A batch whose matrix of pairs is larger is
+    /// recorded without computing anything before it runs, if the plugin reads no values. Default 32 MiB, that of a
+    /// batch of 2,896 in 32 bits.
     pub matrix_bytes: u64,
     /// Bytes of the parameters and buffers of a slot, with their names. Default 1 GiB.
     pub state_bytes: u64,

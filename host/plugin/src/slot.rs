@@ -70,7 +70,7 @@ pub struct Slot {
     probe: Probe,
     programs: Programs,
     way: Way,
-    /// How many parameters and buffers there were when the plugin asked for values, so that shapes alone record nothing.
+    /// How many parameters and buffers there were when the plugin asked for values, so that shapes record nothing.
     reads_values_with: Option<u64>,
     /// Columns of embeddings and their slices, and columns of what a fusion made of them last.
     fused: Option<([i64; 2], i64)>,
