@@ -7,7 +7,7 @@ use lossmith_plugin::{Cause, Input, Limits, Progress, Role, Setting, Way};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use super::fused::{Case, cases, near};
+use super::fused::{Case, assert_near, cases};
 use super::with;
 use crate::fixture::{batch, epoch, slot};
 
@@ -41,16 +41,7 @@ fn all_give_nearly_what_single_operations_give() {
             let (found, expected) =
                 (case.call(&mut one, number, Kind::Double), case.call(&mut single, number, Kind::Double));
             let what = format!("{}, call {number}", case.name());
-            match (&found.result, &expected.result) {
-                (Ok(found), Ok(expected)) => {
-                    assert!(found.iter().zip(expected).all(|(a, b)| near(a, b)), "{what}: {found:?} {expected:?}");
-                }
-                (found, expected) => assert_eq!(found, expected, "{what}"),
-            }
-            assert!(found.gradients.iter().zip(&expected.gradients).all(|(a, b)| near(a, b)), "{what}: gradients");
-            assert!(found.metrics.iter().zip(&expected.metrics).all(|(a, b)| a.0 == b.0 && near(&a.1, &b.1)), "{what}");
-            assert!(found.state.iter().zip(&expected.state).all(|(a, b)| a.0 == b.0 && near(&a.1, &b.1)), "{what}");
-            assert_eq!(found.lines, expected.lines, "{what}");
+            assert_near(&found, &expected, &what);
         }
     }
 }

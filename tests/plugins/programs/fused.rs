@@ -67,12 +67,30 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Whether numbers, by their bits, differ by rounding only: in units of the largest of them.
-pub(super) fn near(found: &[u64], expected: &[u64]) -> bool {
+fn near(found: &[u64], expected: &[u64]) -> bool {
     let [found, expected] =
         [found, expected].map(|bits| bits.iter().map(|bits| f64::from_bits(*bits)).collect::<Vec<_>>());
     let largest = expected.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
     found.len() == expected.len()
         && found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits() || (a - b).abs() <= 1e-10 * largest)
+}
+
+#[track_caller]
+pub(super) fn assert_near(found: &Seen, expected: &Seen, what: &str) {
+    match (&found.result, &expected.result) {
+        (Ok(found), Ok(expected)) => {
+            assert_eq!(found.len(), expected.len(), "{what}");
+            assert!(found.iter().zip(expected).all(|(a, b)| near(a, b)), "{what}: {found:?} {expected:?}");
+        }
+        (found, expected) => assert_eq!(found, expected, "{what}"),
+    }
+    let named = |(a, b): (&(String, Vec<u64>), &(String, Vec<u64>))| a.0 == b.0 && near(&a.1, &b.1);
+    assert_eq!(found.gradients.len(), expected.gradients.len(), "{what}");
+    assert!(found.gradients.iter().zip(&expected.gradients).all(|(a, b)| near(a, b)), "{what}: gradients");
+    assert_eq!([found.metrics.len(), found.state.len()], [expected.metrics.len(), expected.state.len()], "{what}");
+    assert!(found.metrics.iter().zip(&expected.metrics).all(named), "{what}: metrics");
+    assert!(found.state.iter().zip(&expected.state).all(named), "{what}: state");
+    assert_eq!(found.lines, expected.lines, "{what}");
 }
 
 #[test]
@@ -84,18 +102,8 @@ fn all_give_nearly_what_single_operations_give() {
             let (found, expected) =
                 (case.call(&mut one, number, Kind::Double), case.call(&mut single, number, Kind::Double));
             let what = format!("{}, call {number}", case.name());
-            match (&found.result, &expected.result) {
-                (Ok(found), Ok(expected)) => {
-                    assert_eq!(found.len(), expected.len(), "{what}");
-                    assert!(found.iter().zip(expected).all(|(a, b)| near(a, b)), "{what}: {found:?} {expected:?}");
-                }
-                (found, expected) => assert_eq!(found, expected, "{what}"),
-            }
-            let gradients = found.gradients.iter().zip(&expected.gradients);
-            assert!(gradients.into_iter().all(|(a, b)| near(a, b)), "{what}: gradients");
-            assert!(found.metrics.iter().zip(&expected.metrics).all(|(a, b)| a.0 == b.0 && near(&a.1, &b.1)), "{what}");
-            assert!(found.state.iter().zip(&expected.state).all(|(a, b)| a.0 == b.0 && near(&a.1, &b.1)), "{what}");
-            assert_eq!((found.lines, found.cost), (expected.lines, expected.cost), "{what}");
+            assert_near(&found, &expected, &what);
+            assert_eq!(found.cost, expected.cost, "{what}");
         }
         if let (Way::Replayed, Some(Outline { operations, fused, .. })) = (one.way(), one.outline()) {
             outlines.insert(case.name(), (operations, fused));
