@@ -10,7 +10,7 @@ use super::batch::{Extras, TrialBatch, classes};
 use super::description;
 use super::error::CheckError;
 use super::report::{CheckReport, CheckVerdict, StrategyReport};
-use super::run::{CheckOptions, computable, meant};
+use super::run::{CheckOptions, computable, each};
 use super::subject::{NotComputed, Output, Subject, refusal};
 use crate::ranks::{Ranks, RanksError, Wish};
 
@@ -33,17 +33,7 @@ pub fn across(
     options: &CheckOptions,
     ranks: &Ranks,
 ) -> Result<CheckReport, CheckError> {
-    let mut strategies = Vec::new();
-    for strategy in meant(plugin, options)? {
-        strategies.push(of_strategy(runtime, plugin, strategy, options, ranks)?);
-    }
-    Ok(CheckReport {
-        plugin: plugin.name.clone(),
-        hash: plugin.hash.clone(),
-        contract: plugin.contract.clone(),
-        bytes: plugin.bytes.len(),
-        strategies,
-    })
+    each(plugin, options, |strategy| of_strategy(runtime, plugin, strategy, options, ranks))
 }
 
 fn of_strategy(

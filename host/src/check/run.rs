@@ -28,10 +28,16 @@ pub struct CheckOptions {
 /// # Errors
 /// When the options do not fit it, or when libtorch fails. What is wrong with a strategy is in the report.
 pub fn run(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, options: &CheckOptions) -> Result<CheckReport, CheckError> {
-    let mut strategies = Vec::new();
-    for strategy in meant(plugin, options)? {
-        strategies.push(of_strategy(runtime, plugin, strategy, options)?);
-    }
+    each(plugin, options, |strategy| of_strategy(runtime, plugin, strategy, options))
+}
+
+/// The report on all strategies that are meant.
+pub(super) fn each(
+    plugin: &Plugin,
+    options: &CheckOptions,
+    of: impl FnMut(&Strategy) -> Result<StrategyReport, CheckError>,
+) -> Result<CheckReport, CheckError> {
+    let strategies = meant(plugin, options)?.into_iter().map(of).collect::<Result<_, _>>()?;
     Ok(CheckReport {
         plugin: plugin.name.clone(),
         hash: plugin.hash.clone(),
@@ -42,7 +48,7 @@ pub fn run(runtime: &Arc<Runtime>, plugin: &Arc<Plugin>, options: &CheckOptions)
 }
 
 /// The strategies that are to be checked.
-pub(super) fn meant<'a>(plugin: &'a Plugin, options: &CheckOptions) -> Result<Vec<&'a Strategy>, CheckError> {
+fn meant<'a>(plugin: &'a Plugin, options: &CheckOptions) -> Result<Vec<&'a Strategy>, CheckError> {
     if plugin.strategies.is_empty() {
         return Err(CheckError::Empty);
     }
